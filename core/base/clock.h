@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Time. Wall time for people and records, monotonic time for durations.
+#ifndef DR_BASE_CLOCK_H
+#define DR_BASE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t dr_now_us(void);       // UTC, since 1970-01-01
+int64_t dr_monotonic_ms(void);
+
+#endif // DR_BASE_CLOCK_H

@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plugins as the host knows them: found by manifest, checked, loaded, instantiated with services. Calls go through
+// the wrappers here, which keep the board (who is being called, for the crash and hang messages) and
+// check the contract on the way back.
+#ifndef DR_PLUGIN_PLUGIN_H
+#define DR_PLUGIN_PLUGIN_H
+
+#include "dray/plugin.h"
+#include "dray/sdk/text.h"
+
+// manifest.json beside the library:
+// {"name","version","summary","abi":{"major":1,"minor":0},"library":"file.so","sha256":"<hex>","roles":["source","destination","warehouse"],"license","homepage"}
+struct dr_manifest {
+  char name[64];
+  char version[32];
+  char summary[256];
+  char license[64];
+  uint32_t abi_major, abi_minor;
+  int has_source, has_destination, has_warehouse;
+  char sha256[65];
+  char folder[512];       // where the manifest is
+  char library[1024];     // full path
+};
+
+// Folders searched in order: those given (config `plugins:`), DRAY_PLUGIN_PATH (colon separated), the build or install's own. Each holds one folder a plugin.
+struct dr_plugin_paths {
+  char **items; // owned
+  size_t count;
+};
+DRAY_NODISCARD int32_t dr_plugin_paths_init(struct dr_plugin_paths *paths, const char *const *given, size_t given_count,
+                                            struct dray_error *error);
+void dr_plugin_paths_free(struct dr_plugin_paths *paths);
+// Reads manifest.json of a folder, or the manifest for a path to a .so. Runs no code of the plugin. @errors PLUGIN_MANIFEST, PLUGIN_MISSING.
+DRAY_NODISCARD int32_t dr_manifest_read(const char *path, struct dr_manifest *out, struct dray_error *error);
+// @errors PLUGIN_MISSING lists where it looked and the nearest name.
+DRAY_NODISCARD int32_t dr_plugin_find(const struct dr_plugin_paths *paths, const char *name, struct dr_manifest *out,
+                                      struct dray_error *error);
+// Every manifest in the paths; unreadable ones are given with the error's text in `summary` and version "". The caller frees *out.
+DRAY_NODISCARD int32_t dr_plugin_list(const struct dr_plugin_paths *paths, struct dr_manifest **out, size_t *out_count,
+                                      struct dray_error *error);
+
+// A loaded library. Never unloaded.
+struct dr_plugin {
+  struct dr_manifest manifest;
+  struct dray_plugin table;                    // roles point to the copies below
+  struct dray_source_vtable source;            // missing optional slots filled with defaults
+  struct dray_destination_vtable destination;
+  struct dray_warehouse_vtable warehouse;
+};
+// Permissions, digest, ABI, exports, dlopen, handshake, comparison with the manifest. @errors PLUGIN_*; each says the file, both versions and what to do.
+DRAY_NODISCARD int32_t dr_plugin_load(const struct dr_manifest *manifest, struct dr_plugin **out, struct dray_error *error);
+
+// ---- the host as one instance sees it ----
+
+struct dr_host_options {
+  const char *connection; // name, for logs and messages
+  // How secrets and plugin-private state are reached; ctx is handed back. The buffer variants write the value.
+  void *ctx;
+  int32_t (*secret)(void *ctx, struct dray_str setting, struct dray_buffer *out, struct dray_error *error);
+  int32_t (*state_get)(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error);
+  int32_t (*state_put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
+};
+struct dr_host; // owns the services of one instance
+DRAY_NODISCARD int32_t dr_host_new(const struct dr_host_options *options, struct dr_host **out, struct dray_error *error);
+void dr_host_free(struct dr_host *host);
+const struct dray_host *dr_host_abi(const struct dr_host *host);
+// Counters the plugin raised, as a JSON object.
+DRAY_NODISCARD int32_t dr_host_metrics_json(const struct dr_host *host, struct dray_buffer *out, struct dray_error *error);
+
+// ---- instances ----
+
+struct dr_source_instance {
+  const struct dr_plugin *plugin;
+  struct dr_host *host;
+  struct dray_source *self;
+  char label[128]; // "plugin file (connection shop)"
+};
+struct dr_destination_instance {
+  const struct dr_plugin *plugin;
+  struct dr_host *host;
+  struct dray_destination *self;
+  char label[128];
+};
+struct dr_warehouse_instance {
+  const struct dr_plugin *plugin;
+  struct dr_host *host;
+  struct dray_warehouse *self;
+  char label[128];
+};
+// `host` is borrowed. @errors the plugin's own; PLUGIN_ROLE when it lacks the role.
+DRAY_NODISCARD int32_t dr_source_create(const struct dr_plugin *plugin, struct dr_host *host, const char *connection, struct dray_str config_json,
+                                        struct dr_source_instance *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_destination_create(const struct dr_plugin *plugin, struct dr_host *host, const char *connection,
+                                             struct dray_str config_json, struct dr_destination_instance *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_warehouse_create(const struct dr_plugin *plugin, struct dr_host *host, const char *connection, struct dray_str config_json,
+                                           struct dr_warehouse_instance *out, struct dray_error *error);
+void dr_source_destroy(struct dr_source_instance *instance);
+void dr_destination_destroy(struct dr_destination_instance *instance);
+void dr_warehouse_destroy(struct dr_warehouse_instance *instance);
+
+// ---- calls: calls.h has one wrapper per slot, dr_source_*, dr_destination_*, dr_warehouse_*, dr_stream_* ----
+
+#endif // DR_PLUGIN_PLUGIN_H

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What dray remembers between runs, besides the mirrors: runs, the batch ledger, rejected rows, checkpoints, the
+// plugins' private state, leases. SQLite in rollback-journal mode: see README.md of this folder.
+#ifndef DR_STORE_STORE_H
+#define DR_STORE_STORE_H
+
+#include "dray/sdk/text.h"
+#include "dray/sdk/error.h"
+
+struct dr_store; // one thread at a time; must not cross a fork
+
+// Opens (makes) FOLDER/state.db. @errors STATE_CORRUPT, STATE_VERSION, IO, DISK_FULL, BUSY after 30 s.
+DRAY_NODISCARD int32_t dr_store_open(const char *folder, struct dr_store **out, struct dray_error *error);
+void dr_store_close(struct dr_store *store);
+uint64_t dr_store_seed(const struct dr_store *store); // random, made once per project
+
+// ---- runs ----
+enum { DR_RUN_PLANNED = 1, DR_RUN_READING, DR_RUN_APPLYING, DR_RUN_COMMITTING, DR_RUN_DONE, DR_RUN_FAILED, DR_RUN_CRASHED };
+const char *dr_run_state_name(int state);
+
+struct dr_run_record {
+  int64_t id;
+  char sync[256];
+  int state;
+  int32_t exit_code;
+  int64_t started_us, ended_us; // ended 0: not yet
+  int32_t pid;
+  uint64_t rows_read, inserts, updates, deletes, unchanged, applied, rejected, in_doubt;
+  int32_t code;                 // DRAY_E_*, 0: none
+  char text[DRAY_ERROR_TEXT_MAX];
+};
+DRAY_NODISCARD int32_t dr_store_run_begin(struct dr_store *store, const char *sync, int32_t pid, int64_t *out_id,
+                                          struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_run_update(struct dr_store *store, const struct dr_run_record *run, struct dray_error *error); // all but sync, started, pid
+// The newest runs first, of one sync or (NULL) of all. The caller frees *out with free().
+DRAY_NODISCARD int32_t dr_store_runs(struct dr_store *store, const char *sync, size_t count_max, struct dr_run_record **out,
+                                     size_t *out_count, struct dray_error *error);
+
+// ---- the batch ledger ----
+enum { DR_BATCH_PLANNED = 1, DR_BATCH_SENDING, DR_BATCH_ACKED, DR_BATCH_PENDING, DR_BATCH_IN_DOUBT };
+const char *dr_batch_state_name(int state);
+
+struct dr_batch_record {
+  int64_t id;
+  int64_t run;
+  int state;
+  uint64_t first_seq, count;    // the changes' numbers in the change set
+  char changeset[512];          // its path, relative to the project's state folder
+  char idempotency_key[64];
+  char handle[4096];            // of a job that is pending; bytes as base64
+  uint64_t mirror_frame;        // generation that the acknowledgement gave the mirror; 0: none yet
+};
+// Durable when they return. `batch_plan` writes *out_id.
+DRAY_NODISCARD int32_t dr_store_batch_sending(struct dr_store *store, const char *sync, struct dr_batch_record *batch,
+                                              struct dray_error *error); // inserts, sets id and state
+DRAY_NODISCARD int32_t dr_store_batch_update(struct dr_store *store, const struct dr_batch_record *batch, struct dray_error *error);
+// Batches of a sync that are not ACKED, oldest first. The caller frees *out.
+DRAY_NODISCARD int32_t dr_store_batches_open(struct dr_store *store, const char *sync, struct dr_batch_record **out, size_t *out_count,
+                                             struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_batches_trim(struct dr_store *store, const char *sync, size_t keep_runs, struct dray_error *error);
+
+// ---- rows that were not taken ----
+struct dr_row_record {
+  uint8_t key_hash[16];
+  uint64_t row_hash;
+  int op;                   // DRAY_OP_*, 0 where the row never became a change
+  int32_t code;
+  uint32_t attempts;
+  int parked;
+  int64_t run;
+  int64_t seen_us;
+  char key[512];            // the key as JSON, cut when longer
+  char column[128];
+  char text[DRAY_ERROR_TEXT_MAX];
+};
+// Inserts or updates by (sync, key_hash); attempts grow by one when row_hash is the same and start at 1 otherwise; parked is set when attempts reach attempts_max (0: never). Writes the result back into `row`.
+DRAY_NODISCARD int32_t dr_store_row_reject(struct dr_store *store, const char *sync, struct dr_row_record *row, uint32_t attempts_max,
+                                           struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_row_find(struct dr_store *store, const char *sync, const uint8_t key_hash[16], struct dr_row_record *out,
+                                         int *out_found, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_row_clear(struct dr_store *store, const char *sync, const uint8_t key_hash[16], struct dray_error *error);
+// Removes rows last seen before `run`: they are no longer in the input, or were taken. 
+DRAY_NODISCARD int32_t dr_store_rows_clear_before(struct dr_store *store, const char *sync, int64_t run, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_rows_unpark(struct dr_store *store, const char *sync, uint64_t *out_count, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_rows_count(struct dr_store *store, const char *sync, uint64_t *out_rejected, uint64_t *out_parked,
+                                           struct dray_error *error);
+// One page, ordered by (code, key). The caller frees *out.
+DRAY_NODISCARD int32_t dr_store_rows(struct dr_store *store, const char *sync, size_t offset, size_t count_max,
+                                     struct dr_row_record **out, size_t *out_count, struct dray_error *error);
+
+// ---- what a sync has reached ----
+struct dr_sync_state {
+  uint64_t generation;          // of its mirror when last committed; 0: never ran
+  struct dray_buffer checkpoint; // of the source (activate: unused); opaque bytes
+  char identity[256];           // plugin and place of the other side: a sync pointed elsewhere is noticed
+};
+// An unknown sync gives generation 0. The caller frees checkpoint.
+DRAY_NODISCARD int32_t dr_store_sync_get(struct dr_store *store, const char *sync, struct dr_sync_state *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_sync_put(struct dr_store *store, const char *sync, const struct dr_sync_state *state,
+                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_sync_forget(struct dr_store *store, const char *sync, struct dray_error *error); // state, ledger, rejected rows
+
+// ---- a plugin's own state ----
+DRAY_NODISCARD int32_t dr_store_plugin_get(struct dr_store *store, const char *connection, struct dray_str key, struct dray_buffer *out,
+                                           struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_plugin_put(struct dr_store *store, const char *connection, struct dray_str key, struct dray_str value,
+                                           struct dray_error *error);
+
+// Several changes as one: begin ... commit around the calls above. Nesting is an assertion.
+DRAY_NODISCARD int32_t dr_store_begin(struct dr_store *store, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_store_commit(struct dr_store *store, struct dray_error *error);
+void dr_store_rollback(struct dr_store *store);
+
+#endif // DR_STORE_STORE_H

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A canonical batch: rows in typed columns, immutable, owned. Everything between the border casts and
+// the writers works on these.
+#ifndef DR_TABLE_BATCH_H
+#define DR_TABLE_BATCH_H
+
+#include "table/schema.h"
+
+#define DR_BATCH_BYTES_DEFAULT (1u << 20)
+#define DR_BATCH_ROWS_DEFAULT 16384u
+
+struct dr_batch {
+  struct dr_schema *schema;  // one reference
+  struct ArrowArray array;   // owned; children are the schema's fields in order
+  struct dray_view view;     // over array, columns in schema order
+  uint8_t **absent;          // per column: bitmap (LSB first) of absent values, or NULL; the array itself is NULL when nothing is absent
+  uint8_t *deleted;          // bitmap of tombstones from _dray_deleted, or NULL
+  uint64_t first_row;        // number of the first row in its stream, from 0
+  uint64_t bytes;            // about what it occupies
+};
+
+void dr_batch_free(struct dr_batch *batch); // NULL allowed
+static inline uint64_t dr_batch_rows(const struct dr_batch *batch) { return batch->view.row_count; }
+static inline int dr_batch_is_absent(const struct dr_batch *batch, size_t column, uint64_t row) {
+  return batch->absent != NULL && batch->absent[column] != NULL && ((batch->absent[column][row >> 3] >> (row & 7)) & 1);
+}
+static inline int dr_batch_is_deleted(const struct dr_batch *batch, uint64_t row) {
+  return batch->deleted != NULL && ((batch->deleted[row >> 3] >> (row & 7)) & 1);
+}
+// Wraps a canonical array (moved: array->release becomes NULL) of exactly this schema.
+DRAY_NODISCARD int32_t dr_batch_wrap(struct dr_schema *schema, struct ArrowArray *array, struct dr_batch **out,
+                                     struct dray_error *error);
+
+#endif // DR_TABLE_BATCH_H

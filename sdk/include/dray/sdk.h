@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything a plugin author needs in one include: the ABI and the static library libdray_sdk.a.
+#ifndef DRAY_SDK_H
+#define DRAY_SDK_H
+
+#include "dray/plugin.h"
+#include "dray/sdk/column.h"
+#include "dray/sdk/config.h"
+#include "dray/sdk/csv.h"
+#include "dray/sdk/error.h"
+#include "dray/sdk/json.h"
+#include "dray/sdk/services.h"
+#include "dray/sdk/text.h"
+#include "dray/sdk/value.h"
+
+#endif // DRAY_SDK_H

@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Building and reading batches: schemas of canonical columns, a builder that turns appended values
+// into an Arrow struct array, and a view that reads one.
+#ifndef DRAY_SDK_COLUMN_H
+#define DRAY_SDK_COLUMN_H
+
+#include "dray/arrow.h"
+#include "dray/sdk/value.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dray_column_def {
+  const char *name; // UTF-8, NUL-terminated, at most 255 bytes
+  struct dray_type type;
+  int32_t nullable; // 0 or 1
+};
+
+// Writes a struct schema with these columns. Copies the names. The caller releases *out. @errors OUT_OF_MEMORY, LIMIT.
+DRAY_NODISCARD int32_t dray_schema_make(const struct dray_column_def *columns, size_t column_count, struct ArrowSchema *out,
+                                        struct dray_error *error);
+DRAY_NODISCARD int32_t dray_schema_copy(const struct ArrowSchema *schema, struct ArrowSchema *out, struct dray_error *error);
+// The canonical type of a child schema whose format is exactly canonical. @errors SCHEMA_TYPE for any other.
+DRAY_NODISCARD int32_t dray_schema_type(const struct ArrowSchema *column, struct dray_type *out, struct dray_error *error);
+static inline void dray_schema_release(struct ArrowSchema *schema) {
+  if (schema != NULL && schema->release != NULL) schema->release(schema);
+}
+static inline void dray_array_release(struct ArrowArray *array) {
+  if (array != NULL && array->release != NULL) array->release(array);
+}
+
+// ---- builder ----
+
+struct dray_builder; // opaque
+
+// Makes a builder for a canonical schema (copied). bytes_max and rows_max bound one batch. @owner free with dray_builder_free.
+DRAY_NODISCARD int32_t dray_builder_new(const struct ArrowSchema *schema, uint64_t rows_max, uint64_t bytes_max,
+                                        struct dray_builder **out, struct dray_error *error);
+void dray_builder_free(struct dray_builder *builder);
+
+// Appends a value to `column` of the current row. Every column gets exactly one append per row; columns without one become absent where
+// the schema has _dray_absent, and null otherwise. @errors DATA_TYPE when the column has another type, DATA_UTF8, DATA_TOO_LARGE (2 GiB a column), OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_builder_null(struct dray_builder *builder, size_t column, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_bool(struct dray_builder *builder, size_t column, int32_t value, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_int64(struct dray_builder *builder, size_t column, int64_t value, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_float64(struct dray_builder *builder, size_t column, double value, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_decimal(struct dray_builder *builder, size_t column, struct dray_decimal value,
+                                            struct dray_error *error);
+// STRING, BYTES and JSON columns; the bytes are copied.
+DRAY_NODISCARD int32_t dray_builder_bytes(struct dray_builder *builder, size_t column, struct dray_str value,
+                                          struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_date(struct dray_builder *builder, size_t column, int32_t days, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_timestamp(struct dray_builder *builder, size_t column, int64_t us, struct dray_error *error);
+// Parses `text` as the column's type (value.h) and appends it; STRING takes it as it is.
+DRAY_NODISCARD int32_t dray_builder_text(struct dray_builder *builder, size_t column, struct dray_str text,
+                                         struct dray_error *error);
+// Ends the row. *out_full = 1 when the batch has reached a bound: finish it before the next row.
+DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, struct dray_error *error);
+// Forgets what was appended to the current row.
+void dray_builder_abandon_row(struct dray_builder *builder);
+uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch
+// Hands over the batch and starts an empty one. The caller releases *out. With no rows: out->release = NULL.
+DRAY_NODISCARD int32_t dray_builder_finish(struct dray_builder *builder, struct ArrowArray *out, struct dray_error *error);
+
+// ---- view ----
+
+// One column of a canonical batch. Borrowed from the array: valid until it is released.
+struct dray_column_view {
+  struct dray_type type;
+  const char *name;
+  const uint8_t *validity; // bitmap, LSB first; NULL: no nulls
+  int64_t offset;          // add to a row before looking into validity and the buffers below
+  const void *values;      // bits, int64, double, decimals, int32 days, int64 us
+  const int32_t *offsets;  // STRING, BYTES, JSON
+  const char *data;
+};
+
+struct dray_view {
+  uint64_t row_count;
+  size_t column_count;
+  struct dray_column_view *columns; // owned by the view
+  ptrdiff_t absent_column;          // index of _dray_absent, -1: none
+};
+
+// Reads a struct array of canonical columns; checks buffers and offsets as far as they can be checked. Free with dray_view_free. @errors SCHEMA_TYPE,
+// PLUGIN_CONTRACT for a malformed array, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_view_init(struct dray_view *view, const struct ArrowSchema *schema, const struct ArrowArray *array,
+                                      struct dray_error *error);
+void dray_view_free(struct dray_view *view);
+// Index of the column of that name, -1: none.
+ptrdiff_t dray_view_find(const struct dray_view *view, struct dray_str name);
+// Bit `column` of the row's _dray_absent.
+int dray_view_absent(const struct dray_view *view, size_t column, uint64_t row);
+
+static inline int dray_column_is_null(const struct dray_column_view *column, uint64_t row) {
+  const uint64_t i = row + (uint64_t)column->offset;
+  return column->validity != NULL && ((column->validity[i >> 3] >> (i & 7)) & 1) == 0;
+}
+static inline int32_t dray_column_bool(const struct dray_column_view *column, uint64_t row) {
+  const uint64_t i = row + (uint64_t)column->offset;
+  return (((const uint8_t *)column->values)[i >> 3] >> (i & 7)) & 1;
+}
+static inline int64_t dray_column_int64(const struct dray_column_view *column, uint64_t row) { // INT64 and TIMESTAMP
+  return ((const int64_t *)column->values)[row + (uint64_t)column->offset];
+}
+static inline double dray_column_float64(const struct dray_column_view *column, uint64_t row) {
+  return ((const double *)column->values)[row + (uint64_t)column->offset];
+}
+static inline int32_t dray_column_date(const struct dray_column_view *column, uint64_t row) {
+  return ((const int32_t *)column->values)[row + (uint64_t)column->offset];
+}
+static inline struct dray_decimal dray_column_decimal(const struct dray_column_view *column, uint64_t row) {
+  return ((const struct dray_decimal *)column->values)[row + (uint64_t)column->offset];
+}
+static inline struct dray_str dray_column_bytes(const struct dray_column_view *column, uint64_t row) { // STRING, BYTES, JSON
+  const uint64_t i = row + (uint64_t)column->offset;
+  return dray_str_make(column->data + column->offsets[i], (uint64_t)(column->offsets[i + 1] - column->offsets[i]));
+}
+// Any non-null value as text (bytes as base64): what CSV, messages and samples show. Appends to `out`.
+DRAY_NODISCARD int32_t dray_column_text(const struct dray_column_view *column, uint64_t row, struct dray_buffer *out,
+                                        struct dray_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // DRAY_SDK_COLUMN_H

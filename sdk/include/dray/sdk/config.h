@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Settings of a plugin, declared once as a table: the JSON Schema for `spec` and the binding into a
+// struct both derive from it.
+#ifndef DRAY_SDK_CONFIG_H
+#define DRAY_SDK_CONFIG_H
+
+#include "dray/host.h"
+#include "dray/sdk/error.h"
+#include "dray/sdk/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  DRAY_SETTING_STRING = 1, // member: char *, owned by the bound struct
+  DRAY_SETTING_INT = 2,    // member: int64_t
+  DRAY_SETTING_FLOAT = 3,  // member: double
+  DRAY_SETTING_BOOL = 4,   // member: int32_t
+  DRAY_SETTING_SECRET = 5, // member: int32_t, 1 when given; the value comes from the secrets service
+  DRAY_SETTING_JSON = 6    // member: char *, the value's JSON text: lists, objects, anything
+};
+
+struct dray_setting {
+  const char *name;
+  int32_t kind;               // DRAY_SETTING_*
+  int32_t required;           // 0 or 1
+  size_t offset;              // offsetof the member in the bound struct
+  const char *description;    // one line, shown by `dray plugin info`
+  const char *default_json;   // JSON text of the default; NULL: none
+  const char *const *choices; // NULL-terminated list of allowed strings; NULL: any
+  double minimum, maximum;    // for INT and FLOAT; both 0: any
+  const char *schema_json;    // for JSON: the JSON Schema of the value; NULL: {}
+};
+
+// Writes the JSON Schema of the table. @errors OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_count, struct dray_buffer *out,
+                                        struct dray_error *error);
+// Binds a JSON object (settings, or a destination's options) into `target`, which was zeroed. Defaults are filled in; unknown names, wrong types and missing
+// required settings are CONFIG_* errors with `field`. On failure everything bound so far is freed.
+DRAY_NODISCARD int32_t dray_config_bind(const struct dray_setting *settings, size_t setting_count, struct dray_str json,
+                                        void *target, struct dray_error *error);
+// Frees the strings of a bound struct and zeroes its members.
+void dray_config_release(const struct dray_setting *settings, size_t setting_count, void *target);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // DRAY_SDK_CONFIG_H

@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The source role: a plugin that rows are read from.
+#ifndef DRAY_SOURCE_H
+#define DRAY_SOURCE_H
+
+#include "dray/host.h"
+#include "dray/stream.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dray_source; // one configured instance; defined by the plugin
+
+enum {
+  DRAY_READ_FULL = 1,       // every row that exists; what is not shown does not exist
+  DRAY_READ_INCREMENTAL = 2 // what is new or changed since `state` (everything when state is empty)
+};
+
+// What to read. Borrowed during `open` only.
+struct dray_read_request {
+  uint32_t struct_size;
+  uint32_t mode;                  // DRAY_READ_*
+  struct dray_str stream;         // a name from discover
+  const struct dray_str *columns; // the columns wanted; column_count 0: all
+  uint64_t column_count;
+  struct dray_str cursor;         // the column to read incrementally by; empty: the stream's own
+  struct dray_str state;          // from an earlier `state`; empty: from the beginning
+  uint64_t batch_bytes_max;       // about 1 MiB; a batch ends at the first row that passes it
+  uint64_t batch_rows_max;
+};
+
+// All slots are called on one thread at a time per instance; instances run in parallel. Slots marked
+// optional may be NULL.
+struct dray_source_vtable {
+  uint32_t struct_size;
+  uint32_t flags; // none defined: 0
+
+  // Writes the settings this role takes: a JSON Schema (draft 2020-12 subset: type, properties,
+  // required, additionalProperties false, enum, default, minimum, maximum, minLength, maxLength, pattern is not
+  // used, items, description) of one object; secrets carry "writeOnly": true. Static memory. Never blocks.
+  DRAY_NODISCARD int32_t (*spec)(struct dray_str *out_json, struct dray_error *error);
+
+  // Makes an instance from settings that passed `spec` with defaults filled in. `config_json` is borrowed
+  // during the call, `host` until destroy. Opens no connection, reads no secret.
+  // @owner *out belongs to the host, freed by `destroy`. @errors CONFIG_VALUE with `field`, OUT_OF_MEMORY.
+  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json, struct dray_source **out,
+                                   struct dray_error *error);
+
+  void (*destroy)(struct dray_source *source); // NULL allowed
+
+  // Tries the connection, step by step. Writes a JSON array of
+  // {"name": "reach", "ok": true, "text": "...", "fix": "..."}; `fix` only where ok is false. Valid until the next call
+  // on the instance. Returns an error only when the checks could not be made at all.
+  DRAY_NODISCARD int32_t (*check)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
+
+  // Writes the streams: {"streams": [{"name", "columns": [{"name", "type": "decimal(10,2)", "nullable": true}],
+  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}. Types are
+  // spelt bool, int64, float64, decimal(P,S), string, bytes, date, timestamp, json. Stable: two calls give equal
+  // bytes while the other side does not change. Valid until the next call on the instance.
+  DRAY_NODISCARD int32_t (*discover)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
+
+  // Opens one stream. Several may be open in one instance, pulled by one thread.
+  // @errors SCHEMA_STREAM, SCHEMA_COLUMN, STATE_CHECKPOINT when `state` is not one of this stream's.
+  DRAY_NODISCARD int32_t (*open)(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,
+                                 struct dray_error *error);
+
+  // Optional: called from another thread while a call blocks outside the host's services.
+  void (*interrupt)(struct dray_source *source);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // DRAY_SOURCE_H

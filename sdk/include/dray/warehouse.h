@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The warehouse role: a SQL engine that models are read from and rows are loaded into. The host
+// generates all SQL from the facts of the dialect; the plugin executes it and moves bulk data.
+#ifndef DRAY_WAREHOUSE_H
+#define DRAY_WAREHOUSE_H
+
+#include "dray/host.h"
+#include "dray/stream.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dray_warehouse; // one configured instance; defined by the plugin
+
+enum {
+  DRAY_DIALECT_TRANSACTIONAL_DDL = 1u, // DDL takes part in a transaction
+  DRAY_DIALECT_TEMP_TABLES = 2u,       // CREATE TEMP TABLE
+  DRAY_DIALECT_SCHEMAS = 4u,           // schema.table names; without it the schema becomes a prefix "schema__"
+  DRAY_DIALECT_UPDATE_FROM = 8u,       // UPDATE t SET ... FROM s WHERE ...
+  DRAY_DIALECT_DELETE_USING = 16u,     // DELETE FROM t USING s WHERE ...; without it: WHERE EXISTS
+  DRAY_DIALECT_NULL_SAFE_IS = 32u,     // a IS b compares NULLs; without it: a IS NOT DISTINCT FROM b
+  DRAY_DIALECT_RENAME_TABLE = 64u,     // ALTER TABLE a RENAME TO b
+  DRAY_DIALECT_WIDEN_TYPE = 128u       // ALTER COLUMN ... TYPE to a wider type keeps the data
+};
+
+enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
+
+// Facts about the engine. Caller-owned; strings are static memory of the plugin.
+struct dray_dialect {
+  uint32_t struct_size;
+  uint32_t flags;                 // DRAY_DIALECT_*
+  uint32_t param_style;           // DRAY_PARAM_*
+  uint32_t identifier_bytes_max;
+  uint32_t columns_max;
+  uint32_t quote;                 // the identifier quote character, doubled to escape: '"' or '`'
+  struct dray_str name;           // "sqlite", "postgres", ...
+  // Column type of each canonical type, index DRAY_TYPE_*; 0 unused. "{p}" and "{s}" stand for precision and scale.
+  struct dray_str types[10];
+};
+
+// All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
+struct dray_warehouse_vtable {
+  uint32_t struct_size;
+  uint32_t flags; // none defined: 0
+
+  // As in dray_source_vtable. Check names for a warehouse: reach, login, read, create, write.
+  DRAY_NODISCARD int32_t (*spec)(struct dray_str *out_json, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json, struct dray_warehouse **out,
+                                   struct dray_error *error);
+  void (*destroy)(struct dray_warehouse *warehouse);
+  DRAY_NODISCARD int32_t (*check)(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);
+
+  // Connects. Every slot below needs it. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY.
+  DRAY_NODISCARD int32_t (*open)(struct dray_warehouse *warehouse, struct dray_error *error);
+
+  DRAY_NODISCARD int32_t (*dialect)(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error);
+
+  // Lists tables and views, in the form of a source's discover. "schema" is given beside "name" where there are schemas.
+  DRAY_NODISCARD int32_t (*discover)(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);
+
+  // Describes one table: its columns as a struct schema, primary key columns with the metadata key "dray:primary_key". *out_found = 0 and no schema when
+  // there is no such table. The caller releases *out.
+  DRAY_NODISCARD int32_t (*describe)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                     struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
+
+  // Starts a query and streams its rows; memory does not grow with the result. Reading must not need
+  // more than SELECT rights. @errors CONFIG_SQL with the engine's own message, NET_*, BUSY.
+  DRAY_NODISCARD int32_t (*query)(struct dray_warehouse *warehouse, struct dray_str sql, uint64_t batch_bytes_max,
+                                  uint64_t batch_rows_max, struct dray_stream *out, struct dray_error *error);
+
+  // Executes one statement without a result. Parameters are the columns of a one-row struct array, or NULL
+  // for none. *out_rows: rows affected, -1 if the engine does not say.
+  DRAY_NODISCARD int32_t (*execute)(struct dray_warehouse *warehouse, struct dray_str sql, const struct ArrowSchema *params_schema,
+                                    const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error);
+
+  // Loads a batch into an existing table by the engine's fastest way; columns are matched by name. Call it
+  // again for the next batch; the load ends with the next call of another slot.
+  DRAY_NODISCARD int32_t (*load)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                 const struct ArrowSchema *batch_schema, const struct ArrowArray *batch, struct dray_error *error);
+
+  DRAY_NODISCARD int32_t (*begin)(struct dray_warehouse *warehouse, struct dray_error *error);
+  // Durable when it returns DRAY_OK. NET_CLOSED means in doubt: the host compares generations.
+  DRAY_NODISCARD int32_t (*commit)(struct dray_warehouse *warehouse, struct dray_error *error);
+  void (*rollback)(struct dray_warehouse *warehouse); // no transaction open: no effect
+
+  void (*interrupt)(struct dray_warehouse *warehouse); // optional: called from another thread, ends a blocking call
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // DRAY_WAREHOUSE_H
