@@ -13,13 +13,13 @@
 
 struct dr_board {
   _Atomic uint64_t rows_read, rows_total, bytes_read, bytes_total, changes, applied, rejected;
-  _Atomic uint64_t beat;           // grows whenever anything moves
-  _Atomic int64_t call_since_ms;   // monotonic; 0: not inside a plugin
-  _Atomic int64_t wait_until_ms;   // monotonic; the host itself waits (backoff, throttle) until then; 0: no
-  _Atomic uint32_t phase_seq;      // odd while the texts below are being written (seqlock)
-  char phase[32];                  // "reading", "applying", ...
-  char call[128];                  // "source.next of plugin file (connection shop)"
-  char wait[128];                  // "429 from api.example.com, Retry-After 30 s"
+  _Atomic uint64_t beat;         // grows whenever anything moves
+  _Atomic int64_t call_since_ms; // monotonic; 0: not inside a plugin
+  _Atomic int64_t wait_until_ms; // monotonic; the host itself waits (backoff, throttle) until then; 0: no
+  _Atomic uint32_t phase_seq;    // odd while the texts below are being written (seqlock)
+  char phase[32];                // "reading", "applying", ...
+  char call[128];                // "source.next of plugin file (connection shop)"
+  char wait[128];                // "429 from api.example.com, Retry-After 30 s"
   char sync[128];
 };
 
@@ -31,8 +31,10 @@ struct dr_board *dr_board(void);
 void dr_board_set(struct dr_board *board);
 void dr_board_phase(const char *phase);
 void dr_board_call(const char *format, ...) DRAY_PRINTF(1, 2); // entering a plugin; NULL format: left it
-void dr_board_wait(int64_t duration_ms, const char *why);       // 0, NULL: no longer waiting
-static inline void dr_board_beat(void) { atomic_fetch_add_explicit(&dr_board()->beat, 1, memory_order_relaxed); }
+void dr_board_wait(int64_t duration_ms, const char *why);      // 0, NULL: no longer waiting
+static inline void dr_board_beat(void) {
+  atomic_fetch_add_explicit(&dr_board()->beat, 1, memory_order_relaxed);
+}
 
 // A consistent copy for the watcher.
 struct dr_board_view {

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-int64_t dr_now_us(void);       // UTC, since 1970-01-01
+int64_t dr_now_us(void); // UTC, since 1970-01-01
 int64_t dr_monotonic_ms(void);
 
 #endif // DR_BASE_CLOCK_H

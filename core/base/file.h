@@ -10,12 +10,14 @@
 #include "dray/sdk/text.h"
 
 // Reads a whole file of at most bytes_max. @errors IO (errno text, path), LIMIT.
-DRAY_NODISCARD int32_t dr_file_read(const char *path, uint64_t bytes_max, struct dray_buffer *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_file_read(const char *path, uint64_t bytes_max, struct dray_buffer *out,
+                                    struct dray_error *error);
 // Replaces `path` atomically and durably with mode 0600. @errors DISK_FULL, IO; the old file is then whole.
 DRAY_NODISCARD int32_t dr_file_replace(const char *path, struct dray_str content, struct dray_error *error);
 // write(2) until all is written; pwrite and pread likewise. A short read is IO.
 DRAY_NODISCARD int32_t dr_fd_write(int fd, const void *data, size_t len, const char *path, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_fd_pread(int fd, void *data, size_t len, uint64_t offset, const char *path, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_fd_pread(int fd, void *data, size_t len, uint64_t offset, const char *path,
+                                   struct dray_error *error);
 // fsync; after a failure the descriptor must not be synced again, only closed (the kernel may have dropped the pages).
 DRAY_NODISCARD int32_t dr_fd_sync(int fd, const char *path, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_folder_sync(const char *path, struct dray_error *error);
