@@ -10,6 +10,7 @@
 #include "dray/sdk/config.h"
 #include "dray/sdk/csv.h"
 #include "dray/sdk/error.h"
+#include "dray/sdk/input.h"
 #include "dray/sdk/json.h"
 #include "dray/sdk/services.h"
 #include "dray/sdk/text.h"
