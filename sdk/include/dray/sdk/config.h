@@ -35,7 +35,8 @@ struct dray_setting {
   const char *schema_json;    // for JSON: the JSON Schema of the value; NULL: {}
 };
 
-// Writes the JSON Schema of the table. @errors OUT_OF_MEMORY.
+// Writes the JSON Schema of the table: what a role's `spec` hands over (keep it in static memory). @errors OUT_OF_MEMORY; PLUGIN_CONTRACT when a
+// default_json or schema_json of the table is not JSON, or a default is not a value that its setting takes.
 DRAY_NODISCARD int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_count, struct dray_buffer *out,
                                         struct dray_error *error);
 // Binds a JSON object (settings, or a destination's options) into `target`, which was zeroed. Defaults are filled in; unknown names, wrong types and missing
@@ -44,6 +45,18 @@ DRAY_NODISCARD int32_t dray_config_bind(const struct dray_setting *settings, siz
                                         void *target, struct dray_error *error);
 // Frees the strings of a bound struct and zeroes its members.
 void dray_config_release(const struct dray_setting *settings, size_t setting_count, void *target);
+
+// ---- the nearest name, for "did you mean" ----
+
+// Finds the offered name nearest to the wanted one by edit distance (a transposition counts as one, case does not count). Names longer than 64 bytes
+// are never near. Everything is borrowed; nothing is allocated.
+struct dray_nearest {
+  struct dray_str wanted;
+  const char *best; // NULL while none is near enough
+  size_t distance;  // of best
+};
+void dray_nearest_init(struct dray_nearest *nearest, struct dray_str wanted);
+void dray_nearest_offer(struct dray_nearest *nearest, const char *name);
 
 #ifdef __cplusplus
 }
