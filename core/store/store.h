@@ -91,10 +91,11 @@ DRAY_NODISCARD int32_t dr_store_rows(struct dr_store *store, const char *sync, s
                                      struct dr_row_record **out, size_t *out_count, struct dray_error *error);
 
 // ---- what a sync has reached ----
+#define DR_CHECKPOINT_BYTES_MAX (16 << 20) // beyond: LIMIT
 struct dr_sync_state {
   uint64_t generation;          // of its mirror when last committed; 0: never ran
   struct dray_buffer checkpoint; // of the source (activate: unused); opaque bytes
-  char identity[256];           // plugin and place of the other side: a sync pointed elsewhere is noticed
+  char identity[256];           // plugin and place of the other side: a sync pointed elsewhere is noticed. Kept as given: no secrets in it
 };
 // An unknown sync gives generation 0. The caller frees checkpoint.
 DRAY_NODISCARD int32_t dr_store_sync_get(struct dr_store *store, const char *sync, struct dr_sync_state *out, struct dray_error *error);
