@@ -19,12 +19,25 @@ struct dray_column_def {
   int32_t nullable; // 0 or 1
 };
 
-// Writes a struct schema with these columns. Copies the names. The caller releases *out. @errors OUT_OF_MEMORY, LIMIT.
-DRAY_NODISCARD int32_t dray_schema_make(const struct dray_column_def *columns, size_t column_count, struct ArrowSchema *out,
+#define DRAY_COLUMN_NAME_MAX 255
+#define DRAY_COLUMNS_MAX 4096
+
+// 1 for the names of stream.h that are not data: DRAY_COLUMN_ABSENT and the others.
+int dray_column_reserved(const char *name);
+
+// Writes a struct schema with these columns. Copies the names. The caller releases *out. @errors OUT_OF_MEMORY,
+// LIMIT, SCHEMA_NAME (empty, too long or not UTF-8), SCHEMA_TYPE.
+DRAY_NODISCARD int32_t dray_schema_make(const struct dray_column_def *columns, size_t column_count,
+                                        struct ArrowSchema *out, struct dray_error *error);
+// A deep copy of any Arrow schema. @errors OUT_OF_MEMORY, LIMIT (nesting, metadata), PLUGIN_CONTRACT (released or
+// malformed).
+DRAY_NODISCARD int32_t dray_schema_copy(const struct ArrowSchema *schema, struct ArrowSchema *out,
                                         struct dray_error *error);
-DRAY_NODISCARD int32_t dray_schema_copy(const struct ArrowSchema *schema, struct ArrowSchema *out, struct dray_error *error);
 // The canonical type of a child schema whose format is exactly canonical. @errors SCHEMA_TYPE for any other.
-DRAY_NODISCARD int32_t dray_schema_type(const struct ArrowSchema *column, struct dray_type *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_schema_type(const struct ArrowSchema *column, struct dray_type *out,
+                                        struct dray_error *error);
+// The extension name of a column ("arrow.json", ...) from its metadata; empty: none. Borrowed from the schema.
+struct dray_str dray_schema_extension(const struct ArrowSchema *column);
 static inline void dray_schema_release(struct ArrowSchema *schema) {
   if (schema != NULL && schema->release != NULL) schema->release(schema);
 }
@@ -36,25 +49,38 @@ static inline void dray_array_release(struct ArrowArray *array) {
 
 struct dray_builder; // opaque
 
-// Makes a builder for a canonical schema (copied). bytes_max and rows_max bound one batch. @owner free with dray_builder_free.
+// Makes a builder for a canonical schema (copied). bytes_max and rows_max bound one batch; 0: no bound but Arrow's
+// own. Columns are numbered as in the schema, reserved ones included. @owner free with dray_builder_free. @errors
+// SCHEMA_TYPE, LIMIT, OUT_OF_MEMORY, PLUGIN_CONTRACT. One thread at a time.
 DRAY_NODISCARD int32_t dray_builder_new(const struct ArrowSchema *schema, uint64_t rows_max, uint64_t bytes_max,
                                         struct dray_builder **out, struct dray_error *error);
 void dray_builder_free(struct dray_builder *builder);
 
-// Appends a value to `column` of the current row. Every column gets exactly one append per row; columns without one become absent where
-// the schema has _dray_absent, and null otherwise. @errors DATA_TYPE when the column has another type, DATA_UTF8, DATA_TOO_LARGE (2 GiB a column), OUT_OF_MEMORY.
+// Appends a value to `column` of the current row. Every column gets exactly one append per row; columns without one
+// become absent where the schema has _dray_absent, and null otherwise. _dray_absent itself is written by the builder;
+// bytes appended to it are kept, with the bits of columns without an append added. STRING and JSON take UTF-8 without
+// NUL; that JSON is JSON is the caller's promise. A failed append changes nothing: the column may be appended to
+// again, or the row abandoned. @errors DATA_TYPE when the column has another type, DATA_UTF8, DATA_OVERFLOW
+// (decimal), DATA_DATE (outside value.h's range), DATA_TOO_LARGE (2 GiB a column), OUT_OF_MEMORY, PLUGIN_CONTRACT for
+// a column that is not there or was appended to in this row.
 DRAY_NODISCARD int32_t dray_builder_null(struct dray_builder *builder, size_t column, struct dray_error *error);
-DRAY_NODISCARD int32_t dray_builder_bool(struct dray_builder *builder, size_t column, int32_t value, struct dray_error *error);
-DRAY_NODISCARD int32_t dray_builder_int64(struct dray_builder *builder, size_t column, int64_t value, struct dray_error *error);
-DRAY_NODISCARD int32_t dray_builder_float64(struct dray_builder *builder, size_t column, double value, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_bool(struct dray_builder *builder, size_t column, int32_t value,
+                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_int64(struct dray_builder *builder, size_t column, int64_t value,
+                                          struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_float64(struct dray_builder *builder, size_t column, double value,
+                                            struct dray_error *error);
 DRAY_NODISCARD int32_t dray_builder_decimal(struct dray_builder *builder, size_t column, struct dray_decimal value,
                                             struct dray_error *error);
 // STRING, BYTES and JSON columns; the bytes are copied.
 DRAY_NODISCARD int32_t dray_builder_bytes(struct dray_builder *builder, size_t column, struct dray_str value,
                                           struct dray_error *error);
-DRAY_NODISCARD int32_t dray_builder_date(struct dray_builder *builder, size_t column, int32_t days, struct dray_error *error);
-DRAY_NODISCARD int32_t dray_builder_timestamp(struct dray_builder *builder, size_t column, int64_t us, struct dray_error *error);
-// Parses `text` as the column's type (value.h) and appends it; STRING takes it as it is.
+DRAY_NODISCARD int32_t dray_builder_date(struct dray_builder *builder, size_t column, int32_t days,
+                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dray_builder_timestamp(struct dray_builder *builder, size_t column, int64_t us,
+                                              struct dray_error *error);
+// Parses `text` as the column's type (value.h) and appends it; STRING takes it as it is, BYTES take base64, JSON is
+// made compact. @errors as above, and those of value.h.
 DRAY_NODISCARD int32_t dray_builder_text(struct dray_builder *builder, size_t column, struct dray_str text,
                                          struct dray_error *error);
 // Ends the row. *out_full = 1 when the batch has reached a bound: finish it before the next row.
@@ -62,20 +88,24 @@ DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
 uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch
-// Hands over the batch and starts an empty one. The caller releases *out. With no rows: out->release = NULL.
-DRAY_NODISCARD int32_t dray_builder_finish(struct dray_builder *builder, struct ArrowArray *out, struct dray_error *error);
+// Hands over the batch and starts an empty one. The caller releases *out, from any thread. With no rows: out->release
+// = NULL. @errors OUT_OF_MEMORY (the batch stays as it was), PLUGIN_CONTRACT while a row is neither ended nor
+// abandoned.
+DRAY_NODISCARD int32_t dray_builder_finish(struct dray_builder *builder, struct ArrowArray *out,
+                                           struct dray_error *error);
 
 // ---- view ----
 
 // One column of a canonical batch. Borrowed from the array: valid until it is released.
 struct dray_column_view {
   struct dray_type type;
-  const char *name;
+  const char *name;        // the view's own copy
   const uint8_t *validity; // bitmap, LSB first; NULL: no nulls
   int64_t offset;          // add to a row before looking into validity and the buffers below
   const void *values;      // bits, int64, double, decimals, int32 days, int64 us
   const int32_t *offsets;  // STRING, BYTES, JSON
   const char *data;
+  int64_t absent_bit; // the column's bit in _dray_absent; -1 for reserved columns
 };
 
 struct dray_view {
@@ -85,14 +115,16 @@ struct dray_view {
   ptrdiff_t absent_column;          // index of _dray_absent, -1: none
 };
 
-// Reads a struct array of canonical columns; checks buffers and offsets as far as they can be checked. Free with dray_view_free. @errors SCHEMA_TYPE,
-// PLUGIN_CONTRACT for a malformed array, OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t dray_view_init(struct dray_view *view, const struct ArrowSchema *schema, const struct ArrowArray *array,
-                                      struct dray_error *error);
+// Reads a struct array of canonical columns; checks lengths, buffers, alignment and offsets, in time linear in the
+// rows of text columns. Bytes are not looked at: whether strings are UTF-8 is checked at the host's border. Free with
+// dray_view_free. @errors SCHEMA_TYPE, PLUGIN_CONTRACT for a malformed array, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_view_init(struct dray_view *view, const struct ArrowSchema *schema,
+                                      const struct ArrowArray *array, struct dray_error *error);
 void dray_view_free(struct dray_view *view);
 // Index of the column of that name, -1: none.
 ptrdiff_t dray_view_find(const struct dray_view *view, struct dray_str name);
-// Bit `column` of the row's _dray_absent.
+// Whether `column` (an index into view->columns) is absent in the row: its bit in _dray_absent, which does not count
+// reserved columns.
 int dray_view_absent(const struct dray_view *view, size_t column, uint64_t row);
 
 static inline int dray_column_is_null(const struct dray_column_view *column, uint64_t row) {
@@ -115,7 +147,8 @@ static inline int32_t dray_column_date(const struct dray_column_view *column, ui
 static inline struct dray_decimal dray_column_decimal(const struct dray_column_view *column, uint64_t row) {
   return ((const struct dray_decimal *)column->values)[row + (uint64_t)column->offset];
 }
-static inline struct dray_str dray_column_bytes(const struct dray_column_view *column, uint64_t row) { // STRING, BYTES, JSON
+static inline struct dray_str dray_column_bytes(const struct dray_column_view *column,
+                                                uint64_t row) { // STRING, BYTES, JSON
   const uint64_t i = row + (uint64_t)column->offset;
   return dray_str_make(column->data + column->offsets[i], (uint64_t)(column->offsets[i + 1] - column->offsets[i]));
 }

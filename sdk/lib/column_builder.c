@@ -1,0 +1,552 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The builder: values are appended row by row and leave as an Arrow struct array, whose buffers are handed over, not
+// copied. An append reserves all it needs before it writes anything, so that a failed one changes nothing.
+// Validity bitmaps are made when the first null comes.
+#include <stdlib.h>
+
+#include "column_inside.h"
+#include "dray/sdk/json.h"
+
+#define TEXT_BYTES_MAX ((uint64_t)INT32_MAX) // Arrow's offsets are int32
+#define ROWS_MAX ((uint64_t)INT32_MAX)
+
+struct grow {
+  void *data; // owned
+  size_t capacity;
+  size_t hint; // what the batch before needed
+};
+
+struct column {
+  struct dray_type type;
+  const char *name;    // of the builder's schema
+  int64_t absent_bit;  // -1: reserved
+  uint64_t count;      // values, the open row's included
+  uint64_t null_count; // likewise
+  uint64_t data_bytes; // used of `data`
+  struct grow validity, values, data;
+};
+
+struct dray_builder {
+  struct ArrowSchema schema; // owned copy
+  size_t column_count;
+  struct column *columns; // owned
+  uint64_t rows_max, bytes_max;
+  uint64_t rows;        // ended
+  uint64_t bytes;       // of ended rows
+  uint64_t row_bytes;   // of the open row
+  size_t row_columns;   // appended to in the open row, without _dray_absent
+  ptrdiff_t absent;     // index of _dray_absent, -1: none
+  uint8_t *absent_bits; // owned: the open row's
+  size_t absent_bytes;  // length of absent_bits
+  int absent_given;     // the caller appended to _dray_absent in the open row
+  struct dray_buffer scratch;
+};
+
+// ---- life ----
+
+static int32_t describe_column(const struct ArrowSchema *schema, struct column *column, int64_t *next_bit,
+                               struct dray_error *error) {
+  DRAY_TRY(dray_schema_type(schema, &column->type, error));
+  column->name = schema->name != NULL ? schema->name : "";
+  column->absent_bit = dray_column_reserved(column->name) ? -1 : (*next_bit)++;
+  return DRAY_OK;
+}
+
+static int32_t describe(struct dray_builder *builder, struct dray_error *error) {
+  int64_t bits = 0;
+  for (size_t i = 0; i < builder->column_count; i++) {
+    struct column *column = &builder->columns[i];
+    DRAY_TRY(describe_column(builder->schema.children[i], column, &bits, error));
+    if (strcmp(column->name, DRAY_COLUMN_ABSENT) != 0) continue;
+    if (column->type.id != DRAY_TYPE_BYTES || builder->absent >= 0) {
+      return dray_fail(error, DRAY_E_SCHEMA_TYPE, "%s must be one column of bytes", DRAY_COLUMN_ABSENT);
+    }
+    builder->absent = (ptrdiff_t)i;
+  }
+  builder->absent_bytes = (size_t)(bits + 7) / 8;
+  return DRAY_OK;
+}
+
+int32_t dray_builder_new(const struct ArrowSchema *schema, uint64_t rows_max, uint64_t bytes_max,
+                         struct dray_builder **out, struct dray_error *error) {
+  struct dray_builder *builder = calloc(1, sizeof *builder);
+  int32_t code = DRAY_E_OUT_OF_MEMORY;
+  if (builder == NULL) return dray_fail(error, code, "no memory for a builder");
+  builder->rows_max = rows_max == 0 || rows_max > ROWS_MAX ? ROWS_MAX : rows_max;
+  builder->bytes_max = bytes_max == 0 ? UINT64_MAX : bytes_max;
+  builder->absent = -1;
+  dray_buffer_init(&builder->scratch, (size_t)TEXT_BYTES_MAX);
+  code = dray_schema_copy(schema, &builder->schema, error);
+  if (code != DRAY_OK) goto done;
+  if (strcmp(builder->schema.format, "+s") != 0) {
+    code = dray_fail(error, DRAY_E_SCHEMA_TYPE, "a batch is a struct ('+s'), not '%s'", builder->schema.format);
+    goto done;
+  }
+  builder->column_count = (size_t)builder->schema.n_children;
+  builder->columns = calloc(builder->column_count + 1, sizeof *builder->columns);
+  if (builder->columns != NULL) code = describe(builder, error);
+  if (builder->columns != NULL && code != DRAY_OK) goto done;
+  builder->absent_bits = calloc(builder->absent_bytes + 1, 1);
+  if (builder->columns == NULL || builder->absent_bits == NULL) {
+    code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a builder of %zu columns", builder->column_count);
+  }
+done:
+  if (code != DRAY_OK) {
+    dray_builder_free(builder);
+    return code;
+  }
+  *out = builder;
+  return DRAY_OK;
+}
+
+void dray_builder_free(struct dray_builder *builder) {
+  if (builder == NULL) return;
+  for (size_t i = 0; builder->columns != NULL && i < builder->column_count; i++) {
+    free(builder->columns[i].validity.data);
+    free(builder->columns[i].values.data);
+    free(builder->columns[i].data.data);
+  }
+  free(builder->columns);
+  free(builder->absent_bits);
+  dray_schema_release(&builder->schema);
+  dray_buffer_free(&builder->scratch);
+  free(builder);
+}
+
+// ---- room ----
+
+static int32_t reserve_slow(struct grow *grow, size_t bytes, struct dray_error *error) {
+  size_t capacity = grow->capacity == 0 ? grow->hint + grow->hint / 8 : grow->capacity * 2;
+  if (capacity < bytes) capacity = bytes;
+  capacity = (capacity + 63) & ~(size_t)63;
+  void *data = realloc(grow->data, capacity);
+  if (data == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a column of %zu bytes", capacity);
+  grow->data = data;
+  grow->capacity = capacity;
+  return DRAY_OK;
+}
+
+static inline int32_t reserve(struct grow *grow, size_t bytes, struct dray_error *error) {
+  return bytes <= grow->capacity ? DRAY_OK : reserve_slow(grow, bytes, error);
+}
+
+// Writes the whole byte at its first bit, so that no byte is ever half unset.
+static inline void put_bit(void *bits, uint64_t i, int value) {
+  uint8_t *byte = (uint8_t *)bits + (i >> 3);
+  const uint8_t mask = (uint8_t)(1u << (i & 7));
+  if (mask == 1) {
+    *byte = (uint8_t)value;
+  } else if (value) {
+    *byte |= mask;
+  } else {
+    *byte &= (uint8_t)~mask;
+  }
+}
+
+// Room for one more value with `len` bytes of text, the validity bit included once there is a bitmap.
+static inline int32_t reserve_value(struct column *column, uint64_t len, struct dray_error *error) {
+  const size_t count = (size_t)column->count, width = dray_type_width(column->type.id);
+  if (column->validity.data != NULL) DRAY_TRY(reserve(&column->validity, count / 8 + 1, error));
+  if (width != 0) return reserve(&column->values, (count + 1) * width, error);
+  if (column->type.id == DRAY_TYPE_BOOL) return reserve(&column->values, count / 8 + 1, error);
+  DRAY_TRY(reserve(&column->values, (count + 2) * sizeof(int32_t), error));
+  return reserve(&column->data, (size_t)(column->data_bytes + len), error);
+}
+
+// Begins the bitmap: everything so far was a value.
+static int32_t make_validity(struct column *column, struct dray_error *error) {
+  const size_t bytes = (size_t)column->count / 8 + 1;
+  DRAY_TRY(reserve(&column->validity, bytes, error));
+  memset(column->validity.data, 0xFF, bytes);
+  return DRAY_OK;
+}
+
+// ---- appends ----
+
+static int32_t refuse_column(const struct dray_builder *builder, size_t index, const char *given,
+                             struct dray_error *error) {
+  char type[24];
+  if (index >= builder->column_count) {
+    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "a value was appended to column %zu of %zu", index,
+                     builder->column_count);
+  }
+  const struct column *column = &builder->columns[index];
+  if (column->count != builder->rows || (ptrdiff_t)index == builder->absent) {
+    return dray_fail_field(error, DRAY_E_PLUGIN_CONTRACT, column->name, "column '%s' was appended to twice in one row",
+                           column->name);
+  }
+  return dray_fail_field(error, DRAY_E_DATA_TYPE, column->name, "column '%s' is %s and takes no %s", column->name,
+                         dray_type_format(column->type, type, sizeof type), given);
+}
+
+// The column, when it is one of `types` (bits 1 << id) and has nothing in this row yet; else NULL.
+static inline struct column *claim(struct dray_builder *builder, size_t index, unsigned types) {
+  if (index >= builder->column_count || (ptrdiff_t)index == builder->absent) return NULL;
+  struct column *column = &builder->columns[index];
+  if (column->count != builder->rows || (types >> column->type.id & 1) == 0) return NULL;
+  return column;
+}
+
+static inline void settle(struct dray_builder *builder, struct column *column, uint64_t bytes) {
+  if (column->validity.data != NULL) put_bit(column->validity.data, column->count, 1);
+  column->count++;
+  builder->row_columns++;
+  builder->row_bytes += bytes;
+}
+
+static inline void put_text(struct column *column, struct dray_str value) {
+  int32_t *offsets = column->values.data;
+  if (column->count == 0) offsets[0] = 0;
+  if (value.len > 0) memcpy((char *)column->data.data + column->data_bytes, value.data, (size_t)value.len);
+  column->data_bytes += value.len;
+  offsets[column->count + 1] = (int32_t)column->data_bytes;
+}
+
+static int32_t append_null(struct dray_builder *builder, struct column *column, struct dray_error *error) {
+  const size_t width = dray_type_width(column->type.id);
+  DRAY_TRY(reserve_value(column, 0, error));
+  if (column->validity.data == NULL) DRAY_TRY(make_validity(column, error));
+  if (width != 0) {
+    memset((char *)column->values.data + column->count * width, 0, width);
+  } else if (column->type.id == DRAY_TYPE_BOOL) {
+    put_bit(column->values.data, column->count, 0);
+  } else {
+    put_text(column, dray_str_make(NULL, 0));
+  }
+  put_bit(column->validity.data, column->count, 0);
+  column->count++;
+  column->null_count++;
+  builder->row_bytes += width + 1;
+  return DRAY_OK;
+}
+
+// Bytes for _dray_absent wait in absent_bits until the row ends.
+static int32_t give_absent(struct dray_builder *builder, struct dray_str bits, struct dray_error *error) {
+  if (builder->absent_given) return refuse_column(builder, (size_t)builder->absent, "bytes", error);
+  if (bits.len > builder->absent_bytes) {
+    return dray_fail_field(error, DRAY_E_DATA_TYPE, DRAY_COLUMN_ABSENT, "%s takes at most %zu bytes, not %llu",
+                           DRAY_COLUMN_ABSENT, builder->absent_bytes, (unsigned long long)bits.len);
+  }
+  for (uint64_t i = 0; i < bits.len; i++) builder->absent_bits[i] |= (uint8_t)bits.data[i];
+  builder->absent_given = 1;
+  return DRAY_OK;
+}
+
+int32_t dray_builder_null(struct dray_builder *builder, size_t index, struct dray_error *error) {
+  if (builder->absent >= 0 && index == (size_t)builder->absent) {
+    return give_absent(builder, dray_str_make(NULL, 0), error);
+  }
+  struct column *column = claim(builder, index, ~0u);
+  if (column == NULL) return refuse_column(builder, index, "null", error);
+  DRAY_TRY(append_null(builder, column, error));
+  builder->row_columns++;
+  return DRAY_OK;
+}
+
+int32_t dray_builder_bool(struct dray_builder *builder, size_t index, int32_t value, struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_BOOL);
+  if (column == NULL) return refuse_column(builder, index, "bool", error);
+  DRAY_TRY(reserve_value(column, 0, error));
+  put_bit(column->values.data, column->count, value != 0);
+  settle(builder, column, 1);
+  return DRAY_OK;
+}
+
+int32_t dray_builder_int64(struct dray_builder *builder, size_t index, int64_t value, struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_INT64);
+  if (column == NULL) return refuse_column(builder, index, "int64", error);
+  DRAY_TRY(reserve_value(column, 0, error));
+  ((int64_t *)column->values.data)[column->count] = value;
+  settle(builder, column, 8);
+  return DRAY_OK;
+}
+
+int32_t dray_builder_float64(struct dray_builder *builder, size_t index, double value, struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_FLOAT64);
+  if (column == NULL) return refuse_column(builder, index, "float64", error);
+  DRAY_TRY(reserve_value(column, 0, error));
+  ((double *)column->values.data)[column->count] = value;
+  settle(builder, column, 8);
+  return DRAY_OK;
+}
+
+int32_t dray_builder_decimal(struct dray_builder *builder, size_t index, struct dray_decimal value,
+                             struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_DECIMAL);
+  if (column == NULL) return refuse_column(builder, index, "decimal", error);
+  if (!dray_decimal_fits(value, column->type.precision)) {
+    char text[DRAY_FORMAT_BYTES_MAX];
+    (void)dray_format_decimal(value, column->type.scale, text);
+    return dray_fail_field(error, DRAY_E_DATA_OVERFLOW, column->name, "%s does not fit decimal(%d,%d)", text,
+                           column->type.precision, column->type.scale);
+  }
+  DRAY_TRY(reserve_value(column, 0, error));
+  ((struct dray_decimal *)column->values.data)[column->count] = value;
+  settle(builder, column, 16);
+  return DRAY_OK;
+}
+
+int32_t dray_builder_date(struct dray_builder *builder, size_t index, int32_t days, struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_DATE);
+  if (column == NULL) return refuse_column(builder, index, "date", error);
+  if (days < DRAY_DATE_MIN || days > DRAY_DATE_MAX) {
+    return dray_fail_field(error, DRAY_E_DATA_DATE, column->name, "day %d is outside the years 0001 to 9999", days);
+  }
+  DRAY_TRY(reserve_value(column, 0, error));
+  ((int32_t *)column->values.data)[column->count] = days;
+  settle(builder, column, 4);
+  return DRAY_OK;
+}
+
+int32_t dray_builder_timestamp(struct dray_builder *builder, size_t index, int64_t us, struct dray_error *error) {
+  struct column *column = claim(builder, index, 1u << DRAY_TYPE_TIMESTAMP);
+  if (column == NULL) return refuse_column(builder, index, "timestamp", error);
+  if (us < DRAY_TIMESTAMP_MIN || us > DRAY_TIMESTAMP_MAX) {
+    return dray_fail_field(error, DRAY_E_DATA_DATE, column->name, "%lld µs is outside the years 0001 to 9999",
+                           (long long)us);
+  }
+  DRAY_TRY(reserve_value(column, 0, error));
+  ((int64_t *)column->values.data)[column->count] = us;
+  settle(builder, column, 8);
+  return DRAY_OK;
+}
+
+static int32_t append_bytes(struct dray_builder *builder, struct column *column, struct dray_str value,
+                            struct dray_error *error) {
+  if (column->type.id != DRAY_TYPE_BYTES && !dray_text_valid(value)) {
+    return dray_fail_field(error, DRAY_E_DATA_UTF8, column->name,
+                           "'%.*s' is not valid UTF-8 from its byte %llu on, or holds a NUL", DRAY_VALUE_ARG(value),
+                           (unsigned long long)dray_value_shown(value) + 1);
+  }
+  if (value.len > TEXT_BYTES_MAX - column->data_bytes) {
+    return dray_fail_field(error, DRAY_E_DATA_TOO_LARGE, column->name,
+                           "a value of %llu bytes passes the 2 GiB that one column of a batch holds",
+                           (unsigned long long)value.len);
+  }
+  DRAY_TRY(reserve_value(column, value.len, error));
+  put_text(column, value);
+  settle(builder, column, value.len + sizeof(int32_t));
+  return DRAY_OK;
+}
+
+#define TEXT_TYPES (1u << DRAY_TYPE_STRING | 1u << DRAY_TYPE_BYTES | 1u << DRAY_TYPE_JSON)
+
+int32_t dray_builder_bytes(struct dray_builder *builder, size_t index, struct dray_str value,
+                           struct dray_error *error) {
+  if (builder->absent >= 0 && index == (size_t)builder->absent) return give_absent(builder, value, error);
+  struct column *column = claim(builder, index, TEXT_TYPES);
+  if (column == NULL) return refuse_column(builder, index, "bytes", error);
+  return append_bytes(builder, column, value, error);
+}
+
+// ---- text of any type ----
+
+static int32_t text_as_parsed(struct dray_builder *builder, size_t index, struct dray_str text,
+                              struct dray_error *error) {
+  const struct dray_type type = builder->columns[index].type;
+  int32_t small = 0;
+  int64_t number = 0;
+  double real = 0;
+  struct dray_decimal decimal;
+  switch (type.id) {
+  case DRAY_TYPE_BOOL:
+    DRAY_TRY(dray_parse_bool(text, &small, error));
+    return dray_builder_bool(builder, index, small, error);
+  case DRAY_TYPE_INT64:
+    DRAY_TRY(dray_parse_int64(text, &number, error));
+    return dray_builder_int64(builder, index, number, error);
+  case DRAY_TYPE_FLOAT64:
+    DRAY_TRY(dray_parse_float64(text, &real, error));
+    return dray_builder_float64(builder, index, real, error);
+  case DRAY_TYPE_DECIMAL:
+    DRAY_TRY(dray_parse_decimal(text, type.precision, type.scale, &decimal, error));
+    return dray_builder_decimal(builder, index, decimal, error);
+  case DRAY_TYPE_DATE:
+    DRAY_TRY(dray_parse_date(text, &small, error));
+    return dray_builder_date(builder, index, small, error);
+  case DRAY_TYPE_TIMESTAMP:
+    DRAY_TRY(dray_parse_timestamp(text, &number, error));
+    return dray_builder_timestamp(builder, index, number, error);
+  default:
+    break;
+  }
+  dray_buffer_clear(&builder->scratch);
+  if (type.id == DRAY_TYPE_BYTES) {
+    DRAY_TRY(dray_base64_decode(text, &builder->scratch, error));
+  } else {
+    DRAY_TRY(dray_json_compact(text, &builder->scratch, error));
+  }
+  return dray_builder_bytes(builder, index, dray_buffer_view(&builder->scratch), error);
+}
+
+int32_t dray_builder_text(struct dray_builder *builder, size_t index, struct dray_str text, struct dray_error *error) {
+  if (index >= builder->column_count) return refuse_column(builder, index, "text", error);
+  if (builder->columns[index].type.id == DRAY_TYPE_STRING) return dray_builder_bytes(builder, index, text, error);
+  return text_as_parsed(builder, index, text, error);
+}
+
+// ---- rows ----
+
+// Columns that nobody appended to. Those filled before a failure stay filled, with their absent bits set: the row can
+// be ended again or abandoned.
+static int32_t fill_missing(struct dray_builder *builder, struct dray_error *error) {
+  for (size_t i = 0; i < builder->column_count; i++) {
+    struct column *column = &builder->columns[i];
+    if (column->count != builder->rows || (ptrdiff_t)i == builder->absent) continue;
+    DRAY_TRY(append_null(builder, column, error));
+    if (builder->absent >= 0 && column->absent_bit >= 0) {
+      builder->absent_bits[column->absent_bit >> 3] |= (uint8_t)(1u << (column->absent_bit & 7));
+    }
+  }
+  return DRAY_OK;
+}
+
+static int32_t end_absent(struct dray_builder *builder, struct dray_error *error) {
+  struct column *column = &builder->columns[builder->absent];
+  int any = 0;
+  for (size_t i = 0; i < builder->absent_bytes; i++) any |= builder->absent_bits[i];
+  if (!any) return append_null(builder, column, error);
+  const struct dray_str bits = dray_str_make((const char *)builder->absent_bits, builder->absent_bytes);
+  return append_bytes(builder, column, bits, error);
+}
+
+static void begin_row(struct dray_builder *builder) {
+  builder->row_bytes = 0;
+  builder->row_columns = 0;
+  builder->absent_given = 0;
+  if (builder->absent >= 0) memset(builder->absent_bits, 0, builder->absent_bytes);
+}
+
+int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, struct dray_error *error) {
+  if (builder->rows == ROWS_MAX) {
+    return dray_fail(error, DRAY_E_LIMIT, "a batch holds at most %llu rows", (unsigned long long)ROWS_MAX);
+  }
+  if (builder->row_columns < builder->column_count) DRAY_TRY(fill_missing(builder, error));
+  if (builder->absent >= 0) DRAY_TRY(end_absent(builder, error));
+  builder->rows++;
+  builder->bytes += builder->row_bytes;
+  begin_row(builder);
+  if (out_full != NULL) *out_full = builder->rows >= builder->rows_max || builder->bytes >= builder->bytes_max;
+  return DRAY_OK;
+}
+
+void dray_builder_abandon_row(struct dray_builder *builder) {
+  for (size_t i = 0; i < builder->column_count; i++) {
+    struct column *column = &builder->columns[i];
+    if (column->count == builder->rows) continue;
+    column->count--;
+    if (column->validity.data != NULL) {
+      const uint8_t byte = ((const uint8_t *)column->validity.data)[column->count >> 3];
+      column->null_count -= (uint64_t)((byte >> (column->count & 7)) & 1) ^ 1;
+    }
+    if (dray_type_is_text(column->type.id)) {
+      column->data_bytes = (uint64_t)((const int32_t *)column->values.data)[column->count];
+    }
+  }
+  begin_row(builder);
+}
+
+uint64_t dray_builder_rows(const struct dray_builder *builder) {
+  return builder->rows;
+}
+
+// ---- handing over ----
+
+struct child_private {
+  const void *buffers[3]; // owned
+};
+
+struct batch_private {
+  struct ArrowArray *children; // owned; one that was moved out has no release
+  const void *buffers[1];
+};
+
+static void release_child(struct ArrowArray *array) {
+  struct child_private *private_data = array->private_data;
+  for (int i = 0; i < 3; i++) free((void *)(uintptr_t)private_data->buffers[i]);
+  free(private_data);
+  array->release = NULL;
+}
+
+static void release_batch(struct ArrowArray *array) {
+  struct batch_private *private_data = array->private_data;
+  for (int64_t i = 0; i < array->n_children; i++) dray_array_release(&private_data->children[i]);
+  free(private_data->children);
+  free(private_data);
+  array->release = NULL;
+}
+
+// An empty struct array with all the memory that handing over needs.
+static int32_t make_batch(size_t column_count, struct ArrowArray *out, struct dray_error *error) {
+  struct batch_private *private_data = calloc(1, sizeof *private_data + column_count * sizeof(void *));
+  struct ArrowArray *children = calloc(column_count + 1, sizeof *children);
+  if (private_data == NULL || children == NULL) {
+    free(private_data);
+    free(children);
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch of %zu columns", column_count);
+  }
+  struct ArrowArray **pointers = (struct ArrowArray **)(void *)(private_data + 1);
+  private_data->children = children;
+  *out = (struct ArrowArray){.n_buffers = 1,
+                             .n_children = (int64_t)column_count,
+                             .buffers = private_data->buffers,
+                             .children = column_count > 0 ? pointers : NULL,
+                             .release = release_batch,
+                             .private_data = private_data};
+  for (size_t i = 0; i < column_count; i++) {
+    pointers[i] = &children[i];
+    children[i].private_data = calloc(1, sizeof(struct child_private));
+    if (children[i].private_data == NULL) {
+      dray_array_release(out);
+      return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch of %zu columns", column_count);
+    }
+    children[i].release = release_child;
+  }
+  return DRAY_OK;
+}
+
+static void *hand_over(struct grow *grow, size_t used) {
+  void *data = grow->data;
+  *grow = (struct grow){NULL, 0, used};
+  return data;
+}
+
+static void move_column(struct column *column, struct ArrowArray *child) {
+  struct child_private *private_data = child->private_data;
+  const size_t count = (size_t)column->count, width = dray_type_width(column->type.id);
+  const int text = dray_type_is_text(column->type.id);
+  if (column->null_count == 0) { // the only null was abandoned
+    free(column->validity.data);
+    column->validity = (struct grow){NULL, 0, 0};
+  }
+  const size_t used = text ? (count + 1) * sizeof(int32_t) : width != 0 ? count * width : count / 8 + 1;
+  private_data->buffers[0] = hand_over(&column->validity, 0);
+  private_data->buffers[1] = hand_over(&column->values, used);
+  private_data->buffers[2] = hand_over(&column->data, (size_t)column->data_bytes);
+  child->length = (int64_t)count;
+  child->null_count = (int64_t)column->null_count;
+  child->n_buffers = text ? 3 : 2;
+  child->buffers = private_data->buffers;
+  column->count = column->null_count = column->data_bytes = 0;
+}
+
+int32_t dray_builder_finish(struct dray_builder *builder, struct ArrowArray *out, struct dray_error *error) {
+  struct ArrowArray batch;
+  if (builder->row_columns > 0 || builder->absent_given) {
+    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "a batch was finished in the middle of its row %llu",
+                     (unsigned long long)builder->rows + 1);
+  }
+  if (builder->rows == 0) {
+    memset(out, 0, sizeof *out);
+    return DRAY_OK;
+  }
+  DRAY_TRY(make_batch(builder->column_count, &batch, error));
+  for (size_t i = 0; i < builder->column_count; i++) move_column(&builder->columns[i], batch.children[i]);
+  batch.length = (int64_t)builder->rows;
+  builder->rows = builder->bytes = 0;
+  begin_row(builder);
+  *out = batch;
+  return DRAY_OK;
+}
