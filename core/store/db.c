@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -374,6 +375,14 @@ static int32_t verify(struct dr_store *store, struct dray_error *error) {
   int64_t pages = 0, page_size = 0;
   DRAY_TRY(pragma_int(store, "PRAGMA page_count", &pages, error));
   DRAY_TRY(pragma_int(store, "PRAGMA page_size", &page_size, error));
+  // SQLite takes a last page that is cut short as one that ends in zeros.
+  struct stat info;
+  if (stat(store->path, &info) != 0) return dr_fail_errno(error, "look at", store->path);
+  if (info.st_size < pages * page_size) {
+    return dray_fail(error, DRAY_E_STATE_CORRUPT,
+                     "%s has %lld bytes instead of %lld: it was cut off; restore a backup, or start over without it",
+                     store->path, (long long)info.st_size, (long long)(pages * page_size));
+  }
   if (pages * page_size <= DR_DB_CHECK_BYTES_MAX) return quick_check(store, error);
   struct dr_db_call call;
   int64_t checked_us = 0;
