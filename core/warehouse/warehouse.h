@@ -51,6 +51,10 @@ void dr_table_plan_free(struct dr_table_plan *plan);
 DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_table_plan *out,
                                      struct dray_error *error);
 
+// Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
+DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name, struct ArrowSchema *out, uint32_t *out_found,
+                                         struct dray_error *error);
+
 // The state row of a sync in the warehouse's table _dray_state: committed in the data's transaction.
 struct dr_table_state {
   uint64_t generation; // 0: no row

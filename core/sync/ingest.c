@@ -1,0 +1,331 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ingest, window by window: a full read is one window, an incremental one is cut at the source's safe places.
+#include "sync/ingest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/board.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "base/fault.h"
+
+#define PAGE_ROWS 16384
+#define PAGE_BYTES (4u << 20)
+#define STATE_BYTES_MAX (1u << 20)
+
+static int write_mode(int mode) {
+  switch (mode) {
+  case DR_MODE_APPEND:
+    return DR_WRITE_APPEND;
+  case DR_MODE_REPLACE:
+    return DR_WRITE_REPLACE;
+  case DR_MODE_HISTORY:
+    return DR_WRITE_HISTORY;
+  default:
+    return DR_WRITE_UPSERT;
+  }
+}
+
+static const char *table_of(const struct dr_context *run) {
+  const struct dr_sync *sync = run->sync;
+  if (sync->table != NULL) return sync->table;
+  return sync->model >= 0 ? dr_session_project(run->session)->models[sync->model].name : sync->stream;
+}
+
+static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  ingest->table.key = run->mapping.key;
+  ingest->table.key_count = run->mapping.key_count;
+  const int keyed = ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
+  if (!keyed || run->mapping.key_count > 0) return DRAY_OK;
+  return dray_fail(error, DRAY_E_SCHEMA_KEY,
+                   "%s has no primary key: declare `key:` in the sync, or choose `mode: append` or `replace`",
+                   run->sync->stream != NULL ? run->sync->stream : "the model");
+}
+
+static int32_t refuse_self(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  if (sync->model < 0 || ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY) return DRAY_OK;
+  if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
+  return dray_fail(error, DRAY_E_CONFIG_VALUE,
+                   "mode append or replace from a model into its own warehouse would read and write on one connection: "
+                   "use `mode: mirror`, or a view");
+}
+
+int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  memset(ingest, 0, sizeof(*ingest));
+  dray_buffer_init(&ingest->state.checkpoint, STATE_BYTES_MAX);
+  run->report->ingest = 1;
+  DRAY_TRY(dr_session_warehouse(run->session, sync->to_connection, &ingest->warehouse, &ingest->instance, error));
+  ingest->table.name = (struct dr_table_name){sync->schema, table_of(run)};
+  ingest->table.mode = write_mode(sync->mode);
+  ingest->table.soft_delete = sync->soft_delete;
+  ingest->table.drift = (struct dr_drift_policy){sync->drift_table, sync->drift_column, sync->drift_type};
+  ingest->table.sync = sync->name;
+  DRAY_TRY(refuse_self(run, ingest, error));
+  DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
+  const int full = (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
+  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, NULL, error));
+  ingest->table.schema = run->mapping.schema;
+  DRAY_TRY(choose_key(run, ingest, error));
+  DRAY_TRY(dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error));
+  struct dr_run_report *report = run->report;
+  report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
+  if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+  for (size_t i = 0; i < ingest->plan.ddl_count; i++) {
+    report->ddl[i] = dray_str_dup(dray_str_of(ingest->plan.ddl[i]));
+    if (report->ddl[i] == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+    report->ddl_count++;
+  }
+  return DRAY_OK;
+}
+
+void dr_ingest_close(struct dr_ingest *ingest) {
+  dr_table_plan_free(&ingest->plan);
+  dray_buffer_free(&ingest->state.checkpoint);
+}
+
+// ---- committing a window ----
+
+static int same_checkpoint(const struct dr_ingest *ingest, struct dray_str checkpoint) {
+  return dray_str_equal(dray_buffer_view(&ingest->state.checkpoint), checkpoint);
+}
+
+static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation, struct dray_str checkpoint,
+                        struct dray_error *error) {
+  if (!same_checkpoint(ingest, checkpoint)) {
+    dray_buffer_clear(&ingest->state.checkpoint);
+    DRAY_TRY(dray_buffer_append(&ingest->state.checkpoint, checkpoint.data, (size_t)checkpoint.len, error));
+  }
+  ingest->state.generation = generation;
+  ingest->plan.table_exists = 1;
+  run->state.generation = generation;
+  run->report->generation = generation;
+  dray_buffer_clear(&run->state.checkpoint);
+  DRAY_TRY(dray_buffer_append(&run->state.checkpoint, checkpoint.data, (size_t)checkpoint.len, error));
+  return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
+}
+
+static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, struct dr_changeset *set,
+                             struct dray_error *error) {
+  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  uint64_t seq = 0;
+  for (;;) {
+    struct dr_changes *changes = NULL;
+    DRAY_TRY(dr_cancel_check(error));
+    DRAY_TRY(dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (changes == NULL) return DRAY_OK;
+    seq = changes->first_seq + changes->count;
+    int32_t rc = DRAY_OK;
+    if (changes->op[0] != DR_OP_REJECT) {
+      if (!baseline) rc = dr_table_writer_changes(writer, changes, error);
+      uint8_t *acked = rc == DRAY_OK ? malloc(changes->count) : NULL;
+      if (rc == DRAY_OK && acked == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+      if (rc == DRAY_OK) {
+        memset(acked, 1, changes->count);
+        rc = dr_mirror_ack(run->mirror, changes, acked, error);
+        run->report->sent += changes->count;
+        atomic_fetch_add_explicit(&dr_board()->applied, changes->count, memory_order_relaxed);
+        dr_board_beat();
+      }
+      free(acked);
+    }
+    dr_changes_free(changes);
+    if (rc != DRAY_OK) return rc;
+  }
+}
+
+// One transaction: data, state row; around it the mirror's prepare and commit.
+static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
+                             struct dray_str checkpoint, struct dray_error *error) {
+  const uint64_t next = ingest->state.generation + 1;
+  struct dr_table_writer *writer = NULL;
+  uint64_t written = 0;
+  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
+  dr_board_call("%s: writing", ingest->instance->label);
+  int32_t rc = dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer,
+                                     error);
+  if (rc == DRAY_OK) rc = write_changes(run, writer, pass->set, error);
+  if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, &written, error);
+  if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
+  if (rc == DRAY_OK) rc = dr_mirror_prepare(run->mirror, next, error);
+  if (rc == DRAY_OK) rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
+  if (rc == DRAY_OK) rc = dr_table_writer_commit(writer, error);
+  dr_table_writer_free(writer);
+  dr_board_call(NULL);
+  if (rc != DRAY_OK) return rc; // the mirror's proposal stays: the next run settles it by the warehouse's generation
+  (void)dr_fault_point("sync.warehouse_committed");
+  run->report->applied += written;
+  DRAY_TRY(dr_mirror_commit(run->mirror, next, error));
+  (void)dr_fault_point("sync.mirror_committed");
+  return remember(run, ingest, next, checkpoint, error);
+}
+
+static struct dray_str checkpoint_of(const struct dr_ingest *ingest, const struct dr_pass *pass) {
+  return pass->state != NULL ? dray_str_make(pass->state, pass->state_bytes)
+                             : dray_buffer_view(&ingest->state.checkpoint);
+}
+
+static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {
+  const int whole = !dr_reader_incremental(run->reader) || dr_planning(run);
+  const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_HISTORY;
+  uint32_t flags = removes && !dr_reader_incremental(run->reader) ? DR_DIFF_FULL : 0;
+  if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
+  struct dr_pass pass = {0};
+  DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
+  const int64_t start = dr_monotonic_ms();
+  DRAY_TRY(dr_pass_run(run, flags, whole ? 0 : run->sync->commit_rows, &pass, error));
+  const int64_t read = dr_monotonic_ms();
+  run->report->read_ms += read - start;
+  int32_t rc = dr_guard_check(run, &pass, error);
+  if (rc == DRAY_OK && pass.deletes > 0 && pass.unreadable > 0) {
+    // A row that could not be read is not a row that is gone: without it nobody knows what is missing.
+    run->report->deletes_withheld = pass.deletes;
+    rc = dray_fail(error, DRAY_E_GUARD, "%llu rows could not be read, so %llu deletes cannot be trusted",
+                   (unsigned long long)pass.unreadable, (unsigned long long)pass.deletes);
+    if ((run->options->flags & DR_RUN_ALLOW_GUARD) != 0) rc = DRAY_OK;
+  }
+  if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
+  const struct dray_str checkpoint = checkpoint_of(ingest, &pass);
+  const uint64_t changes = pass.inserts + pass.updates + pass.deletes;
+  const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
+  if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !same_checkpoint(ingest, checkpoint))) {
+    rc = commit_window(run, ingest, &pass, checkpoint, error);
+    ingest->plan.ddl_count = rc == DRAY_OK ? 0 : ingest->plan.ddl_count;
+  }
+  run->report->apply_ms += dr_monotonic_ms() - read;
+  *out_ended = pass.ended;
+  dr_pass_close(&pass, 1);
+  return rc;
+}
+
+// ---- modes without a key: rows go straight through ----
+
+struct direct {
+  struct dr_table_writer *writer; // NULL between windows
+  uint64_t rows;                  // written in this window
+  char *state;
+  size_t state_bytes;
+};
+
+static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                             struct dray_error *error) {
+  const uint64_t next = ingest->state.generation + 1;
+  const struct dray_str checkpoint = direct->state != NULL ? dray_str_make(direct->state, direct->state_bytes)
+                                                           : dray_buffer_view(&ingest->state.checkpoint);
+  uint64_t written = 0;
+  int32_t rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
+  if (rc == DRAY_OK) rc = dr_table_writer_merge(direct->writer, next, checkpoint, &written, error);
+  if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
+  if (rc == DRAY_OK) rc = dr_table_writer_commit(direct->writer, error);
+  dr_table_writer_free(direct->writer);
+  direct->writer = NULL;
+  if (rc != DRAY_OK) return rc;
+  (void)dr_fault_point("sync.warehouse_committed");
+  run->report->applied += direct->rows;
+  direct->rows = 0;
+  return remember(run, ingest, next, checkpoint, error);
+}
+
+static int32_t direct_begin(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                            struct dray_error *error) {
+  if (direct->writer != NULL) return DRAY_OK;
+  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "loading", error));
+  return dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation,
+                               &direct->writer, error);
+}
+
+static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                           struct dr_read_item *item, struct dray_error *error) {
+  struct dr_batch *batch = NULL;
+  struct dr_rejects rejects = {NULL, 0, 0};
+  int32_t rc = DRAY_OK;
+  if (item->rows > 0) rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
+  run->report->unreadable_rows += rejects.count;
+  run->report->rejected_rows += rejects.count;
+  run->report->rows_read += item->rows;
+  const uint64_t rows = rc == DRAY_OK && batch != NULL ? dr_batch_rows(batch) : 0;
+  run->report->inserts += rows;
+  if (rows > 0 && !dr_planning(run)) {
+    rc = direct_begin(run, ingest, direct, error);
+    if (rc == DRAY_OK) rc = dr_table_writer_rows(direct->writer, batch, error);
+    direct->rows += rows;
+    atomic_fetch_add_explicit(&dr_board()->applied, rows, memory_order_relaxed);
+  }
+  if (item->state != NULL) {
+    free(direct->state);
+    direct->state = item->state;
+    direct->state_bytes = item->state_bytes;
+    item->state = NULL;
+  }
+  dr_rejects_free(&rejects);
+  dr_batch_free(batch);
+  return rc;
+}
+
+// Replace would empty the table when nothing is read.
+static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
+  if (run->sync->mode != DR_MODE_REPLACE || run->report->rows_read > 0 || ingest->state.generation == 0) return DRAY_OK;
+  if (!run->sync->guard.on || (run->options->flags & DR_RUN_ALLOW_GUARD) != 0) return DRAY_OK;
+  return dray_fail(error, DRAY_E_GUARD, "nothing was read: replacing would empty the table; nothing was changed");
+}
+
+static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                           struct dray_error *error) {
+  const int windows = run->sync->mode == DR_MODE_APPEND && dr_reader_incremental(run->reader);
+  DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
+  for (;;) {
+    struct dr_read_item *item = NULL;
+    DRAY_TRY(dr_reader_next(run->reader, &item, error));
+    if (item == NULL) break;
+    const int safe = item->state != NULL;
+    const int32_t rc = direct_item(run, ingest, direct, item, error);
+    dr_read_item_free(item);
+    if (rc != DRAY_OK) return rc;
+    if (windows && safe && direct->rows >= run->sync->commit_rows) DRAY_TRY(direct_commit(run, ingest, direct, error));
+  }
+  if (dr_planning(run)) return DRAY_OK;
+  DRAY_TRY(direct_guard(run, ingest, error));
+  const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
+  const int moved = direct->state != NULL && !same_checkpoint(ingest, state);
+  if (moved || run->sync->mode == DR_MODE_REPLACE || ingest->plan.ddl_count > 0) {
+    DRAY_TRY(direct_begin(run, ingest, direct, error));
+  }
+  return direct->writer != NULL ? direct_commit(run, ingest, direct, error) : DRAY_OK;
+}
+
+static int32_t ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  struct direct direct = {NULL, 0, NULL, 0};
+  const int64_t start = dr_monotonic_ms();
+  const int32_t rc = direct_rows(run, ingest, &direct, error);
+  dr_table_writer_free(direct.writer);
+  free(direct.state);
+  run->report->apply_ms = dr_monotonic_ms() - start;
+  return rc;
+}
+
+// ---- the run ----
+
+static int32_t ingest_keyed(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  DRAY_TRY(dr_ingest_trust(run, ingest, error));
+  int ended = 0;
+  while (!ended) DRAY_TRY(one_window(run, ingest, &ended, error));
+  if (dr_planning(run)) return DRAY_OK;
+  return dr_mirror_compact(run->mirror, error);
+}
+
+int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
+  struct dr_ingest ingest;
+  int32_t rc = dr_ingest_open(run, &ingest, error);
+  if (rc == DRAY_OK) {
+    const int keyed = ingest.table.mode == DR_WRITE_UPSERT || ingest.table.mode == DR_WRITE_HISTORY;
+    rc = keyed ? ingest_keyed(run, &ingest, error) : ingest_direct(run, &ingest, error);
+  }
+  run->report->generation = ingest.state.generation;
+  dr_ingest_close(&ingest);
+  return rc;
+}

@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ingest: rows into a warehouse table. Data and checkpoint commit in one transaction of the warehouse; the
+// mirror proposes the same generation before it (prepare) and takes it after it (commit), so that a kill between the two is
+// settled by comparing generations.
+#ifndef DR_SYNC_INGEST_H
+#define DR_SYNC_INGEST_H
+
+#include "sync/context.h"
+
+struct dr_ingest {
+  struct dr_warehouse *warehouse;
+  struct dr_warehouse_instance *instance;
+  struct dr_table_options table;
+  struct dr_table_plan plan;
+  struct dr_table_state state; // as last committed in the warehouse
+};
+
+// Opens warehouse and reader, decides mapping and table plan.
+DRAY_NODISCARD int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+void dr_ingest_close(struct dr_ingest *ingest);
+
+// trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or rebuilds the mirror from the
+// table when the two disagree (restored backup, second writer, lost file).
+DRAY_NODISCARD int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+// Makes the mirror anew from the table's rows, as generation `generation`.
+DRAY_NODISCARD int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+// Compares table and mirror row by row. *out_*: rows only in one of them, and rows that differ.
+DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only, uint64_t *out_mirror_only,
+                                        uint64_t *out_differ, struct dray_error *error);
+
+#endif // DR_SYNC_INGEST_H

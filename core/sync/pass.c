@@ -1,0 +1,142 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One pass: rows from the reader, mapped, compared with the mirror, changes on disk. Nothing is sent here.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/board.h"
+#include "base/file.h"
+#include "sync/context.h"
+
+static int32_t keep_state(struct dr_pass *pass, struct dr_read_item *item) {
+  if (item->state == NULL) return 0;
+  free(pass->state);
+  pass->state = item->state; // moved
+  pass->state_bytes = item->state_bytes;
+  item->state = NULL;
+  return 1;
+}
+
+// Maps one pulled batch and gives it to the diff. Rows that cannot be mapped are recorded, not lost.
+static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_read_item *item, struct dr_pass *pass,
+                        struct dray_error *error) {
+  struct dr_batch *batch = NULL;
+  struct dr_rejects rejects = {NULL, 0, 0};
+  int32_t rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
+  if (rc == DRAY_OK && dr_batch_rows(batch) > 0) rc = dr_diff_add(diff, batch, error);
+  pass->rows += item->rows;
+  pass->unreadable += rejects.count;
+  dr_rejects_free(&rejects);
+  dr_batch_free(batch);
+  return rc;
+}
+
+static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, uint64_t rows_max, struct dr_pass *pass,
+                         struct dray_error *error) {
+  for (;;) {
+    struct dr_read_item *item = NULL;
+    DRAY_TRY(dr_reader_next(run->reader, &item, error));
+    if (item == NULL) {
+      pass->ended = 1;
+      return DRAY_OK;
+    }
+    int32_t rc = DRAY_OK;
+    if (item->rows > 0) rc = add_item(run, diff, item, pass, error);
+    const int safe = rc == DRAY_OK && keep_state(pass, item);
+    dr_read_item_free(item);
+    if (rc != DRAY_OK) return rc;
+    if (rows_max > 0 && pass->rows >= rows_max && safe) return DRAY_OK;
+  }
+}
+
+static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *counts, struct dray_error *error) {
+  struct dr_run_report *report = run->report;
+  const struct dr_schema *schema = run->mapping.schema;
+  if (report->columns == NULL) {
+    report->columns = calloc(schema->field_count + 1, sizeof(*report->columns));
+    if (report->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+    for (size_t i = 0; i < schema->field_count; i++) {
+      report->columns[i].name = dray_str_dup(dray_str_of(schema->fields[i].name));
+      if (report->columns[i].name == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+      report->column_count = i + 1;
+    }
+  }
+  for (size_t i = 0; counts->column_updates != NULL && i < report->column_count; i++) {
+    report->columns[i].count += counts->column_updates[i];
+  }
+  return DRAY_OK;
+}
+
+static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *counts, struct dr_pass *pass,
+                          struct dray_error *error) {
+  struct dr_run_report *report = run->report;
+  pass->inserts = counts->inserts;
+  pass->updates = counts->updates;
+  pass->deletes = counts->deletes;
+  pass->unchanged = counts->unchanged;
+  report->rows_read += pass->rows;
+  report->inserts += counts->inserts;
+  report->updates += counts->updates;
+  report->deletes += counts->deletes;
+  report->unchanged += counts->unchanged;
+  report->null_keys += counts->null_keys;
+  report->duplicate_keys += counts->duplicate_keys;
+  report->duplicate_rows += counts->duplicate_rows;
+  report->unreadable_rows += pass->unreadable;
+  report->rejected_rows += pass->unreadable + counts->null_keys;
+  if (run->sync->duplicates == DR_DUPLICATES_REJECT) report->rejected_rows += counts->duplicate_rows;
+  report->spilled_bytes += counts->spilled_bytes;
+  atomic_fetch_add_explicit(&dr_board()->changes, counts->inserts + counts->updates + counts->deletes,
+                            memory_order_relaxed);
+  return add_columns(run, counts, error);
+}
+
+static int32_t changeset_path(struct dr_context *run, char **out, struct dray_error *error) {
+  // Numbered by run, since a batch in doubt keeps an earlier run's set alive.
+  char name[64];
+  (void)snprintf(name, sizeof(name), "run-%lld.changes", (long long)run->record.id);
+  *out = dr_path_join(run->folder, name);
+  return *out != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+}
+
+int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_max, struct dr_pass *out,
+                    struct dray_error *error) {
+  struct dr_pass pass = {0};
+  struct dr_diff *diff = NULL;
+  struct dr_diff_counts counts;
+  int32_t rc = changeset_path(run, &pass.path, error);
+  if (rc != DRAY_OK) goto done;
+  const struct dr_diff_options options = {
+      .flags = diff_flags,
+      .duplicates = run->sync->duplicates,
+      .order_column = NULL,
+      .changeset_path = pass.path,
+  };
+  rc = dr_diff_begin(run->mirror, &options, &diff, error);
+  if (rc == DRAY_OK) rc = read_rows(run, diff, rows_max, &pass, error);
+  if (rc == DRAY_OK) dr_board_phase("comparing");
+  if (rc == DRAY_OK) rc = dr_diff_finish(diff, &counts, error);
+  if (rc == DRAY_OK) rc = add_counts(run, &counts, &pass, error);
+  if (rc == DRAY_OK) rc = dr_changeset_open(pass.path, &pass.set, error);
+  if (rc == DRAY_OK) rc = dr_rows_withheld(run, pass.set, error);
+done:
+  dr_diff_free(diff);
+  if (rc != DRAY_OK) {
+    dr_pass_close(&pass, 1);
+    return rc;
+  }
+  *out = pass;
+  return DRAY_OK;
+}
+
+void dr_pass_close(struct dr_pass *pass, int remove) {
+  dr_changeset_close(pass->set);
+  if (remove && pass->path != NULL) (void)unlink(pass->path);
+  free(pass->path);
+  free(pass->state);
+  memset(pass, 0, sizeof(*pass));
+}

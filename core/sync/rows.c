@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows that were not taken: recorded with their reason, so that `dray rows` can show every one of them.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "sync/context.h"
+
+#define KEY_BYTES_MAX 4096
+#define PAGE_ROWS 1024
+#define PAGE_BYTES (4u << 20)
+
+static void copy_text(char *out, size_t out_bytes, struct dray_str text) {
+  const size_t n = text.len < out_bytes ? (size_t)text.len : out_bytes - 1;
+  if (n > 0) memcpy(out, text.data, n);
+  out[n] = '\0';
+}
+
+int32_t dr_rows_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dray_buffer *out,
+                    struct dray_error *error) {
+  for (size_t k = 0; k < run->mapping.key_count; k++) {
+    const ptrdiff_t column = dr_schema_find(rows->schema, dray_str_of(run->mapping.key[k]));
+    if (column < 0) continue;
+    DRAY_TRY(dray_buffer_printf(out, error, "%s%s=", k > 0 ? " " : "", run->mapping.key[k]));
+    const struct dray_column_view *view = &rows->view.columns[column];
+    if (dray_column_is_null(view, i)) {
+      DRAY_TRY(dray_buffer_append_str(out, "null", error));
+    } else {
+      DRAY_TRY(dray_column_text(view, i, out, error));
+    }
+  }
+  return DRAY_OK;
+}
+
+static int32_t fill_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dr_row_record *row,
+                        struct dray_error *error) {
+  struct dray_buffer key;
+  dray_buffer_init(&key, KEY_BYTES_MAX);
+  int32_t rc = dr_rows_key(run, rows, i, &key, error);
+  if (rc == DRAY_E_LIMIT) rc = DRAY_OK; // a long key is shown cut
+  if (rc == DRAY_OK) copy_text(row->key, sizeof(row->key), dray_buffer_view(&key));
+  dray_buffer_free(&key);
+  return rc;
+}
+
+// Records that are not a keyed change are told apart by a hash of where they stood.
+static void place_key(struct dr_row_record *row, const char *kind, uint64_t number) {
+  char place[64];
+  const int n = snprintf(place, sizeof(place), "%s %llu", kind, (unsigned long long)number);
+  const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(place, (uint64_t)n), 0);
+  memcpy(row->key_hash, &hash, sizeof(row->key_hash));
+}
+
+int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects, struct dray_error *error) {
+  if (dr_planning(run)) return DRAY_OK;
+  DRAY_TRY(dr_store_begin(run->store, error));
+  for (size_t i = 0; i < rejects->count; i++) {
+    const struct dr_reject *reject = &rejects->items[i];
+    struct dr_row_record row = {.code = reject->code, .run = run->record.id, .seen_us = dr_now_us()};
+    place_key(&row, "row", reject->row);
+    (void)snprintf(row.key, sizeof(row.key), "row %llu", (unsigned long long)reject->row + 1);
+    copy_text(row.column, sizeof(row.column), dray_str_of(reject->column));
+    copy_text(row.text, sizeof(row.text), dray_str_of(reject->text));
+    const int32_t rc = dr_store_row_reject(run->store, run->sync->name, &row, 0, error);
+    if (rc != DRAY_OK) {
+      dr_store_rollback(run->store);
+      return rc;
+    }
+  }
+  return dr_store_commit(run->store, error);
+}
+
+static int32_t record_withheld(struct dr_context *run, const struct dr_changes *changes, size_t i,
+                               struct dray_error *error) {
+  struct dr_row_record row = {
+      .code = changes->code[i], .row_hash = changes->row_hash[i], .run = run->record.id, .seen_us = dr_now_us()};
+  // Null keys have no key to be told apart by, and all copies of a duplicate share theirs.
+  place_key(&row, "change", changes->first_seq + i);
+  DRAY_TRY(fill_key(run, changes->rows, i, &row, error));
+  (void)snprintf(row.text, sizeof(row.text), "%s",
+                 changes->code[i] == DRAY_E_DATA_KEY_NULL ? "a key column is null"
+                                                          : "another row has the same key; all copies are withheld");
+  return dr_store_row_reject(run->store, run->sync->name, &row, 0, error);
+}
+
+int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struct dray_error *error) {
+  if (dr_planning(run)) return DRAY_OK;
+  const int none = run->report->null_keys == 0 && run->report->duplicate_keys == 0;
+  if (none) return DRAY_OK;
+  uint64_t seq = 0;
+  for (;;) {
+    struct dr_changes *changes = NULL;
+    DRAY_TRY(dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (changes == NULL) return DRAY_OK;
+    seq = changes->first_seq + changes->count;
+    int32_t rc = DRAY_OK;
+    if (changes->count > 0 && changes->op[0] == DR_OP_REJECT) {
+      rc = dr_store_begin(run->store, error);
+      for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
+        rc = record_withheld(run, changes, i, error);
+        if (rc != DRAY_OK) dr_store_rollback(run->store);
+      }
+      if (rc == DRAY_OK) rc = dr_store_commit(run->store, error);
+    }
+    dr_changes_free(changes);
+    if (rc != DRAY_OK) return rc;
+  }
+}
+
+static int32_t record_change(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
+                             struct dray_str text, uint32_t attempts_max, int *out_parked, struct dray_error *error) {
+  struct dr_row_record row = {.row_hash = changes->row_hash[i],
+                              .op = changes->op[i],
+                              .code = code != 0 ? code : DRAY_E_DATA_REJECTED,
+                              .run = run->record.id,
+                              .seen_us = dr_now_us()};
+  memcpy(row.key_hash, &changes->key_hash[i], sizeof(row.key_hash));
+  DRAY_TRY(fill_key(run, changes->rows, i, &row, error));
+  copy_text(row.text, sizeof(row.text), text);
+  DRAY_TRY(dr_store_row_reject(run->store, run->sync->name, &row, attempts_max, error));
+  *out_parked = row.parked;
+  return DRAY_OK;
+}
+
+int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
+                        struct dray_str text, int *out_parked, struct dray_error *error) {
+  return record_change(run, changes, i, code, text, run->sync->attempts_max, out_parked, error);
+}
+
+int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dray_error *error) {
+  int parked = 0;
+  return record_change(run, changes, i, DRAY_E_STATE_IN_DOUBT,
+                       dray_str_of("nobody knows whether the receiver got this row; see `dray rows resolve`"), 1,
+                       &parked, error);
+}
