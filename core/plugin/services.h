@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside of a host as one plugin instance sees it: the services and where they keep their state. One service_*.c each;
+// only those files and host.c may include this.
+#ifndef DR_PLUGIN_SERVICES_H
+#define DR_PLUGIN_SERVICES_H
+
+#include <pthread.h>
+
+#include "plugin/http.h"
+#include "plugin/plugin.h"
+
+#define DR_CONNECTION_BYTES_MAX 64
+#define DR_METRICS_MAX 64
+#define DR_METRIC_NAME_MAX 64
+#define DR_SECRET_BYTES_MAX 65536
+
+struct dr_metric {
+  char name[DR_METRIC_NAME_MAX];
+  int64_t value;
+};
+
+struct dr_host {
+  struct dray_host abi;
+  struct dr_host_options options;
+  char connection[DR_CONNECTION_BYTES_MAX]; // copy of options.connection
+  struct dray_log_service log;
+  struct dray_cancel_service cancel;
+  struct dray_clock_service clock;
+  struct dray_secrets_service secrets;
+  struct dray_state_service state;
+  struct dray_metrics_service metrics;
+  struct dray_random_service random;
+  struct dr_http *http; // owned
+  pthread_mutex_t lock; // guards the metrics, which a watcher may read while the plugin runs
+  struct dr_metric metric[DR_METRICS_MAX];
+  size_t metric_count;
+  int metrics_overflowed; // said once
+};
+
+// Each fills its vtable in the host; `host` is the service's ctx.
+void dr_service_log_init(struct dr_host *host);
+void dr_service_cancel_init(struct dr_host *host);
+void dr_service_clock_init(struct dr_host *host);
+void dr_service_secrets_init(struct dr_host *host);
+void dr_service_state_init(struct dr_host *host);
+void dr_service_metrics_init(struct dr_host *host);
+void dr_service_random_init(struct dr_host *host);
+
+#endif // DR_PLUGIN_SERVICES_H
