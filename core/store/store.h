@@ -49,7 +49,7 @@ struct dr_batch_record {
   uint64_t first_seq, count;    // the changes' numbers in the change set
   char changeset[512];          // its path, relative to the project's state folder
   char idempotency_key[64];
-  char handle[4096];            // of a job that is pending; bytes as base64
+  char handle[4096];            // of a job that is pending: text, at most DRAY_HANDLE_BYTES_MAX
   uint64_t mirror_frame;        // generation that the acknowledgement gave the mirror; 0: none yet
 };
 // Durable when they return. `batch_plan` writes *out_id.

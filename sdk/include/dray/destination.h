@@ -85,13 +85,15 @@ struct dray_receipt {
   struct dray_str reserved;
 };
 
+#define DRAY_HANDLE_BYTES_MAX 4000
+
 struct dray_receipts {
   uint32_t struct_size;
   uint32_t reserved;
   struct dray_receipt *items; // caller-owned array of `capacity`, at least the batch's rows
   uint64_t capacity;
   uint64_t count;             // written by the plugin
-  struct dray_str handle;     // job handle where a receipt is PENDING: opaque, at most 4 KiB, valid until the next call
+  struct dray_str handle;     // job handle where a receipt is PENDING: UTF-8 without NUL, at most DRAY_HANDLE_BYTES_MAX, valid until the next call
 };
 
 // All slots are called on one thread at a time per instance. Optional slots may be NULL.

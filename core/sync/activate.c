@@ -1,0 +1,289 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Activate: rows of a model (or a stream) to a destination. Order of things: settle what earlier runs left open, read and
+// compare, guard, send, wait for jobs.
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "sync/delivery.h"
+
+#define OPTIONS_BYTES_MAX (1u << 20)
+#define PAGE_ROWS 16384
+#define PAGE_BYTES (4u << 20)
+#define POLL_IN_RUN_MS (10 * 60 * 1000)
+#define PATH_BYTES_MAX 4096
+
+struct activation {
+  struct dr_destination_instance *destination;
+  struct dr_object_facts object;
+  struct dray_caps caps;
+  struct dray_buffer options; // JSON
+  const char **match_keys;
+  size_t match_key_count;
+};
+
+// ---- opening ----
+
+static int32_t check_operations(const struct dr_context *run, const struct dray_caps *caps, struct dray_error *error) {
+  static const struct {
+    uint32_t op;
+    const char *name;
+  } names[] = {{DRAY_OP_INSERT, "insert"}, {DRAY_OP_UPDATE, "update"}, {DRAY_OP_DELETE, "delete"}};
+  const uint32_t missing = dr_outgoing_operations(run->sync->mode) & ~caps->operations;
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if ((missing & names[i].op) == 0) continue;
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "mode", "the object \"%s\" takes no %s, which this mode needs",
+                           run->sync->object, names[i].name);
+  }
+  return DRAY_OK;
+}
+
+static int32_t choose_match_keys(struct dr_context *run, struct activation *activation, struct dray_error *error) {
+  const struct dr_mapping *mapping = &run->mapping;
+  activation->match_keys =
+      dr_arena_alloc(&run->arena, (mapping->schema->field_count + mapping->key_count + 1) * sizeof(char *));
+  if (activation->match_keys == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for match keys");
+  for (size_t i = 0; i < activation->object.field_count; i++) { // what the destination itself matches by, where it is mapped
+    const struct dr_field_facts *facts = &activation->object.fields[i];
+    if (!facts->match_key || dr_schema_find(mapping->schema, dray_str_of(facts->name)) < 0) continue;
+    activation->match_keys[activation->match_key_count++] = facts->name;
+  }
+  for (size_t k = 0; activation->match_key_count == 0 && k < mapping->key_count; k++) {
+    const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(mapping->key[k]));
+    if (field >= 0 && mapping->hidden[field]) continue;
+    activation->match_keys[activation->match_key_count++] = mapping->key[k];
+  }
+  if (activation->match_key_count > 0) return DRAY_OK;
+  return dray_fail(error, DRAY_E_SCHEMA_KEY, "no field that identifies a row at the destination is mapped");
+}
+
+static int32_t check_identity(struct dr_context *run, struct dray_error *error) {
+  char identity[sizeof(run->state.identity)];
+  const struct dr_connection *to = &dr_session_project(run->session)->connections[run->sync->to_connection];
+  (void)snprintf(identity, sizeof(identity), "%s/%s/%s", to->plugin, to->name, run->sync->object);
+  if (run->state.identity[0] != '\0' && strcmp(run->state.identity, identity) != 0) {
+    return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
+                     run->state.identity, identity);
+  }
+  memcpy(run->state.identity, identity, sizeof(identity));
+  return DRAY_OK;
+}
+
+static int32_t open_activation(struct dr_context *run, struct activation *activation, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  DRAY_TRY(check_identity(run, error));
+  DRAY_TRY(dr_session_destination(run->session, sync->to_connection, &activation->destination, error));
+  if (sync->to_options != NULL) {
+    DRAY_TRY(dr_node_to_json(sync->to_options, &activation->options, error));
+  } else {
+    DRAY_TRY(dray_buffer_append_str(&activation->options, "{}", error));
+  }
+  struct dray_str catalog;
+  DRAY_TRY(dr_destination_discover(activation->destination, &catalog, error));
+  DRAY_TRY(dr_catalog_object(catalog, sync->object, &run->arena, &activation->object, error));
+  activation->caps.struct_size = sizeof(activation->caps);
+  DRAY_TRY(dr_destination_caps(activation->destination, dray_str_of(sync->object),
+                               dray_buffer_view(&activation->options), &activation->caps, error));
+  DRAY_TRY(check_operations(run, &activation->caps, error));
+  DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, &activation->object, error));
+  if (run->mapping.key_count == 0) {
+    return dray_fail(error, DRAY_E_SCHEMA_KEY, "the rows have no key: declare `key:` in the model or the sync");
+  }
+  return choose_match_keys(run, activation, error);
+}
+
+// A missing mirror is an empty one only where nothing was ever sent.
+static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
+  const int first = run->state.generation == 0;
+  if (!first && !dr_mirror_exists(run->mirror_folder)) {
+    return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
+                     run->mirror_folder);
+  }
+  DRAY_TRY(dr_context_mirror(run, first, error));
+  struct dr_mirror_info info;
+  dr_mirror_info(run->mirror, &info);
+  if (info.prepared_generation != 0) DRAY_TRY(dr_mirror_rollback(run->mirror, error));
+  if (!first || dr_planning(run)) return DRAY_OK;
+  run->state.generation = 1; // from now on a missing mirror is a lost one
+  return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
+}
+
+// ---- change sets that are still needed ----
+
+static int32_t sweep(struct dr_context *run, struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  uint64_t rejected = 0, parked = 0;
+  DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &count, error));
+  int32_t rc = dr_store_rows_count(run->store, run->sync->name, &rejected, &parked, error);
+  DIR *folder = rc == DRAY_OK ? opendir(run->folder) : NULL;
+  for (struct dirent *entry = folder != NULL ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
+    const size_t len = strlen(entry->d_name);
+    if (strncmp(entry->d_name, "run-", 4) != 0 || len < 8 || strcmp(entry->d_name + len - 8, ".changes") != 0) continue;
+    int needed = 0;
+    for (size_t i = 0; i < count; i++) needed |= strcmp(open[i].changeset, entry->d_name) == 0;
+    if (needed) continue;
+    char *path = dr_path_join(run->folder, entry->d_name);
+    if (path != NULL) (void)unlink(path);
+    free(path);
+  }
+  if (folder != NULL) (void)closedir(folder);
+  free(open);
+  return rc;
+}
+
+// ---- recovery ----
+
+static struct dr_delivery_plan plan_of(const struct dr_context *run, const struct activation *activation,
+                                       const struct dr_pass *pass) {
+  return (struct dr_delivery_plan){
+      .object = run->sync->object,
+      .options_json = dray_buffer_view(&activation->options),
+      .match_keys = activation->match_keys,
+      .match_key_count = activation->match_key_count,
+      .inserts = pass != NULL ? pass->inserts : 0,
+      .updates = pass != NULL ? pass->updates : 0,
+      .deletes = pass != NULL ? pass->deletes : 0,
+  };
+}
+
+// Settles the open batches of one change set.
+static int32_t recover_set(struct dr_context *run, struct activation *activation, struct dr_batch_record *open,
+                           size_t count, const char *name, struct dray_error *error) {
+  char *path = dr_path_join(run->folder, name);
+  struct dr_changeset *set = NULL;
+  struct dr_delivery delivery;
+  memset(&delivery, 0, sizeof(delivery));
+  if (path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+  const struct dr_delivery_plan plan = plan_of(run, activation, NULL);
+  int32_t rc = dr_changeset_open(path, &set, error);
+  if (rc == DRAY_OK) {
+    rc = dr_delivery_open(run, activation->destination, &activation->caps, set, path, &plan, &delivery, error);
+  }
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], error);
+  }
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, POLL_IN_RUN_MS, error);
+  if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
+  dr_delivery_close(&delivery);
+  dr_changeset_close(set);
+  free(path);
+  return rc;
+}
+
+static int32_t recover(struct dr_context *run, struct activation *activation, struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  if (dr_planning(run)) return DRAY_OK;
+  DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &count, error));
+  int32_t rc = DRAY_OK;
+  if (count > 0) rc = dr_context_state(run, DR_RUN_PLANNED, "recovering", error);
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    int earlier = 0;
+    for (size_t j = 0; j < i; j++) earlier |= strcmp(open[j].changeset, open[i].changeset) == 0;
+    if (!earlier) rc = recover_set(run, activation, open, count, open[i].changeset, error);
+  }
+  free(open);
+  return rc != DRAY_OK ? rc : sweep(run, error);
+}
+
+// ---- the run ----
+
+static int32_t acknowledge_all(struct dr_context *run, struct dr_pass *pass, struct dray_error *error) {
+  const uint64_t count = dr_changeset_count(pass->set);
+  struct dr_mirror_info info;
+  for (uint64_t seq = 0; seq < count;) {
+    struct dr_changes *changes = NULL;
+    DRAY_TRY(dr_changeset_next(pass->set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (changes == NULL) break;
+    seq = changes->first_seq + changes->count;
+    uint8_t *acked = malloc(changes->count);
+    int32_t rc = acked == NULL ? dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch") : DRAY_OK;
+    if (rc == DRAY_OK && changes->op[0] != DR_OP_REJECT) {
+      memset(acked, 1, changes->count);
+      rc = dr_mirror_ack(run->mirror, changes, acked, error);
+    }
+    free(acked);
+    dr_changes_free(changes);
+    if (rc != DRAY_OK) return rc;
+  }
+  dr_mirror_info(run->mirror, &info);
+  return dr_mirror_commit(run->mirror, info.generation + 1, error);
+}
+
+static int32_t send(struct dr_context *run, struct activation *activation, struct dr_pass *pass,
+                    struct dray_error *error) {
+  const struct dr_delivery_plan plan = plan_of(run, activation, pass);
+  uint64_t count = dr_changeset_count(pass->set);
+  if (run->report->deletes_withheld > 0) count -= pass->deletes; // deletes are the last of a set
+  if (count == 0) return DRAY_OK;
+  struct dr_delivery delivery;
+  DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
+                            error));
+  int32_t rc = dr_delivery_range(&delivery, 0, count, error);
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, POLL_IN_RUN_MS, error);
+  if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
+  dr_delivery_close(&delivery);
+  return rc;
+}
+
+static uint32_t flags_of(const struct dr_context *run) {
+  const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_REMOVE;
+  uint32_t flags = removes ? DR_DIFF_FULL : 0;
+  if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
+  return flags;
+}
+
+static int32_t apply(struct dr_context *run, struct activation *activation, struct dr_pass *pass,
+                     struct dray_error *error) {
+  if ((run->options->flags & DR_RUN_BASELINE) != 0) return acknowledge_all(run, pass, error);
+  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "sending", error));
+  return send(run, activation, pass, error);
+}
+
+static int32_t activate(struct dr_context *run, struct activation *activation, struct dray_error *error) {
+  DRAY_TRY(open_activation(run, activation, error));
+  DRAY_TRY(open_mirror(run, error));
+  DRAY_TRY(recover(run, activation, error));
+  struct dr_pass pass = {0};
+  DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
+  const int64_t start = dr_monotonic_ms();
+  DRAY_TRY(dr_pass_run(run, flags_of(run), 0, &pass, error));
+  const int64_t read = dr_monotonic_ms();
+  run->report->read_ms = read - start;
+  // A row that could not be read is not a row that is gone.
+  if (pass.unreadable > 0) run->report->deletes_withheld = pass.deletes;
+  int32_t rc = dr_guard_check(run, &pass, error);
+  if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
+  if (rc == DRAY_OK && !dr_planning(run)) rc = apply(run, activation, &pass, error);
+  run->report->apply_ms = dr_monotonic_ms() - read;
+  dr_pass_close(&pass, dr_planning(run));
+  if (dr_planning(run)) return rc;
+  const int32_t swept = sweep(run, rc == DRAY_OK ? error : NULL);
+  if (rc != DRAY_OK) return rc;
+  DRAY_TRY(swept);
+  DRAY_TRY(dr_context_state(run, DR_RUN_COMMITTING, "committing", error));
+  (void)dr_fault_point("sync.activated");
+  return dr_mirror_compact(run->mirror, error);
+}
+
+int32_t dr_activate(struct dr_context *run, struct dray_error *error) {
+  struct activation activation;
+  memset(&activation, 0, sizeof(activation));
+  dray_buffer_init(&activation.options, OPTIONS_BYTES_MAX);
+  const int32_t rc = activate(run, &activation, error);
+  dray_buffer_free(&activation.options);
+  if (run->mirror != NULL) {
+    struct dr_mirror_info info;
+    dr_mirror_info(run->mirror, &info);
+    run->report->generation = info.generation;
+  }
+  return rc;
+}

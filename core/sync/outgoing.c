@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which changes leave, and how they look: the sync's mode and the parked rows decide, then the columns are
+// copied with the reserved ones beside them.
+#include <stdlib.h>
+#include <string.h>
+
+#include "sync/delivery.h"
+
+enum { FATE_SEND = 1, FATE_SILENT, FATE_IGNORE, FATE_PARKED };
+
+// What each mode makes of an insert, an update and a delete of the diff; 0: not sent. `remove` takes rows of the model away at the
+// destination: its mirror holds what was removed, so a row that leaves the model is forgotten without a call.
+static const struct {
+  int mode;
+  int insert, update, delete;
+  int silent_update, silent_delete;
+} fates[] = {
+    {DR_MODE_UPSERT, DRAY_OP_INSERT, DRAY_OP_UPDATE, 0, 0, 0},
+    {DR_MODE_MIRROR, DRAY_OP_INSERT, DRAY_OP_UPDATE, DRAY_OP_DELETE, 0, 0},
+    {DR_MODE_CREATE, DRAY_OP_INSERT, 0, 0, 0, 0},
+    {DR_MODE_APPEND, DRAY_OP_INSERT, 0, 0, 0, 0},
+    {DR_MODE_UPDATE, DRAY_OP_UPDATE, DRAY_OP_UPDATE, 0, 0, 0},
+    {DR_MODE_REMOVE, DRAY_OP_DELETE, 0, 0, 1, 1},
+};
+#define FATE_COUNT (sizeof(fates) / sizeof(fates[0]))
+
+uint32_t dr_outgoing_operations(int mode) {
+  for (size_t i = 0; i < FATE_COUNT; i++) {
+    if (fates[i].mode == mode) return (uint32_t)(fates[i].insert | fates[i].update | fates[i].delete);
+  }
+  return 0;
+}
+
+static int fate_of(int mode, int op, int *out_op) {
+  for (size_t i = 0; i < FATE_COUNT; i++) {
+    if (fates[i].mode != mode) continue;
+    *out_op = op == DRAY_OP_INSERT ? fates[i].insert : op == DRAY_OP_UPDATE ? fates[i].update : fates[i].delete;
+    if (*out_op != 0) return FATE_SEND;
+    const int silent = op == DRAY_OP_UPDATE ? fates[i].silent_update : op == DRAY_OP_DELETE && fates[i].silent_delete;
+    return silent ? FATE_SILENT : FATE_IGNORE;
+  }
+  return FATE_IGNORE;
+}
+
+// A parked row stays parked while it is the same; one in doubt until an operator resolves it.
+static int32_t is_parked(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *out,
+                         struct dray_error *error) {
+  *out = 0;
+  if (!delivery->has_records) return DRAY_OK;
+  struct dr_row_record row;
+  int found = 0;
+  uint8_t key_hash[16];
+  memcpy(key_hash, &changes->key_hash[i], sizeof(key_hash));
+  DRAY_TRY(dr_store_row_find(delivery->run->store, delivery->run->sync->name, key_hash, &row, &found, error));
+  *out = found && row.parked && (row.code == DRAY_E_STATE_IN_DOUBT || row.row_hash == changes->row_hash[i]);
+  return DRAY_OK;
+}
+
+int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
+  const struct dr_schema *schema = dr_changeset_schema(delivery->set);
+  const struct dr_mapping *mapping = &delivery->run->mapping;
+  struct dray_column_def *defs = calloc(schema->field_count + 4, sizeof(*defs));
+  delivery->columns = calloc(schema->field_count + 1, sizeof(*delivery->columns));
+  int32_t rc = DRAY_OK;
+  if (defs == NULL || delivery->columns == NULL) {
+    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
+    goto done;
+  }
+  size_t count = 0;
+  for (size_t i = 0; i < schema->field_count; i++) {
+    const ptrdiff_t mapped = dr_schema_find(mapping->schema, dray_str_of(schema->fields[i].name));
+    if (mapped >= 0 && mapping->hidden[mapped]) continue;
+    delivery->columns[count] = i;
+    defs[count++] = (struct dray_column_def){schema->fields[i].name, schema->fields[i].type, 1};
+  }
+  delivery->column_count = count;
+  delivery->absent_at = count;
+  delivery->row_at = count + 1;
+  delivery->op_at = count + 2;
+  delivery->changed_at = count + 3;
+  defs[count] = (struct dray_column_def){DRAY_COLUMN_ABSENT, {DRAY_TYPE_BYTES, 0, 0}, 1};
+  defs[count + 1] = (struct dray_column_def){DRAY_COLUMN_ROW, {DRAY_TYPE_INT64, 0, 0}, 0};
+  defs[count + 2] = (struct dray_column_def){DRAY_COLUMN_OP, {DRAY_TYPE_INT64, 0, 0}, 0};
+  defs[count + 3] = (struct dray_column_def){DRAY_COLUMN_CHANGED, {DRAY_TYPE_BYTES, 0, 0}, 1};
+  rc = dray_schema_make(defs, count + 4, &delivery->schema, error);
+done:
+  free(defs);
+  return rc;
+}
+
+static int32_t copy_value(struct dray_builder *builder, size_t to, const struct dray_column_view *view, size_t row,
+                          struct dray_error *error) {
+  if (dray_column_is_null(view, row)) return dray_builder_null(builder, to, error);
+  switch (view->type.id) {
+  case DRAY_TYPE_BOOL:
+    return dray_builder_bool(builder, to, dray_column_bool(view, row), error);
+  case DRAY_TYPE_INT64:
+    return dray_builder_int64(builder, to, dray_column_int64(view, row), error);
+  case DRAY_TYPE_FLOAT64:
+    return dray_builder_float64(builder, to, dray_column_float64(view, row), error);
+  case DRAY_TYPE_DECIMAL:
+    return dray_builder_decimal(builder, to, dray_column_decimal(view, row), error);
+  case DRAY_TYPE_DATE:
+    return dray_builder_date(builder, to, dray_column_date(view, row), error);
+  case DRAY_TYPE_TIMESTAMP:
+    return dray_builder_timestamp(builder, to, dray_column_int64(view, row), error);
+  default:
+    return dray_builder_bytes(builder, to, dray_column_bytes(view, row), error);
+  }
+}
+
+// About what a value weighs in a request: enough to keep a batch under its bound.
+static uint64_t weigh(const struct dray_column_view *view, size_t row) {
+  if (dray_column_is_null(view, row)) return 4;
+  switch (view->type.id) {
+  case DRAY_TYPE_STRING:
+  case DRAY_TYPE_BYTES:
+  case DRAY_TYPE_JSON:
+    return dray_column_bytes(view, row).len + 2;
+  default:
+    return 16;
+  }
+}
+
+static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int op,
+                          struct dr_outgoing *out, struct dray_error *error) {
+  struct dray_builder *builder = delivery->builder;
+  const struct dr_batch *rows = changes->rows;
+  uint8_t changed[512] = {0};
+  const size_t changed_bytes = (delivery->column_count + 7) / 8;
+  if (changed_bytes > sizeof(changed)) return dray_fail(error, DRAY_E_LIMIT, "more than %zu columns", sizeof(changed) * 8);
+  for (size_t c = 0; c < delivery->column_count; c++) {
+    const size_t from = delivery->columns[c];
+    const uint8_t *bits = changes->changed + i * changes->changed_stride;
+    if ((bits[from >> 3] >> (from & 7)) & 1) changed[c >> 3] = (uint8_t)(changed[c >> 3] | 1u << (c & 7));
+    if (dr_batch_is_absent(rows, from, i)) continue; // no append: absent
+    DRAY_TRY(copy_value(builder, c, &rows->view.columns[from], i, error));
+    out->bytes += weigh(&rows->view.columns[from], i) + strlen(rows->schema->fields[from].name) + 4;
+  }
+  const int64_t number = (int64_t)(changes->first_seq + i);
+  DRAY_TRY(dray_builder_int64(builder, delivery->row_at, number, error));
+  DRAY_TRY(dray_builder_int64(builder, delivery->op_at, op, error));
+  DRAY_TRY(dray_builder_bytes(builder, delivery->changed_at, dray_str_make((const char *)changed, changed_bytes), error));
+  int32_t full = 0;
+  DRAY_TRY(dray_builder_end_row(builder, &full, error));
+  out->rows[out->count] = number;
+  out->change[out->count++] = i;
+  return DRAY_OK;
+}
+
+int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes, struct dr_outgoing *out,
+                          struct dray_error *error) {
+  struct dr_outgoing batch;
+  memset(&batch, 0, sizeof(batch));
+  batch.rows = calloc(changes->count + 1, sizeof(*batch.rows));
+  batch.change = calloc(changes->count + 1, sizeof(*batch.change));
+  batch.silent = calloc(changes->count + 1, 1);
+  int32_t rc = DRAY_OK;
+  if (batch.rows == NULL || batch.change == NULL || batch.silent == NULL) {
+    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+  }
+  for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
+    int op = 0;
+    int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run->sync->mode, changes->op[i], &op);
+    int parked = 0;
+    if (fate == FATE_SEND) rc = is_parked(delivery, changes, i, &parked, error);
+    if (parked) fate = FATE_PARKED;
+    if (rc != DRAY_OK) break;
+    if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);
+    batch.silent[i] = fate == FATE_SILENT;
+    batch.silent_count += fate == FATE_SILENT;
+    batch.ignored += fate == FATE_IGNORE;
+    batch.parked += fate == FATE_PARKED;
+  }
+  if (rc == DRAY_OK) rc = dray_builder_finish(delivery->builder, &batch.array, error);
+  if (rc != DRAY_OK) {
+    dray_builder_abandon_row(delivery->builder);
+    struct ArrowArray partial = {.release = NULL};
+    if (dray_builder_finish(delivery->builder, &partial, NULL) == DRAY_OK) dray_array_release(&partial);
+    dr_outgoing_free(&batch);
+    return rc;
+  }
+  *out = batch;
+  return DRAY_OK;
+}
+
+void dr_outgoing_free(struct dr_outgoing *outgoing) {
+  dray_array_release(&outgoing->array);
+  free(outgoing->rows);
+  free(outgoing->change);
+  free(outgoing->silent);
+  memset(outgoing, 0, sizeof(*outgoing));
+}
