@@ -452,6 +452,10 @@ uint64_t dray_builder_rows(const struct dray_builder *builder) {
   return builder->rows;
 }
 
+const struct ArrowSchema *dray_builder_schema(const struct dray_builder *builder) {
+  return &builder->schema;
+}
+
 // ---- handing over ----
 
 struct child_private {

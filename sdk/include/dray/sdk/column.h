@@ -88,6 +88,8 @@ DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
 uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch
+// The builder's own copy of its schema: what a reader that fills columns goes by. Lives as long as the builder.
+const struct ArrowSchema *dray_builder_schema(const struct dray_builder *builder);
 // Hands over the batch and starts an empty one. The caller releases *out, from any thread. With no rows: out->release
 // = NULL. @errors OUT_OF_MEMORY (the batch stays as it was), PLUGIN_CONTRACT while a row is neither ended nor
 // abandoned.
