@@ -14,6 +14,7 @@
 struct dr_board {
   _Atomic uint64_t rows_read, rows_total, bytes_read, bytes_total, changes, applied, rejected;
   _Atomic uint64_t beat;         // grows whenever anything moves
+  _Atomic uint64_t finished;     // 1: the child has said all it had to say; an exit without it is a crash
   _Atomic int64_t call_since_ms; // monotonic; 0: not inside a plugin
   _Atomic int64_t wait_until_ms; // monotonic; the host itself waits (backoff, throttle) until then; 0: no
   _Atomic uint32_t phase_seq;    // odd while the texts below are being written (seqlock)

@@ -50,7 +50,8 @@ static int32_t choose_match_keys(struct dr_context *run, struct activation *acti
   activation->match_keys =
       dr_arena_alloc(&run->arena, (mapping->schema->field_count + mapping->key_count + 1) * sizeof(char *));
   if (activation->match_keys == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for match keys");
-  for (size_t i = 0; i < activation->object.field_count; i++) { // what the destination itself matches by, where it is mapped
+  for (size_t i = 0; i < activation->object.field_count;
+       i++) { // what the destination itself matches by, where it is mapped
     const struct dr_field_facts *facts = &activation->object.fields[i];
     if (!facts->match_key || dr_schema_find(mapping->schema, dray_str_of(facts->name)) < 0) continue;
     activation->match_keys[activation->match_key_count++] = facts->name;

@@ -28,10 +28,10 @@ struct dr_object_facts {
 };
 
 // @errors SCHEMA_STREAM with the nearest name, PLUGIN_CONTRACT when the document is not a catalogue, OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t dr_catalog_stream(struct dray_str json, const char *stream, struct dr_arena *arena, struct dr_stream_facts *out,
-                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_catalog_stream(struct dray_str json, const char *stream, struct dr_arena *arena,
+                                         struct dr_stream_facts *out, struct dray_error *error);
 // An object that is not listed gives found = 0: `caps` decides whether the destination takes it.
-DRAY_NODISCARD int32_t dr_catalog_object(struct dray_str json, const char *object, struct dr_arena *arena, struct dr_object_facts *out,
-                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_catalog_object(struct dray_str json, const char *object, struct dr_arena *arena,
+                                         struct dr_object_facts *out, struct dray_error *error);
 
 #endif // DR_SYNC_CATALOG_H

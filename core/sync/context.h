@@ -20,8 +20,8 @@ struct dr_context {
   char *folder;                // of the sync
   char *mirror_folder;
   struct dr_lease lease;
-  struct dr_sync_state state;  // what the store knows of the sync
-  struct dr_arena arena;       // names that live as long as the run
+  struct dr_sync_state state; // what the store knows of the sync
+  struct dr_arena arena;      // names that live as long as the run
   struct dr_mirror *mirror;
   struct dr_mapping mapping;
   struct dr_reader *reader;
@@ -33,8 +33,8 @@ static inline int dr_planning(const struct dr_context *run) {
 // Writes the run's state and counts to the store; nothing while planning.
 DRAY_NODISCARD int32_t dr_context_state(struct dr_context *run, int state, const char *phase, struct dray_error *error);
 // Opens the reader and decides the mapping. `object` NULL for a warehouse.
-DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full, const struct dr_object_facts *object,
-                                       struct dray_error *error);
+DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
+                                       const struct dr_object_facts *object, struct dray_error *error);
 // Opens (or with `create` makes) the sync's mirror for the mapped schema.
 DRAY_NODISCARD int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error *error);
 
@@ -43,10 +43,10 @@ DRAY_NODISCARD int32_t dr_context_mirror(struct dr_context *run, int create, str
 struct dr_pass {
   struct dr_changeset *set; // NULL when nothing was compared
   char *path;
-  int ended;                // the reader has no more rows
+  int ended; // the reader has no more rows
   uint64_t rows;
-  uint64_t unreadable;      // rows that could not be read or cast: what is missing is not known then
-  char *state;              // the source's state after the last row of the pass; NULL: none
+  uint64_t unreadable; // rows that could not be read or cast: what is missing is not known then
+  char *state;         // the source's state after the last row of the pass; NULL: none
   size_t state_bytes;
   uint64_t inserts, updates, deletes, unchanged;
 };
@@ -59,22 +59,25 @@ void dr_pass_close(struct dr_pass *pass, int remove);
 // ---- rows.c: what happened to rows that were not taken ----
 
 // Records rows that could not be read or cast. Durable when it returns.
-DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects,
+                                          struct dray_error *error);
 // Records the rows of a change set that the pass itself withheld (null keys, duplicates).
 DRAY_NODISCARD int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struct dray_error *error);
 // Records that the receiver refused change `i`; *out_parked = 1 when that was its last attempt.
-DRAY_NODISCARD int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code, struct dray_str text,
-                                       int *out_parked, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
+                                       struct dray_str text, int *out_parked, struct dray_error *error);
 // Parks change `i` until an operator says what became of it.
-DRAY_NODISCARD int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i,
+                                        struct dray_error *error);
 // The key of change `i` as text, e.g. customer_id=17850.
-DRAY_NODISCARD int32_t dr_rows_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dray_buffer *out,
-                                   struct dray_error *error);
+DRAY_NODISCARD int32_t dr_rows_key(const struct dr_context *run, const struct dr_batch *rows, size_t i,
+                                   struct dray_buffer *out, struct dray_error *error);
 
 // ---- guard.c ----
 
 // @errors GUARD, with what the run would have done.
-DRAY_NODISCARD int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
+                                      struct dray_error *error);
 
 // ---- samples.c ----
 

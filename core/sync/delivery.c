@@ -244,8 +244,7 @@ static int32_t open_ledger(struct dr_delivery *delivery, struct parcel *parcel, 
   char text[700];
   const int n = snprintf(text, sizeof(text), "%s %s %llu %llu", run->sync->name, delivery->changeset,
                          (unsigned long long)parcel->batch.first_seq, (unsigned long long)parcel->batch.count);
-  const struct dr_hash128 hash =
-      dr_hash_bytes(dray_str_make(text, n > 0 ? (uint64_t)n : 0), dr_store_seed(run->store));
+  const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(text, n > 0 ? (uint64_t)n : 0), dr_store_seed(run->store));
   (void)snprintf(parcel->batch.idempotency_key, sizeof(parcel->batch.idempotency_key), "dray-%016llx%016llx",
                  (unsigned long long)hash.high, (unsigned long long)hash.low);
   DRAY_TRY(dr_store_batch_sending(run->store, run->sync->name, &parcel->batch, error));
@@ -262,9 +261,9 @@ static int32_t write_once(struct dr_delivery *delivery, struct parcel *parcel, s
   };
   parcel->answer.count = 0;
   parcel->answer.handle = dray_str_make(NULL, 0);
-  const int32_t rc = dr_destination_write(delivery->destination, &delivery->caps, &parcel->outgoing.array,
-                                          parcel->outgoing.bytes, parcel->outgoing.rows, parcel->outgoing.count, &info,
-                                          &parcel->answer, error);
+  const int32_t rc =
+      dr_destination_write(delivery->destination, &delivery->caps, &parcel->outgoing.array, parcel->outgoing.bytes,
+                           parcel->outgoing.rows, parcel->outgoing.count, &info, &parcel->answer, error);
   (void)dr_fault_point("delivery.written");
   if (rc == DRAY_OK) take_receipts(parcel);
   return rc;
@@ -337,8 +336,8 @@ static int32_t retry_rows(struct dr_delivery *delivery, struct parcel *parcel, u
   if (round >= ATTEMPTS_MAX) {
     delivery->run->report->refused += count;
     delivery->run->report->rejected_rows += count;
-    dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%zu rows were put off %u times; the next run sends them again", count,
-           round);
+    dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%zu rows were put off %u times; the next run sends them again",
+           count, round);
     return DRAY_OK;
   }
   int64_t pause = dr_backoff_ms(round);
@@ -455,7 +454,8 @@ static int32_t make_parcel(struct dr_delivery *delivery, uint64_t first, uint64_
                            struct dray_error *error) {
   struct parcel parcel;
   memset(&parcel, 0, sizeof(parcel));
-  int32_t rc = dr_changeset_next(delivery->set, first, count, delivery->caps.batch_bytes_max, 0, &parcel.changes, error);
+  int32_t rc =
+      dr_changeset_next(delivery->set, first, count, delivery->caps.batch_bytes_max, 0, &parcel.changes, error);
   if (rc == DRAY_OK && parcel.changes == NULL) {
     rc = dray_fail(error, DRAY_E_INTERNAL, "the change set ends before change %llu", (unsigned long long)first);
   }

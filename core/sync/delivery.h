@@ -12,14 +12,14 @@ struct dr_delivery {
   struct dr_context *run;
   struct dr_destination_instance *destination;
   struct dray_caps caps;
-  struct dr_changeset *set;    // borrowed
-  char changeset[512];         // its file's name in the sync's folder
-  struct ArrowSchema schema;   // of outgoing batches
-  size_t *columns;             // fields of the set's schema that are sent
+  struct dr_changeset *set;  // borrowed
+  char changeset[512];       // its file's name in the sync's folder
+  struct ArrowSchema schema; // of outgoing batches
+  size_t *columns;           // fields of the set's schema that are sent
   size_t column_count;
   size_t absent_at, row_at, op_at, changed_at; // the reserved columns' places
   struct dray_builder *builder;
-  int has_records;             // the store holds rejected or parked rows of this sync
+  int has_records; // the store holds rejected or parked rows of this sync
   int begun;
   char run_name[32];
 };
@@ -33,17 +33,20 @@ struct dr_delivery_plan {
   uint64_t inserts, updates, deletes;
 };
 
-DRAY_NODISCARD int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance *destination, const struct dray_caps *caps,
-                                        struct dr_changeset *set, const char *path, const struct dr_delivery_plan *plan,
-                                        struct dr_delivery *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance *destination,
+                                        const struct dray_caps *caps, struct dr_changeset *set, const char *path,
+                                        const struct dr_delivery_plan *plan, struct dr_delivery *out,
+                                        struct dray_error *error);
 // Tells the destination that all is said (`end`), or that the run gives up (`abort`).
 DRAY_NODISCARD int32_t dr_delivery_end(struct dr_delivery *delivery, struct dray_error *error);
 void dr_delivery_close(struct dr_delivery *delivery);
 
 // Sends changes [first, first + count). Returns an error when the run cannot go on; rows that were refused are recorded and are no error.
-DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
+                                         struct dray_error *error);
 // Resolves a batch that a crash or a lost answer left open.
-DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch,
+                                           struct dray_error *error);
 // Asks for the receipts of pending batches of this set until all are final or wait_ms is over.
 DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct dray_error *error);
 
@@ -51,18 +54,18 @@ DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wa
 
 // A batch on its way: the changes that are sent (and those that are only acknowledged).
 struct dr_outgoing {
-  struct ArrowArray array;   // released with the struct
-  int64_t *rows;             // `_dray_row` of each row
-  size_t *change;            // index into the changes of each row
+  struct ArrowArray array; // released with the struct
+  int64_t *rows;           // `_dray_row` of each row
+  size_t *change;          // index into the changes of each row
   size_t count;
-  uint64_t bytes;            // about
-  uint8_t *silent;           // per change: 1 = acknowledged without being sent (mode remove)
+  uint64_t bytes;  // about
+  uint8_t *silent; // per change: 1 = acknowledged without being sent (mode remove)
   size_t silent_count;
   uint64_t ignored, parked;
 };
 DRAY_NODISCARD int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes, struct dr_outgoing *out,
-                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes,
+                                         struct dr_outgoing *out, struct dray_error *error);
 void dr_outgoing_free(struct dr_outgoing *outgoing);
 // The operations that a sync's mode can send: set of DRAY_OP_*.
 uint32_t dr_outgoing_operations(int mode);

@@ -16,9 +16,10 @@ int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
   dr_mirror_info(run->mirror, &mirror);
   const uint64_t changes = pass->inserts + pass->updates + pass->deletes;
   if (pass->rows == 0 && pass->deletes > 0) {
-    return dray_fail(error, DRAY_E_GUARD,
-                     "nothing was read, while the other side holds %llu rows: all %llu would be deleted; nothing was sent",
-                     (unsigned long long)mirror.rows, (unsigned long long)pass->deletes);
+    return dray_fail(
+        error, DRAY_E_GUARD,
+        "nothing was read, while the other side holds %llu rows: all %llu would be deleted; nothing was sent",
+        (unsigned long long)mirror.rows, (unsigned long long)pass->deletes);
   }
   if (passes(pass->deletes, mirror.rows, guard->deletes_share, guard->deletes_count)) {
     return dray_fail(error, DRAY_E_GUARD,

@@ -47,7 +47,8 @@ static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, stru
 
 static int32_t refuse_self(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
-  if (sync->model < 0 || ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY) return DRAY_OK;
+  if (sync->model < 0 || ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY)
+    return DRAY_OK;
   if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
   return dray_fail(error, DRAY_E_CONFIG_VALUE,
                    "mode append or replace from a model into its own warehouse would read and write on one connection: "
@@ -94,8 +95,8 @@ static int same_checkpoint(const struct dr_ingest *ingest, struct dray_str check
   return dray_str_equal(dray_buffer_view(&ingest->state.checkpoint), checkpoint);
 }
 
-static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation, struct dray_str checkpoint,
-                        struct dray_error *error) {
+static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,
+                        struct dray_str checkpoint, struct dray_error *error) {
   if (!same_checkpoint(ingest, checkpoint)) {
     dray_buffer_clear(&ingest->state.checkpoint);
     DRAY_TRY(dray_buffer_append(&ingest->state.checkpoint, checkpoint.data, (size_t)checkpoint.len, error));
@@ -146,8 +147,8 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   uint64_t written = 0;
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
   dr_board_call("%s: writing", ingest->instance->label);
-  int32_t rc = dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer,
-                                     error);
+  int32_t rc =
+      dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer, error);
   if (rc == DRAY_OK) rc = write_changes(run, writer, pass->set, error);
   if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, &written, error);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");

@@ -27,7 +27,7 @@ DRAY_NODISCARD int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest 
 // Makes the mirror anew from the table's rows, as generation `generation`.
 DRAY_NODISCARD int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 // Compares table and mirror row by row. *out_*: rows only in one of them, and rows that differ.
-DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only, uint64_t *out_mirror_only,
-                                        uint64_t *out_differ, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only,
+                                        uint64_t *out_mirror_only, uint64_t *out_differ, struct dray_error *error);
 
 #endif // DR_SYNC_INGEST_H

@@ -28,8 +28,9 @@ static int32_t fail_column(const struct dr_schema *source, const char *name, con
   size_t count = 0;
   for (; count < source->field_count && count < FIELDS_MAX; count++) names[count] = source->fields[count].name;
   const char *nearest = dr_nearest(name, names, count);
-  return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, name, "the %s \"%s\" is not among the %zu columns that are read%s%s%s",
-                         what, name, source->field_count, nearest != NULL ? "; did you mean \"" : "",
+  return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, name,
+                         "the %s \"%s\" is not among the %zu columns that are read%s%s%s", what, name,
+                         source->field_count, nearest != NULL ? "; did you mean \"" : "",
                          nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
@@ -44,7 +45,8 @@ static int32_t check_field(const struct dr_object_facts *object, const char *nam
   if (object == NULL || object->field_count == 0) return DRAY_OK;
   const struct dr_field_facts *facts = find_field(object, name);
   if (facts != NULL && facts->writable) return DRAY_OK;
-  if (facts != NULL) return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the field \"%s\" cannot be written", name);
+  if (facts != NULL)
+    return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the field \"%s\" cannot be written", name);
   const char *names[FIELDS_MAX];
   size_t count = 0;
   for (; count < object->field_count && count < FIELDS_MAX; count++) names[count] = object->fields[count].name;
@@ -83,7 +85,10 @@ static int32_t add(struct dr_mapping *mapping, struct draft *draft, const char *
 static int32_t add_constant(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
                             const struct dr_map_entry *entry, struct dray_error *error) {
   char name[32];
-  (void)snprintf(name, sizeof(name), "\x01" "constant%zu", mapping->constant_count); // no column can be called that
+  (void)snprintf(name, sizeof(name),
+                 "\x01"
+                 "constant%zu",
+                 mapping->constant_count); // no column can be called that
   const char *column = dr_arena_str(&mapping->arena, dray_str_of(name));
   if (column == NULL) return no_memory(error);
   mapping->constants[mapping->constant_count++] = entry->value;
@@ -268,8 +273,8 @@ static void release_joined(struct ArrowArray *array) {
   array->release = NULL;
 }
 
-static int32_t build_constants(const struct dr_mapping *mapping, const struct ArrowArray *array,
-                               struct ArrowArray *out, struct dray_error *error) {
+static int32_t build_constants(const struct dr_mapping *mapping, const struct ArrowArray *array, struct ArrowArray *out,
+                               struct dray_error *error) {
   struct ArrowSchema schema;
   struct dray_column_def defs[FIELDS_MAX];
   for (size_t i = 0; i < mapping->constant_count; i++) {

@@ -10,14 +10,14 @@
 #include "table/cast.h"
 
 struct dr_mapping {
-  struct dr_schema *schema;     // the mapped row: fields in the order of the map, then key columns that nobody maps
-  const char **key;             // the key's names in `schema`, in the arena; key_count 0: none
+  struct dr_schema *schema; // the mapped row: fields in the order of the map, then key columns that nobody maps
+  const char **key;         // the key's names in `schema`, in the arena; key_count 0: none
   size_t key_count;
-  uint8_t *hidden;              // per field: 1 = kept for the key alone, never sent
-  const char **source_columns;  // per field: the column that feeds it
+  uint8_t *hidden;             // per field: 1 = kept for the key alone, never sent
+  const char **source_columns; // per field: the column that feeds it
   struct dr_arena arena;
-  struct ArrowSchema extended;  // the source's schema with a column for each constant
-  const char **constants;       // their values
+  struct ArrowSchema extended; // the source's schema with a column for each constant
+  const char **constants;      // their values
   size_t constant_count;
   struct dr_caster *caster;
 };
@@ -25,7 +25,7 @@ struct dr_mapping {
 struct dr_mapping_options {
   const struct dr_sync *sync;
   const struct ArrowSchema *source;
-  const char *const *key;               // columns of the source
+  const char *const *key; // columns of the source
   size_t key_count;
   const struct dr_object_facts *object; // the destination's fields; NULL for a warehouse
   int discard_values;                   // drift policy discard_value: what cannot be cast becomes null
@@ -33,10 +33,11 @@ struct dr_mapping_options {
 
 // @errors SCHEMA_COLUMN (a mapped or key column that is not read), SCHEMA_FIELD (a field the object has not, a required one nobody maps), SCHEMA_KEY, SCHEMA_TYPE; each with the
 // nearest name. Free with dr_mapping_free.
-DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options,
+                                       struct dray_error *error);
 void dr_mapping_free(struct dr_mapping *mapping);
 // Casts one batch of the source (consumed) to the mapped schema. Rows that cannot be cast go to `rejects`.
-DRAY_NODISCARD int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row, struct dr_batch **out,
-                                      struct dr_rejects *rejects, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row,
+                                      struct dr_batch **out, struct dr_rejects *rejects, struct dray_error *error);
 
 #endif // DR_SYNC_MAPPING_H

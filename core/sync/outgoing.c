@@ -130,7 +130,8 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   const struct dr_batch *rows = changes->rows;
   uint8_t changed[512] = {0};
   const size_t changed_bytes = (delivery->column_count + 7) / 8;
-  if (changed_bytes > sizeof(changed)) return dray_fail(error, DRAY_E_LIMIT, "more than %zu columns", sizeof(changed) * 8);
+  if (changed_bytes > sizeof(changed))
+    return dray_fail(error, DRAY_E_LIMIT, "more than %zu columns", sizeof(changed) * 8);
   for (size_t c = 0; c < delivery->column_count; c++) {
     const size_t from = delivery->columns[c];
     const uint8_t *bits = changes->changed + i * changes->changed_stride;
@@ -142,7 +143,8 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   const int64_t number = (int64_t)(changes->first_seq + i);
   DRAY_TRY(dray_builder_int64(builder, delivery->row_at, number, error));
   DRAY_TRY(dray_builder_int64(builder, delivery->op_at, op, error));
-  DRAY_TRY(dray_builder_bytes(builder, delivery->changed_at, dray_str_make((const char *)changed, changed_bytes), error));
+  DRAY_TRY(
+      dray_builder_bytes(builder, delivery->changed_at, dray_str_make((const char *)changed, changed_bytes), error));
   int32_t full = 0;
   DRAY_TRY(dray_builder_end_row(builder, &full, error));
   out->rows[out->count] = number;

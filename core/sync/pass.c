@@ -42,6 +42,7 @@ static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, uint64_t 
     DRAY_TRY(dr_reader_next(run->reader, &item, error));
     if (item == NULL) {
       pass->ended = 1;
+      dr_reader_finish(run->reader); // its connection may be the one that is written to next
       return DRAY_OK;
     }
     int32_t rc = DRAY_OK;

@@ -112,12 +112,18 @@ int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_option
   return DRAY_OK;
 }
 
-void dr_reader_close(struct dr_reader *reader) {
-  if (reader == NULL) return;
+void dr_reader_finish(struct dr_reader *reader) {
   if (reader->queue != NULL) dr_queue_close(reader->queue);
   if (reader->running) (void)pthread_join(reader->thread, NULL);
-  dr_queue_free(reader->queue, free_item);
+  reader->running = 0;
   if (reader->stream_open) dr_stream_close(&reader->stream, reader->label);
+  reader->stream_open = 0;
+}
+
+void dr_reader_close(struct dr_reader *reader) {
+  if (reader == NULL) return;
+  dr_reader_finish(reader);
+  dr_queue_free(reader->queue, free_item);
   dray_schema_release(&reader->schema);
   dr_arena_free(&reader->arena);
   free(reader);

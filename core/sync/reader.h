@@ -26,13 +26,14 @@ struct dr_reader_options {
 
 struct dr_reader;
 // Opens stream or query and learns its schema; reading starts with the first dr_reader_next. @errors SCHEMA_STREAM, CONFIG_SQL, the plugin's own.
-DRAY_NODISCARD int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_options *options, struct dr_reader **out,
-                                      struct dray_error *error);
-// Ends the thread and closes the stream.
+DRAY_NODISCARD int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_options *options,
+                                      struct dr_reader **out, struct dray_error *error);
+// Ends the thread and closes the stream, so that its connection is free for writing; what was learnt stays.
+void dr_reader_finish(struct dr_reader *reader);
 void dr_reader_close(struct dr_reader *reader);
 const struct ArrowSchema *dr_reader_schema(const struct dr_reader *reader);
 const struct dr_stream_facts *dr_reader_facts(const struct dr_reader *reader); // key: the stream's or the model's
-int dr_reader_incremental(const struct dr_reader *reader); // what is not shown may still exist
+int dr_reader_incremental(const struct dr_reader *reader);                     // what is not shown may still exist
 // The next batch; *out = NULL at the end.
 DRAY_NODISCARD int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error);
 

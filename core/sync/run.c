@@ -18,6 +18,7 @@
 
 #define ARENA_BYTES_MAX (64u << 20)
 #define LEDGER_RUNS_KEPT 20
+#define RECENT_RUNS 100
 
 void dr_run_report_free(struct dr_run_report *report) {
   for (size_t i = 0; i < report->ddl_count; i++) free(report->ddl[i]);
@@ -104,8 +105,8 @@ static int32_t begin(struct dr_context *run, struct dray_error *error) {
 
 static int32_t exit_code_of(const struct dr_run_report *report) {
   if (report->error.code != DRAY_OK) return dray_error_info(report->error.code)->exit_code;
-  const int partial = report->rejected_rows > 0 || report->parked > 0 || report->in_doubt > 0 ||
-                      report->deletes_withheld > 0;
+  const int partial =
+      report->rejected_rows > 0 || report->parked > 0 || report->in_doubt > 0 || report->deletes_withheld > 0;
   return partial ? 3 : 0;
 }
 
@@ -131,7 +132,8 @@ static void end(struct dr_context *run, int32_t rc) {
   dray_error_init(&second);
   int32_t told = dr_store_run_update(run->store, &run->record, &second);
   const int complete = rc == DRAY_OK && run->reader != NULL && !dr_reader_incremental(run->reader);
-  if (told == DRAY_OK && complete) { // a full read has seen every row: older records are of rows that are gone or were taken
+  if (told == DRAY_OK &&
+      complete) { // a full read has seen every row: older records are of rows that are gone or were taken
     told = dr_store_rows_clear_before(run->store, run->sync->name, run->record.id, &second);
   }
   if (told == DRAY_OK) told = dr_store_batches_trim(run->store, run->sync->name, LEDGER_RUNS_KEPT, &second);
@@ -178,4 +180,28 @@ int32_t dr_run(struct dr_session *session, const struct dr_sync *sync, const str
   end(&run, rc);
   close_all(&run);
   return report->error.code;
+}
+
+int32_t dr_run_crashed(const char *project_folder, int32_t pid, const struct dray_error *why,
+                       struct dray_error *error) {
+  struct dr_store *store = NULL;
+  struct dr_run_record *runs = NULL;
+  size_t count = 0;
+  char *folder = dr_path_join(project_folder, ".dray");
+  if (folder == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+  int32_t rc = dr_store_open(folder, &store, error);
+  if (rc == DRAY_OK) rc = dr_store_runs(store, NULL, RECENT_RUNS, &runs, &count, error);
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    if (runs[i].pid != pid || runs[i].ended_us != 0) continue;
+    runs[i].state = DR_RUN_CRASHED;
+    runs[i].ended_us = dr_now_us();
+    runs[i].code = why->code;
+    runs[i].exit_code = dray_error_info(why->code)->exit_code;
+    memcpy(runs[i].text, why->text, sizeof(runs[i].text));
+    rc = dr_store_run_update(store, &runs[i], error);
+  }
+  free(runs);
+  dr_store_close(store);
+  free(folder);
+  return rc;
 }

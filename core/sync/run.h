@@ -21,10 +21,10 @@ struct dr_run_options {
 
 // One change as `dray plan` shows it. Owned by the report.
 struct dr_sample {
-  int op;         // DRAY_OP_* or DR_OP_REJECT
-  int32_t code;   // rejects
-  char *key;      // "customer_id=17850"
-  char *text;     // update: "rfm: 544 -> 555"; insert and delete: the first columns
+  int op;       // DRAY_OP_* or DR_OP_REJECT
+  int32_t code; // rejects
+  char *key;    // "customer_id=17850"
+  char *text;   // update: "rfm: 544 -> 555"; insert and delete: the first columns
 };
 
 struct dr_run_report {
@@ -34,18 +34,21 @@ struct dr_run_report {
   int32_t exit_code;       // design.md §8
   struct dray_error error; // code 0: none
   uint64_t rows_read, inserts, updates, deletes, unchanged;
-  uint64_t rejected_rows;  // by cast, key, duplicate or receiver
+  uint64_t rejected_rows; // by cast, key, duplicate or receiver
   uint64_t duplicate_keys, duplicate_rows, null_keys, unreadable_rows;
   uint64_t sent, applied, refused, parked, pending, in_doubt;
   uint64_t deletes_withheld; // rows could not be read, so what is missing is not known
   uint64_t ignored;          // changes that the mode does not send
   uint64_t mirror_rows, generation, spilled_bytes;
   int64_t read_ms, apply_ms, total_ms;
-  int rebuilt;             // the mirror was rebuilt from the table first
-  uint64_t recovered;      // batches left in doubt by an earlier run and settled by this one
-  char **ddl;              // statements run, or to be run
+  int rebuilt;        // the mirror was rebuilt from the table first
+  uint64_t recovered; // batches left in doubt by an earlier run and settled by this one
+  char **ddl;         // statements run, or to be run
   size_t ddl_count;
-  struct { char *name; uint64_t count; } *columns; // changed columns by name, most frequent first
+  struct {
+    char *name;
+    uint64_t count;
+  } * columns; // changed columns by name, most frequent first
   size_t column_count;
   struct dr_sample *samples;
   size_t sample_count;
@@ -55,5 +58,9 @@ void dr_run_report_free(struct dr_run_report *report);
 // Runs one sync. Always fills `report` (error and exit code included); returns report->error.code.
 int32_t dr_run(struct dr_session *session, const struct dr_sync *sync, const struct dr_run_options *options,
                struct dr_run_report *report);
+
+// Marks what a process left unfinished in the store as crashed, with the reason. Called by the parent of a run that died.
+DRAY_NODISCARD int32_t dr_run_crashed(const char *project_folder, int32_t pid, const struct dray_error *why,
+                                      struct dray_error *error);
 
 #endif // DR_SYNC_RUN_H

@@ -246,11 +246,8 @@ static int32_t prepare(struct dr_session *session, size_t connection, int role, 
   if (opened->host == NULL) {
     opened->session = session;
     opened->connection = connection;
-    const struct dr_host_options options = {.connection = config->name,
-                                            .ctx = opened,
-                                            .secret = secret_of,
-                                            .state_get = state_of,
-                                            .state_put = state_to};
+    const struct dr_host_options options = {
+        .connection = config->name, .ctx = opened, .secret = secret_of, .state_get = state_of, .state_put = state_to};
     DRAY_TRY(dr_host_new(&options, &opened->host, error));
   }
   return DRAY_OK;

@@ -20,21 +20,25 @@ struct dr_project *dr_session_project(struct dr_session *session);
 struct dr_store *dr_session_store(struct dr_session *session);
 
 // The plugin of a connection, loaded once. @errors PLUGIN_*.
-DRAY_NODISCARD int32_t dr_session_plugin(struct dr_session *session, size_t connection, const struct dr_plugin **out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_plugin(struct dr_session *session, size_t connection, const struct dr_plugin **out,
+                                         struct dray_error *error);
 // Checks the settings of a connection against the spec of `role`; problems are added to the project.
-DRAY_NODISCARD int32_t dr_session_check_settings(struct dr_session *session, size_t connection, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_check_settings(struct dr_session *session, size_t connection,
+                                                 struct dray_error *error);
 // Instances of one role, made on first use. Borrowed: valid until the session is closed. @errors CONFIG_* when the settings are wrong (all problems are in the project), PLUGIN_ROLE, the plugin's own.
-DRAY_NODISCARD int32_t dr_session_source(struct dr_session *session, size_t connection, struct dr_source_instance **out, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_session_destination(struct dr_session *session, size_t connection, struct dr_destination_instance **out,
-                                              struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_source(struct dr_session *session, size_t connection, struct dr_source_instance **out,
+                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_destination(struct dr_session *session, size_t connection,
+                                              struct dr_destination_instance **out, struct dray_error *error);
 // Opened (connected) and bound to its dialect; `instance` may be NULL.
 DRAY_NODISCARD int32_t dr_session_warehouse(struct dr_session *session, size_t connection, struct dr_warehouse **out,
                                             struct dr_warehouse_instance **instance, struct dray_error *error);
 // An instance of a warehouse that is not connected: for its checks.
-DRAY_NODISCARD int32_t dr_session_warehouse_unopened(struct dr_session *session, size_t connection, struct dr_warehouse_instance **out,
-                                                     struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_warehouse_unopened(struct dr_session *session, size_t connection,
+                                                     struct dr_warehouse_instance **out, struct dray_error *error);
 int dr_plugin_has_role(const struct dr_plugin *plugin, int role); // DR_ROLE_*
 // FOLDER/.dray/syncs/NAME with every byte outside [A-Za-z0-9_.-] percent-encoded; made when it is not there. The caller frees *out.
-DRAY_NODISCARD int32_t dr_session_sync_folder(struct dr_session *session, const char *sync, char **out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_session_sync_folder(struct dr_session *session, const char *sync, char **out,
+                                              struct dray_error *error);
 
 #endif // DR_SYNC_SESSION_H
