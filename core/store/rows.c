@@ -110,6 +110,25 @@ int32_t dr_store_row_clear(struct dr_store *store, const char *sync, const uint8
   return dr_db_write_end(store, code, error);
 }
 
+int32_t dr_store_row_touch(struct dr_store *store, const char *sync, const uint8_t key_hash[16], int64_t run,
+                           struct dray_error *error) {
+  DRAY_TRY(dr_db_write_begin(store, error));
+  struct dr_db_call call;
+  int32_t code = dr_db_call(store, DR_DB_ROW_TOUCH, &call, error);
+  if (code == DRAY_OK) {
+    dr_db_int(&call, run);
+    dr_db_text(&call, sync);
+    dr_db_blob(&call, key_hash, 16);
+    code = dr_db_done(&call, error);
+  }
+  return dr_db_write_end(store, code, error);
+}
+
+int32_t dr_store_rows_resolve(struct dr_store *store, const char *sync, int applied, uint64_t *out_count,
+                              struct dray_error *error) {
+  return change_rows(store, applied ? DR_DB_ROWS_APPLIED : DR_DB_ROWS_RESEND, sync, NULL, out_count, error);
+}
+
 int32_t dr_store_rows_clear_before(struct dr_store *store, const char *sync, int64_t run, struct dray_error *error) {
   return change_rows(store, DR_DB_ROWS_CLEAR_BEFORE, sync, &run, NULL, error);
 }

@@ -81,6 +81,13 @@ DRAY_NODISCARD int32_t dr_store_row_reject(struct dr_store *store, const char *s
 DRAY_NODISCARD int32_t dr_store_row_find(struct dr_store *store, const char *sync, const uint8_t key_hash[16], struct dr_row_record *out,
                                          int *out_found, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_store_row_clear(struct dr_store *store, const char *sync, const uint8_t key_hash[16], struct dray_error *error);
+// Says that the row was met again in `run`, unchanged: a parked row is skipped, not forgotten.
+DRAY_NODISCARD int32_t dr_store_row_touch(struct dr_store *store, const char *sync, const uint8_t key_hash[16], int64_t run,
+                                          struct dray_error *error);
+// What an operator says of the rows in doubt: the receiver holds them (parked becomes 2: the next run acknowledges them without sending) or
+// not (they are sent again).
+DRAY_NODISCARD int32_t dr_store_rows_resolve(struct dr_store *store, const char *sync, int applied, uint64_t *out_count,
+                                             struct dray_error *error);
 // Removes rows last seen before `run`: they are no longer in the input, or were taken. 
 DRAY_NODISCARD int32_t dr_store_rows_clear_before(struct dr_store *store, const char *sync, int64_t run, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_store_rows_unpark(struct dr_store *store, const char *sync, uint64_t *out_count, struct dray_error *error);

@@ -44,18 +44,26 @@ static int fate_of(int mode, int op, int *out_op) {
   return FATE_IGNORE;
 }
 
-// A parked row stays parked while it is the same; one in doubt until an operator resolves it.
-static int32_t is_parked(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *out,
-                         struct dray_error *error) {
-  *out = 0;
+// A parked row stays parked while it is the same; one in doubt until an operator resolves it. Both are marked as met, since what a
+// full read does not meet is forgotten.
+static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *fate,
+                       struct dray_error *error) {
   if (!delivery->has_records) return DRAY_OK;
+  struct dr_context *run = delivery->run;
   struct dr_row_record row;
   int found = 0;
   uint8_t key_hash[16];
   memcpy(key_hash, &changes->key_hash[i], sizeof(key_hash));
-  DRAY_TRY(dr_store_row_find(delivery->run->store, delivery->run->sync->name, key_hash, &row, &found, error));
-  *out = found && row.parked && (row.code == DRAY_E_STATE_IN_DOUBT || row.row_hash == changes->row_hash[i]);
-  return DRAY_OK;
+  DRAY_TRY(dr_store_row_find(run->store, run->sync->name, key_hash, &row, &found, error));
+  if (!found || row.parked == 0) return DRAY_OK;
+  const int same = row.row_hash == changes->row_hash[i];
+  if (row.parked == 2 && same) {
+    *fate = FATE_SILENT;
+    return DRAY_OK;
+  }
+  if (row.parked != 1 || (!same && row.code != DRAY_E_STATE_IN_DOUBT)) return DRAY_OK;
+  *fate = FATE_PARKED;
+  return dr_store_row_touch(run->store, run->sync->name, key_hash, run->record.id, error);
 }
 
 int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
@@ -166,9 +174,7 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
   for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
     int op = 0;
     int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run->sync->mode, changes->op[i], &op);
-    int parked = 0;
-    if (fate == FATE_SEND) rc = is_parked(delivery, changes, i, &parked, error);
-    if (parked) fate = FATE_PARKED;
+    if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, error);
     if (rc != DRAY_OK) break;
     if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);
     batch.silent[i] = fate == FATE_SILENT;

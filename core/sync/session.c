@@ -38,7 +38,9 @@ struct dr_session {
   struct dr_plugin_paths paths;
   struct opened *opened; // one per connection of the project
   char *state_folder;
-  pthread_mutex_t store_lock; // instances on other threads reach the store through the state service
+  struct dr_store
+      *plugin_store;          // a connection of its own, since instances work on other threads; opened when first used
+  pthread_mutex_t store_lock; // guards it
   pthread_mutex_t lock;       // guards the flags in `opened` against the watcher
   pthread_t watcher;
   int watching;
@@ -54,12 +56,23 @@ static int32_t secret_of(void *ctx, struct dray_str setting, struct dray_buffer 
   return dr_secret_resolve(connection->settings, setting, project->folder, out, error);
 }
 
+static int32_t plugin_store(struct dr_session *session, struct dr_store **out, struct dray_error *error) {
+  if (session->plugin_store == NULL) {
+    DRAY_TRY(dr_store_open(session->state_folder, &session->plugin_store, error));
+  }
+  *out = session->plugin_store;
+  return DRAY_OK;
+}
+
 static int32_t state_of(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
   const struct opened *opened = ctx;
   struct dr_session *session = opened->session;
   (void)pthread_mutex_lock(&session->store_lock);
-  const int32_t rc =
-      dr_store_plugin_get(session->store, session->project->connections[opened->connection].name, key, out, error);
+  struct dr_store *store = NULL;
+  int32_t rc = plugin_store(session, &store, error);
+  if (rc == DRAY_OK) {
+    rc = dr_store_plugin_get(store, session->project->connections[opened->connection].name, key, out, error);
+  }
   (void)pthread_mutex_unlock(&session->store_lock);
   return rc;
 }
@@ -68,8 +81,11 @@ static int32_t state_to(void *ctx, struct dray_str key, struct dray_str value, s
   const struct opened *opened = ctx;
   struct dr_session *session = opened->session;
   (void)pthread_mutex_lock(&session->store_lock);
-  const int32_t rc =
-      dr_store_plugin_put(session->store, session->project->connections[opened->connection].name, key, value, error);
+  struct dr_store *store = NULL;
+  int32_t rc = plugin_store(session, &store, error);
+  if (rc == DRAY_OK) {
+    rc = dr_store_plugin_put(store, session->project->connections[opened->connection].name, key, value, error);
+  }
   (void)pthread_mutex_unlock(&session->store_lock);
   return rc;
 }
@@ -154,6 +170,7 @@ void dr_session_close(struct dr_session *session) {
   if (session->opened != NULL) close_instances(session);
   free(session->opened);
   dr_plugin_paths_free(&session->paths);
+  dr_store_close(session->plugin_store);
   dr_store_close(session->store);
   free(session->state_folder);
   (void)pthread_mutex_destroy(&session->lock);

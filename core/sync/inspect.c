@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checks and catalogues of a connection.
+#include "sync/inspect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/redact.h"
+#include "dray/sdk/json.h"
+
+#define REPORT_BYTES_MAX (1u << 20)
+
+static const struct {
+  int role;
+  const char *name;
+} roles[] = {{DR_ROLE_SOURCE, "source"}, {DR_ROLE_DESTINATION, "destination"}, {DR_ROLE_WAREHOUSE, "warehouse"}};
+#define ROLE_COUNT (sizeof(roles) / sizeof(roles[0]))
+
+struct items {
+  struct dr_check_item *list;
+  size_t count;
+};
+
+static int32_t add(struct items *items, const struct dr_check_item *item, struct dray_error *error) {
+  struct dr_check_item *list = realloc(items->list, (items->count + 1) * sizeof(*list));
+  if (list == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for checks");
+  items->list = list;
+  list[items->count++] = *item;
+  return DRAY_OK;
+}
+
+static void copy_member(const struct dray_json *object, const char *name, char *out, size_t out_bytes) {
+  const struct dray_str text = dray_json_string(dray_json_get(object, name), "");
+  (void)snprintf(out, out_bytes, "%.*s", DRAY_STR_ARG(text));
+  out[dr_redact(out, strlen(out))] = '\0';
+}
+
+static int32_t take_report(struct items *items, const struct dr_check_item *start, struct dray_str json,
+                           struct dray_error *error) {
+  struct dray_json *root = NULL;
+  DRAY_TRY(dray_json_parse(json, REPORT_BYTES_MAX, &root, error));
+  int32_t rc = DRAY_OK;
+  for (const struct dray_json *entry = root->child; rc == DRAY_OK && entry != NULL; entry = entry->next) {
+    struct dr_check_item item = *start;
+    const struct dray_json *ok = dray_json_get(entry, "ok");
+    copy_member(entry, "name", item.name, sizeof(item.name));
+    copy_member(entry, "text", item.text, sizeof(item.text));
+    copy_member(entry, "fix", item.fix, sizeof(item.fix));
+    item.ok = ok != NULL && ok->kind == DRAY_JSON_BOOL && ok->boolean;
+    rc = add(items, &item, error);
+  }
+  dray_json_free(root);
+  return rc;
+}
+
+static int32_t check_role(struct dr_session *session, size_t connection, int role, struct dray_str *out,
+                          struct dray_error *error) {
+  struct dr_source_instance *source = NULL;
+  struct dr_destination_instance *destination = NULL;
+  struct dr_warehouse_instance *warehouse = NULL;
+  switch (role) {
+  case DR_ROLE_SOURCE:
+    DRAY_TRY(dr_session_source(session, connection, &source, error));
+    return dr_source_check(source, out, error);
+  case DR_ROLE_DESTINATION:
+    DRAY_TRY(dr_session_destination(session, connection, &destination, error));
+    return dr_destination_check(destination, out, error);
+  default:
+    DRAY_TRY(dr_session_warehouse_unopened(session, connection, &warehouse, error));
+    return dr_warehouse_check(warehouse, out, error);
+  }
+}
+
+int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out, size_t *out_count,
+                         struct dray_error *error) {
+  const struct dr_plugin *plugin = NULL;
+  struct items items = {NULL, 0};
+  DRAY_TRY(dr_session_plugin(session, connection, &plugin, error));
+  DRAY_TRY(dr_session_check_settings(session, connection, error));
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; rc == DRAY_OK && i < ROLE_COUNT; i++) {
+    if (!dr_plugin_has_role(plugin, roles[i].role)) continue;
+    struct dr_check_item start;
+    memset(&start, 0, sizeof(start));
+    (void)snprintf(start.connection, sizeof(start.connection), "%s",
+                   dr_session_project(session)->connections[connection].name);
+    (void)snprintf(start.role, sizeof(start.role), "%s", roles[i].name);
+    struct dray_error failure;
+    dray_error_init(&failure);
+    struct dray_str json;
+    const int32_t checked = check_role(session, connection, roles[i].role, &json, &failure);
+    if (checked == DRAY_OK) {
+      rc = take_report(&items, &start, json, error);
+    } else if (failure.error_class == DRAY_CLASS_CANCELLED) {
+      *error = failure;
+      rc = checked;
+    } else {
+      dr_redact_error(&failure);
+      (void)snprintf(start.name, sizeof(start.name), "check");
+      (void)snprintf(start.text, sizeof(start.text), "%s", failure.text);
+      (void)snprintf(start.fix, sizeof(start.fix), "%s", dray_error_info(failure.code)->fix);
+      rc = add(&items, &start, error);
+    }
+  }
+  if (rc != DRAY_OK) {
+    free(items.list);
+    return rc;
+  }
+  *out = items.list;
+  *out_count = items.count;
+  return DRAY_OK;
+}
+
+static int32_t discover_role(struct dr_session *session, size_t connection, int role, struct dray_str *out,
+                             struct dray_error *error) {
+  struct dr_source_instance *source = NULL;
+  struct dr_destination_instance *destination = NULL;
+  struct dr_warehouse_instance *instance = NULL;
+  struct dr_warehouse *warehouse = NULL;
+  switch (role) {
+  case DR_ROLE_SOURCE:
+    DRAY_TRY(dr_session_source(session, connection, &source, error));
+    return dr_source_discover(source, out, error);
+  case DR_ROLE_DESTINATION:
+    DRAY_TRY(dr_session_destination(session, connection, &destination, error));
+    return dr_destination_discover(destination, out, error);
+  default:
+    DRAY_TRY(dr_session_warehouse(session, connection, &warehouse, &instance, error));
+    return dr_warehouse_discover(instance, out, error);
+  }
+}
+
+int32_t dr_inspect_discover(struct dr_session *session, size_t connection, struct dray_buffer *out,
+                            struct dray_error *error) {
+  const struct dr_plugin *plugin = NULL;
+  DRAY_TRY(dr_session_plugin(session, connection, &plugin, error));
+  struct dray_json_writer writer;
+  dray_json_writer_init(&writer, out, error);
+  dray_json_begin_object(&writer);
+  dray_json_key(&writer, "connection");
+  dray_json_write_text(&writer, dr_session_project(session)->connections[connection].name);
+  dray_json_key(&writer, "plugin");
+  dray_json_write_text(&writer, plugin->manifest.name);
+  dray_json_key(&writer, "version");
+  dray_json_write_text(&writer, plugin->manifest.version);
+  for (size_t i = 0; i < ROLE_COUNT; i++) {
+    if (!dr_plugin_has_role(plugin, roles[i].role)) continue;
+    struct dray_str json;
+    DRAY_TRY(discover_role(session, connection, roles[i].role, &json, error));
+    dray_json_key(&writer, roles[i].name);
+    dray_json_write_raw(&writer, json);
+  }
+  dray_json_end_object(&writer);
+  return dray_json_writer_finish(&writer);
+}

@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looking without moving: the checks of a connection, and what it offers.
+#ifndef DR_SYNC_INSPECT_H
+#define DR_SYNC_INSPECT_H
+
+#include "sync/session.h"
+
+struct dr_check_item {
+  char connection[128];
+  char role[16]; // "source", "destination", "warehouse"
+  char name[64]; // "reach", "login", ...
+  int ok;
+  char text[512];
+  char fix[512];
+};
+
+// Runs the checks of every role of a connection, one after another; a role whose checks could not be made at all is one failed item. The caller frees *out with free().
+// @errors when the plugin cannot be loaded or the settings are wrong.
+DRAY_NODISCARD int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out,
+                                        size_t *out_count, struct dray_error *error);
+// Appends {"connection","plugin","version","source":{...},"destination":{...},"warehouse":{...}}: the catalogues of the roles it has.
+DRAY_NODISCARD int32_t dr_inspect_discover(struct dr_session *session, size_t connection, struct dray_buffer *out,
+                                           struct dray_error *error);
+
+#endif // DR_SYNC_INSPECT_H

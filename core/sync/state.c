@@ -1,0 +1,183 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// State commands. Each takes the sync's lease, so that none works beside a run.
+#include "sync/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "sync/ingest.h"
+
+#define ARENA_BYTES_MAX (64u << 20)
+
+// A context that reads and compares but records no run.
+struct bench {
+  struct dr_context run;
+  struct dr_run_options options;
+  struct dr_run_report report;
+};
+
+static int32_t bench_open(struct bench *bench, struct dr_session *session, const struct dr_sync *sync,
+                          struct dray_error *error) {
+  memset(bench, 0, sizeof(*bench));
+  bench->options.flags = DR_RUN_PLAN;
+  bench->run.session = session;
+  bench->run.store = dr_session_store(session);
+  bench->run.sync = sync;
+  bench->run.options = &bench->options;
+  bench->run.report = &bench->report;
+  bench->run.lease.fd = -1;
+  dr_arena_init(&bench->run.arena, ARENA_BYTES_MAX);
+  DRAY_TRY(dr_session_sync_folder(session, sync->name, &bench->run.folder, error));
+  bench->run.mirror_folder = dr_path_join(bench->run.folder, "mirror");
+  if (bench->run.mirror_folder == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+  DRAY_TRY(dr_lease_take(bench->run.folder, &bench->run.lease, error));
+  return dr_store_sync_get(bench->run.store, sync->name, &bench->run.state, error);
+}
+
+static void bench_close(struct bench *bench) {
+  dr_reader_close(bench->run.reader);
+  dr_mirror_close(bench->run.mirror);
+  if (bench->run.mapping.schema != NULL) dr_mapping_free(&bench->run.mapping);
+  dray_buffer_free(&bench->run.state.checkpoint);
+  dr_arena_free(&bench->run.arena);
+  dr_lease_drop(&bench->run.lease);
+  free(bench->run.mirror_folder);
+  free(bench->run.folder);
+  dr_run_report_free(&bench->report);
+}
+
+static void show_checkpoint(struct dr_state_view *view, const struct dray_buffer *checkpoint) {
+  view->checkpoint_bytes = checkpoint->len;
+  if (checkpoint->len == 0 || !dray_utf8_valid(checkpoint->data, checkpoint->len)) return;
+  (void)snprintf(view->checkpoint, sizeof(view->checkpoint), "%.*s", DRAY_STR_ARG(dray_buffer_view(checkpoint)));
+}
+
+static int32_t show_store(struct dr_store *store, const char *sync, struct dr_state_view *view,
+                          struct dray_error *error) {
+  struct dr_sync_state state;
+  memset(&state, 0, sizeof(state));
+  DRAY_TRY(dr_store_sync_get(store, sync, &state, error));
+  view->generation = state.generation;
+  memcpy(view->identity, state.identity, sizeof(view->identity));
+  show_checkpoint(view, &state.checkpoint);
+  dray_buffer_free(&state.checkpoint);
+  DRAY_TRY(dr_store_rows_count(store, sync, &view->rejected, &view->parked, error));
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  DRAY_TRY(dr_store_batches_open(store, sync, &open, &count, error));
+  view->open_batches = count;
+  free(open);
+  return DRAY_OK;
+}
+
+int32_t dr_state_show(struct dr_session *session, const struct dr_sync *sync, struct dr_state_view *out,
+                      struct dray_error *error) {
+  struct dr_state_view view;
+  memset(&view, 0, sizeof(view));
+  view.ingest = sync->object == NULL;
+  char *folder = NULL;
+  DRAY_TRY(show_store(dr_session_store(session), sync->name, &view, error));
+  DRAY_TRY(dr_session_sync_folder(session, sync->name, &folder, error));
+  char *mirror = dr_path_join(folder, "mirror");
+  free(folder);
+  if (mirror == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+  view.mirror_exists = dr_mirror_exists(mirror);
+  if (view.mirror_exists) {
+    struct dray_error why;
+    dray_error_init(&why);
+    view.mirror_code = dr_mirror_verify(mirror, &view.mirror, &why);
+    if (view.mirror_code != DRAY_OK) memcpy(view.mirror_text, why.text, sizeof(view.mirror_text));
+  }
+  free(mirror);
+  *out = view;
+  return DRAY_OK;
+}
+
+static int32_t verify_table(struct bench *bench, struct dr_state_comparison *out, struct dray_error *error) {
+  struct dr_ingest ingest;
+  int32_t rc = dr_ingest_open(&bench->run, &ingest, error);
+  const int keyed = rc == DRAY_OK && (ingest.table.mode == DR_WRITE_UPSERT || ingest.table.mode == DR_WRITE_HISTORY);
+  if (rc == DRAY_OK && keyed) {
+    dr_reader_finish(bench->run.reader);
+    rc = dr_context_mirror(&bench->run, 0, error);
+    if (rc == DRAY_OK) {
+      rc = dr_ingest_verify(&bench->run, &ingest, &out->table_only, &out->mirror_only, &out->different, error);
+    }
+    out->compared = rc == DRAY_OK;
+  }
+  dr_ingest_close(&ingest);
+  return rc;
+}
+
+int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, struct dr_state_comparison *out,
+                        struct dray_error *error) {
+  struct bench bench;
+  struct dr_mirror_info info;
+  struct dr_state_comparison comparison = {0, 0, 0, 0};
+  int32_t rc = bench_open(&bench, session, sync, error);
+  const int direct = sync->mode == DR_MODE_APPEND || sync->mode == DR_MODE_REPLACE;
+  if (rc == DRAY_OK && !(sync->object == NULL && direct)) rc = dr_mirror_verify(bench.run.mirror_folder, &info, error);
+  if (rc == DRAY_OK && sync->object == NULL) rc = verify_table(&bench, &comparison, error);
+  bench_close(&bench);
+  if (rc == DRAY_OK) *out = comparison;
+  return rc;
+}
+
+// The warehouse's own checkpoint goes back to the beginning, as a generation of its own: a run that was in the middle is fenced off.
+static int32_t reset_table(struct bench *bench, struct dray_error *error) {
+  struct dr_ingest ingest;
+  struct dr_table_writer *writer = NULL;
+  uint64_t written = 0;
+  int32_t rc = dr_ingest_open(&bench->run, &ingest, error);
+  if (rc == DRAY_OK) dr_reader_finish(bench->run.reader);
+  if (rc == DRAY_OK && ingest.state.generation > 0) {
+    ingest.table.mode = DR_WRITE_UPSERT; // writes the state row alone, whatever the sync's mode
+    rc = dr_table_writer_begin(ingest.warehouse, &ingest.table, &ingest.plan, ingest.state.generation, &writer, error);
+    if (rc == DRAY_OK) {
+      rc = dr_table_writer_merge(writer, ingest.state.generation + 1, dray_str_make(NULL, 0), &written, error);
+    }
+    if (rc == DRAY_OK) rc = dr_table_writer_commit(writer, error);
+    dr_table_writer_free(writer);
+  }
+  dr_ingest_close(&ingest);
+  return rc;
+}
+
+int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error) {
+  struct bench bench;
+  int32_t rc = bench_open(&bench, session, sync, error);
+  if (rc == DRAY_OK && sync->object == NULL) rc = reset_table(&bench, error);
+  if (rc == DRAY_OK) rc = dr_mirror_reset(bench.run.mirror_folder, error);
+  if (rc == DRAY_OK) rc = dr_store_sync_forget(bench.run.store, sync->name, error);
+  bench_close(&bench);
+  return rc;
+}
+
+int32_t dr_state_rebuild(struct dr_session *session, const struct dr_sync *sync, uint64_t *out_rows,
+                         struct dray_error *error) {
+  if (sync->object != NULL) {
+    return dray_fail(
+        error, DRAY_E_CONFIG_VALUE,
+        "a destination cannot be read back: use `dray state baseline` when it is known to hold the model's "
+        "rows, or `dray state reset` to send everything");
+  }
+  struct bench bench;
+  struct dr_ingest ingest;
+  memset(&ingest, 0, sizeof(ingest));
+  int32_t rc = bench_open(&bench, session, sync, error);
+  if (rc == DRAY_OK) rc = dr_ingest_open(&bench.run, &ingest, error);
+  if (rc == DRAY_OK) dr_reader_finish(bench.run.reader);
+  if (rc == DRAY_OK) rc = dr_ingest_rebuild(&bench.run, &ingest, error);
+  if (rc == DRAY_OK) {
+    struct dr_mirror_info info;
+    dr_mirror_info(bench.run.mirror, &info);
+    *out_rows = info.rows;
+  }
+  dr_ingest_close(&ingest);
+  bench_close(&bench);
+  return rc;
+}

@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a sync has reached, and the ways out when it cannot be believed: show, verify, reset, baseline, rebuild.
+#ifndef DR_SYNC_STATE_H
+#define DR_SYNC_STATE_H
+
+#include "diff/diff.h"
+#include "sync/run.h"
+
+struct dr_state_view {
+  int ingest;
+  int mirror_exists;
+  int32_t mirror_code; // DRAY_OK, or why the mirror is not believed
+  char mirror_text[DRAY_ERROR_TEXT_MAX];
+  struct dr_mirror_info mirror; // when mirror_code is DRAY_OK
+  uint64_t generation;          // as the store knows it
+  uint64_t checkpoint_bytes;
+  char checkpoint[512]; // its beginning, when it is text
+  char identity[256];
+  uint64_t rejected, parked, open_batches;
+};
+// Reads every block of the mirror. Takes no lease: a running sync may show as it was a moment ago.
+DRAY_NODISCARD int32_t dr_state_show(struct dr_session *session, const struct dr_sync *sync, struct dr_state_view *out,
+                                     struct dray_error *error);
+
+struct dr_state_comparison {
+  int compared;                                // 0: the other side cannot be read back, only the files were verified
+  uint64_t table_only, mirror_only, different; // rows
+};
+// Verifies the mirror's files and, for a warehouse, compares it with the table. @errors MIRROR_CORRUPT, MIRROR_MISSING, LOCKED.
+DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync,
+                                       struct dr_state_comparison *out, struct dray_error *error);
+// Forgets mirror, checkpoint, ledger and rejected rows. Into a warehouse the next run reads everything again and writes what differs from the table;
+// to a destination it sends everything.
+DRAY_NODISCARD int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error);
+// Makes the mirror anew from the warehouse table. @errors CONFIG_VALUE for a destination, which cannot be read back.
+DRAY_NODISCARD int32_t dr_state_rebuild(struct dr_session *session, const struct dr_sync *sync, uint64_t *out_rows,
+                                        struct dray_error *error);
+
+#endif // DR_SYNC_STATE_H
