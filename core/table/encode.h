@@ -19,24 +19,27 @@ struct dr_encoder {
   size_t column_count;
   uint32_t *columns; // owned
 };
-DRAY_NODISCARD int32_t dr_encoder_init(struct dr_encoder *encoder, const struct dr_schema *schema, const uint32_t *columns,
-                                       size_t column_count, uint64_t seed, struct dray_error *error); // columns NULL: all
+DRAY_NODISCARD int32_t dr_encoder_init(struct dr_encoder *encoder, const struct dr_schema *schema,
+                                       const uint32_t *columns, size_t column_count, uint64_t seed,
+                                       struct dray_error *error); // columns NULL: all
 void dr_encoder_free(struct dr_encoder *encoder);
 // Appends one row's encoding: reversible, typed, length-prefixed.
 DRAY_NODISCARD int32_t dr_encode_row(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row,
                                      struct dray_buffer *out, struct dray_error *error);
-// Hashes every row of a batch: XXH3-128 of the encoding with the seed. `out` has dr_batch_rows elements. 
-DRAY_NODISCARD int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch, struct dr_hash128 *out,
-                                    struct dray_error *error);
+// Hashes every row of a batch: XXH3-128 of the encoding with the seed. `out` has dr_batch_rows elements.
+DRAY_NODISCARD int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch,
+                                    struct dr_hash128 *out, struct dray_error *error);
 struct dr_hash128 dr_hash_bytes(struct dray_str encoded, uint64_t seed);
 
 // Reading an encoding back. A value's slice includes its tag; equal slices are equal values.
 enum { DR_SLOT_ABSENT = 0, DR_SLOT_NULL = 1, DR_SLOT_VALUE = 2 };
-// Splits an encoded row of `column_count` columns into slices in encoding order. @errors MIRROR_CORRUPT when it does not parse.
+// Splits an encoded row of `column_count` columns into slices in encoding order. @errors MIRROR_CORRUPT when it does
+// not parse.
 DRAY_NODISCARD int32_t dr_decode_slices(struct dray_str encoded, size_t column_count, struct dray_str *out_slices,
                                         struct dray_error *error);
 int dr_slice_state(struct dray_str slice); // DR_SLOT_*
 // Appends the decoded value to a builder column of the same type.
-DRAY_NODISCARD int32_t dr_decode_value(struct dray_str slice, struct dray_builder *builder, size_t column, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_decode_value(struct dray_str slice, struct dray_builder *builder, size_t column,
+                                       struct dray_error *error);
 
 #endif // DR_TABLE_ENCODE_H

@@ -452,6 +452,10 @@ uint64_t dray_builder_rows(const struct dray_builder *builder) {
   return builder->rows;
 }
 
+struct dray_type dray_builder_type(const struct dray_builder *builder, size_t column) {
+  return column < builder->column_count ? builder->columns[column].type : (struct dray_type){0, 0, 0};
+}
+
 const struct ArrowSchema *dray_builder_schema(const struct dray_builder *builder) {
   return &builder->schema;
 }

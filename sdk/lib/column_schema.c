@@ -185,7 +185,7 @@ static int32_t copy_node(const struct ArrowSchema *schema, int depth, struct Arr
   struct dray_str extension = {NULL, 0};
   size_t metadata_bytes = 0;
   int32_t code = DRAY_OK;
-  if (schema == NULL || schema->release == NULL || schema->format == NULL || schema->n_children < 0 ||
+  if (schema == NULL || (depth > 0 && schema->release == NULL) || schema->format == NULL || schema->n_children < 0 ||
       (schema->n_children > 0 && schema->children == NULL)) {
     return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "an Arrow schema is released or malformed");
   }

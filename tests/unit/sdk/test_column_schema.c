@@ -128,7 +128,9 @@ static void test_schema_copy_keeps_nesting_dictionary_and_metadata(void **state)
 static void test_schema_copy_refuses_the_impossible(void **state) {
   (void)state;
   struct ArrowSchema copy, released = {.format = "l"};
-  assert_int_equal(dray_schema_copy(&released, &copy, NULL), DRAY_E_PLUGIN_CONTRACT);
+  struct ArrowSchema *children[] = {&released};
+  const struct ArrowSchema parent = {.format = "+s", .n_children = 1, .children = children};
+  assert_int_equal(dray_schema_copy(&parent, &copy, NULL), DRAY_E_PLUGIN_CONTRACT);
   struct ArrowSchema nodes[80];
   struct ArrowSchema *pointers[80];
   struct ArrowSchema made;

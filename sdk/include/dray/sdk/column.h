@@ -29,8 +29,8 @@ int dray_column_reserved(const char *name);
 // LIMIT, SCHEMA_NAME (empty, too long or not UTF-8), SCHEMA_TYPE.
 DRAY_NODISCARD int32_t dray_schema_make(const struct dray_column_def *columns, size_t column_count,
                                         struct ArrowSchema *out, struct dray_error *error);
-// A deep copy of any Arrow schema. @errors OUT_OF_MEMORY, LIMIT (nesting, metadata), PLUGIN_CONTRACT (released or
-// malformed).
+// A deep copy of any Arrow schema. The outermost struct may be one that the caller put together itself, without a
+// release. @errors OUT_OF_MEMORY, LIMIT (nesting, metadata), PLUGIN_CONTRACT (released or malformed).
 DRAY_NODISCARD int32_t dray_schema_copy(const struct ArrowSchema *schema, struct ArrowSchema *out,
                                         struct dray_error *error);
 // The canonical type of a child schema whose format is exactly canonical. @errors SCHEMA_TYPE for any other.
@@ -88,6 +88,7 @@ DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
 uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch
+struct dray_type dray_builder_type(const struct dray_builder *builder, size_t column); // id 0: no such column
 // The builder's own copy of its schema: what a reader that fills columns goes by. Lives as long as the builder.
 const struct ArrowSchema *dray_builder_schema(const struct dray_builder *builder);
 // Hands over the batch and starts an empty one. The caller releases *out, from any thread. With no rows: out->release
