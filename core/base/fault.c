@@ -39,7 +39,7 @@ static const struct {
     {"eio", ACTION_ERRNO, EIO},
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t read_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fault faults[FAULTS_MAX];
 static size_t fault_count;
 static const char *trace_path;
@@ -107,11 +107,20 @@ static void trace(const char *name) {
   (void)pthread_mutex_unlock(&seen_lock);
 }
 
+void dr_fault_reload(void) {
+  (void)pthread_mutex_lock(&read_lock);
+  fault_count = 0;
+  read_environment();
+  (void)pthread_mutex_unlock(&read_lock);
+}
+
 int dr_fault_point(const char *name) {
   int state = atomic_load_explicit(&armed, memory_order_relaxed);
   if (state == 0) return 0;
   if (state < 0) {
-    (void)pthread_once(&once, read_environment);
+    (void)pthread_mutex_lock(&read_lock);
+    if (atomic_load(&armed) < 0) read_environment();
+    (void)pthread_mutex_unlock(&read_lock);
     state = atomic_load(&armed);
     if (state == 0) return 0;
   }

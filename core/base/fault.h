@@ -11,4 +11,7 @@
 int dr_fault_point(const char *name);
 // All step names passed so far by this process are appended to the file named by DRAY_FAULT_TRACE, one a line: how tests learn every step there is.
 
+// Reads the environment again and starts counting anew: for a test's forked child that arms a fault of its own.
+void dr_fault_reload(void);
+
 #endif // DR_BASE_FAULT_H
