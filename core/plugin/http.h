@@ -18,7 +18,7 @@ struct dr_http; // one thread at a time, like the instance it belongs to; must n
 DRAY_NODISCARD struct dr_http *dr_http_new(const char *label);
 // The vtable with its ctx filled, all slots set. Borrowed: valid until dr_http_free.
 const struct dray_http_service *dr_http_service(struct dr_http *http);
-// Closes the pooled connections. Answers that are still open are an assertion: close them first. NULL is allowed.
+// Closes the pooled connections and, with a warning, answers that the plugin left open. NULL is allowed.
 void dr_http_free(struct dr_http *http);
 
 #endif // DR_PLUGIN_HTTP_H
