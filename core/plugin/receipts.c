@@ -10,7 +10,6 @@
 
 #include "base/redact.h"
 
-#define HANDLE_BYTES_MAX 4096
 #define TEXT_BYTES_MAX 1024         // of one receipt; the rest is cut
 #define TEXTS_BYTES_MAX (64u << 20) // of one batch
 
@@ -144,9 +143,13 @@ int32_t dr_receipt_check_run(struct dr_receipt_check *check, const struct dr_cal
     return dr_call_broken(call, "%llu receipts came back for %llu rows", (unsigned long long)out->count,
                           (unsigned long long)check->row_count);
   }
-  if (out->handle.len > HANDLE_BYTES_MAX || (out->handle.len > 0 && out->handle.data == NULL)) {
+  if (out->handle.len > DRAY_HANDLE_BYTES_MAX || (out->handle.len > 0 && out->handle.data == NULL)) {
     return dr_call_broken(call, "a job handle has %llu bytes; at most %d are allowed",
-                          (unsigned long long)out->handle.len, HANDLE_BYTES_MAX);
+                          (unsigned long long)out->handle.len, DRAY_HANDLE_BYTES_MAX);
+  }
+  if (!dray_utf8_valid(out->handle.data, out->handle.len) ||
+      (out->handle.len > 0 && memchr(out->handle.data, '\0', out->handle.len) != NULL)) {
+    return dr_call_broken(call, "a job handle is not UTF-8 text, or holds a NUL");
   }
   for (uint64_t i = 0; i < out->count; i++) {
     DRAY_TRY(check_one(check, call, pending, &out->items[i], &out->handle));
