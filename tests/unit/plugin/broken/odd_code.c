@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Its entry point returns a number that is no error code.
+#include "slots.h"
+
+static const struct dray_source_vtable source = SOURCE_VTABLE(sizeof(source));
+
+int32_t dray_plugin_entry_v1(const struct dray_host *host, struct dray_plugin *out, struct dray_error *error) {
+  (void)host, (void)error;
+  (void)introduce(out, "odd_code", &source);
+  return -1;
+}

@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls itself something else than its manifest does.
+#include "slots.h"
+
+static const struct dray_source_vtable source = SOURCE_VTABLE(sizeof(source));
+
+int32_t dray_plugin_entry_v1(const struct dray_host *host, struct dray_plugin *out, struct dray_error *error) {
+  (void)host, (void)error;
+  return introduce(out, "shopify", &source);
+}
