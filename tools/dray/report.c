@@ -1,0 +1,223 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reports.
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/diff.h"
+#include "watched.h"
+
+#define COLUMNS_SHOWN 8
+
+int32_t dr_report_worse(int32_t a, int32_t b) {
+  static const int32_t order[] = {DR_EXIT_DONE, DR_EXIT_CHANGES, DR_EXIT_PARTIAL};
+  const size_t count = sizeof(order) / sizeof(order[0]);
+  size_t i = 0, j = 0;
+  while (i < count && order[i] != a) i++;
+  while (j < count && order[j] != b) j++;
+  return j > i ? b : a;
+}
+
+static void write_columns(struct dr_record *record, const struct dr_run_report *report) {
+  dray_json_key(&record->json, "changed_columns");
+  dray_json_begin_object(&record->json);
+  for (size_t i = 0; i < report->column_count; i++) {
+    if (report->columns[i].count == 0) continue;
+    dray_json_key(&record->json, report->columns[i].name);
+    dray_json_write_int(&record->json, (int64_t)report->columns[i].count);
+  }
+  dray_json_end_object(&record->json);
+}
+
+static void write_record(struct dr_output *output, const struct dr_run_report *report, const char *type) {
+  struct dr_record record;
+  dr_record_begin(&record, output, type);
+  dr_record_text(&record, "sync", report->sync);
+  if (report->run != 0) dr_record_int(&record, "run", report->run);
+  const struct {
+    const char *name;
+    uint64_t value;
+  } counts[] = {
+      {"rows_read", report->rows_read},
+      {"inserts", report->inserts},
+      {"updates", report->updates},
+      {"deletes", report->deletes},
+      {"unchanged", report->unchanged},
+      {"sent", report->sent},
+      {"applied", report->applied},
+      {"rejected", report->rejected_rows},
+      {"unreadable", report->unreadable_rows},
+      {"null_keys", report->null_keys},
+      {"duplicate_keys", report->duplicate_keys},
+      {"duplicate_rows", report->duplicate_rows},
+      {"refused", report->refused},
+      {"parked", report->parked},
+      {"pending", report->pending},
+      {"in_doubt", report->in_doubt},
+      {"deletes_withheld", report->deletes_withheld},
+      {"ignored", report->ignored},
+      {"recovered_batches", report->recovered},
+      {"mirror_rows", report->mirror_rows},
+      {"generation", report->generation},
+      {"spilled_bytes", report->spilled_bytes},
+  };
+  for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+    dr_record_count(&record, counts[i].name, counts[i].value);
+  }
+  write_columns(&record, report);
+  dr_record_bool(&record, "rebuilt", report->rebuilt);
+  dray_json_key(&record.json, "ddl");
+  dray_json_begin_array(&record.json);
+  for (size_t i = 0; i < report->ddl_count; i++) dray_json_write_text(&record.json, report->ddl[i]);
+  dray_json_end_array(&record.json);
+  dr_record_int(&record, "read_ms", report->read_ms);
+  dr_record_int(&record, "apply_ms", report->apply_ms);
+  dr_record_int(&record, "total_ms", report->total_ms);
+  dr_record_int(&record, "exit_code", report->exit_code);
+  dr_record_text(&record, "error", report->error.code != DRAY_OK ? dray_error_info(report->error.code)->name : NULL);
+  dr_record_text(&record, "text", report->error.code != DRAY_OK ? report->error.text : NULL);
+  dr_record_end(&record);
+}
+
+static void print_rejects(struct dr_output *output, const struct dr_run_report *report) {
+  char a[32], b[32];
+  if (report->unreadable_rows > 0) {
+    dr_print(output, "  %s rows could not be read as declared\n", dr_thousands(report->unreadable_rows, a));
+  }
+  if (report->null_keys > 0) dr_print(output, "  %s rows have no key\n", dr_thousands(report->null_keys, a));
+  if (report->duplicate_keys > 0) {
+    dr_print(output, "  %s keys came more than once: %s rows withheld\n", dr_thousands(report->duplicate_keys, a),
+             dr_thousands(report->duplicate_rows, b));
+  }
+  if (report->refused > 0) dr_print(output, "  %s rows were refused\n", dr_thousands(report->refused, a));
+  if (report->parked > 0) dr_print(output, "  %s rows are parked\n", dr_thousands(report->parked, a));
+  if (report->pending > 0) {
+    dr_print(output, "  %s rows are still being worked on; the next run asks again\n",
+             dr_thousands(report->pending, a));
+  }
+  if (report->in_doubt > 0) {
+    dr_print(output, "  %s rows are in doubt: `dray explain state_in_doubt`\n", dr_thousands(report->in_doubt, a));
+  }
+  if (report->deletes_withheld > 0) {
+    dr_print(output, "  %s deletes were withheld, since some rows could not be read\n",
+             dr_thousands(report->deletes_withheld, a));
+  }
+  const int any = report->rejected_rows + report->parked + report->in_doubt > 0;
+  if (any && report->run != 0) dr_print(output, "  see `dray rows %s`\n", report->sync);
+}
+
+void dr_report_run(struct dr_output *output, const struct dr_run_report *report) {
+  if (output->json) {
+    write_record(output, report, "run");
+    return;
+  }
+  char read[32], inserts[32], updates[32], deletes[32], unchanged[32], time[32];
+  if (report->error.code == DRAY_OK) {
+    dr_print(output, "%s: %s read, %s inserted, %s updated, %s deleted, %s unchanged (%s)\n", report->sync,
+             dr_thousands(report->rows_read, read), dr_thousands(report->inserts, inserts),
+             dr_thousands(report->updates, updates), dr_thousands(report->deletes, deletes),
+             dr_thousands(report->unchanged, unchanged), dr_duration_text(report->total_ms, time));
+  }
+  if (report->recovered > 0) {
+    dr_print(output, "  %s batches of an earlier run were in doubt and are settled\n",
+             dr_thousands(report->recovered, read));
+  }
+  if (report->rebuilt) dr_print(output, "  the mirror was rebuilt from the table\n");
+  print_rejects(output, report);
+  if (report->error.code != DRAY_OK) {
+    struct dray_error error = report->error;
+    (void)dray_error_prefix(&error, "%s", report->sync);
+    (void)dr_print_error(output, &error);
+  }
+}
+
+static int by_count(const void *a, const void *b) {
+  const uint64_t *x = a, *y = b;
+  return *x < *y ? 1 : *x > *y ? -1 : 0;
+}
+
+// "columns: rfm 10, country 2": the most frequent first.
+static void print_columns(struct dr_output *output, const struct dr_run_report *report) {
+  uint64_t counts[256];
+  size_t count = 0;
+  for (size_t i = 0; i < report->column_count && count < 256; i++) {
+    if (report->columns[i].count > 0)
+      counts[count++] = report->columns[i].count << 8 | i; // place in the low bits keeps them apart
+  }
+  if (count == 0) return;
+  qsort(counts, count, sizeof(counts[0]), by_count);
+  dr_print(output, "      columns:");
+  for (size_t i = 0; i < count && i < COLUMNS_SHOWN; i++) {
+    char number[32];
+    const size_t column = counts[i] & 255;
+    dr_print(output, "%s %s %s", i > 0 ? "," : "", report->columns[column].name,
+             dr_thousands(report->columns[column].count, number));
+  }
+  dr_print(output, "%s\n", count > COLUMNS_SHOWN ? ", ..." : "");
+}
+
+static void print_samples(struct dr_output *output, const struct dr_run_report *report) {
+  static const struct {
+    int op;
+    char sign;
+    int style;
+  } signs[] = {{DRAY_OP_INSERT, '+', DR_STYLE_GREEN},
+               {DRAY_OP_UPDATE, '~', DR_STYLE_YELLOW},
+               {DRAY_OP_DELETE, '-', DR_STYLE_RED},
+               {DR_OP_REJECT, '!', DR_STYLE_RED}};
+  for (size_t k = 0; k < sizeof(signs) / sizeof(signs[0]); k++) {
+    for (size_t i = 0; i < report->sample_count; i++) {
+      const struct dr_sample *sample = &report->samples[i];
+      if (sample->op != signs[k].op) continue;
+      dr_print(output, "    %s%c %s%s  %s%s%s\n", dr_style(output, signs[k].style), signs[k].sign, sample->key,
+               dr_style(output, DR_STYLE_RESET), sample->code != 0 ? dray_error_info(sample->code)->name : "",
+               sample->code != 0 ? ": " : "", sample->text);
+    }
+  }
+}
+
+static void write_samples(struct dr_output *output, const struct dr_run_report *report) {
+  static const struct {
+    int op;
+    const char *name;
+  } names[] = {
+      {DRAY_OP_INSERT, "insert"}, {DRAY_OP_UPDATE, "update"}, {DRAY_OP_DELETE, "delete"}, {DR_OP_REJECT, "reject"}};
+  for (size_t i = 0; i < report->sample_count; i++) {
+    const struct dr_sample *sample = &report->samples[i];
+    struct dr_record record;
+    dr_record_begin(&record, output, "sample");
+    dr_record_text(&record, "sync", report->sync);
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+      if (names[k].op == sample->op) dr_record_text(&record, "op", names[k].name);
+    }
+    dr_record_text(&record, "key", sample->key);
+    dr_record_text(&record, "text", sample->text);
+    dr_record_text(&record, "error", sample->code != 0 ? dray_error_info(sample->code)->name : NULL);
+    dr_record_end(&record);
+  }
+}
+
+void dr_report_plan(struct dr_output *output, const struct dr_run_report *report, size_t samples_max) {
+  if (output->json) {
+    write_record(output, report, "plan");
+    write_samples(output, report);
+    return;
+  }
+  char number[32], second[32];
+  dr_print(output, "%s%s%s\n", dr_style(output, DR_STYLE_BOLD), report->sync, dr_style(output, DR_STYLE_RESET));
+  for (size_t i = 0; i < report->ddl_count; i++) dr_print(output, "  ddl %s\n", report->ddl[i]);
+  dr_print(output, "  + %s to add\n", dr_thousands(report->inserts, number));
+  dr_print(output, "  ~ %s to change\n", dr_thousands(report->updates, number));
+  print_columns(output, report);
+  dr_print(output, "  - %s to remove\n", dr_thousands(report->deletes, number));
+  dr_print(output, "  = %s unchanged\n", dr_thousands(report->unchanged, number));
+  print_rejects(output, report);
+  dr_print(output, "  cost: %s rows read in %s", dr_thousands(report->rows_read, number),
+           dr_duration_text(report->total_ms, second));
+  dr_print(output, ", %s spilled\n", dr_bytes_text(report->spilled_bytes, number));
+  if (samples_max > 0) print_samples(output, report);
+  if (report->error.code != DRAY_OK) (void)dr_print_error(output, &report->error);
+}
