@@ -18,15 +18,16 @@ const char *dr_option(const struct dr_command_call *call, const char *name) {
 }
 
 int32_t dr_usage(struct dr_command_call *call, const char *nearest, const char *format, ...) {
-  char text[512];
+  char text[512], fix[128];
   struct dray_error error;
   va_list args;
   va_start(args, format);
   (void)vsnprintf(text, sizeof(text), format, args);
   va_end(args);
   dray_error_init(&error);
-  (void)dray_fail(&error, DRAY_E_USAGE, "%s; `%s --help` says more", text, call->name);
-  return dr_print_error_nearest(call->output, &error, nearest);
+  (void)dray_fail(&error, DRAY_E_USAGE, "%s", text);
+  (void)snprintf(fix, sizeof(fix), "`%s --help` shows what it takes", call->name);
+  return dr_print_error_hint(call->output, &error, nearest, fix);
 }
 
 int32_t dr_option_number(struct dr_command_call *call, const char *name, uint64_t minimum, uint64_t maximum,
@@ -70,7 +71,7 @@ static int32_t unknown_sync(struct dr_command_call *call, const struct dr_projec
   dray_nearest_init(&nearest, dray_str_of(name));
   for (size_t i = 0; i < project->sync_count; i++) dray_nearest_offer(&nearest, project->syncs[i].name);
   (void)dray_fail(&call->error, DRAY_E_CONFIG_REFERENCE, "the project has no sync \"%s\"", name);
-  return dr_print_error_nearest(call->output, &call->error, nearest.best);
+  return dr_print_error_hint(call->output, &call->error, nearest.best, NULL);
 }
 
 int32_t dr_command_syncs(struct dr_command_call *call, const struct dr_project *project, int all, size_t **out,

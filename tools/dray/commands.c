@@ -177,7 +177,7 @@ static const struct dr_command commands[] = {
      .summary = "start a project that works at once",
      .arguments = "[DIR]",
      .details = "Writes a small commented project: dray.yaml, an example CSV, a model and a .gitignore. Nothing that "
-                "exists is overwritten. Then `dray sync` loads the CSV into a SQLite warehouse.",
+                "exists is overwritten. Then `dray sync --all` loads the CSV into a SQLite warehouse.",
      .positional_max = 1,
      .completes = DR_COMPLETE_FOLDER,
      .run = cmd_init},
@@ -207,9 +207,8 @@ static const struct dr_command commands[] = {
     {.name = "sync",
      .summary = "run syncs: send what changed",
      .arguments = "[SYNC...]",
-     .details =
-         "Runs the syncs that are named, or all of them, one after the other. A name stands for all streams of a sync, "
-         "NAME.STREAM for one.",
+     .details = "Runs the syncs that are named, or all of them with --all, one after the other. A name stands for all "
+                "streams of a sync, NAME.STREAM for one.",
      OPTIONS(sync_options),
      .positional_max = MANY,
      .completes = DR_COMPLETE_SYNC,

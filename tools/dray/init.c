@@ -19,7 +19,7 @@ struct piece {
 
 static const char yaml_text[] =
     "# A dray project: from where, to where, how. `dray check` tries it, `dray plan` shows what a run would do,\n"
-    "# `dray sync` does it.\n"
+    "# `dray sync --all` does it.\n"
     "version: 1\n"
     "\n"
     "# A connection is a plugin with its settings; `dray plugin info NAME` lists them. Secrets are references, never\n"
@@ -147,7 +147,8 @@ static void report(struct dr_output *output, const char *folder, const int *writ
     }
   }
   const int here = strcmp(folder, ".") == 0;
-  dr_note(output, "\nNext:%s%s\n  dray check\n  dray plan\n  dray sync\n", here ? "" : "\n  cd ", here ? "" : folder);
+  dr_note(output, "\nNext:%s%s\n  dray check\n  dray plan\n  dray sync --all\n", here ? "" : "\n  cd ",
+          here ? "" : folder);
 }
 
 int32_t cmd_init(struct dr_command_call *call) {

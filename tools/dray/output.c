@@ -102,7 +102,8 @@ void dr_note(struct dr_output *output, const char *format, ...) {
   va_end(args);
 }
 
-static void print_error_json(struct dr_output *output, const struct dray_error *error, const char *nearest) {
+static void print_error_json(struct dr_output *output, const struct dray_error *error, const char *nearest,
+                             const char *fix) {
   const struct dray_error_info *info = dray_error_info(error->code);
   struct dr_record record;
   dr_record_begin(&record, output, "error");
@@ -115,7 +116,7 @@ static void print_error_json(struct dr_output *output, const struct dray_error *
   if (error->vendor_code[0] != '\0') dr_record_text(&record, "vendor_code", error->vendor_code);
   if (error->retry_after_ms != 0) dr_record_int(&record, "retry_after_ms", error->retry_after_ms);
   if (nearest != NULL) dr_record_text(&record, "nearest", nearest);
-  dr_record_text(&record, "fix", info->fix);
+  dr_record_text(&record, "fix", fix);
   dr_record_int(&record, "exit_code", info->exit_code);
   dr_record_end(&record);
 }
@@ -128,22 +129,24 @@ static void message(struct dr_output *output, const char *format, ...) {
   va_end(args);
 }
 
-int32_t dr_print_error_nearest(struct dr_output *output, const struct dray_error *error, const char *nearest) {
+int32_t dr_print_error_hint(struct dr_output *output, const struct dray_error *error, const char *nearest,
+                            const char *fix) {
   const struct dray_error_info *info = dray_error_info(error->code);
   const char *red = output->colour_messages ? "\033[1;31m" : "", *reset = output->colour_messages ? "\033[0m" : "";
+  if (fix == NULL) fix = info->fix;
   if (output->json) {
-    print_error_json(output, error, nearest);
+    print_error_json(output, error, nearest, fix);
     return info->exit_code;
   }
   (void)fflush(output->data); // what was said before stands before
   message(output, "%serror%s[%s]: %s\n", red, reset, info->name, error->text[0] != '\0' ? error->text : info->what);
   if (nearest != NULL) message(output, "  did you mean \"%s\"?\n", nearest);
-  message(output, "  fix: %s\n", info->fix);
+  message(output, "  fix: %s\n", fix);
   return info->exit_code;
 }
 
 int32_t dr_print_error(struct dr_output *output, const struct dray_error *error) {
-  return dr_print_error_nearest(output, error, NULL);
+  return dr_print_error_hint(output, error, NULL, NULL);
 }
 
 int32_t dr_print_problems(struct dr_output *output, const struct dr_project *project) {

@@ -38,8 +38,9 @@ void dr_note(struct dr_output *output, const char *format, ...) DRAY_PRINTF(2, 3
 // Prints `error[name]: text` and `fix: ...` on stderr; with --json {"v":1,"type":"error",...} on stdout, so that one
 // stream tells a program everything. Returns the exit code that belongs to the error's code.
 int32_t dr_print_error(struct dr_output *output, const struct dray_error *error);
-// The same with the name that was meant (may be NULL).
-int32_t dr_print_error_nearest(struct dr_output *output, const struct dray_error *error, const char *nearest);
+// The same with the name that was meant, and a fix of its own in the place of the table's; both may be NULL.
+int32_t dr_print_error_hint(struct dr_output *output, const struct dray_error *error, const char *nearest,
+                            const char *fix);
 // Prints every problem of the config, as errors are. Returns 4, or 0 when there is none.
 int32_t dr_print_problems(struct dr_output *output, const struct dr_project *project);
 // Bytes as they are; for whole documents such as the man page.
