@@ -84,7 +84,7 @@ static int32_t run(struct dray_json_parser *parser, struct dray_str text, struct
   if (outcome == DRAY_JSON_NO_MEMORY) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read JSON");
   if (outcome == DRAY_JSON_STOPPED) return document->failed;
   char why[160];
-  dray_json_parser_reason(parser, why, sizeof(why));
+  DRAY_TRY(dray_json_parser_reason(parser, why, sizeof(why), error));
   return fail_at(text, offset, DRAY_E_DATA_JSON, offset == text.len && text.len == 0 ? "there is no value" : why,
                  error);
 }

@@ -113,9 +113,11 @@ static unsigned char *get_error(struct dray_json_parser *parser) {
   return yajl_get_error(parser->handle, 0, NULL, 0);
 }
 
-void dray_json_parser_reason(struct dray_json_parser *parser, char *out, size_t out_bytes) {
+int32_t dray_json_parser_reason(struct dray_json_parser *parser, char *out, size_t out_bytes,
+                                struct dray_error *error) {
   unsigned char *given = get_error(parser); // "lexical error: invalid char in json text.\n"
-  const char *text = given != NULL ? (const char *)given : "not valid JSON";
+  if (given == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to say what is wrong with JSON");
+  const char *text = (const char *)given;
   const char *reason = strstr(text, "error: ");
   if (reason != NULL) text = reason + strlen("error: ");
   size_t len = strcspn(text, "\n");
@@ -123,5 +125,6 @@ void dray_json_parser_reason(struct dray_json_parser *parser, char *out, size_t 
   if (len >= out_bytes) len = out_bytes - 1;
   memcpy(out, text, len);
   out[len] = '\0';
-  if (given != NULL) yajl_free_error(parser->handle, given);
+  yajl_free_error(parser->handle, given);
+  return DRAY_OK;
 }

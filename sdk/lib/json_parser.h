@@ -36,7 +36,8 @@ DRAY_NODISCARD int dray_json_parser_feed(struct dray_json_parser *parser, const 
 DRAY_NODISCARD int dray_json_parser_finish(struct dray_json_parser *parser);
 // Bytes of the last feed taken up to the current token, its own included. Also inside callbacks.
 size_t dray_json_parser_offset(const struct dray_json_parser *parser);
-// Why the last feed was DRAY_JSON_SYNTAX; cut to `out_bytes`.
-void dray_json_parser_reason(struct dray_json_parser *parser, char *out, size_t out_bytes);
+// Why the last feed was DRAY_JSON_SYNTAX; cut to `out_bytes`. @errors OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_json_parser_reason(struct dray_json_parser *parser, char *out, size_t out_bytes,
+                                               struct dray_error *error);
 
 #endif // DRAY_LIB_JSON_PARSER_H
