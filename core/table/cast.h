@@ -8,36 +8,40 @@
 
 #include "table/batch.h"
 
-// Rows that could not be cast.
+// Rows that could not be cast, in the order of their rows within one call.
 struct dr_reject {
-  uint64_t row; // number in the stream
-  int32_t code; // DRAY_E_DATA_*
-  char column[128];
-  char text[256];
+  uint64_t row;     // number in the stream
+  int32_t code;     // DRAY_E_DATA_*
+  char column[128]; // empty when the record as a whole could not be read
+  char text[256];   // why, with the value (cut to 80 bytes)
 };
 struct dr_rejects {
   struct dr_reject *items; // owned
   size_t count, capacity;
 };
 void dr_rejects_free(struct dr_rejects *rejects);
+// Appends; `column` and `text` are cut at a UTF-8 border where they are too long. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_rejects_add(struct dr_rejects *rejects, uint64_t row, int32_t code, const char *column,
                                       const char *text, struct dray_error *error);
 
 // What to do with a value that cannot be cast: the row is rejected, or (drift policy discard_value) the value becomes
-// null and the row goes on.
+// null and the row goes on. A row with a _dray_error is rejected either way.
 enum { DR_CAST_REJECT_ROW = 1, DR_CAST_NULL_VALUE = 2 };
 
-struct dr_caster; // holds the plan from one Arrow schema to one canonical schema
+struct dr_caster; // holds the plan from one Arrow schema to one canonical schema; one thread at a time
 
-// `source_columns[i]` names the Arrow column that feeds field i of `target`; NULL: the field's own name. A field
-// whose column is not there is absent in every row.
+// `source_columns[i]` names the Arrow column that feeds field i of `target`; NULL: the field's own name, as is a NULL
+// array. One column may feed several fields. A field whose column is not there is absent in every row. `source` is
+// borrowed during the call. @errors SCHEMA_TYPE for a column that has no canonical form, SCHEMA_NAME for one that is
+// there twice, PLUGIN_CONTRACT, LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_caster_new(const struct ArrowSchema *source, struct dr_schema *target,
                                      const char *const *source_columns, int policy, struct dr_caster **out,
                                      struct dray_error *error);
 void dr_caster_free(struct dr_caster *caster);
-// Consumes `array` (released or moved; canonical columns are moved without a copy). Rows with a _dray_error and rows
-// that cannot be cast go to `rejects` and are left out. *out may hold no rows. @errors PLUGIN_CONTRACT for a
-// malformed array, OUT_OF_MEMORY.
+// Consumes `array`, also when it fails (released, or moved: canonical columns are moved without a copy). Rows with a
+// _dray_error and rows that cannot be cast go to `rejects`, one entry each, and are left out. *out may hold no rows.
+// A _dray_error that begins with the name of a DATA error ("data_date: ...") is rejected with that code, any other with
+// DATA_TYPE. @errors PLUGIN_CONTRACT for a malformed array, LIMIT, OUT_OF_MEMORY; `rejects` is then as it was.
 DRAY_NODISCARD int32_t dr_caster_run(struct dr_caster *caster, struct ArrowArray *array, uint64_t first_row,
                                      struct dr_batch **out, struct dr_rejects *rejects, struct dray_error *error);
 
