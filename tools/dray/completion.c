@@ -247,7 +247,7 @@ static int32_t fish_command(struct writer *w, const struct dr_command *command, 
     DRAY_TRY(fish_begin(w, place, command == w->root));
     DRAY_TRY(dray_buffer_printf(w->out, w->error, " -l %s", option->name));
     if (option->letter != 0) DRAY_TRY(dray_buffer_printf(w->out, w->error, " -s %c", option->letter));
-    if (option->argument != NULL) DRAY_TRY(put(w, " -x"));
+    if (option->argument != NULL) DRAY_TRY(put(w, option->completes == DR_COMPLETE_FILE ? " -r" : " -x"));
     if (option->argument != NULL) DRAY_TRY(fish_names(w, option->completes));
     DRAY_TRY(put(w, " -d '"));
     DRAY_TRY(put_quoted(w, option->help, "\\'"));

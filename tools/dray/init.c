@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -95,13 +96,16 @@ static int32_t refuse_existing(const char *folder, struct dray_error *error) {
   return DRAY_OK;
 }
 
-// Makes the folder that a piece lies in.
-static int32_t make_parent(const char *path, struct dray_error *error) {
-  char *parent = dray_str_dup(dray_str_make(path, (uint64_t)(strrchr(path, '/') - path)));
-  if (parent == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
-  const int32_t rc = dr_folder_make(parent, error);
-  free(parent);
-  return rc;
+// Makes the folders that a piece lies in, as open to others as the user's umask says.
+static int32_t make_parents(char *path, struct dray_error *error) {
+  for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    const int failed = mkdir(path, 0777) != 0 && errno != EEXIST;
+    const int32_t rc = failed ? dr_fail_errno(error, "make the folder", path) : DRAY_OK;
+    *slash = '/';
+    if (rc != DRAY_OK) return rc;
+  }
+  return DRAY_OK;
 }
 
 // *out_written = 0 when the file was there and may be.
@@ -109,7 +113,7 @@ static int32_t write_piece(const char *folder, const struct piece *piece, int *o
   char *path = NULL;
   DRAY_TRY(join(folder, piece->path, &path, error));
   *out_written = 0;
-  int32_t rc = make_parent(path, error);
+  int32_t rc = make_parents(path, error);
   if (rc == DRAY_OK) {
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0) {
@@ -157,11 +161,13 @@ int32_t cmd_init(struct dr_command_call *call) {
   if (call->positional_count == 0 && call->project_folder != NULL) folder = call->project_folder;
   if (folder[0] == '\0') return dr_usage(call, NULL, "the folder's name is empty");
   int32_t rc = refuse_existing(folder, &call->error);
+  const int exists = rc == DRAY_E_USAGE;
   for (size_t i = 0; i < PIECE_COUNT && rc == DRAY_OK; i++)
     rc = write_piece(folder, &pieces[i], &written[i], &call->error);
   if (rc != DRAY_OK) {
     take_back(folder, written);
-    return dr_print_error(call->output, &call->error);
+    return dr_print_error_hint(call->output, &call->error, NULL,
+                               exists ? "name another folder, or move the file away" : NULL);
   }
   report(call->output, folder, written);
   return 0;
