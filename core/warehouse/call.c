@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The calls into a warehouse plugin: each says on the board where the process is, so that a crash or a hang can be
+// named, and masks secrets in what comes back. Nothing else in core/warehouse touches the vtable.
+#include "warehouse/table.h"
+
+#include "base/board.h"
+#include "base/log.h"
+#include "base/redact.h"
+#include "table/cast.h"
+
+#define QUERY_BYTES_MAX (1u << 20)
+#define QUERY_ROWS_MAX 4096u
+
+static void enter(const struct dr_warehouse *warehouse, const char *slot) {
+  dr_board_call("warehouse.%s of %s", slot, warehouse->label);
+}
+
+static int32_t leave(int32_t code, struct dray_error *error) {
+  dr_board_call(NULL);
+  dr_board_beat();
+  if (code != DRAY_OK && error != NULL) dr_redact_error(error);
+  return code;
+}
+
+int32_t dr_warehouse_bind(struct dr_warehouse *warehouse, struct dray_error *error) {
+  struct dray_dialect dialect = {.struct_size = sizeof dialect};
+  enter(warehouse, "dialect");
+  const int32_t code = leave(warehouse->vtable->dialect(warehouse->self, &dialect, error), error);
+  if (code != DRAY_OK) return code;
+  int whole = (dialect.quote == '"' || dialect.quote == '`') && dialect.identifier_bytes_max > 0 &&
+              dialect.columns_max > 0 && dialect.name.len > 0 &&
+              (dialect.param_style == DRAY_PARAM_QUESTION || dialect.param_style == DRAY_PARAM_DOLLAR);
+  for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) whole = whole && dialect.types[type].len > 0;
+  if (!whole) {
+    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT,
+                     "%s gives an incomplete dialect: it needs a name, a quote character, limits, a parameter style "
+                     "and a column type for each of the nine types",
+                     warehouse->label);
+  }
+  warehouse->dialect = dialect;
+  return DRAY_OK;
+}
+
+int32_t dr_call_execute(struct dr_warehouse *warehouse, struct dray_str sql, const struct ArrowSchema *params_schema,
+                        const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error) {
+  int64_t rows = -1;
+  dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
+  enter(warehouse, "execute");
+  const int32_t code =
+      leave(warehouse->vtable->execute(warehouse->self, sql, params_schema, params, &rows, error), error);
+  if (code == DRAY_OK && out_rows != NULL) *out_rows = rows;
+  return code;
+}
+
+int32_t dr_call_load(struct dr_warehouse *warehouse, const struct dr_place *place, const struct ArrowSchema *schema,
+                     const struct ArrowArray *batch, struct dray_error *error) {
+  enter(warehouse, "load");
+  return leave(warehouse->vtable->load(warehouse->self, dray_str_of(place->schema), dray_str_of(place->table), schema,
+                                       batch, error),
+               error);
+}
+
+int32_t dr_call_begin(struct dr_warehouse *warehouse, struct dray_error *error) {
+  enter(warehouse, "begin");
+  return leave(warehouse->vtable->begin(warehouse->self, error), error);
+}
+
+int32_t dr_call_commit(struct dr_warehouse *warehouse, struct dray_error *error) {
+  enter(warehouse, "commit");
+  return leave(warehouse->vtable->commit(warehouse->self, error), error);
+}
+
+void dr_call_rollback(struct dr_warehouse *warehouse) {
+  enter(warehouse, "rollback");
+  warehouse->vtable->rollback(warehouse->self);
+  (void)leave(DRAY_OK, NULL);
+}
+
+// ---- queries ----
+
+struct query {
+  struct dr_warehouse *warehouse;
+  struct dray_stream stream;
+  struct ArrowSchema arrow;
+  struct dr_caster *caster;
+  uint64_t row_count;
+};
+
+static void query_close(struct query *query) {
+  dr_caster_free(query->caster);
+  dray_schema_release(&query->arrow);
+  if (query->stream.close == NULL) return;
+  enter(query->warehouse, "close");
+  query->stream.close(&query->stream);
+  (void)leave(DRAY_OK, NULL);
+}
+
+static int32_t query_open(struct query *query, struct dray_str sql, struct dr_schema *schema,
+                          struct dray_error *error) {
+  struct dr_warehouse *warehouse = query->warehouse;
+  struct dray_stream stream = {.struct_size = sizeof stream};
+  dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
+  enter(warehouse, "query");
+  DRAY_TRY(leave(
+      warehouse->vtable->query(warehouse->self, sql, QUERY_BYTES_MAX, QUERY_ROWS_MAX, &stream, error), error));
+  query->stream = stream;
+  enter(warehouse, "schema");
+  DRAY_TRY(leave(query->stream.schema(&query->stream, &query->arrow, error), error));
+  return dr_caster_new(&query->arrow, schema, NULL, DR_CAST_REJECT_ROW, &query->caster, error);
+}
+
+// One batch; *out = NULL at the end.
+static int32_t query_next(struct query *query, struct dr_batch **out, struct dray_error *error) {
+  struct ArrowArray array = {.release = NULL};
+  struct dr_rejects rejects = {NULL, 0, 0};
+  struct dr_batch *batch = NULL;
+  *out = NULL;
+  enter(query->warehouse, "next");
+  DRAY_TRY(leave(query->stream.next(&query->stream, &array, error), error));
+  if (array.release == NULL) return DRAY_OK;
+  const uint64_t rows = (uint64_t)array.length;
+  int32_t code = dr_caster_run(query->caster, &array, query->row_count, &batch, &rejects, error);
+  if (code == DRAY_OK && rejects.count > 0) {
+    code = dray_fail(error, rejects.items[0].code, "row %llu: %s", (unsigned long long)rejects.items[0].row,
+                     rejects.items[0].text);
+    dr_batch_free(batch);
+  }
+  dray_array_release(&array);
+  dr_rejects_free(&rejects);
+  if (code != DRAY_OK) return code;
+  query->row_count += rows;
+  *out = batch;
+  return DRAY_OK;
+}
+
+int32_t dr_call_query(struct dr_warehouse *warehouse, struct dray_str sql, struct dr_schema *schema,
+                      int32_t (*take)(void *ctx, const struct dr_batch *batch, struct dray_error *error), void *ctx,
+                      struct dray_error *error) {
+  struct query query = {.warehouse = warehouse};
+  struct dr_batch *batch = NULL;
+  int32_t code = query_open(&query, sql, schema, error);
+  while (code == DRAY_OK) {
+    code = query_next(&query, &batch, error);
+    if (code != DRAY_OK || batch == NULL) break;
+    code = take(ctx, batch, error);
+    dr_batch_free(batch);
+  }
+  query_close(&query);
+  return code;
+}

@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table as the engine describes it, and the rules of what fits into what. Reads only.
+#include "warehouse/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/board.h"
+#include "base/redact.h"
+
+// Digits that any int64 needs before the point.
+#define INT64_DIGITS 19
+
+static int fold(char c) {
+  return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+int dr_name_equal_nocase(const char *a, const char *b) {
+  for (; *a != '\0' && fold(*a) == fold(*b); a++, b++) {
+  }
+  return fold(*a) == fold(*b);
+}
+
+const struct dr_shape_column *dr_shape_find(const struct dr_shape *shape, const char *name) {
+  const struct dr_shape_column *near = NULL;
+  for (size_t i = 0; i < shape->column_count; i++) {
+    if (strcmp(shape->columns[i].name, name) == 0) return &shape->columns[i];
+    if (near == NULL && dr_name_equal_nocase(shape->columns[i].name, name)) near = &shape->columns[i];
+  }
+  return near;
+}
+
+int dr_options_is_key(const struct dr_table_options *options, const char *name) {
+  for (size_t i = 0; i < options->key_count; i++) {
+    if (strcmp(options->key[i], name) == 0) return 1;
+  }
+  return 0;
+}
+
+const char *dr_place_text(const struct dr_place *place, char *out, size_t out_bytes) {
+  (void)snprintf(out, out_bytes, "%s%s%s", place->schema != NULL ? place->schema : "",
+                 place->schema != NULL ? "." : "", place->table);
+  return out;
+}
+
+int dr_type_equal(struct dray_type a, struct dray_type b) {
+  if (a.id != b.id) return 0;
+  return a.id != DRAY_TYPE_DECIMAL || (a.precision == b.precision && a.scale == b.scale);
+}
+
+int dr_type_holds(struct dray_type to, struct dray_type from) {
+  if (to.id == DRAY_TYPE_DECIMAL) {
+    if (from.id == DRAY_TYPE_INT64) return to.precision - to.scale >= INT64_DIGITS;
+    return from.id == DRAY_TYPE_DECIMAL && to.scale >= from.scale &&
+           to.precision - to.scale >= from.precision - from.scale;
+  }
+  if (to.id == DRAY_TYPE_STRING) return from.id != DRAY_TYPE_BYTES && from.id != 0;
+  return to.id == from.id && to.id != 0;
+}
+
+static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *shape, struct dray_error *error) {
+  const size_t count = (size_t)arrow->n_children;
+  shape->columns = calloc(count > 0 ? count : 1, sizeof *shape->columns);
+  if (shape->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", count);
+  for (size_t i = 0; i < count; i++) {
+    const struct ArrowSchema *child = arrow->children[i];
+    struct dr_shape_column *column = &shape->columns[i];
+    column->name = dray_str_dup(dray_str_of(child->name));
+    if (column->name == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the name of a column");
+    shape->column_count = i + 1;
+    // A type that is none of ours is a fact, not a failure: it only matters when somebody wants to write there.
+    if (dray_schema_type(child, &column->type, NULL) != DRAY_OK) column->type = (struct dray_type){0, 0, 0};
+  }
+  return DRAY_OK;
+}
+
+static int32_t describe(struct dr_warehouse *warehouse, const struct dr_place *place, struct ArrowSchema *out,
+                        uint32_t *out_found, struct dray_error *error) {
+  struct ArrowSchema arrow = {.release = NULL};
+  uint32_t found = 0;
+  dr_board_call("warehouse.describe of %s", warehouse->label);
+  const int32_t code = warehouse->vtable->describe(warehouse->self, dray_str_of(place->schema),
+                                                   dray_str_of(place->table), &arrow, &found, error);
+  dr_board_call(NULL);
+  if (code != DRAY_OK) {
+    if (error != NULL) dr_redact_error(error);
+    return code;
+  }
+  *out = arrow;
+  *out_found = found;
+  return DRAY_OK;
+}
+
+int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name, struct ArrowSchema *out,
+                          uint32_t *out_found, struct dray_error *error) {
+  struct dr_place place;
+  DRAY_TRY(dr_place_make(&warehouse->dialect, name->schema, name->table, &place, error));
+  const int32_t code = describe(warehouse, &place, out, out_found, error);
+  dr_place_free(&place);
+  return code;
+}
+
+int32_t dr_shape_read(struct dr_warehouse *warehouse, const struct dr_place *place, struct dr_shape *out,
+                      struct dray_error *error) {
+  struct dr_shape shape = {0, 0, NULL};
+  struct ArrowSchema arrow;
+  uint32_t found = 0;
+  int32_t code = describe(warehouse, place, &arrow, &found, error);
+  if (code != DRAY_OK) return code;
+  if (found != 0) {
+    shape.found = 1;
+    code = take_columns(&arrow, &shape, error);
+  }
+  dray_schema_release(&arrow);
+  if (code != DRAY_OK) {
+    dr_shape_free(&shape);
+    return code;
+  }
+  *out = shape;
+  return DRAY_OK;
+}
+
+void dr_shape_free(struct dr_shape *shape) {
+  for (size_t i = 0; i < shape->column_count; i++) free(shape->columns[i].name);
+  free(shape->columns);
+  *shape = (struct dr_shape){0, 0, NULL};
+}

@@ -1,0 +1,275 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table _dray_state: one row a sync, committed together with the data it speaks of. The writer fences on its
+// generation; readers compare it with the mirror's.
+#include <stdlib.h>
+
+#include "warehouse/table.h"
+
+enum { COLUMN_SYNC, COLUMN_GENERATION, COLUMN_CHECKPOINT, COLUMN_UPDATED_AT, COLUMN_COUNT };
+
+static const struct dray_column_def state_columns[COLUMN_COUNT] = {
+    [COLUMN_SYNC] = {"sync", {DRAY_TYPE_STRING, 0, 0}, 0},
+    [COLUMN_GENERATION] = {"generation", {DRAY_TYPE_INT64, 0, 0}, 0},
+    [COLUMN_CHECKPOINT] = {"checkpoint", {DRAY_TYPE_BYTES, 0, 0}, 1},
+    [COLUMN_UPDATED_AT] = {"updated_at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 0},
+};
+
+#define CHECKPOINT_BYTES_MAX (1u << 20)
+
+// Without schemas in the dialect there is one state table: a prefix would only make more of them.
+int32_t dr_state_place(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_place *out,
+                       struct dray_error *error) {
+  const int schemas = dr_dialect_has(&warehouse->dialect, DRAY_DIALECT_SCHEMAS);
+  return dr_place_make(&warehouse->dialect, schemas ? options->name.schema : NULL, DR_STATE_TABLE, out, error);
+}
+
+// ---- reading ----
+
+struct reading {
+  const char *sync;
+  struct dr_state_row *row;
+};
+
+static int32_t take_row(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  const struct reading *reading = ctx;
+  const struct dray_column_view *columns = batch->view.columns;
+  for (uint64_t i = 0; i < dr_batch_rows(batch); i++) {
+    if (dray_column_is_null(&columns[COLUMN_SYNC], i) ||
+        !dray_str_is(dray_column_bytes(&columns[COLUMN_SYNC], i), reading->sync)) {
+      continue;
+    }
+    reading->row->generation = (uint64_t)dray_column_int64(&columns[COLUMN_GENERATION], i);
+    reading->row->updated_us = dray_column_int64(&columns[COLUMN_UPDATED_AT], i);
+    if (reading->row->checkpoint == NULL || dray_column_is_null(&columns[COLUMN_CHECKPOINT], i)) continue;
+    const struct dray_str checkpoint = dray_column_bytes(&columns[COLUMN_CHECKPOINT], i);
+    dray_buffer_clear(reading->row->checkpoint);
+    DRAY_TRY(dray_buffer_append(reading->row->checkpoint, checkpoint.data, checkpoint.len, error));
+  }
+  return DRAY_OK;
+}
+
+// A name that can stand in SQL as it is. Queries take no parameters, and values are never spliced into SQL: for any other
+// name the whole (small) table is read and the row is found here.
+static int is_plain(const char *name) {
+  for (; *name != '\0'; name++) {
+    const char c = *name;
+    const int plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+                      c == '-';
+    if (!plain) return 0;
+  }
+  return 1;
+}
+
+static int32_t write_select(struct dr_warehouse *warehouse, const struct dr_place *place, const char *sync,
+                            struct dray_buffer *text, struct dray_error *error) {
+  struct dr_sql sql;
+  dr_sql_begin(&sql, &warehouse->dialect, text, error);
+  dr_sql_text(&sql, "SELECT ");
+  for (size_t i = 0; i < COLUMN_COUNT; i++) {
+    if (i > 0) dr_sql_text(&sql, ", ");
+    dr_sql_name(&sql, state_columns[i].name);
+  }
+  dr_sql_text(&sql, " FROM ");
+  dr_sql_place(&sql, place);
+  if (is_plain(sync)) {
+    dr_sql_text(&sql, " WHERE ");
+    dr_sql_name(&sql, state_columns[COLUMN_SYNC].name);
+    dr_sql_text(&sql, " = '");
+    dr_sql_text(&sql, sync);
+    dr_sql_text(&sql, "'");
+  }
+  return sql.code;
+}
+
+static int32_t query_row(struct dr_warehouse *warehouse, const struct dr_place *place, struct reading *reading,
+                         struct dray_error *error) {
+  struct dr_schema *schema = NULL;
+  struct dray_buffer text;
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  int32_t code = dr_schema_new(state_columns, COLUMN_COUNT, &schema, error);
+  if (code != DRAY_OK) goto done;
+  code = write_select(warehouse, place, reading->sync, &text, error);
+  if (code != DRAY_OK) goto done;
+  code = dr_call_query(warehouse, dray_buffer_view(&text), schema, take_row, reading, error);
+done:
+  dr_schema_unref(schema);
+  dray_buffer_free(&text);
+  return code;
+}
+
+int32_t dr_state_get(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_state_row *row,
+                     struct dray_error *error) {
+  struct dr_place place;
+  struct dr_shape shape;
+  struct dr_state_row got = {.checkpoint = row->checkpoint};
+  struct reading reading = {options->sync, &got};
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  int32_t code = dr_shape_read(warehouse, &place, &shape, error);
+  if (code == DRAY_OK) {
+    got.table_found = shape.found;
+    dr_shape_free(&shape);
+    if (got.table_found) code = query_row(warehouse, &place, &reading, error);
+  }
+  dr_place_free(&place);
+  if (code == DRAY_OK) *row = got;
+  return code;
+}
+
+int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                            struct dr_table_state *out, struct dray_error *error) {
+  struct dr_table_state state = {.generation = 0};
+  struct dr_state_row row = {.checkpoint = &state.checkpoint};
+  dray_buffer_init(&state.checkpoint, CHECKPOINT_BYTES_MAX);
+  const int32_t code = dr_state_get(warehouse, options, &row, error);
+  if (code != DRAY_OK) {
+    dray_buffer_free(&state.checkpoint);
+    return code;
+  }
+  state.generation = row.generation;
+  *out = state;
+  return DRAY_OK;
+}
+
+// ---- writing ----
+
+int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                        struct dray_error *error) {
+  struct dr_place place;
+  struct dr_sql sql;
+  struct dray_buffer text;
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  dr_sql_text(&sql, "CREATE TABLE ");
+  dr_sql_place(&sql, &place);
+  for (size_t i = 0; i < COLUMN_COUNT; i++) {
+    dr_sql_text(&sql, i == 0 ? " (" : ", ");
+    dr_sql_name(&sql, state_columns[i].name);
+    dr_sql_text(&sql, " ");
+    dr_sql_type(&sql, state_columns[i].type);
+    if (!state_columns[i].nullable) dr_sql_text(&sql, " NOT NULL");
+  }
+  dr_sql_text(&sql, ", PRIMARY KEY (");
+  dr_sql_name(&sql, state_columns[COLUMN_SYNC].name);
+  dr_sql_text(&sql, "))");
+  int32_t code = sql.code;
+  if (code == DRAY_OK) code = dr_call_execute(warehouse, dray_buffer_view(&text), NULL, NULL, NULL, error);
+  dray_buffer_free(&text);
+  dr_place_free(&place);
+  return code;
+}
+
+// A statement with the first `param_count` columns of the state row as its parameters.
+struct state_write {
+  struct dr_warehouse *warehouse;
+  const char *sync;
+  uint64_t generation;
+  struct dray_str checkpoint;
+  int64_t now_us;
+};
+
+static int32_t put_params(const struct state_write *write, struct dray_builder *builder, size_t param_count,
+                          struct dray_error *error) {
+  int32_t full = 0;
+  DRAY_TRY(dray_builder_bytes(builder, COLUMN_SYNC, dray_str_of(write->sync), error));
+  if (param_count == COLUMN_COUNT) {
+    DRAY_TRY(dray_builder_int64(builder, COLUMN_GENERATION, (int64_t)write->generation, error));
+    DRAY_TRY(dray_builder_bytes(builder, COLUMN_CHECKPOINT, write->checkpoint, error));
+    DRAY_TRY(dray_builder_timestamp(builder, COLUMN_UPDATED_AT, write->now_us, error));
+  }
+  return dray_builder_end_row(builder, &full, error);
+}
+
+static int32_t execute_with(const struct state_write *write, struct dray_str sql, size_t param_count,
+                            struct dray_error *error) {
+  struct ArrowSchema schema = {.release = NULL};
+  struct ArrowArray params = {.release = NULL};
+  struct dray_builder *builder = NULL;
+  int32_t code = dray_schema_make(state_columns, param_count, &schema, error);
+  if (code != DRAY_OK) goto done;
+  code = dray_builder_new(&schema, 1, CHECKPOINT_BYTES_MAX, &builder, error);
+  if (code != DRAY_OK) goto done;
+  code = put_params(write, builder, param_count, error);
+  if (code != DRAY_OK) goto done;
+  code = dray_builder_finish(builder, &params, error);
+  if (code != DRAY_OK) goto done;
+  code = dr_call_execute(write->warehouse, sql, &schema, &params, NULL, error);
+done:
+  dray_array_release(&params);
+  dray_builder_free(builder);
+  dray_schema_release(&schema);
+  return code;
+}
+
+static void where_sync(struct dr_sql *sql) {
+  dr_sql_text(sql, " WHERE ");
+  dr_sql_name(sql, state_columns[COLUMN_SYNC].name);
+  dr_sql_text(sql, " = ");
+  dr_sql_param(sql);
+}
+
+int32_t dr_state_lock(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                      struct dray_error *error) {
+  const struct state_write write = {.warehouse = warehouse, .sync = options->sync};
+  struct dr_place place;
+  struct dr_sql sql;
+  struct dray_buffer text;
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  dr_sql_text(&sql, "UPDATE ");
+  dr_sql_place(&sql, &place);
+  dr_sql_text(&sql, " SET ");
+  dr_sql_name(&sql, state_columns[COLUMN_GENERATION].name);
+  dr_sql_text(&sql, " = ");
+  dr_sql_name(&sql, state_columns[COLUMN_GENERATION].name);
+  where_sync(&sql);
+  int32_t code = sql.code;
+  if (code == DRAY_OK) code = execute_with(&write, dray_buffer_view(&text), 1, error);
+  dray_buffer_free(&text);
+  dr_place_free(&place);
+  return code;
+}
+
+static int32_t write_delete(struct dr_sql *sql, const struct dr_place *place) {
+  dr_sql_text(sql, "DELETE FROM ");
+  dr_sql_place(sql, place);
+  where_sync(sql);
+  return sql->code;
+}
+
+static int32_t write_insert(struct dr_sql *sql, const struct dr_place *place) {
+  dr_sql_text(sql, "INSERT INTO ");
+  dr_sql_place(sql, place);
+  for (size_t i = 0; i < COLUMN_COUNT; i++) {
+    dr_sql_text(sql, i == 0 ? " (" : ", ");
+    dr_sql_name(sql, state_columns[i].name);
+  }
+  for (size_t i = 0; i < COLUMN_COUNT; i++) {
+    dr_sql_text(sql, i == 0 ? ") VALUES (" : ", ");
+    dr_sql_param(sql);
+  }
+  dr_sql_text(sql, ")");
+  return sql->code;
+}
+
+int32_t dr_state_put(struct dr_warehouse *warehouse, const struct dr_table_options *options, uint64_t generation,
+                     struct dray_str checkpoint, int64_t now_us, struct dray_error *error) {
+  const struct state_write write = {warehouse, options->sync, generation, checkpoint, now_us};
+  struct dr_place place;
+  struct dr_sql sql;
+  struct dray_buffer text;
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  int32_t code = write_delete(&sql, &place);
+  if (code == DRAY_OK) code = execute_with(&write, dray_buffer_view(&text), 1, error);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  if (code == DRAY_OK) code = write_insert(&sql, &place);
+  if (code == DRAY_OK) code = execute_with(&write, dray_buffer_view(&text), COLUMN_COUNT, error);
+  dray_buffer_free(&text);
+  dr_place_free(&place);
+  return code;
+}

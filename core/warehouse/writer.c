@@ -1,0 +1,297 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The writer: fence, DDL, load, merge and state row in one transaction. Called by core/sync; drives a warehouse plugin
+// through call.c and knows nothing of where rows come from.
+#include "warehouse/writer.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "dray/destination.h"
+
+static int32_t pass(const char *fault_point, struct dray_error *error) {
+  return dr_fault_point(fault_point) == 0 ? DRAY_OK : dr_fail_errno(error, "writing to the warehouse at", fault_point);
+}
+
+// ---- beginning ----
+
+// The row of the state table must be of the generation that the caller knows.
+static int32_t check_generation(struct dr_table_writer *writer, uint64_t expected, struct dr_state_row *row,
+                                struct dray_error *error) {
+  DRAY_TRY(dr_state_get(writer->warehouse, writer->options, row, error));
+  if (row->generation == expected) return DRAY_OK;
+  return dray_fail(error, DRAY_E_STATE_GENERATION,
+                   "the warehouse holds generation %llu of sync '%s' and this run knows %llu: somebody else wrote, or "
+                   "one of the two was restored from a backup",
+                   (unsigned long long)row->generation, writer->options->sync, (unsigned long long)expected);
+}
+
+// Inside the transaction: where rows are locked one by one, another writer may be between its fence and its commit. Taking
+// the row's lock waits for it, and the second look sees what it wrote.
+static int32_t fence(struct dr_table_writer *writer, uint64_t expected, struct dr_state_row *row,
+                     struct dray_error *error) {
+  DRAY_TRY(check_generation(writer, expected, row, error));
+  if (!row->table_found) return DRAY_OK;
+  DRAY_TRY(dr_state_lock(writer->warehouse, writer->options, error));
+  return check_generation(writer, expected, row, error);
+}
+
+// The plan made anew, now that nobody can change the table: the given one may be old. Only what it leaves out must hold,
+// because the caller has rejected rows by it.
+static int32_t renew_plan(struct dr_table_writer *writer, const struct dr_table_plan *given, struct dr_table_plan *out,
+                          struct dray_error *error) {
+  const struct dr_schema *schema = writer->options->schema;
+  DRAY_TRY(dr_table_plan(writer->warehouse, writer->options, out, error));
+  for (size_t i = 0; i < schema->field_count; i++) {
+    const int was_dropped = given->drop_column != NULL && given->drop_column[i];
+    if (out->drop_column[i] && !was_dropped) {
+      dr_table_plan_free(out);
+      return dray_fail_field(error, DRAY_E_BUSY, schema->fields[i].name,
+                             "table %s was changed by somebody else after this run was planned (column '%s')",
+                             writer->table.table, schema->fields[i].name);
+    }
+    if (was_dropped) out->drop_column[i] = 1;
+  }
+  return DRAY_OK;
+}
+
+static int32_t run_ddl(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
+  const int can_wait = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
+  const size_t now_count = can_wait ? plan->ddl_count - plan->late_ddl_count : plan->ddl_count;
+  for (size_t i = 0; i < now_count; i++) {
+    const int32_t code =
+        dr_call_execute(writer->warehouse, dray_str_of(plan->ddl[i]), NULL, NULL, NULL, error);
+    if (code != DRAY_OK) return dray_error_prefix(error, "changing table %s", writer->table.table);
+  }
+  if (now_count == plan->ddl_count) return DRAY_OK;
+  assert(plan->late_ddl_count == 1);
+  writer->late_ddl = dray_str_dup(dray_str_of(plan->ddl[now_count]));
+  return writer->late_ddl != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
+}
+
+// Learns the columns as they are after the DDL.
+static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_table_plan *plan,
+                             struct dray_error *error) {
+  const struct dr_schema *schema = writer->options->schema;
+  DRAY_TRY(dr_shape_read(writer->warehouse, &writer->table, &writer->shape, error));
+  writer->columns = calloc(schema->field_count, sizeof *writer->columns);
+  if (writer->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", schema->field_count);
+  for (size_t i = 0; i < schema->field_count; i++) {
+    const struct dr_field *field = &schema->fields[i];
+    const struct dr_shape_column *column = dr_shape_find(&writer->shape, field->name);
+    if (plan->drop_column[i]) continue;
+    if (column == NULL || !dr_type_holds(column->type, field->type)) {
+      return dray_fail(error, DRAY_E_PLUGIN_CONTRACT,
+                       "%s does not describe column '%s' of table %s as it was made: its dialect's types and its "
+                       "describe disagree",
+                       writer->warehouse->label, field->name, writer->table.table);
+    }
+    writer->columns[writer->column_count++] =
+        (struct dr_table_column){.field = i,
+                                 .name = column->name,
+                                 .type = field->type,
+                                 .stored = column->type,
+                                 .key = dr_options_is_key(writer->options, field->name)};
+  }
+  writer->mask_count = (writer->column_count + DR_MASK_BITS - 1) / DR_MASK_BITS;
+  writer->has_deleted_at = dr_shape_find(&writer->shape, DR_COLUMN_DELETED_AT) != NULL;
+  return DRAY_OK;
+}
+
+static int32_t saw_row(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  (void)error;
+  if (dr_batch_rows(batch) > 0) *(int *)ctx = 1;
+  return DRAY_OK;
+}
+
+// Into a table without rows everything can go straight: there is nothing to merge with.
+static int32_t choose_way(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
+  const struct dray_column_def def = {"one", {DRAY_TYPE_INT64, 0, 0}, 1};
+  struct dr_schema *schema = NULL;
+  struct dr_sql sql;
+  int has_rows = 0;
+  writer->direct = 1;
+  if (writer->options->mode == DR_WRITE_APPEND || !plan->table_exists) return DRAY_OK;
+  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  dr_sql_begin(&sql, &writer->warehouse->dialect, &writer->text, error);
+  dr_sql_text(&sql, "SELECT 1 AS ");
+  dr_sql_name(&sql, def.name);
+  dr_sql_text(&sql, " FROM ");
+  dr_sql_place(&sql, &writer->table);
+  dr_sql_text(&sql, " LIMIT 1");
+  int32_t code = sql.code;
+  if (code == DRAY_OK) {
+    code = dr_call_query(writer->warehouse, dray_buffer_view(&writer->text), schema, saw_row, &has_rows, error);
+  }
+  dr_schema_unref(schema);
+  writer->direct = !has_rows;
+  return code;
+}
+
+static int32_t prepare_tables(struct dr_table_writer *writer, const struct dr_table_plan *given,
+                              const struct dr_state_row *row, struct dray_error *error) {
+  struct dr_table_plan plan = {.ddl = NULL};
+  DRAY_TRY(renew_plan(writer, given, &plan, error));
+  int32_t code = run_ddl(writer, &plan, error);
+  if (code == DRAY_OK && !row->table_found) code = dr_state_create(writer->warehouse, writer->options, error);
+  if (code == DRAY_OK) code = learn_columns(writer, &plan, error);
+  if (code == DRAY_OK) code = choose_way(writer, &plan, error);
+  if (code == DRAY_OK) code = dr_load_init(writer, error);
+  if (code == DRAY_OK && !writer->direct) code = dr_merge_create_staging(writer, error);
+  dr_table_plan_free(&plan);
+  return code;
+}
+
+static int32_t open_transaction(struct dr_table_writer *writer, struct dray_error *error) {
+  DRAY_TRY(dr_call_begin(writer->warehouse, error));
+  writer->open = 1;
+  return pass("warehouse.begin", error);
+}
+
+// Where DDL is part of the transaction, everything is inside it. Elsewhere the tables come first (each statement is its own
+// transaction there, and none loses rows), after a look at the fence, which is looked at again inside.
+static int32_t begin(struct dr_table_writer *writer, const struct dr_table_plan *plan, uint64_t expected,
+                     struct dray_error *error) {
+  const int inside = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
+  struct dr_state_row row = {.checkpoint = NULL};
+  if (inside) {
+    DRAY_TRY(open_transaction(writer, error));
+    DRAY_TRY(fence(writer, expected, &row, error));
+    DRAY_TRY(prepare_tables(writer, plan, &row, error));
+  } else {
+    DRAY_TRY(check_generation(writer, expected, &row, error));
+    DRAY_TRY(prepare_tables(writer, plan, &row, error));
+    DRAY_TRY(open_transaction(writer, error));
+    DRAY_TRY(fence(writer, expected, &row, error));
+  }
+  // Never before the last write: versions of one key must not overlap, whatever this machine's clock says.
+  const int64_t now = dr_now_us();
+  writer->now_us = now > row.updated_us ? now : row.updated_us + 1;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                              const struct dr_table_plan *plan, uint64_t expected_generation,
+                              struct dr_table_writer **out, struct dray_error *error) {
+  struct dr_table_writer *writer = calloc(1, sizeof *writer);
+  if (writer == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write to table %s", options->name.table);
+  writer->warehouse = warehouse;
+  writer->options = options;
+  dray_buffer_init(&writer->text, DR_SQL_BYTES_MAX);
+  int32_t code = dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &writer->table, error);
+  if (code == DRAY_OK) code = begin(writer, plan, expected_generation, error);
+  if (code != DRAY_OK) {
+    dr_table_writer_free(writer);
+    return code;
+  }
+  *out = writer;
+  return DRAY_OK;
+}
+
+// ---- rows ----
+
+// What becomes of a change in this write.
+static int staged_op(uint8_t op) {
+  return op == DRAY_OP_DELETE ? DRAY_OP_DELETE : DRAY_OP_INSERT;
+}
+
+static int32_t add_run(struct dr_table_writer *writer, const struct dr_changes *changes, uint64_t start, uint64_t count,
+                       struct dray_error *error) {
+  const uint8_t op = changes->op[start];
+  if (op == DR_OP_REJECT) return DRAY_OK;
+  if (op == DRAY_OP_DELETE) {
+    if (writer->direct) return DRAY_OK; // there was no row to delete
+    DRAY_TRY(dr_load_rows(writer, changes->rows, start, count, DRAY_OP_DELETE, error));
+    writer->delete_count += count;
+    return DRAY_OK;
+  }
+  DRAY_TRY(dr_load_rows(writer, changes->rows, start, count, DRAY_OP_INSERT, error));
+  writer->upsert_count += count;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
+                                struct dray_error *error) {
+  assert(writer->open);
+  assert(writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY);
+  uint64_t start = 0;
+  for (uint64_t i = 1; i <= changes->count; i++) {
+    const int same = i < changes->count && (changes->op[i] == DR_OP_REJECT) == (changes->op[start] == DR_OP_REJECT) &&
+                     staged_op(changes->op[i]) == staged_op(changes->op[start]);
+    if (same) continue;
+    DRAY_TRY(add_run(writer, changes, start, i - start, error));
+    start = i;
+  }
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error) {
+  assert(writer->open);
+  assert(writer->options->mode == DR_WRITE_APPEND || writer->options->mode == DR_WRITE_REPLACE);
+  DRAY_TRY(dr_load_rows(writer, batch, 0, dr_batch_rows(batch), DRAY_OP_INSERT, error));
+  writer->upsert_count += dr_batch_rows(batch);
+  return DRAY_OK;
+}
+
+// ---- ending ----
+
+int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
+                              uint64_t *out_written, struct dray_error *error) {
+  uint64_t written = 0;
+  assert(writer->open);
+  DRAY_TRY(pass("warehouse.loaded", error));
+  if (writer->direct) {
+    written = writer->upsert_count;
+  } else {
+    DRAY_TRY(dr_merge_staging(writer, &written, error));
+  }
+  if (writer->late_ddl != NULL) {
+    const int32_t code =
+        dr_call_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
+    if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
+  }
+  DRAY_TRY(dr_state_put(writer->warehouse, writer->options, generation, checkpoint, writer->now_us, error));
+  // A temporary table can go inside any transaction; dropping a real one would commit where DDL is not transactional.
+  if (writer->staged && dr_dialect_has(&writer->warehouse->dialect,
+                                       DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES)) {
+    DRAY_TRY(dr_merge_drop_staging(writer, error));
+  }
+  DRAY_TRY(pass("warehouse.merged", error));
+  *out_written = written;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_commit(struct dr_table_writer *writer, struct dray_error *error) {
+  struct dray_error ignored;
+  assert(writer->open);
+  writer->open = 0; // also after a failure: the engine has ended the transaction or nobody knows
+  const int32_t code = dr_call_commit(writer->warehouse, error);
+  if (code != DRAY_OK) {
+    dr_call_rollback(writer->warehouse);
+    return code;
+  }
+  dray_error_init(&ignored);
+  if (writer->staged && dr_merge_drop_staging(writer, &ignored) != DRAY_OK) {
+    dr_log(DRAY_LOG_WARN, "warehouse", "the staging table of %s was left behind: %s", writer->table.table, ignored.text);
+  }
+  return pass("warehouse.committed", error);
+}
+
+void dr_table_writer_free(struct dr_table_writer *writer) {
+  if (writer == NULL) return;
+  if (writer->open) dr_call_rollback(writer->warehouse);
+  dr_load_free(writer);
+  dr_place_free(&writer->table);
+  dr_place_free(&writer->staging);
+  dr_shape_free(&writer->shape);
+  dray_buffer_free(&writer->text);
+  free(writer->columns);
+  free(writer->late_ddl);
+  free(writer);
+}
