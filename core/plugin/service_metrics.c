@@ -33,24 +33,22 @@ static struct dr_metric *find(struct dr_host *host, struct dray_str name) {
 
 static void count(void *ctx, struct dray_str name, int64_t add) {
   struct dr_host *host = ctx;
-  if (!is_name(name)) {
-    dr_log(DRAY_LOG_WARN, host->connection, "the counter name \"%.*s\" is not 1 to %d of a-z, 0-9 and _; not counted",
-           DRAY_STR_ARG(name), DR_METRIC_NAME_MAX - 1);
-    return;
-  }
-  int overflowed = 0;
+  const int named = is_name(name);
   (void)pthread_mutex_lock(&host->lock);
-  struct dr_metric *metric = find(host, name);
-  if (metric == NULL) {
-    overflowed = !host->metrics_overflowed;
-    host->metrics_overflowed = 1;
-  } else if (__builtin_add_overflow(metric->value, add, &metric->value)) {
+  struct dr_metric *metric = named ? find(host, name) : NULL;
+  if (metric != NULL && __builtin_add_overflow(metric->value, add, &metric->value)) {
     metric->value = add > 0 ? INT64_MAX : INT64_MIN;
   }
+  int *said = named ? &host->metrics_overflowed : &host->metrics_misnamed;
+  const int say = metric == NULL && !*said; // once: counters are raised in loops
+  if (say) *said = 1;
   (void)pthread_mutex_unlock(&host->lock);
-  if (overflowed) {
+  if (say && named) {
     dr_log(DRAY_LOG_WARN, host->connection, "more than %d counters; %.*s and later ones are not counted",
            DR_METRICS_MAX, DRAY_STR_ARG(name));
+  } else if (say) {
+    dr_log(DRAY_LOG_WARN, host->connection, "the counter name \"%.*s\" is not 1 to %d of a-z, 0-9 and _; not counted",
+           DRAY_STR_ARG(name), DR_METRIC_NAME_MAX - 1);
   }
 }
 

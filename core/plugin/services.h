@@ -36,7 +36,8 @@ struct dr_host {
   pthread_mutex_t lock; // guards the metrics, which a watcher may read while the plugin runs
   struct dr_metric metric[DR_METRICS_MAX];
   size_t metric_count;
-  int metrics_overflowed; // said once
+  int metrics_overflowed; // each said once
+  int metrics_misnamed;
 };
 
 // Each fills its vtable in the host; `host` is the service's ctx.
