@@ -197,8 +197,8 @@ size_t dray_format_int64(int64_t value, char *out) {
   return len;
 }
 
-// The first precision whose text reads back as the value is the shortest one: a double of normal range that
-// has a text of at most 15 digits shows it at %.15g. Subnormal numbers hold fewer digits, so they begin at one.
+// The first precision whose text reads back as the value: a double of normal range that has a text of at most 15 digits
+// shows it at %.15g, since %g drops trailing zeros. Subnormal numbers hold fewer digits, so they begin at one.
 static size_t format_shortest(double value, char *out) {
   const int from = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
   const locale_t locale = c_locale();

@@ -78,8 +78,9 @@ int dray_decimal_fits(struct dray_decimal value, int32_t precision);
 #define DRAY_TIMESTAMP_MAX INT64_C(253402300799999999)
 
 // Formatters write into `out` (sizes below, with NUL) and return the length. Decimals keep their scale ("12.30"),
-// floats are the shortest text that reads back as the same value, dates are ISO, timestamps RFC 3339 in UTC with 0, 3
-// or 6 fraction digits. Independent of the locale.
+// floats are the text with the fewest of 15, 16 or 17 significant digits that reads back as the same value, without
+// trailing zeros (subnormal ones: of 1 to 17), dates are ISO, timestamps RFC 3339 in UTC with 0, 3 or 6 fraction
+// digits. Independent of the locale.
 #define DRAY_FORMAT_BYTES_MAX 64
 size_t dray_format_int64(int64_t value, char *out);
 size_t dray_format_float64(double value, char *out); // NaN, Infinity, -Infinity
