@@ -44,13 +44,9 @@ static int32_t append_high(struct dray_buffer *out, const char *data, uint64_t l
   return valid ? dray_buffer_append(out, data, len, error) : dray_buffer_append(out, "\xEF\xBF\xBD", 3, error);
 }
 
-int32_t dray_json_append_quoted(struct dray_buffer *out, struct dray_str text, struct dray_error *error) {
-  DRAY_TRY(dray_buffer_append_char(out, '"', error));
-  for (uint64_t i = 0; i < text.len;) {
-    const size_t run = plain_run(text.data + i, text.len - i);
-    if (run > 0) DRAY_TRY(dray_buffer_append(out, text.data + i, run, error));
-    i += run;
-    if (i == text.len) break;
+// The rest of a text whose first `run` bytes are plain and appended.
+static int32_t append_rest(struct dray_buffer *out, struct dray_str text, size_t run, struct dray_error *error) {
+  for (uint64_t i = run; i < text.len;) {
     size_t taken = 1;
     if (classes[(unsigned char)text.data[i]] == 1) {
       DRAY_TRY(append_high(out, text.data + i, text.len - i, &taken, error));
@@ -58,44 +54,81 @@ int32_t dray_json_append_quoted(struct dray_buffer *out, struct dray_str text, s
       DRAY_TRY(append_escape(out, text.data[i], error));
     }
     i += taken;
+    const size_t plain = plain_run(text.data + i, text.len - i);
+    if (plain > 0) DRAY_TRY(dray_buffer_append(out, text.data + i, plain, error));
+    i += plain;
   }
-  return dray_buffer_append_char(out, '"', error);
+  return DRAY_OK;
+}
+
+// `before` and `behind` are a separator each, or NUL. Nearly every text is plain: it takes one step.
+static int32_t append_string(struct dray_buffer *out, char before, struct dray_str text, char behind,
+                             struct dray_error *error) {
+  const size_t run = plain_run(text.data, text.len);
+  const size_t separators = (size_t)(before != '\0') + (size_t)(behind != '\0');
+  char *begin = NULL;
+  DRAY_TRY(dray_buffer_reserve(out, run + separators + 2, &begin, error));
+  char *to = begin;
+  if (before != '\0') *to++ = before;
+  *to++ = '"';
+  if (run > 0) memcpy(to, text.data, run);
+  to += run;
+  if (run < text.len) {
+    out->len += (size_t)(to - begin);
+    DRAY_TRY(append_rest(out, text, run, error));
+    DRAY_TRY(dray_buffer_reserve(out, 2, &begin, error));
+    to = begin;
+  }
+  *to++ = '"';
+  if (behind != '\0') *to++ = behind;
+  *to = '\0';
+  out->len += (size_t)(to - begin);
+  return DRAY_OK;
+}
+
+int32_t dray_json_append_quoted(struct dray_buffer *out, struct dray_str text, struct dray_error *error) {
+  return append_string(out, '\0', text, '\0', error);
 }
 
 // ---- compact text from events ----
 
-static int32_t separate(struct dray_json_emitter *emitter, struct dray_error *error) {
-  return emitter->comma ? dray_buffer_append_char(emitter->out, ',', error) : DRAY_OK;
+// Appends a token, with the comma that it needs before it.
+static int32_t emit(struct dray_json_emitter *emitter, const char *token, size_t len, int comma_behind,
+                    struct dray_error *error) {
+  const size_t comma = emitter->comma ? 1 : 0;
+  char *to = NULL;
+  DRAY_TRY(dray_buffer_reserve(emitter->out, len + comma, &to, error));
+  to[0] = ',';
+  memcpy(to + comma, token, len);
+  to[comma + len] = '\0';
+  emitter->out->len += comma + len;
+  emitter->comma = comma_behind;
+  return DRAY_OK;
 }
 
 int32_t dray_json_emit_open(struct dray_json_emitter *emitter, char bracket, struct dray_error *error) {
-  DRAY_TRY(separate(emitter, error));
-  emitter->comma = 0;
-  return dray_buffer_append_char(emitter->out, bracket, error);
+  return emit(emitter, &bracket, 1, 0, error);
 }
 
 int32_t dray_json_emit_close(struct dray_json_emitter *emitter, char bracket, struct dray_error *error) {
-  emitter->comma = 1;
-  return dray_buffer_append_char(emitter->out, bracket, error);
+  emitter->comma = 0;
+  return emit(emitter, &bracket, 1, 1, error);
 }
 
 int32_t dray_json_emit_key(struct dray_json_emitter *emitter, struct dray_str name, struct dray_error *error) {
-  DRAY_TRY(separate(emitter, error));
+  DRAY_TRY(append_string(emitter->out, emitter->comma ? ',' : '\0', name, ':', error));
   emitter->comma = 0;
-  DRAY_TRY(dray_json_append_quoted(emitter->out, name, error));
-  return dray_buffer_append_char(emitter->out, ':', error);
+  return DRAY_OK;
 }
 
 int32_t dray_json_emit_string(struct dray_json_emitter *emitter, struct dray_str text, struct dray_error *error) {
-  DRAY_TRY(separate(emitter, error));
+  DRAY_TRY(append_string(emitter->out, emitter->comma ? ',' : '\0', text, '\0', error));
   emitter->comma = 1;
-  return dray_json_append_quoted(emitter->out, text, error);
+  return DRAY_OK;
 }
 
 int32_t dray_json_emit_literal(struct dray_json_emitter *emitter, struct dray_str text, struct dray_error *error) {
-  DRAY_TRY(separate(emitter, error));
-  emitter->comma = 1;
-  return dray_buffer_append(emitter->out, text.data, text.len, error);
+  return emit(emitter, text.data, text.len, 1, error);
 }
 
 // ---- escaped surrogates that stand alone ----
