@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of one side, keyed, against a mirror of what the other side holds: what must be sent. This
-// header is all that the rest of dray knows of the engine; file formats and memory are inside.
+// Rows of one side, keyed, against a mirror of what the other side holds: what must be sent. This header is all that
+// the rest of dray knows of the engine; file formats and memory are inside.
 //
-//   dr_mirror_open -> dr_diff_begin -> dr_diff_add * n -> dr_diff_finish -> dr_changeset_next * n -> dr_mirror_ack -> commit
+//   dr_mirror_open -> dr_diff_begin -> dr_diff_add * n -> dr_diff_finish -> dr_changeset_next * n -> dr_mirror_ack
+//   -> dr_mirror_commit
 #ifndef DR_DIFF_DIFF_H
 #define DR_DIFF_DIFF_H
 
@@ -16,61 +17,72 @@ struct dr_diff;      // one pass of rows against it
 struct dr_changeset; // the outcome of a pass, a file: survives the process until it is removed
 
 struct dr_mirror_options {
-  const char *folder;          // holds the mirror's files; one process at a time (the caller holds the sync's lease)
-  struct dr_schema *schema;    // of the mapped rows
-  const char *const *key;      // key columns, at least one
+  const char *folder;       // holds the mirror's files; one process at a time (the caller holds the sync's lease)
+  struct dr_schema *schema; // of the mapped rows
+  const char *const *key;   // key columns, at least one
   size_t key_count;
-  uint64_t seed;               // the project's secret
-  uint64_t memory_bytes;       // budget for mirror and pass together; beyond it they work from disk
-  int create;                  // 1: make an empty mirror when there is none; 0: MIRROR_MISSING
+  uint64_t seed;         // the project's secret
+  uint64_t memory_bytes; // budget for mirror and pass together; beyond it they work from disk
+  int create;            // 1: make an empty mirror when there is none; 0: MIRROR_MISSING
 };
-// Opens and verifies. A torn journal tail is cut at the last good frame and logged. Another schema with the same key is taken over: columns are compared by name,
-// a column the mirror does not know counts as changed. @errors MIRROR_MISSING, MIRROR_CORRUPT, MIRROR_SCHEMA (other key columns or key types), IO, DISK_FULL.
-DRAY_NODISCARD int32_t dr_mirror_open(const struct dr_mirror_options *options, struct dr_mirror **out, struct dray_error *error);
+// Opens and verifies what opening reads; rows are verified when they are read. A torn journal tail is cut and logged.
+// Another schema with the same key is taken over: columns are compared by name, a column the mirror does not know
+// counts as changed. @errors MIRROR_MISSING, MIRROR_CORRUPT, MIRROR_SCHEMA (other key columns or key types),
+// STATE_VERSION (made by a newer dray), SCHEMA_KEY (a key column is not in the schema), IO, DISK_FULL, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_mirror_open(const struct dr_mirror_options *options, struct dr_mirror **out,
+                                      struct dray_error *error);
 void dr_mirror_close(struct dr_mirror *mirror);
 
 struct dr_mirror_info {
   uint64_t generation;          // of the last commit
   uint64_t prepared_generation; // of a prepare whose commit was not seen; 0: none
-  uint64_t rows;
+  uint64_t rows;                // of the last commit
   uint64_t base_bytes, journal_bytes;
 };
 void dr_mirror_info(const struct dr_mirror *mirror, struct dr_mirror_info *out);
-// Reads every block of the files in `folder` and checks every sum. @errors MIRROR_CORRUPT names file, block and offset; MIRROR_MISSING.
+// Reads every block of the files in `folder` and checks every sum; changes nothing. @errors MIRROR_CORRUPT names file
+// and offset; MIRROR_MISSING.
 DRAY_NODISCARD int32_t dr_mirror_verify(const char *folder, struct dr_mirror_info *out, struct dray_error *error);
-// Removes the mirror durably.
+// Removes the mirror durably; a crash in between is made good by the next open or reset.
 DRAY_NODISCARD int32_t dr_mirror_reset(const char *folder, struct dray_error *error);
 int dr_mirror_exists(const char *folder);
 
 // ---- the pass ----
 
 enum {
-  DR_DIFF_FULL = 1u,   // the input is all there is: keys of the mirror that do not come are deletes
-  DR_DIFF_RESYNC = 2u  // every row is a change, equal to the mirror or not
+  DR_DIFF_FULL = 1u,  // the input is all there is: keys of the mirror that do not come are deletes
+  DR_DIFF_RESYNC = 2u // every row is a change, equal to the mirror or not
 };
 enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3 };
 
 struct dr_diff_options {
-  uint32_t flags;             // DR_DIFF_*
-  int duplicates;             // DR_DUPLICATES_*: what happens to several rows with one key in one pass
-  const char *order_column;   // FIRST and LAST by this column's value; NULL: by place in the input
+  uint32_t flags; // DR_DIFF_*
+  int duplicates; // DR_DUPLICATES_*: what happens to several rows with one key in one pass
+  const char
+      *order_column; // FIRST and LAST by this column's value (rows without one lose); NULL: by place in the input
   const char *changeset_path; // written here, durable when dr_diff_finish returns
 };
 
 struct dr_diff_counts {
-  uint64_t rows;            // given to dr_diff_add
+  uint64_t rows; // given to dr_diff_add
   uint64_t inserts, updates, deletes, unchanged;
-  uint64_t null_keys;       // rows rejected for a null key
-  uint64_t duplicate_keys;  // keys that came more than once
-  uint64_t duplicate_rows;  // rows withheld for that
+  uint64_t null_keys;      // rows rejected for a null key
+  uint64_t duplicate_keys; // keys that came more than once
+  uint64_t duplicate_rows; // rows withheld for that
   uint64_t spilled_bytes;
   uint64_t *column_updates; // per schema field: updates that change it; owned by the diff
 };
 
-DRAY_NODISCARD int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options, struct dr_diff **out,
-                                     struct dray_error *error);
-// `batch` is borrowed. Rows marked deleted are tombstones: a delete when the mirror has the key. @errors DISK_FULL, IO, OUT_OF_MEMORY.
+// One pass at a time per mirror; nothing may be acknowledged and not yet committed or rolled back. Until finish or free
+// the mirror takes no other call but info. @errors SCHEMA_COLUMN (order_column), MIRROR_CORRUPT, DISK_FULL, IO,
+// OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options,
+                                     struct dr_diff **out, struct dray_error *error);
+// `batch` is borrowed. Rows marked deleted are tombstones: a delete when the mirror has the key. Several copies of a
+// key among which is a tombstone are settled as LAST under every policy. After an error the pass can only be freed.
 DRAY_NODISCARD int32_t dr_diff_add(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error);
+// The input was not all there is after all (rows were refused on the way here, say): takes DR_DIFF_FULL back.
+void dr_diff_not_full(struct dr_diff *diff);
 DRAY_NODISCARD int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct dray_error *error);
 void dr_diff_free(struct dr_diff *diff); // the change set stays
 
@@ -78,44 +90,56 @@ void dr_diff_free(struct dr_diff *diff); // the change set stays
 
 #define DR_OP_REJECT 128 // a row withheld by the pass: null key or duplicate
 
-// A run of changes in columns. Inserts, updates and rejects in input order first, deletes last: a receiver that enforces unique values of
-// its own sees a moved value before it loses the old owner, as every upsert-then-remove tool does.
+// A run of changes in columns. Inserts, updates and rejects in input order first, deletes last: a receiver that
+// enforces unique values of its own sees a moved value before it loses the old owner, as every upsert-then-remove tool
+// does.
 struct dr_changes {
   size_t count;
-  uint64_t first_seq;          // the first change's number in the set; the others follow without a gap
-  struct dr_batch *rows;       // as they will be held by the other side; for deletes: as it holds them now; absent values stay absent
-  struct dr_batch *before;     // for updates the mirror's row, else nulls; NULL unless asked for
-  uint8_t *op;                 // DRAY_OP_* or DR_OP_REJECT
-  int32_t *code;               // for rejects: DRAY_E_DATA_KEY_NULL or DRAY_E_DATA_KEY_DUPLICATE
-  uint8_t *changed;            // changed_stride bytes per change: bit i set when an update changes field i; all set for inserts
+  uint64_t first_seq;      // the first change's number in the set; the others follow without a gap
+  struct dr_batch *rows;   // as they came, absent values absent (the mirror keeps its own there); for deletes: as the
+                           // other side holds them now
+  struct dr_batch *before; // for updates the mirror's row, else nulls; NULL unless asked for
+  uint8_t *op;             // DRAY_OP_* or DR_OP_REJECT
+  int32_t *code;           // for rejects: DRAY_E_DATA_KEY_NULL or DRAY_E_DATA_KEY_DUPLICATE
+  uint8_t *changed;        // changed_stride bytes per change: bit i set when an update changes field i (never an absent
+                           // one); all set for inserts, none for deletes and rejects
   size_t changed_stride;
   struct dr_hash128 *key_hash;
   uint64_t *row_hash;
-  void *held;                  // the engine's
+  void *held; // the engine's
 };
 void dr_changes_free(struct dr_changes *changes);
 
-// A change set is self-contained: it can be read after a crash without the mirror. @errors IO, MIRROR_CORRUPT when it does not verify.
+// A change set is self-contained: it can be read after a crash without the mirror. @errors IO, MIRROR_CORRUPT when it
+// does not verify.
 DRAY_NODISCARD int32_t dr_changeset_open(const char *path, struct dr_changeset **out, struct dray_error *error);
 void dr_changeset_close(struct dr_changeset *set);
-uint64_t dr_changeset_count(const struct dr_changeset *set); // changes and rejects; numbers run from 0
+uint64_t dr_changeset_count(const struct dr_changeset *set);           // changes and rejects; numbers run from 0
 struct dr_schema *dr_changeset_schema(const struct dr_changeset *set); // borrowed
-// Reads changes from number `seq` on, bounded; *out = NULL at the end. A batch never mixes rejects with changes, nor deletes with others. bytes_max is honoured but for a single larger row.
+// Reads changes from number `seq` on, bounded; *out = NULL at the end. A batch never mixes rejects with changes, nor
+// deletes with others. bytes_max is honoured but for a single larger row.
 DRAY_NODISCARD int32_t dr_changeset_next(struct dr_changeset *set, uint64_t seq, uint64_t rows_max, uint64_t bytes_max,
                                          int with_before, struct dr_changes **out, struct dray_error *error);
 
 // ---- acknowledging ----
+// After an error of one of these but compact the journal is in an unknown state: every later call fails with the same
+// code until the mirror is closed and opened again.
 
-// Adds the changes whose `acked[i]` is 1 to the journal, in one frame. Not durable, and not seen by a new pass, before commit.
+// Adds the changes whose `acked[i]` is 1 to the journal, in one frame. Not durable, and not seen by a new pass, before
+// commit. `changes` may come from a set that an earlier process made. @errors MIRROR_SCHEMA: it was made for another
+// key.
 DRAY_NODISCARD int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
                                      struct dray_error *error);
-// Makes what was acknowledged durable as a proposal for `generation`: the other side commits next, then dr_mirror_commit.
+// Makes what was acknowledged durable as a proposal for `generation` (not 0): the other side commits next, then
+// dr_mirror_commit. A prepare that is found at open must be committed (as the same generation) or rolled back first.
 DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
-// What was acknowledged (and perhaps prepared, perhaps by an earlier process) is now true, as `generation`. One fsync.
+// What was acknowledged (and perhaps prepared, perhaps by an earlier process) is now true, as `generation`. One fsync;
+// none when nothing was acknowledged and the generation is the same.
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
-// Merges journal and base when the journal has grown past its share; call at the end of a run.
+// Merges journal and base when the journal has grown past its share, or rows are held under an older schema; call at
+// the end of a run. Does nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);
 
 #endif // DR_DIFF_DIFF_H
