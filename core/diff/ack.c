@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the other side took: acknowledging, preparing, committing, taking back. Everything goes to the end of the
+// journal; a write or sync that fails makes the object unusable, since nobody knows what is on the disk until it is
+// read again.
+#include <errno.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "diff/changeset.h"
+#include "diff/mirror.h"
+#include "dray/destination.h"
+
+#define JOURNAL_BYTES_MIN (256u << 10) // a journal shorter than this is not worth a merge
+#define JOURNAL_SHARE 4                // of the base
+
+static int32_t fault(const char *name, const struct dr_mirror *mirror, struct dray_error *error) {
+  const int number = dr_fault_point(name);
+  if (number == 0) return DRAY_OK;
+  errno = number;
+  return dr_fail_errno(error, "write", mirror->journal->path);
+}
+
+// The number in mirror->schemas of the schema of these changes; the journal learns it when it is new.
+static int32_t schema_number(struct dr_mirror *mirror, struct dr_schema *schema, size_t *out,
+                             struct dray_error *error) {
+  for (size_t i = mirror->schema_count; i-- > 0;) {
+    if (mirror->schemas[i].map.from != schema && !dr_schema_equal(mirror->schemas[i].map.from, schema)) continue;
+    *out = i;
+    return DRAY_OK;
+  }
+  uint8_t id[4];
+  struct dray_buffer body;
+  dray_buffer_init(&body, 32u << 20);
+  const uint32_t next = mirror->schema_count > 0 ? mirror->schemas[mirror->schema_count - 1].id + 1 : 1;
+  dr_put_u32(id, next);
+  int32_t rc = dray_buffer_append(&body, id, sizeof id, error);
+  if (rc == DRAY_OK) rc = dr_schema_to_json(schema, &body, error);
+  if (rc == DRAY_OK) rc = dr_mirror_add_schema(mirror, next, schema, UINT64_MAX, error);
+  if (rc == DRAY_OK) {
+    rc = dr_journal_append(mirror->journal, DR_FRAME_SCHEMA, dray_buffer_view(&body), NULL, error);
+    if (rc != DRAY_OK) (void)dr_mirror_break(mirror, rc, error);
+    mirror->schemas[mirror->schema_count - 1].frame_end = mirror->journal->end;
+  }
+  dray_buffer_free(&body);
+  if (rc == DRAY_OK) *out = mirror->schema_count - 1;
+  return rc;
+}
+
+static struct dr_change change_at(const struct dr_changes *changes, size_t i) {
+  const struct dr_held *held = changes->held;
+  const uint64_t begin = i > 0 ? held->ends[i - 1] : 0;
+  struct dr_change change = {.op = held->op[i],
+                             .high = changes->key_hash[i].high,
+                             .low = changes->key_hash[i].low,
+                             .row_hash = changes->row_hash[i],
+                             .row = dray_str_make(held->rows.data + begin, held->ends[i] - begin)};
+  if (change.op == DRAY_OP_DELETE) change.row.len = 0;
+  return change;
+}
+
+static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
+                          size_t schema, struct dray_error *error) {
+  uint8_t front[8];
+  uint32_t count = 0;
+  dray_buffer_clear(&mirror->frame);
+  dr_put_u32(front, mirror->schemas[schema].id);
+  for (size_t i = 0; i < changes->count; i++) count += acked[i] == 1;
+  dr_put_u32(front + 4, count);
+  DRAY_TRY(dray_buffer_append(&mirror->frame, front, sizeof front, error));
+  for (size_t i = 0; i < changes->count; i++) {
+    if (acked[i] != 1) continue;
+    const struct dr_change change = change_at(changes, i);
+    DRAY_TRY(dr_change_put(&mirror->frame, &change, error));
+  }
+  return DRAY_OK;
+}
+
+static int32_t write_frame(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
+                           size_t schema, struct dray_error *error) {
+  uint64_t place = 0;
+  DRAY_TRY(fault("mirror.ack", mirror, error));
+  DRAY_TRY(dr_journal_append(mirror->journal, DR_FRAME_ACK, dray_buffer_view(&mirror->frame), &place, error));
+  place += 8;
+  for (size_t i = 0; i < changes->count; i++) {
+    if (acked[i] != 1) continue;
+    const struct dr_change change = change_at(changes, i);
+    place += DR_CHANGE_BYTES;
+    DRAY_TRY(dr_mirror_remember(mirror, &change, place, schema, error));
+    place += change.row.len;
+  }
+  return DRAY_OK;
+}
+
+int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
+                      struct dray_error *error) {
+  const struct dr_held *held = changes->held;
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  int any = 0;
+  for (size_t i = 0; i < changes->count; i++) {
+    if (acked[i] != 1) continue;
+    any = 1;
+    if (held->op[i] != DR_OP_REJECT) continue;
+    return dray_fail(error, DRAY_E_INTERNAL, "change %llu is a row that was withheld; it cannot be acknowledged",
+                     (unsigned long long)(changes->first_seq + i));
+  }
+  if (!any) return DRAY_OK;
+  if (mirror->inherited) {
+    return dray_fail(error, DRAY_E_INTERNAL,
+                     "the mirror in %s holds changes prepared for generation %llu: commit or roll back before more is "
+                     "acknowledged",
+                     mirror->folder, (unsigned long long)mirror->prepared);
+  }
+  if (held->seed_id != mirror->info.seed_id || held->key_print != dr_key_print(&mirror->info)) {
+    return dray_fail(error, DRAY_E_MIRROR_SCHEMA, "the change set was not made for the mirror in %s", mirror->folder);
+  }
+  size_t schema = 0;
+  DRAY_TRY(schema_number(mirror, held->schema, &schema, error));
+  DRAY_TRY(make_frame(mirror, changes, acked, schema, error));
+  const int32_t rc = write_frame(mirror, changes, acked, schema, error);
+  return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
+}
+
+// Appends a frame that holds `generation` and makes the journal durable.
+static int32_t append_durable(struct dr_mirror *mirror, uint32_t kind, uint64_t generation, const char *step,
+                              const char *sync_step, struct dray_error *error) {
+  uint8_t body[8];
+  dr_put_u64(body, generation);
+  DRAY_TRY(fault(step, mirror, error));
+  DRAY_TRY(dr_journal_append(mirror->journal, kind, dray_str_make((const char *)body, sizeof body), NULL, error));
+  DRAY_TRY(fault(sync_step, mirror, error));
+  return dr_journal_sync(mirror->journal, error);
+}
+
+int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (generation == 0 || mirror->inherited) {
+    return dray_fail(error, DRAY_E_INTERNAL, "generation %llu cannot be prepared in %s, which has prepared %llu",
+                     (unsigned long long)generation, mirror->folder, (unsigned long long)mirror->prepared);
+  }
+  const int32_t rc =
+      append_durable(mirror, DR_FRAME_PREPARE, generation, "mirror.prepare", "mirror.prepare.sync", error);
+  if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
+  mirror->prepared = generation;
+  return DRAY_OK;
+}
+
+int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (mirror->inherited && mirror->prepared != generation) {
+    return dray_fail(error, DRAY_E_INTERNAL, "the mirror in %s has prepared generation %llu, not %llu", mirror->folder,
+                     (unsigned long long)mirror->prepared, (unsigned long long)generation);
+  }
+  if (!mirror->pending && mirror->prepared == 0 && generation == mirror->generation) return DRAY_OK;
+  const int32_t rc = append_durable(mirror, DR_FRAME_COMMIT, generation, "mirror.commit", "mirror.commit.sync", error);
+  if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
+  mirror->generation = generation;
+  mirror->committed_end = mirror->journal->end;
+  mirror->committed_next = mirror->journal->next;
+  dr_mirror_settle_pending(mirror, 1);
+  (void)dr_fault_point("mirror.commit.done"); // a place to die at; there is nothing left to fail
+  return DRAY_OK;
+}
+
+int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  struct dr_journal *journal = mirror->journal;
+  if (journal->end == mirror->committed_end) return DRAY_OK;
+  int32_t rc = fault("mirror.rollback", mirror, error);
+  if (rc == DRAY_OK) {
+    rc = mirror->prepared != 0 ? dr_journal_take_back(journal, mirror->committed_end, mirror->committed_next, error)
+                               : dr_journal_cut(journal, mirror->committed_end, mirror->committed_next, error);
+  }
+  if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
+  while (mirror->schema_count > 0 && mirror->schemas[mirror->schema_count - 1].frame_end > journal->end) {
+    dr_rows_map_free(&mirror->schemas[--mirror->schema_count].map);
+  }
+  dr_mirror_settle_pending(mirror, 0);
+  return DRAY_OK;
+}
+
+int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (mirror->journal->end != mirror->committed_end) return DRAY_OK; // not while something is open
+  const uint64_t bytes = mirror->committed_end - mirror->journal->frames;
+  int stale = dr_base_rows(mirror->base) > 0 && !mirror->base_map.identical;
+  for (size_t i = 0; i < mirror->schema_count; i++) stale |= !mirror->schemas[i].map.identical;
+  const int grown = bytes > JOURNAL_BYTES_MIN && bytes > mirror->base->in.bytes / JOURNAL_SHARE;
+  return grown || stale || mirror->overflow ? dr_mirror_rewrite(mirror, error) : DRAY_OK;
+}
