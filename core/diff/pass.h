@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inside of one pass. While rows come (pass.c) each is compared with the mirror and written to the change set when
+// it differs; beside it a sighting of its key is kept. At the end (finish.c) the sightings, sorted by key, tell what
+// came more than once and what did not come; what that changes of the records already written are exceptions. Inside
+// core/diff only.
+#ifndef DR_DIFF_PASS_H
+#define DR_DIFF_PASS_H
+
+#include "diff/changeset.h"
+#include "diff/mirror.h"
+#include "diff/sorter.h"
+
+// Words of a sighting. Sorted by key; within a key tombstones come first, so that it is known at once how several
+// sightings of it are to be settled.
+enum { SIGHT_HIGH, SIGHT_LOW, SIGHT_PLACE, SIGHT_REF, SIGHT_ORDER, SIGHT_WORDS };
+#define SIGHT_CLASS_SHIFT 62 // SIGHT_PLACE: class, then the row's number in the input
+enum { SIGHT_TOMBSTONE = 0, SIGHT_TOMBSTONE_ORDERED = 1, SIGHT_ROW = 2 };
+#define SIGHT_PLACE_MASK ((UINT64_C(1) << SIGHT_CLASS_SHIFT) - 1)
+// SIGHT_REF: the record of the row; of a row without one (equal to the mirror, most tombstones) the next record's
+// number.
+#define SIGHT_UNCHANGED (UINT64_C(1) << 63)
+#define SIGHT_HAS_ORDER (UINT64_C(1) << 62) // the order column has a value, in SIGHT_ORDER
+#define SIGHT_REF_MASK ((UINT64_C(1) << 62) - 1)
+
+// Words of an exception: before or at record POSITION, in the order of SUB.
+enum { EXCEPT_POSITION, EXCEPT_SUB, EXCEPT_WHAT, EXCEPT_WORDS };
+// WHAT: leave out record POSITION; make it a reject; else the number of a record to put here.
+#define EXCEPT_DROP UINT64_MAX
+#define EXCEPT_REJECT (UINT64_MAX - 1)
+#define EXCEPT_AT_END UINT64_MAX // POSITION of deletes
+
+// What a look-up found for a row of the batch.
+struct dr_probe {
+  struct dr_found found;
+  uint64_t old_at;    // of the mirror's row in dr_diff.old
+  uint32_t old_bytes; // UINT32_MAX: not there
+  int null_key;
+};
+
+struct dr_diff {
+  struct dr_mirror *mirror; // borrowed
+  uint32_t flags;
+  int duplicates;
+  ptrdiff_t order_column; // -1: none
+  char *path, *temporary; // owned
+  int fd;
+  int created;  // `temporary` exists
+  int finished; // or failed: nothing more can be added
+  struct dr_out out;
+  struct dr_rows_out records;
+  struct dr_sorter sightings, exceptions;
+  uint64_t rejected_or_moved; // exceptions that make an index necessary
+  struct dr_diff_counts counts;
+
+  // of one batch
+  size_t capacity;
+  struct dr_hash128 *key_hashes, *row_hashes;
+  struct dr_probe *probes;
+  uint64_t *order; // high, low, row
+  struct dray_buffer old;
+
+  // of one row
+  size_t stride;
+  uint8_t *changed, *absent;
+  struct dray_str *slices, *old_slices;
+  struct dray_buffer encoded, merged, before;
+};
+
+// Whether the row's key has a null or absent column.
+int dr_key_is_null(const struct dr_encoder *keys, const struct dr_batch *batch, uint64_t row);
+// The first 64 bits of the value, in its order. Values with different bits compare as these do; equal bits of a decimal
+// or a text may still differ.
+static inline int dr_order_is_exact(struct dray_type type) {
+  return type.id != DRAY_TYPE_DECIMAL && type.id != DRAY_TYPE_STRING && type.id != DRAY_TYPE_BYTES &&
+         type.id != DRAY_TYPE_JSON;
+}
+uint64_t dr_order_bits(const struct dray_column_view *column, uint64_t row);
+// <0, 0, >0 as the encoded value `a` stands before, with or behind `b`. Both are values of the order column.
+DRAY_NODISCARD int32_t dr_order_compare(struct dr_schema *schema, size_t column, struct dray_str a, struct dray_str b,
+                                        int *out, struct dray_error *error);
+// Decides on what was sighted: duplicates, deletes; writes the records and the index that follow from it. (finish.c)
+DRAY_NODISCARD int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dray_error *error);
+// Adds a record for a row of the mirror, in the current schema.
+DRAY_NODISCARD int32_t dr_diff_put_held(struct dr_diff *diff, const struct dr_found *found, uint8_t op, int32_t code,
+                                        uint64_t ordinal, uint64_t high, uint64_t low, struct dray_error *error);
+
+#endif // DR_DIFF_PASS_H
