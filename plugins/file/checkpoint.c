@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state of a stream. The rule it guards: what was read may be read again, but nothing may be skipped. So a file is read on
-// only when what was read of it is still there; in every other case it is read from its beginning.
+// The state of a stream. The rule it guards: what was read may be read again, but nothing may be skipped. So a file is
+// read on only when what was read of it is still there; in every other case it is read from its beginning.
 #include "checkpoint.h"
 
 #include <errno.h>

@@ -31,8 +31,9 @@ DRAY_NODISCARD int32_t file_checkpoint_write(const struct file_set *set, const s
 
 enum { FILE_LEFT_NOTHING, FILE_LEFT_REST, FILE_LEFT_ALL };
 
-// Looks at a file and decides what is left of it, setting `progress` to where reading begins. *out_left = FILE_LEFT_*; ALL for a file that was not
-// known, or whose beginning is not what was read. @errors IO, DATA_ENCODING, CONFIG_FILE, CANCELLED, OUT_OF_MEMORY.
+// Looks at a file and decides what is left of it, setting `progress` to where reading begins. *out_left = FILE_LEFT_*;
+// ALL for a file that was not known, or whose beginning is not what was read. @errors IO, DATA_ENCODING, CONFIG_FILE,
+// CANCELLED, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t file_checkpoint_resume(const char *path, int verify_start, const struct dray_services *services,
                                               struct file_progress *progress, int *out_left, struct dray_error *error);
 

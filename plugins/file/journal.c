@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The journal. One line an entry: JSON, a blank, the FNV-1a hash of the JSON as 16 hex digits. A last line that is torn was
-// never acknowledged to anybody and is cut off; a broken line anywhere else is damage.
+// The journal. One line an entry: JSON, a blank, the FNV-1a hash of the JSON as 16 hex digits. A last line that is torn
+// was never acknowledged to anybody and is cut off; a broken line anywhere else is damage.
 #include "journal.h"
 
 #include <errno.h>

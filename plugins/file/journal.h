@@ -23,8 +23,8 @@ struct file_journal {
   size_t batch_capacity;
 };
 
-// Opens (makes) and locks the journal of FOLDER/NAME. @errors BUSY when another run has it, STATE_CORRUPT, IO, DISK_FULL,
-// OUT_OF_MEMORY.
+// Opens (makes) and locks the journal of FOLDER/NAME. @errors BUSY when another run has it, STATE_CORRUPT, IO,
+// DISK_FULL, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t file_journal_open(const char *folder, const char *name, struct file_journal *out,
                                          struct dray_error *error);
 void file_journal_close(struct file_journal *journal); // zeroed with file -1, or opened

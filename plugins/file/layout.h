@@ -26,8 +26,8 @@ struct file_layout {
   int uneven; // some records lack some columns: these are absent there, not null
 };
 
-// Reads the header of every file and a bounded sample. @errors SCHEMA_NAME, SCHEMA_COLUMN (a declared type of a column that is not there),
-// CONFIG_*, DATA_ENCODING, IO, LIMIT, CANCELLED, OUT_OF_MEMORY.
+// Reads the header of every file and a bounded sample. @errors SCHEMA_NAME, SCHEMA_COLUMN (a declared type of a column
+// that is not there), CONFIG_*, DATA_ENCODING, IO, LIMIT, CANCELLED, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t file_layout_make(const struct file_settings *settings, const struct file_set *set,
                                         const struct dray_services *services, struct file_layout *out,
                                         struct dray_error *error);

@@ -106,7 +106,8 @@ static int32_t make_builder(struct file_reader *reader, const struct dray_read_r
   return rc;
 }
 
-// A full read may be larger than its state may be: it then has no place to resume from. An incremental one must have one.
+// A full read may be larger than its state may be: it then has no place to resume from. An incremental one must have
+// one.
 static int32_t check_state_fits(struct file_reader *reader, const struct dray_read_request *request,
                                 struct dray_error *error) {
   uint64_t bytes = 256;

@@ -42,7 +42,8 @@ DRAY_NODISCARD int32_t file_reader_open(const struct file_settings *settings, co
                                         const struct dray_read_request *request, struct dray_stream *out,
                                         struct dray_error *error);
 
-// For the two formats. Reads from the open file into the builder until the batch is full (*out_full = 1) or the file ends (reader->open = 0).
+// For the two formats. Reads from the open file into the builder until the batch is full (*out_full = 1) or the file
+// ends (reader->open = 0).
 DRAY_NODISCARD int32_t file_csv_begin(struct file_reader *reader, struct dray_error *error);
 DRAY_NODISCARD int32_t file_csv_read(struct file_reader *reader, int32_t *out_full, struct dray_error *error);
 DRAY_NODISCARD int32_t file_lines_begin(struct file_reader *reader, struct dray_error *error);
@@ -50,8 +51,8 @@ DRAY_NODISCARD int32_t file_lines_read(struct file_reader *reader, int32_t *out_
 void file_lines_free(struct file_lines *lines); // NULL allowed
 uint64_t file_lines_raw_position(const struct file_lines *lines);
 
-// Puts a record that could not be read into the batch as a row with `_dray_error`: "data_shape: orders.csv line 12: 7 fields, ...". With
-// on_error: fail it is the stream's error instead. `why` must be an error of class DATA.
+// Puts a record that could not be read into the batch as a row with `_dray_error`: "data_shape: orders.csv line 12: 7
+// fields, ...". With on_error: fail it is the stream's error instead. `why` must be an error of class DATA.
 DRAY_NODISCARD int32_t file_reader_bad_record(struct file_reader *reader, uint64_t line, const struct dray_error *why,
                                               int32_t *out_full, struct dray_error *error);
 

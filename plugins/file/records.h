@@ -29,8 +29,8 @@ struct file_names {
   size_t count; // 0: the file holds no record, and no names are configured
 };
 
-// The names of a file's columns: configured, from its header, or column_1 and so on. @errors SCHEMA_NAME when a name is empty, stands
-// twice or cannot be a column's; CONFIG_VALUE when `columns` and the file differ in number; LIMIT.
+// The names of a file's columns: configured, from its header, or column_1 and so on. @errors SCHEMA_NAME when a name is
+// empty, stands twice or cannot be a column's; CONFIG_VALUE when `columns` and the file differ in number; LIMIT.
 DRAY_NODISCARD int32_t file_names_read(const struct file_settings *settings, const char *path, struct file_names *out,
                                        struct dray_error *error);
 void file_names_free(struct file_names *names);

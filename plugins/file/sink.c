@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Appending in four durable steps: the intent in the journal, the bytes in the file, the acknowledgement in the journal. Before the
-// last one a batch does not count, and is cut off when the file is opened next; so a batch that is sent again after a kill is
-// either known by its key or not there at all.
+// Appending in four durable steps: the intent in the journal, the bytes in the file, the acknowledgement in the
+// journal. Before the last one a batch does not count, and is cut off when the file is opened next; so a batch that is
+// sent again after a kill is either known by its key or not there at all.
 #include "sink.h"
 
 #include <errno.h>

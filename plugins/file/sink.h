@@ -23,11 +23,13 @@ struct file_sink {
   size_t column_count;
 };
 
-// The file's name of an object: the object's, with an ending when it has none. @errors SCHEMA_OBJECT when it cannot be one. The caller frees *out.
+// The file's name of an object: the object's, with an ending when it has none. @errors SCHEMA_OBJECT when it cannot be
+// one. The caller frees *out.
 DRAY_NODISCARD int32_t file_sink_name(const struct file_settings *settings, struct dray_str object, char **out,
                                       int *out_jsonl, struct dray_error *error);
-// Opens FOLDER/NAME of the settings' path and puts it right: a batch that was half written is cut off. `columns` are the ones that will be
-// written, without `_op`. @errors SCHEMA_FIELD when the file's header lacks one, BUSY, STATE_CORRUPT when somebody else wrote to the file, IO, DISK_FULL.
+// Opens FOLDER/NAME of the settings' path and puts it right: a batch that was half written is cut off. `columns` are
+// the ones that will be written, without `_op`. @errors SCHEMA_FIELD when the file's header lacks one, BUSY,
+// STATE_CORRUPT when somebody else wrote to the file, IO, DISK_FULL.
 DRAY_NODISCARD int32_t file_sink_open(const struct file_settings *settings, const char *name, int jsonl,
                                       char *const *columns, size_t column_count, struct file_sink *out,
                                       struct dray_error *error);

@@ -35,8 +35,9 @@ char *bench_read(const struct bench *bench, const char *name); // the caller fre
 struct dray_str bench_settings(const struct bench *bench, const char *path, const char *more);
 
 struct dray_source *bench_source(struct bench *bench, const char *path, const char *more);
-// As text: what a stream gives from `state` on. Columns in the first line, then a line per row: values with blanks between them, ~ for null,
-// - for absent, and rows that could not be read as "! reason". `out_state` (may be NULL) receives the state behind it; both are freed by the caller.
+// As text: what a stream gives from `state` on. Columns in the first line, then a line per row: values with blanks
+// between them, ~ for null, - for absent, and rows that could not be read as "! reason". `out_state` (may be NULL)
+// receives the state behind it; both are freed by the caller.
 char *bench_rows(struct dray_source *source, const char *stream, uint32_t mode, const char *state, uint64_t rows_max,
                  char **out_state);
 // Reads at most `batches` batches (0: all).
