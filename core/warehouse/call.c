@@ -43,8 +43,8 @@ int32_t dr_warehouse_bind(struct dr_warehouse *warehouse, struct dray_error *err
   return DRAY_OK;
 }
 
-int32_t dr_call_execute(struct dr_warehouse *warehouse, struct dray_str sql, const struct ArrowSchema *params_schema,
-                        const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error) {
+int32_t dr_engine_execute(struct dr_warehouse *warehouse, struct dray_str sql, const struct ArrowSchema *params_schema,
+                          const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error) {
   int64_t rows = -1;
   dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
   enter(warehouse, "execute");
@@ -54,25 +54,25 @@ int32_t dr_call_execute(struct dr_warehouse *warehouse, struct dray_str sql, con
   return code;
 }
 
-int32_t dr_call_load(struct dr_warehouse *warehouse, const struct dr_place *place, const struct ArrowSchema *schema,
-                     const struct ArrowArray *batch, struct dray_error *error) {
+int32_t dr_engine_load(struct dr_warehouse *warehouse, const struct dr_place *place, const struct ArrowSchema *schema,
+                       const struct ArrowArray *batch, struct dray_error *error) {
   enter(warehouse, "load");
   return leave(warehouse->vtable->load(warehouse->self, dray_str_of(place->schema), dray_str_of(place->table), schema,
                                        batch, error),
                error);
 }
 
-int32_t dr_call_begin(struct dr_warehouse *warehouse, struct dray_error *error) {
+int32_t dr_engine_begin(struct dr_warehouse *warehouse, struct dray_error *error) {
   enter(warehouse, "begin");
   return leave(warehouse->vtable->begin(warehouse->self, error), error);
 }
 
-int32_t dr_call_commit(struct dr_warehouse *warehouse, struct dray_error *error) {
+int32_t dr_engine_commit(struct dr_warehouse *warehouse, struct dray_error *error) {
   enter(warehouse, "commit");
   return leave(warehouse->vtable->commit(warehouse->self, error), error);
 }
 
-void dr_call_rollback(struct dr_warehouse *warehouse) {
+void dr_engine_rollback(struct dr_warehouse *warehouse) {
   enter(warehouse, "rollback");
   warehouse->vtable->rollback(warehouse->self);
   (void)leave(DRAY_OK, NULL);
@@ -103,8 +103,8 @@ static int32_t query_open(struct query *query, struct dray_str sql, struct dr_sc
   struct dray_stream stream = {.struct_size = sizeof stream};
   dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
   enter(warehouse, "query");
-  DRAY_TRY(leave(
-      warehouse->vtable->query(warehouse->self, sql, QUERY_BYTES_MAX, QUERY_ROWS_MAX, &stream, error), error));
+  DRAY_TRY(
+      leave(warehouse->vtable->query(warehouse->self, sql, QUERY_BYTES_MAX, QUERY_ROWS_MAX, &stream, error), error));
   query->stream = stream;
   enter(warehouse, "schema");
   DRAY_TRY(leave(query->stream.schema(&query->stream, &query->arrow, error), error));
@@ -135,9 +135,9 @@ static int32_t query_next(struct query *query, struct dr_batch **out, struct dra
   return DRAY_OK;
 }
 
-int32_t dr_call_query(struct dr_warehouse *warehouse, struct dray_str sql, struct dr_schema *schema,
-                      int32_t (*take)(void *ctx, const struct dr_batch *batch, struct dray_error *error), void *ctx,
-                      struct dray_error *error) {
+int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dray_str sql, struct dr_schema *schema,
+                        int32_t (*take)(void *ctx, const struct dr_batch *batch, struct dray_error *error), void *ctx,
+                        struct dray_error *error) {
   struct query query = {.warehouse = warehouse};
   struct dr_batch *batch = NULL;
   int32_t code = query_open(&query, sql, schema, error);

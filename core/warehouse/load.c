@@ -136,8 +136,8 @@ static int32_t borrow_column(struct loading *loading, size_t field, int has_abse
     const void **buffers = take_memory(loading, (uint64_t)array.n_buffers * sizeof *buffers);
     if (validity == NULL || buffers == NULL) return no_memory(loading);
     for (uint64_t i = first; i < last; i++) {
-      const int valid = (old == NULL || bit(old, i)) &&
-                        !bit(loading->batch->absent[field], loading->start + (i - first));
+      const int valid =
+          (old == NULL || bit(old, i)) && !bit(loading->batch->absent[field], loading->start + (i - first));
       validity[i >> 3] = (uint8_t)(validity[i >> 3] | valid << (i & 7));
     }
     for (int64_t i = 0; i < array.n_buffers; i++) buffers[i] = array.buffers[i];
@@ -153,10 +153,12 @@ static int32_t convert_value(struct loading *loading, const struct dray_column_v
   struct dray_error *error = loading->error;
   struct dray_buffer *text = &loading->writer->text;
   if (column->stored.id == DRAY_TYPE_DECIMAL) {
-    const struct dray_decimal value =
-        from->type.id == DRAY_TYPE_INT64 ? dray_decimal_of_int64(dray_column_int64(from, row)) : dray_column_decimal(from, row);
+    const struct dray_decimal value = from->type.id == DRAY_TYPE_INT64
+                                          ? dray_decimal_of_int64(dray_column_int64(from, row))
+                                          : dray_column_decimal(from, row);
     struct dray_decimal wide;
-    DRAY_TRY(dray_decimal_rescale(value, from->type.scale, column->stored.precision, column->stored.scale, &wide, error));
+    DRAY_TRY(
+        dray_decimal_rescale(value, from->type.scale, column->stored.precision, column->stored.scale, &wide, error));
     return dray_builder_decimal(builder, 0, wide, error);
   }
   assert(column->stored.id == DRAY_TYPE_STRING);
@@ -268,8 +270,8 @@ static int32_t load(struct loading *loading, int op) {
                                    .n_children = (int64_t)count,
                                    .children = loading->children,
                                    .release = release_borrowed};
-  return dr_call_load(writer->warehouse, writer->direct ? &writer->table : &writer->staging, &writer->load_schema,
-                      &array, loading->error);
+  return dr_engine_load(writer->warehouse, writer->direct ? &writer->table : &writer->staging, &writer->load_schema,
+                        &array, loading->error);
 }
 
 int32_t dr_load_rows(struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t start, uint64_t count,

@@ -125,7 +125,7 @@ static int32_t run(struct merge *merge, int64_t *out_rows) {
   const struct dray_str text = dray_buffer_view(&merge->writer->text);
   int32_t full = 0;
   DRAY_TRY(merge->sql.code);
-  if (count == 0) return dr_call_execute(merge->writer->warehouse, text, NULL, NULL, out_rows, merge->error);
+  if (count == 0) return dr_engine_execute(merge->writer->warehouse, text, NULL, NULL, out_rows, merge->error);
   if (count > sizeof defs / sizeof defs[0]) return dray_fail(merge->error, DRAY_E_INTERNAL, "%zu parameters", count);
   for (size_t i = 0; i < count; i++) defs[i] = def;
   int32_t code = dray_schema_make(defs, count, &schema, merge->error);
@@ -136,7 +136,7 @@ static int32_t run(struct merge *merge, int64_t *out_rows) {
   if (code == DRAY_OK) code = dray_builder_end_row(builder, &full, merge->error);
   if (code == DRAY_OK) code = dray_builder_finish(builder, &params, merge->error);
   if (code == DRAY_OK) {
-    code = dr_call_execute(merge->writer->warehouse, text, &schema, &params, out_rows, merge->error);
+    code = dr_engine_execute(merge->writer->warehouse, text, &schema, &params, out_rows, merge->error);
   }
   dray_array_release(&params);
   dray_builder_free(builder);

@@ -53,10 +53,9 @@ static int32_t check_names(struct planner *planner) {
     dr_sql_name(&planner->sql, name);
     DRAY_TRY(planner->sql.code);
     if (strncmp(name, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) == 0) {
-      return dray_fail_field(planner->error, DRAY_E_SCHEMA_NAME, name,
-                             "column '%s': names that begin with " RESERVED_PREFIX
-                             " are dray's own; map it to another name",
-                             name);
+      return dray_fail_field(
+          planner->error, DRAY_E_SCHEMA_NAME, name,
+          "column '%s': names that begin with " RESERVED_PREFIX " are dray's own; map it to another name", name);
     }
     for (size_t k = 0; k < i; k++) {
       if (!dr_name_equal_nocase(name, schema->fields[k].name)) continue;
@@ -92,7 +91,8 @@ static int32_t check_key(struct planner *planner) {
 
 static int32_t check_limits(struct planner *planner) {
   const size_t fields = planner->options->schema->field_count;
-  const size_t own = 4 + (fields + DR_MASK_BITS - 1) / DR_MASK_BITS; // the most that dray adds to a table or its staging
+  const size_t own =
+      4 + (fields + DR_MASK_BITS - 1) / DR_MASK_BITS; // the most that dray adds to a table or its staging
   const size_t room = planner->warehouse->dialect.columns_max;
   if (fields == 0) {
     return dray_fail(planner->error, DRAY_E_SCHEMA_COLUMN, "no columns are to be written to table %s", planner->label);
@@ -396,8 +396,8 @@ static int32_t run(struct planner *planner) {
   if (options->name.table == NULL || options->name.table[0] == '\0') {
     return dray_fail(planner->error, DRAY_E_SCHEMA_NAME, "the table has no name");
   }
-  DRAY_TRY(dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &planner->place,
-                         planner->error));
+  DRAY_TRY(
+      dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &planner->place, planner->error));
   (void)dr_place_text(&planner->place, planner->label, sizeof planner->label);
   start(planner);
   dr_sql_place(&planner->sql, &planner->place); // a name that cannot be quoted is refused before anything is asked

@@ -40,8 +40,8 @@ int dr_options_is_key(const struct dr_table_options *options, const char *name) 
 }
 
 const char *dr_place_text(const struct dr_place *place, char *out, size_t out_bytes) {
-  (void)snprintf(out, out_bytes, "%s%s%s", place->schema != NULL ? place->schema : "",
-                 place->schema != NULL ? "." : "", place->table);
+  (void)snprintf(out, out_bytes, "%s%s%s", place->schema != NULL ? place->schema : "", place->schema != NULL ? "." : "",
+                 place->table);
   return out;
 }
 

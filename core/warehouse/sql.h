@@ -31,15 +31,17 @@ struct dr_sql {
 void dr_sql_begin(struct dr_sql *sql, const struct dray_dialect *dialect, struct dray_buffer *out,
                   struct dray_error *error); // clears `out`
 void dr_sql_text(struct dr_sql *sql, const char *text);
-void dr_sql_name(struct dr_sql *sql, const char *name);                       // "name"
-void dr_sql_column(struct dr_sql *sql, const char *alias, const char *name);  // d."name"; alias NULL: "name"
-void dr_sql_place(struct dr_sql *sql, const struct dr_place *place);          // "schema"."table"
-void dr_sql_type(struct dr_sql *sql, struct dray_type type);                  // the dialect's spelling
+void dr_sql_name(struct dr_sql *sql, const char *name);                      // "name"
+void dr_sql_column(struct dr_sql *sql, const char *alias, const char *name); // d."name"; alias NULL: "name"
+void dr_sql_place(struct dr_sql *sql, const struct dr_place *place);         // "schema"."table"
+void dr_sql_type(struct dr_sql *sql, struct dray_type type);                 // the dialect's spelling
 void dr_sql_number(struct dr_sql *sql, uint64_t number);
-void dr_sql_param(struct dr_sql *sql);                                        // the next parameter: ? or $1, $2, ...
+void dr_sql_param(struct dr_sql *sql); // the next parameter: ? or $1, $2, ...
 static inline void dr_sql_flag(struct dr_sql *sql, uint32_t flag, const char *with, const char *without) {
   dr_sql_text(sql, (sql->dialect->flags & flag) != 0 ? with : without);
 }
-static inline int dr_dialect_has(const struct dray_dialect *dialect, uint32_t flag) { return (dialect->flags & flag) != 0; }
+static inline int dr_dialect_has(const struct dray_dialect *dialect, uint32_t flag) {
+  return (dialect->flags & flag) != 0;
+}
 
 #endif // DR_WAREHOUSE_SQL_H

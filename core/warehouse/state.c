@@ -55,8 +55,8 @@ static int32_t take_row(void *ctx, const struct dr_batch *batch, struct dray_err
 static int is_plain(const char *name) {
   for (; *name != '\0'; name++) {
     const char c = *name;
-    const int plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-                      c == '-';
+    const int plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
     if (!plain) return 0;
   }
   return 1;
@@ -92,7 +92,7 @@ static int32_t query_row(struct dr_warehouse *warehouse, const struct dr_place *
   if (code != DRAY_OK) goto done;
   code = write_select(warehouse, place, reading->sync, &text, error);
   if (code != DRAY_OK) goto done;
-  code = dr_call_query(warehouse, dray_buffer_view(&text), schema, take_row, reading, error);
+  code = dr_engine_query(warehouse, dray_buffer_view(&text), schema, take_row, reading, error);
 done:
   dr_schema_unref(schema);
   dray_buffer_free(&text);
@@ -155,7 +155,7 @@ int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_op
   dr_sql_name(&sql, state_columns[COLUMN_SYNC].name);
   dr_sql_text(&sql, "))");
   int32_t code = sql.code;
-  if (code == DRAY_OK) code = dr_call_execute(warehouse, dray_buffer_view(&text), NULL, NULL, NULL, error);
+  if (code == DRAY_OK) code = dr_engine_execute(warehouse, dray_buffer_view(&text), NULL, NULL, NULL, error);
   dray_buffer_free(&text);
   dr_place_free(&place);
   return code;
@@ -195,7 +195,7 @@ static int32_t execute_with(const struct state_write *write, struct dray_str sql
   if (code != DRAY_OK) goto done;
   code = dray_builder_finish(builder, &params, error);
   if (code != DRAY_OK) goto done;
-  code = dr_call_execute(write->warehouse, sql, &schema, &params, NULL, error);
+  code = dr_engine_execute(write->warehouse, sql, &schema, &params, NULL, error);
 done:
   dray_array_release(&params);
   dray_builder_free(builder);

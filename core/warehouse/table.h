@@ -23,24 +23,25 @@
 
 // ---- calls into the plugin (call.c): keep the board, mask secrets ----
 
-DRAY_NODISCARD int32_t dr_call_execute(struct dr_warehouse *warehouse, struct dray_str sql,
-                                       const struct ArrowSchema *params_schema, const struct ArrowArray *params,
-                                       int64_t *out_rows, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_call_load(struct dr_warehouse *warehouse, const struct dr_place *place,
-                                    const struct ArrowSchema *schema, const struct ArrowArray *batch,
-                                    struct dray_error *error);
-DRAY_NODISCARD int32_t dr_call_begin(struct dr_warehouse *warehouse, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_call_commit(struct dr_warehouse *warehouse, struct dray_error *error);
-void dr_call_rollback(struct dr_warehouse *warehouse);
+DRAY_NODISCARD int32_t dr_engine_execute(struct dr_warehouse *warehouse, struct dray_str sql,
+                                         const struct ArrowSchema *params_schema, const struct ArrowArray *params,
+                                         int64_t *out_rows, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_engine_load(struct dr_warehouse *warehouse, const struct dr_place *place,
+                                      const struct ArrowSchema *schema, const struct ArrowArray *batch,
+                                      struct dray_error *error);
+DRAY_NODISCARD int32_t dr_engine_begin(struct dr_warehouse *warehouse, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_engine_commit(struct dr_warehouse *warehouse, struct dray_error *error);
+void dr_engine_rollback(struct dr_warehouse *warehouse);
 // Runs a query and gives its rows, cast to `schema`, batch by batch. A row that cannot be cast fails the call.
-DRAY_NODISCARD int32_t dr_call_query(struct dr_warehouse *warehouse, struct dray_str sql, struct dr_schema *schema,
-                                     int32_t (*take)(void *ctx, const struct dr_batch *batch, struct dray_error *error),
-                                     void *ctx, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dray_str sql, struct dr_schema *schema,
+                                       int32_t (*take)(void *ctx, const struct dr_batch *batch,
+                                                       struct dray_error *error),
+                                       void *ctx, struct dray_error *error);
 
 // ---- the table as it is (shape.c) ----
 
 struct dr_shape_column {
-  char *name; // owned
+  char *name;            // owned
   struct dray_type type; // id 0: none of the canonical ones
 };
 struct dr_shape {

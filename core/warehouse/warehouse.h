@@ -25,69 +25,78 @@ struct dr_table_name {
 
 enum { DR_WRITE_APPEND = 1, DR_WRITE_UPSERT, DR_WRITE_REPLACE, DR_WRITE_HISTORY };
 // Policies, in the values of config/project.h: evolve 1, freeze 2, discard_row 3, discard_value 4.
-struct dr_drift_policy { int new_table, new_column, type_change; };
+struct dr_drift_policy {
+  int new_table, new_column, type_change;
+};
 
 struct dr_table_options {
   struct dr_table_name name;
-  struct dr_schema *schema;      // what will be written
-  const char *const *key;        // for UPSERT and HISTORY
+  struct dr_schema *schema; // what will be written
+  const char *const *key;   // for UPSERT and HISTORY
   size_t key_count;
-  int mode;                      // DR_WRITE_*
-  int soft_delete;               // deletes set _dray_deleted_at instead
+  int mode;        // DR_WRITE_*
+  int soft_delete; // deletes set _dray_deleted_at instead
   struct dr_drift_policy drift;
-  const char *sync;              // names the row of the state table
+  const char *sync; // names the row of the state table
 };
 
 // What stands between the table as it is and as it must be.
 struct dr_table_plan {
   int table_exists;
-  char **ddl;                    // statements that would be run, owned
+  char **ddl; // statements that would be run, owned
   size_t ddl_count;
-  uint8_t *drop_column;          // per schema field: 1 = left out of this write (discard_value, discard_row); owned
-  int discard_rows;              // 1: discard_row asked for: a row with a value in a column of drop_column must be rejected
-  size_t late_ddl_count;         // the last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table
+  uint8_t *drop_column; // per schema field: 1 = left out of this write (discard_value, discard_row); owned
+  int discard_rows;     // 1: discard_row asked for: a row with a value in a column of drop_column must be rejected
+  size_t
+      late_ddl_count; // the last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table
 };
 void dr_table_plan_free(struct dr_table_plan *plan);
 // Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
-DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_table_plan *out,
-                                     struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                     struct dr_table_plan *out, struct dray_error *error);
 
 // Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
-DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name, struct ArrowSchema *out, uint32_t *out_found,
-                                         struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,
+                                         struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
 
 // The state row of a sync in the warehouse's table _dray_state: committed in the data's transaction.
 struct dr_table_state {
   uint64_t generation; // 0: no row
   struct dray_buffer checkpoint;
 };
-DRAY_NODISCARD int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_table_state *out,
-                                           struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                           struct dr_table_state *out, struct dray_error *error);
 
 struct dr_table_writer; // one transaction's worth of changes
 // Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence: another value in the state row fails with STATE_GENERATION before anything is written.
 // The plan is made again inside: a table that has changed since `plan` is taken as it is now, unless a column would have to be left out that `plan` keeps (BUSY: plan again).
 // `warehouse` and `options` are borrowed until dr_table_writer_free. One writer at a time per warehouse instance, and no query stream of it may be open meanwhile.
-DRAY_NODISCARD int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options, const struct dr_table_plan *plan,
-                                             uint64_t expected_generation, struct dr_table_writer **out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                             const struct dr_table_plan *plan, uint64_t expected_generation,
+                                             struct dr_table_writer **out, struct dray_error *error);
 // Adds changes (UPSERT, HISTORY) or plain rows (APPEND, REPLACE). Adds the columns _dray_synced_at and, with soft_delete, _dray_deleted_at.
-DRAY_NODISCARD int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
+                                               struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch,
+                                            struct dray_error *error);
 // Merges staging into the table and writes the state row; not yet committed. *out_written: rows of the table touched.
-DRAY_NODISCARD int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint, uint64_t *out_written,
+DRAY_NODISCARD int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation,
+                                             struct dray_str checkpoint, uint64_t *out_written,
                                              struct dray_error *error);
 // @errors NET_CLOSED: in doubt; compare dr_table_state_read after reconnecting.
 DRAY_NODISCARD int32_t dr_table_writer_commit(struct dr_table_writer *writer, struct dray_error *error);
 void dr_table_writer_free(struct dr_table_writer *writer); // rolls back what was not committed
 
 // SQL text, for readers of the table: SELECT of these fields (for a rebuild: live rows only), with quoting.
-DRAY_NODISCARD int32_t dr_sql_select(const struct dray_dialect *dialect, const struct dr_table_options *options, struct dray_buffer *out,
-                                     struct dray_error *error);
+DRAY_NODISCARD int32_t dr_sql_select(const struct dray_dialect *dialect, const struct dr_table_options *options,
+                                     struct dray_buffer *out, struct dray_error *error);
 // The same for the table as it is: fields that the table does not have are NULL. *out_found = 0 and no text when there is no table.
-DRAY_NODISCARD int32_t dr_table_select(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dray_buffer *out, int *out_found,
-                                       struct dray_error *error);
+DRAY_NODISCARD int32_t dr_table_select(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                       struct dray_buffer *out, int *out_found, struct dray_error *error);
 // The one quoting function. @errors SCHEMA_NAME for NUL, empty or too long.
-DRAY_NODISCARD int32_t dr_sql_identifier(const struct dray_dialect *dialect, struct dray_str name, struct dray_buffer *out, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_sql_table(const struct dray_dialect *dialect, const struct dr_table_name *name, struct dray_buffer *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_sql_identifier(const struct dray_dialect *dialect, struct dray_str name,
+                                         struct dray_buffer *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_sql_table(const struct dray_dialect *dialect, const struct dr_table_name *name,
+                                    struct dray_buffer *out, struct dray_error *error);
 
 #endif // DR_WAREHOUSE_WAREHOUSE_H

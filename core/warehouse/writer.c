@@ -65,8 +65,7 @@ static int32_t run_ddl(struct dr_table_writer *writer, const struct dr_table_pla
   const int can_wait = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
   const size_t now_count = can_wait ? plan->ddl_count - plan->late_ddl_count : plan->ddl_count;
   for (size_t i = 0; i < now_count; i++) {
-    const int32_t code =
-        dr_call_execute(writer->warehouse, dray_str_of(plan->ddl[i]), NULL, NULL, NULL, error);
+    const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(plan->ddl[i]), NULL, NULL, NULL, error);
     if (code != DRAY_OK) return dray_error_prefix(error, "changing table %s", writer->table.table);
   }
   if (now_count == plan->ddl_count) return DRAY_OK;
@@ -81,7 +80,8 @@ static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_tab
   const struct dr_schema *schema = writer->options->schema;
   DRAY_TRY(dr_shape_read(writer->warehouse, &writer->table, &writer->shape, error));
   writer->columns = calloc(schema->field_count, sizeof *writer->columns);
-  if (writer->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", schema->field_count);
+  if (writer->columns == NULL)
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", schema->field_count);
   for (size_t i = 0; i < schema->field_count; i++) {
     const struct dr_field *field = &schema->fields[i];
     const struct dr_shape_column *column = dr_shape_find(&writer->shape, field->name);
@@ -127,7 +127,7 @@ static int32_t choose_way(struct dr_table_writer *writer, const struct dr_table_
   dr_sql_text(&sql, " LIMIT 1");
   int32_t code = sql.code;
   if (code == DRAY_OK) {
-    code = dr_call_query(writer->warehouse, dray_buffer_view(&writer->text), schema, saw_row, &has_rows, error);
+    code = dr_engine_query(writer->warehouse, dray_buffer_view(&writer->text), schema, saw_row, &has_rows, error);
   }
   dr_schema_unref(schema);
   writer->direct = !has_rows;
@@ -149,7 +149,7 @@ static int32_t prepare_tables(struct dr_table_writer *writer, const struct dr_ta
 }
 
 static int32_t open_transaction(struct dr_table_writer *writer, struct dray_error *error) {
-  DRAY_TRY(dr_call_begin(writer->warehouse, error));
+  DRAY_TRY(dr_engine_begin(writer->warehouse, error));
   writer->open = 1;
   return pass("warehouse.begin", error);
 }
@@ -180,7 +180,8 @@ int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_ta
                               const struct dr_table_plan *plan, uint64_t expected_generation,
                               struct dr_table_writer **out, struct dray_error *error) {
   struct dr_table_writer *writer = calloc(1, sizeof *writer);
-  if (writer == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write to table %s", options->name.table);
+  if (writer == NULL)
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write to table %s", options->name.table);
   writer->warehouse = warehouse;
   writer->options = options;
   dray_buffer_init(&writer->text, DR_SQL_BYTES_MAX);
@@ -252,14 +253,13 @@ int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generatio
     DRAY_TRY(dr_merge_staging(writer, &written, error));
   }
   if (writer->late_ddl != NULL) {
-    const int32_t code =
-        dr_call_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
+    const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
     if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
   }
   DRAY_TRY(dr_state_put(writer->warehouse, writer->options, generation, checkpoint, writer->now_us, error));
   // A temporary table can go inside any transaction; dropping a real one would commit where DDL is not transactional.
-  if (writer->staged && dr_dialect_has(&writer->warehouse->dialect,
-                                       DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES)) {
+  if (writer->staged &&
+      dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES)) {
     DRAY_TRY(dr_merge_drop_staging(writer, error));
   }
   DRAY_TRY(pass("warehouse.merged", error));
@@ -271,21 +271,22 @@ int32_t dr_table_writer_commit(struct dr_table_writer *writer, struct dray_error
   struct dray_error ignored;
   assert(writer->open);
   writer->open = 0; // also after a failure: the engine has ended the transaction or nobody knows
-  const int32_t code = dr_call_commit(writer->warehouse, error);
+  const int32_t code = dr_engine_commit(writer->warehouse, error);
   if (code != DRAY_OK) {
-    dr_call_rollback(writer->warehouse);
+    dr_engine_rollback(writer->warehouse);
     return code;
   }
   dray_error_init(&ignored);
   if (writer->staged && dr_merge_drop_staging(writer, &ignored) != DRAY_OK) {
-    dr_log(DRAY_LOG_WARN, "warehouse", "the staging table of %s was left behind: %s", writer->table.table, ignored.text);
+    dr_log(DRAY_LOG_WARN, "warehouse", "the staging table of %s was left behind: %s", writer->table.table,
+           ignored.text);
   }
   return pass("warehouse.committed", error);
 }
 
 void dr_table_writer_free(struct dr_table_writer *writer) {
   if (writer == NULL) return;
-  if (writer->open) dr_call_rollback(writer->warehouse);
+  if (writer->open) dr_engine_rollback(writer->warehouse);
   dr_load_free(writer);
   dr_place_free(&writer->table);
   dr_place_free(&writer->staging);
