@@ -234,7 +234,12 @@ static int32_t settle(const struct file_settings *settings, const struct file_se
                            "%s%s no record, so its columns are not known; give them with `columns`", set->paths[0],
                            set->count > 1 ? " and the other files hold" : " holds");
   }
-  // Among several streams a declared column need not be in each of them.
+  // Among several streams a declared column need not be in each of them. In JSON Lines it may come after the sample.
+  for (size_t i = 0; set->jsonl && set->alone && i < settings->type_count; i++) {
+    const struct dray_str name = dray_str_of(settings->types[i].name);
+    if (file_layout_find(layout, name) < layout->count) continue;
+    DRAY_TRY(add_column(layout, name, FILE_COLUMN_DATA, error));
+  }
   if (set->alone) DRAY_TRY(refuse_unknown_types(settings, layout, error));
   for (size_t i = 0; i < layout->count; i++) {
     struct file_column *column = &layout->columns[i];

@@ -277,6 +277,13 @@ static void test_json_lines_are_read_with_inferred_types(void **state) {
   file_source_vtable.destroy(source);
 }
 
+static void test_a_declared_member_may_come_after_the_sample(void **state) {
+  struct bench *bench = *state;
+  bench_write(bench, "a.jsonl", "{\"id\": 1}\n{\"id\": 2, \"late\": 2.5}\n");
+  expect_rows(bench, "a.jsonl", "\"sample_records\": 1, \"types\": {\"late\": \"float64\"}", "a",
+              "id:int64 late:float64\n1 -\n2 2.5\n");
+}
+
 static void test_columns_can_be_chosen(void **state) {
   struct bench *bench = *state;
   bench_write(bench, "a.csv", "id,name,n\n1,a,x\n2,b,3\n");
@@ -507,6 +514,7 @@ int main(void) {
       TEST(test_a_folder_is_a_stream_per_file),
       TEST(test_no_file_is_an_error_and_not_an_empty_stream),
       TEST(test_json_lines_are_read_with_inferred_types),
+      TEST(test_a_declared_member_may_come_after_the_sample),
       TEST(test_columns_can_be_chosen),
       TEST(test_added_columns_tell_where_a_row_is_from),
       TEST(test_wrong_settings_name_the_field),
