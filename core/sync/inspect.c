@@ -74,15 +74,40 @@ static int32_t check_role(struct dr_session *session, size_t connection, int rol
   }
 }
 
+// Whether a sync or model has the connection in that role. Where a plugin could be source or warehouse, reading goes through the source.
+static int is_used(const struct dr_project *project, size_t connection, const struct dr_plugin *plugin, int role) {
+  const int reads_as = dr_plugin_has_role(plugin, DR_ROLE_SOURCE) ? DR_ROLE_SOURCE : DR_ROLE_WAREHOUSE;
+  for (size_t i = 0; i < project->model_count; i++) {
+    if (project->models[i].warehouse == connection && role == DR_ROLE_WAREHOUSE) return 1;
+  }
+  for (size_t i = 0; i < project->sync_count; i++) {
+    const struct dr_sync *sync = &project->syncs[i];
+    if (sync->from_connection == (ptrdiff_t)connection && role == reads_as) return 1;
+    if (sync->to_connection != connection) continue;
+    if (role == (sync->object != NULL ? DR_ROLE_DESTINATION : DR_ROLE_WAREHOUSE)) return 1;
+  }
+  return 0;
+}
+
+static int is_used_at_all(const struct dr_project *project, size_t connection, const struct dr_plugin *plugin) {
+  for (size_t i = 0; i < ROLE_COUNT; i++) {
+    if (dr_plugin_has_role(plugin, roles[i].role) && is_used(project, connection, plugin, roles[i].role)) return 1;
+  }
+  return 0;
+}
+
 int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out, size_t *out_count,
                          struct dray_error *error) {
   const struct dr_plugin *plugin = NULL;
   struct items items = {NULL, 0};
   DRAY_TRY(dr_session_plugin(session, connection, &plugin, error));
   DRAY_TRY(dr_session_check_settings(session, connection, error));
+  const struct dr_project *project = dr_session_project(session);
+  const int any = !is_used_at_all(project, connection, plugin);
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < ROLE_COUNT; i++) {
     if (!dr_plugin_has_role(plugin, roles[i].role)) continue;
+    if (!any && !is_used(project, connection, plugin, roles[i].role)) continue;
     struct dr_check_item start;
     memset(&start, 0, sizeof(start));
     (void)snprintf(start.connection, sizeof(start.connection), "%s",

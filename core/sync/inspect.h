@@ -16,7 +16,7 @@ struct dr_check_item {
   char fix[512];
 };
 
-// Runs the checks of every role of a connection, one after another; a role whose checks could not be made at all is one failed item. The caller frees *out with free().
+// Runs the checks of the roles that the project's syncs and models use a connection in (all its roles when none does), one after another; a role whose checks could not be made at all is one failed item. The caller frees *out with free().
 // @errors when the plugin cannot be loaded or the settings are wrong.
 DRAY_NODISCARD int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out,
                                         size_t *out_count, struct dray_error *error);

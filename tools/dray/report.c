@@ -206,6 +206,12 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
     write_samples(output, report);
     return;
   }
+  if (report->error.code != DRAY_OK && report->error.code != DRAY_E_GUARD) { // nothing was planned
+    struct dray_error error = report->error;
+    (void)dray_error_prefix(&error, "%s", report->sync);
+    (void)dr_print_error(output, &error);
+    return;
+  }
   char number[32], second[32];
   dr_print(output, "%s%s%s\n", dr_style(output, DR_STYLE_BOLD), report->sync, dr_style(output, DR_STYLE_RESET));
   for (size_t i = 0; i < report->ddl_count; i++) dr_print(output, "  ddl %s\n", report->ddl[i]);
