@@ -139,6 +139,17 @@ int32_t dr_http_status_code(int32_t status) {
   return DRAY_E_HTTP_STATUS;
 }
 
+// Bytes of a UTF-8 sequence that the text's end cuts off.
+static size_t incomplete_tail(const char *text, size_t len) {
+  for (size_t back = 1; back <= 3 && back <= len; back++) {
+    const unsigned char c = (unsigned char)text[len - back];
+    if ((c & 0xC0) == 0x80) continue;
+    const size_t need = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+    return need > back ? back : 0;
+  }
+  return 0;
+}
+
 size_t dr_http_clean_excerpt(char *text, size_t len, size_t len_max) {
   size_t at = 0;
   for (size_t i = 0; i < len && at < len_max; i++) {
@@ -148,12 +159,7 @@ size_t dr_http_clean_excerpt(char *text, size_t len, size_t len_max) {
     text[at++] = space ? ' ' : (char)c;
   }
   while (at > 0 && text[at - 1] == ' ') at--;
-  // A character cut at the end goes; other bytes that are not UTF-8 become question marks.
-  for (size_t cut = 0; cut < 4 && cut <= at; cut++) {
-    if (!dray_utf8_valid(text, at - cut)) continue;
-    at -= cut;
-    break;
-  }
+  at -= incomplete_tail(text, at);
   if (!dray_utf8_valid(text, at)) {
     for (size_t i = 0; i < at; i++) {
       if ((unsigned char)text[i] >= 0x80) text[i] = '?';

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that behaves well and badly on request, and tells what it received.
 
-Usage: http_server.py [--bind ADDRESS] [--tls CERTIFICATE KEY]
+Usage: http_server.py [--bind ADDRESS] [--port PORT] [--after MS] [--tls CERTIFICATE KEY]
 Prints its port on a line and serves until its standard input closes. Each path below is one behaviour; /_* report on what came:
 /_count?path=P, /_body?path=P&n=N, /_header?path=P&n=N&name=H ("-" when absent), /_most?path=P (most requests at once),
 /_connections?path=P (how many connections carried them), /_times?path=P (arrival in ms since the first, one a line).
@@ -258,6 +258,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = [("Location", self.args["to"])] if "to" in self.args else []
         self.reply(self.number("status", 302), b"elsewhere", headers)
 
+    def do_loop(self):
+        self.reply(302, b"", [("Location", self.path)])
+
     def do_count_down(self):
         """n=3 redirects three times, to itself."""
         left = self.number("n", 0)
@@ -279,14 +282,19 @@ class Server(http.server.ThreadingHTTPServer):
 def main():
     args = sys.argv[1:]
     bind = args[args.index("--bind") + 1] if "--bind" in args else "127.0.0.1"
-    server = Server((bind, 0), Handler)
+    port = int(args[args.index("--port") + 1]) if "--port" in args else 0
+    if "--after" in args:
+        print(port, flush=True)
+        time.sleep(int(args[args.index("--after") + 1]) / 1000)
+    server = Server((bind, port), Handler)
     if "--tls" in args:
         at = args.index("--tls")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args[at + 1], args[at + 2])
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
+    if "--after" not in args:
+        print(server.server_address[1], flush=True)
     sys.stdin.read()
 
 
