@@ -35,6 +35,12 @@ static const char *table_of(const struct dr_context *run) {
   return sync->model >= 0 ? dr_session_project(run->session)->models[sync->model].name : sync->stream;
 }
 
+static int32_t plan_table(struct dr_ingest *ingest, struct dray_error *error) {
+  dr_table_plan_free(&ingest->plan);
+  memset(&ingest->plan, 0, sizeof(ingest->plan));
+  return dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error);
+}
+
 static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   ingest->table.key = run->mapping.key;
   ingest->table.key_count = run->mapping.key_count;
@@ -68,11 +74,13 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   ingest->table.sync = sync->name;
   DRAY_TRY(refuse_self(run, ingest, error));
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
-  const int full = (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
+  // What is gone shows only where everything is read.
+  const int whole = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
+  const int full = whole || (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
   DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, NULL, error));
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
-  DRAY_TRY(dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error));
+  DRAY_TRY(plan_table(ingest, error));
   struct dr_run_report *report = run->report;
   report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
   if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
@@ -102,7 +110,6 @@ static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64
     DRAY_TRY(dray_buffer_append(&ingest->state.checkpoint, checkpoint.data, (size_t)checkpoint.len, error));
   }
   ingest->state.generation = generation;
-  ingest->plan.table_exists = 1;
   run->state.generation = generation;
   run->report->generation = generation;
   dray_buffer_clear(&run->state.checkpoint);
@@ -195,7 +202,7 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
   if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !same_checkpoint(ingest, checkpoint))) {
     rc = commit_window(run, ingest, &pass, checkpoint, error);
-    ingest->plan.ddl_count = rc == DRAY_OK ? 0 : ingest->plan.ddl_count;
+    if (rc == DRAY_OK && ingest->plan.ddl_count > 0) rc = plan_table(ingest, error); // the DDL has run
   }
   run->report->apply_ms += dr_monotonic_ms() - read;
   *out_ended = pass.ended;
@@ -228,7 +235,8 @@ static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, s
   (void)dr_fault_point("sync.warehouse_committed");
   run->report->applied += direct->rows;
   direct->rows = 0;
-  return remember(run, ingest, next, checkpoint, error);
+  DRAY_TRY(remember(run, ingest, next, checkpoint, error));
+  return ingest->plan.ddl_count > 0 ? plan_table(ingest, error) : DRAY_OK;
 }
 
 static int32_t direct_begin(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
