@@ -73,10 +73,12 @@ int32_t dr_http_fail_transfer(const struct dray_http_response *response, int *ou
       retry = results[i].retry;
     }
     if (response->result == CURLE_OPERATION_TIMEDOUT) code = time_out_code(response);
+    // What libcurl before 8.6 says of a header line beyond 100 KiB.
+    if (code == DRAY_E_OUT_OF_MEMORY && response->connected_count > 0 && !response->head_done) code = DRAY_E_LIMIT;
   }
   *out_retry = retry;
   const char *detail = response->detail[0] != '\0' ? response->detail : curl_easy_strerror(response->result);
-  if (response->abort_code == DRAY_E_LIMIT) detail = "the headers of the answer pass the limit of 262144 bytes";
+  if (code == DRAY_E_LIMIT) detail = "the headers of the answer pass the limit of 262144 bytes, or one of them 100 KiB";
   if (response->abort_code == DRAY_E_OUT_OF_MEMORY) detail = "no memory for the answer";
   if (response->result == CURLE_ABORTED_BY_CALLBACK) detail = "the kept connection was closed before an answer came";
   const int doubt = !response->idempotent && dr_http_transfer_sent(response);

@@ -12,6 +12,9 @@
 #include "dray/sdk/error.h"
 #include "plugin/http_parts.h"
 
+#define HOST_BYTES_MAX sizeof((struct dr_http_url *)0)->host
+#define PORT_BYTES_MAX sizeof((struct dr_http_url *)0)->port
+
 static int is_loopback(const char *host) {
   if (strcmp(host, "localhost") == 0) return 1; // libcurl itself answers it with loopback addresses, without DNS
   struct in_addr four;
@@ -72,31 +75,34 @@ static void free_parts(struct parts *parts) {
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) curl_free(all[i]);
 }
 
+// NULL, or what is wrong with the pieces.
+static const char *check_parts(const struct parts *parts) {
+  if (parts->scheme == NULL || parts->host == NULL || parts->path == NULL) return "it is not a whole URL";
+  if (strcmp(parts->scheme, "https") != 0 && strcmp(parts->scheme, "http") != 0) return "only https is spoken";
+  if (parts->user != NULL || parts->password != NULL) {
+    return "a user name or password does not belong into a URL; send it as a header";
+  }
+  if (parts->host[0] == '\0' || strlen(parts->host) >= HOST_BYTES_MAX) return "the host name is empty or too long";
+  return parts->port == NULL || strlen(parts->port) >= PORT_BYTES_MAX ? "the port is not a port" : NULL;
+}
+
 // Takes url->parts apart. Returns NULL, or what is wrong with it.
 static const char *inspect(struct dr_http_url *url) {
   struct parts parts = {0};
-  const char *wrong = NULL;
   CURLU *handle = url->parts;
+  curl_url_get(handle, CURLUPART_SCHEME, &parts.scheme, 0);
+  curl_url_get(handle, CURLUPART_HOST, &parts.host, 0);
+  curl_url_get(handle, CURLUPART_PATH, &parts.path, 0);
   curl_url_get(handle, CURLUPART_USER, &parts.user, 0);
   curl_url_get(handle, CURLUPART_PASSWORD, &parts.password, 0);
   curl_url_get(handle, CURLUPART_QUERY, &parts.query, 0);
+  curl_url_get(handle, CURLUPART_PORT, &parts.port, CURLU_DEFAULT_PORT);
   curl_url_get(handle, CURLUPART_PORT, &parts.explicit_port, CURLU_NO_DEFAULT_PORT);
-  if (curl_url_get(handle, CURLUPART_SCHEME, &parts.scheme, 0) != CURLUE_OK ||
-      curl_url_get(handle, CURLUPART_HOST, &parts.host, 0) != CURLUE_OK ||
-      curl_url_get(handle, CURLUPART_PATH, &parts.path, 0) != CURLUE_OK) {
-    wrong = "it is not a whole URL";
-  } else if (strcmp(parts.scheme, "https") != 0 && strcmp(parts.scheme, "http") != 0) {
-    wrong = "only https is spoken";
-  } else if (parts.user != NULL || parts.password != NULL) {
-    wrong = "a user name or password does not belong into a URL; send it as a header";
-  } else if (parts.host[0] == '\0' || strlen(parts.host) >= sizeof url->host) {
-    wrong = "the host name is empty or too long";
-  } else if (curl_url_get(handle, CURLUPART_PORT, &parts.port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
-             strlen(parts.port) >= sizeof url->port) {
-    wrong = "the port is not a port";
-  } else {
+  const char *wrong = check_parts(&parts);
+  if (wrong == NULL) {
     url->https = strcmp(parts.scheme, "https") == 0;
-    for (size_t i = 0; i <= strlen(parts.host); i++) {
+    const size_t len = strlen(parts.host);
+    for (size_t i = 0; i <= len; i++) {
       const char c = parts.host[i];
       url->host[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }

@@ -22,6 +22,8 @@
 #include "base/redact.h"
 #include "dray/sdk/error.h"
 
+#define WAY_OUT "move it aside and restore a backup, or start over without it"
+
 static const char *const statement_texts[DR_DB_STATEMENT_COUNT] = {
 #define STATEMENT(name, sql) sql,
 #include "store/statements.def"
@@ -50,31 +52,51 @@ static void waited_for_lock(struct dr_store *store) {
   dr_board_wait(0, NULL);
 }
 
+static int32_t code_of(int rc, int saved_errno) {
+  switch (rc & 0xff) {
+  case SQLITE_NOMEM:
+    return DRAY_E_OUT_OF_MEMORY;
+  case SQLITE_FULL:
+    return DRAY_E_DISK_FULL;
+  case SQLITE_CORRUPT:
+  case SQLITE_NOTADB:
+    return DRAY_E_STATE_CORRUPT;
+  case SQLITE_BUSY:
+  case SQLITE_LOCKED:
+    return DRAY_E_BUSY;
+  case SQLITE_IOERR:
+    if (rc == SQLITE_IOERR_NOMEM) return DRAY_E_OUT_OF_MEMORY;
+    return saved_errno == ENOSPC || saved_errno == EDQUOT ? DRAY_E_DISK_FULL : DRAY_E_IO;
+  case SQLITE_CANTOPEN:
+  case SQLITE_READONLY:
+  case SQLITE_PERM:
+    return DRAY_E_IO;
+  default:
+    return DRAY_E_INTERNAL;
+  }
+}
+
 int32_t dr_db_fail(const struct dr_store *store, int rc, const char *doing, struct dray_error *error) {
   const char *path = store->path != NULL ? store->path : "state.db";
-  const int primary = rc & 0xff;
   const int saved_errno = store->db != NULL ? sqlite3_system_errno(store->db) : 0;
   const char *detail = store->db != NULL ? sqlite3_errmsg(store->db) : sqlite3_errstr(rc);
-  if (primary == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM) {
-    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory while %s in %s", doing, path);
-  }
-  if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && (saved_errno == ENOSPC || saved_errno == EDQUOT))) {
-    return dray_fail(error, DRAY_E_DISK_FULL, "the disk is full: %s in %s was undone", doing, path);
-  }
-  if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) {
-    return dray_fail(error, DRAY_E_STATE_CORRUPT,
-                     "%s is damaged (%s while %s): move it aside and restore a backup, or start over without it", path,
-                     detail, doing);
-  }
-  if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED) {
-    return dray_fail(error, DRAY_E_BUSY, "%s is locked by another process: %s was not possible within %lld s", path,
-                     doing, (long long)(store->busy_max_ms / 1000));
-  }
-  if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_READONLY || primary == SQLITE_PERM) {
-    return dray_fail(error, DRAY_E_IO, "%s in %s failed: %s%s%s", doing, path, detail, saved_errno != 0 ? ": " : "",
+  const int32_t code = code_of(rc, saved_errno);
+  switch (code) {
+  case DRAY_E_OUT_OF_MEMORY:
+    return dray_fail(error, code, "no memory while %s in %s", doing, path);
+  case DRAY_E_DISK_FULL:
+    return dray_fail(error, code, "the disk is full: %s in %s was undone", doing, path);
+  case DRAY_E_STATE_CORRUPT:
+    return dray_fail(error, code, "%s is damaged (%s while %s): " WAY_OUT, path, detail, doing);
+  case DRAY_E_BUSY:
+    return dray_fail(error, code, "%s is locked by another process: %s was not possible within %lld s", path, doing,
+                     (long long)(store->busy_max_ms / 1000));
+  case DRAY_E_IO:
+    return dray_fail(error, code, "%s in %s failed: %s%s%s", doing, path, detail, saved_errno != 0 ? ": " : "",
                      saved_errno != 0 ? strerror(saved_errno) : "");
+  default:
+    return dray_fail(error, code, "%s in %s failed: %s (SQLite %d)", doing, path, detail, rc);
   }
-  return dray_fail(error, DRAY_E_INTERNAL, "%s in %s failed: %s (SQLite %d)", doing, path, detail, rc);
 }
 
 // ---- statements ----
@@ -321,10 +343,7 @@ static int32_t check_identity(struct dr_store *store, struct dray_error *error) 
   DRAY_TRY(pragma_int(store, "PRAGMA application_id", &application, error));
   DRAY_TRY(pragma_int(store, "PRAGMA user_version", &version, error));
   if (application != DR_DB_APPLICATION_ID || version < 1) {
-    return dray_fail(
-        error, DRAY_E_STATE_CORRUPT,
-        "%s is empty or not a state database of dray: move it aside and restore a backup, or start over without it",
-        store->path);
+    return dray_fail(error, DRAY_E_STATE_CORRUPT, "%s is empty or not a state database of dray: " WAY_OUT, store->path);
   }
   if (version > DR_DB_VERSION) {
     return dray_fail(error, DRAY_E_STATE_VERSION,
@@ -362,8 +381,7 @@ static int32_t quick_check(struct dr_store *store, struct dray_error *error) {
   if (rc != SQLITE_ROW) {
     code = dr_db_fail(store, rc, "verifying", error);
   } else if (found == NULL || sqlite3_stricmp(found, "ok") != 0) {
-    code = dray_fail(error, DRAY_E_STATE_CORRUPT,
-                     "%s is damaged (%s): move it aside and restore a backup, or start over without it", store->path,
+    code = dray_fail(error, DRAY_E_STATE_CORRUPT, "%s is damaged (%s): " WAY_OUT, store->path,
                      found != NULL ? found : "no answer");
   }
   sqlite3_finalize(stmt);
@@ -379,8 +397,7 @@ static int32_t verify(struct dr_store *store, struct dray_error *error) {
   struct stat info;
   if (stat(store->path, &info) != 0) return dr_fail_errno(error, "look at", store->path);
   if (info.st_size < pages * page_size) {
-    return dray_fail(error, DRAY_E_STATE_CORRUPT,
-                     "%s has %lld bytes instead of %lld: it was cut off; restore a backup, or start over without it",
+    return dray_fail(error, DRAY_E_STATE_CORRUPT, "%s has %lld bytes instead of %lld: it was cut off; " WAY_OUT,
                      store->path, (long long)info.st_size, (long long)(pages * page_size));
   }
   if (pages * page_size <= DR_DB_CHECK_BYTES_MAX) return quick_check(store, error);

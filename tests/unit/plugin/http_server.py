@@ -244,8 +244,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.drop()
 
     def do_headers(self):
-        count = self.number("kb", 1)
-        self.reply(200, b"ok", [(f"X-{i}", "v" * 1000) for i in range(count)])
+        """kb=N headers of a kilobyte; one=N: one of N kilobytes"""
+        headers = [(f"X-{i}", "v" * 1000) for i in range(self.number("kb", 0))]
+        headers.append(("X-One", "v" * 1000 * self.number("one", 1)))
+        self.reply(200, b"ok", headers)
 
     def do_no_http(self):
         self.wfile.write(b"220 mail.example.com ESMTP ready\r\n")

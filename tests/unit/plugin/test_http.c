@@ -284,8 +284,9 @@ static void test_answer_of_exactly_the_limit_passes_and_one_byte_more_does_not(v
 
 static void test_headers_beyond_the_limit_are_refused(void **state) {
   (void)state;
-  assert_code(http_get(http, &server, "/headers/fine?kb=90"),
-              DRAY_OK); // Python's own limit for a client is 100, not ours
+  assert_code(http_get(http, &server, "/headers/fine?kb=150"), DRAY_OK);
+  assert_code(http_get(http, &server, "/headers/long?one=90"), DRAY_OK);
+  assert_code(http_get(http, &server, "/headers/longer?one=150"), DRAY_E_LIMIT);
   const struct http_reply reply = http_get(http, &server, "/headers?kb=300");
   assert_code(reply, DRAY_E_LIMIT);
   assert_has(reply.error.text, "262144");
