@@ -74,9 +74,7 @@ int32_t check_connection(struct connection *connection, struct dray_str *out_jso
   int ok = 1;
   for (size_t i = 0; i < count && ok; i++) ok = write_step(connection, &json, &steps[i]);
   dray_json_end_array(&json);
-  if (!reads && connection->db != NULL && !sqlite3_get_autocommit(connection->db)) {
-    (void)sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
-  }
+  if (!reads) connection_rollback(connection);
   DRAY_TRY(dray_json_writer_finish(&json));
   *out_json = dray_buffer_view(&connection->answer);
   return DRAY_OK;

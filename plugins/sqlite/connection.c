@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SPEC_BYTES_MAX (1u << 14)
@@ -269,7 +270,16 @@ static int may_be_immutable(const struct connection *connection) {
   return !exists_beside(connection, "-wal") && !exists_beside(connection, "-journal");
 }
 
+static int is_folder(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 static int32_t open_refused(struct connection *connection, int rc, struct dray_error *error) {
+  if (is_folder(connection->settings.path)) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "path", "%s is a folder: name the database file in it",
+                           connection->settings.path);
+  }
   const int number = connection->db != NULL ? sqlite3_system_errno(connection->db) : 0;
   const int32_t code = connection_fail(connection, rc, DRAY_E_CONFIG_VALUE, "opening the database", error);
   if (code != DRAY_E_CONFIG_VALUE || number == 0 || error == NULL) return code;
@@ -369,4 +379,15 @@ done:
 int32_t connection_run(struct connection *connection, const char *sql, struct dray_error *error) {
   const int rc = sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
   return rc == SQLITE_OK ? DRAY_OK : connection_fail(connection, rc, DRAY_E_INTERNAL, sql, error);
+}
+
+void connection_rollback(struct connection *connection) {
+  if (connection->db == NULL) return;
+  for (int attempt = 0; attempt < 3 && !sqlite3_get_autocommit(connection->db); attempt++) {
+    (void)sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL); // fails only for want of memory
+  }
+  if (sqlite3_get_autocommit(connection->db)) return;
+  atomic_store(&connection->interrupt, NULL);
+  (void)sqlite3_close_v2(connection->db);
+  connection->db = NULL;
 }

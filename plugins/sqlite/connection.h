@@ -45,11 +45,14 @@ void connection_interrupt(struct connection *connection);
 // Turns a result code into an error. `sql_code` is what a plain SQL error becomes.
 int32_t connection_fail(const struct connection *connection, int rc, int32_t sql_code, const char *doing,
                         struct dray_error *error);
-// Prepares the only statement of `sql`. `persistent`: it will be kept. @errors sql_code.
+// Prepares the only statement of `sql`. @errors sql_code when there is none, or more than one, or SQLite refuses it.
 DRAY_NODISCARD int32_t connection_prepare(struct connection *connection, struct dray_str sql, int32_t sql_code,
                                           sqlite3_stmt **out, struct dray_error *error);
 // Runs SQL of our own without parameters or results.
 DRAY_NODISCARD int32_t connection_run(struct connection *connection, const char *sql, struct dray_error *error);
+
+// Ends the transaction, if one is open. Cannot fail: at worst the connection is closed, which is a rollback too.
+void connection_rollback(struct connection *connection);
 
 // ---- types.c ----
 

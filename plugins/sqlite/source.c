@@ -56,7 +56,6 @@ struct opening {
   size_t column_count;
   struct dray_str *names; // what is given out, in order
   size_t name_count;
-  uint8_t *not_null; // per name
   struct cursor cursor;
   struct dray_buffer sql;
   struct dray_error *error;
@@ -102,8 +101,7 @@ static int32_t choose_columns(struct opening *opening) {
   const struct dray_read_request *request = opening->request;
   const size_t most = request->column_count > 0 ? (size_t)request->column_count : opening->column_count;
   opening->names = calloc(most + 1, sizeof *opening->names);
-  opening->not_null = calloc(most + 1, 1);
-  if (opening->names == NULL || opening->not_null == NULL) {
+  if (opening->names == NULL) {
     return dray_fail(opening->error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", most);
   }
   for (size_t i = 0; i < most; i++) {
@@ -183,11 +181,6 @@ static int32_t is_order_free(struct opening *opening, int *out_free) {
 }
 
 static int32_t start(struct opening *opening, struct dray_stream *out) {
-  const struct stream_options options = {.batch_bytes_max = opening->request->batch_bytes_max,
-                                         .batch_rows_max = opening->request->batch_rows_max,
-                                         .column_count = opening->name_count,
-                                         .not_null = opening->not_null,
-                                         .cursor = &opening->cursor};
   sqlite3_stmt *statement = NULL;
   int ordered = 0;
   DRAY_TRY(learn_table(opening));
@@ -203,6 +196,10 @@ static int32_t start(struct opening *opening, struct dray_stream *out) {
     (void)sqlite3_finalize(statement);
     return code;
   }
+  const struct stream_options options = {.batch_bytes_max = opening->request->batch_bytes_max,
+                                         .batch_rows_max = opening->request->batch_rows_max,
+                                         .column_count = opening->name_count,
+                                         .cursor = &opening->cursor};
   return stream_open(opening->connection, statement, &options, out, opening->error);
 }
 
@@ -216,7 +213,6 @@ static int32_t source_open(struct dray_source *source, const struct dray_read_re
   cursor_clear(&opening.cursor);
   dray_buffer_free(&opening.sql);
   free(opening.names);
-  free(opening.not_null);
   return code;
 }
 

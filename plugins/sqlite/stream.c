@@ -163,13 +163,12 @@ int32_t stream_columns(struct connection *connection, sqlite3_stmt *statement, s
   return DRAY_OK;
 }
 
-static int32_t make_schema(struct reading *reading, const uint8_t *not_null, struct dray_error *error) {
+static int32_t make_schema(struct reading *reading, struct dray_error *error) {
   const size_t count = reading->column_count;
   struct dray_column_def *defs = calloc(count + 1, sizeof *defs);
   if (defs == NULL) return no_memory(error);
   for (size_t i = 0; i < count; i++) {
-    defs[i] = (struct dray_column_def){reading->columns[i].name, reading->columns[i].type,
-                                       not_null == NULL || !not_null[i]};
+    defs[i] = (struct dray_column_def){reading->columns[i].name, reading->columns[i].type, 1};
   }
   defs[count] = (struct dray_column_def){DRAY_COLUMN_ERROR, {DRAY_TYPE_STRING, 0, 0}, 1};
   const int32_t code = dray_schema_make(defs, count + 1, &reading->schema, error);
@@ -293,7 +292,7 @@ int32_t stream_open(struct connection *connection, sqlite3_stmt *statement, cons
     *options->cursor = (struct cursor){.kind = CURSOR_NONE};
   }
   int32_t code = learn_columns(reading, options->column_count, error);
-  if (code == DRAY_OK) code = make_schema(reading, options->not_null, error);
+  if (code == DRAY_OK) code = make_schema(reading, error);
   if (code == DRAY_OK) {
     code = dray_builder_new(&reading->schema, options->batch_rows_max, options->batch_bytes_max, &reading->builder,
                             error);

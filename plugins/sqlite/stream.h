@@ -41,9 +41,8 @@ DRAY_NODISCARD int32_t cursor_state(struct cursor *cursor, struct dray_str *out,
 
 struct stream_options {
   uint64_t batch_bytes_max, batch_rows_max;
-  size_t column_count;     // the statement's first columns that are given out; 0: all
-  const uint8_t *not_null; // per column; NULL: all may be null
-  struct cursor *cursor;   // moved into the stream; NULL or CURSOR_NONE: none
+  size_t column_count;   // the statement's first columns that are given out; 0: all
+  struct cursor *cursor; // moved into the stream; NULL or CURSOR_NONE: none
 };
 // Takes the statement over, also when it fails. Reads ahead where a column's type is not declared.
 DRAY_NODISCARD int32_t stream_open(struct connection *connection, sqlite3_stmt *statement,

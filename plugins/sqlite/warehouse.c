@@ -174,10 +174,8 @@ static int32_t warehouse_commit(struct dray_warehouse *warehouse, struct dray_er
 }
 
 static void warehouse_rollback(struct dray_warehouse *warehouse) {
-  struct connection *connection = &warehouse->connection;
-  load_end(connection);
-  if (connection->db == NULL || sqlite3_get_autocommit(connection->db)) return;
-  (void)sqlite3_exec(connection->db, "ROLLBACK", NULL, NULL, NULL);
+  load_end(&warehouse->connection);
+  connection_rollback(&warehouse->connection);
 }
 
 static void warehouse_interrupt(struct dray_warehouse *warehouse) {
