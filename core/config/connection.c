@@ -137,9 +137,12 @@ static int32_t load_sql(struct dr_reader *reader, const struct dr_node *place, c
   int32_t rc = dr_file_read(full, SQL_BYTES_MAX, &text, &why);
   if (rc == DRAY_E_OUT_OF_MEMORY) {
     rc = dray_fail(reader->error, rc, "no memory to read %s", path);
+  } else if (rc != DRAY_OK && !there) {
+    rc = dr_problem_at(reader, place, DRAY_E_CONFIG_REFERENCE, NULL, NULL, "the SQL file \"%s\" of %s is not there",
+                       path, reader->where);
   } else if (rc != DRAY_OK) {
-    rc = dr_problem_at(reader, place, there ? DRAY_E_CONFIG_FILE : DRAY_E_CONFIG_REFERENCE, NULL, why.text,
-                       "the SQL file \"%s\" of %s cannot be read", path, reader->where);
+    rc = dr_problem_at(reader, place, DRAY_E_CONFIG_FILE, NULL, why.text, "the SQL file \"%s\" of %s cannot be read",
+                       path, reader->where);
   } else if (!dray_utf8_valid(text.data, text.len) || (text.len > 0 && memchr(text.data, '\0', text.len) != NULL)) {
     rc = dr_problem_at(reader, place, DRAY_E_CONFIG_FILE, NULL, NULL, "the SQL file \"%s\" of %s is not UTF-8 text",
                        path, reader->where);

@@ -17,6 +17,7 @@
 #define DR_CONFIG_PROBLEMS_MAX 200
 #define DR_CONFIG_NAME_BYTES_MAX 64
 #define DR_SECRET_BYTES_MAX 65536
+extern int64_t dr_secret_timeout_ms; // for a command that prints a secret; a variable so that tests need not wait
 
 // ---- what may be shown ----
 
@@ -39,7 +40,7 @@ struct dr_config_inside {
   int incomplete; // a broken file may define connections or models: names that are not found are not missed
 };
 
-// Masks a scalar, or every scalar below a node, until it is cleared.
+// Masks a scalar, or every scalar below a node but the value of `plugin`, until it is cleared.
 DRAY_NODISCARD int32_t dr_mask(struct dr_project *project, const struct dr_node *node, struct dray_error *error);
 void dr_unmask(struct dr_project *project, const struct dr_node *node);
 // A line of a file as it may be shown, in characters; see mask.c. `line` counts from 1.

@@ -108,7 +108,7 @@ int32_t dr_mask(struct dr_project *project, const struct dr_node *node, struct d
   case DR_NODE_LIST:
   case DR_NODE_MAP:
     for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
-      DRAY_TRY(dr_mask(project, child, error));
+      if (!dray_str_is(child->name, "plugin")) DRAY_TRY(dr_mask(project, child, error));
     }
     return DRAY_OK;
   case DR_NODE_SECRET:
@@ -227,15 +227,22 @@ static int is_key_colon(const struct look *look, size_t i) {
          look->chars[i - 1] == '\'';
 }
 
-// https://user:password@host
+static int is_url_end(uint32_t c) {
+  return is_blank(c) || c == '/' || c == '"' || c == '\'' || c == ',' || c == '}';
+}
+
+// https://user:password@host. Without an @ (the line may be cut) only what looks like a port is shown.
 static void mask_url_passwords(struct look *look) {
   for (size_t i = 0; i < look->count; i++) {
     if (!starts_with(look, i, "://")) continue;
-    size_t colon = 0;
-    for (size_t at = i + 3; at < look->count && !is_blank(look->chars[at]) && look->chars[at] != '/'; at++) {
+    size_t colon = 0, end = 0, at = i + 3;
+    int port = 1;
+    for (; at < look->count && !is_url_end(look->chars[at]); at++) {
+      if (look->chars[at] == '@') end = at;
+      if (colon != 0 && (look->chars[at] < '0' || look->chars[at] > '9')) port = 0;
       if (look->chars[at] == ':' && colon == 0) colon = at;
-      if (look->chars[at] == '@' && colon != 0) mask_range(look, colon + 1, at);
     }
+    if (colon != 0 && (end > colon || !port)) mask_range(look, colon + 1, end > colon ? end : at);
   }
 }
 

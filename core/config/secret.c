@@ -21,7 +21,7 @@
 #include "base/redact.h"
 #include "config/inside.h"
 
-#define EXEC_TIMEOUT_MS 10000
+int64_t dr_secret_timeout_ms = 10000;
 #define EXEC_ARGUMENTS_MAX 64
 #define POLL_MS 50
 
@@ -198,13 +198,14 @@ static int spawn(char *const *arguments, int output, const char *folder, pid_t *
 
 // Reads until the end, bounded in bytes and time.
 static int32_t drain(int fd, const char *field, struct dray_buffer *out, struct dray_error *error) {
-  const int64_t until = dr_monotonic_ms() + EXEC_TIMEOUT_MS;
+  const int64_t until = dr_monotonic_ms() + dr_secret_timeout_ms;
   for (;;) {
     char *to = NULL;
     DRAY_TRY(dr_cancel_check(error));
     if (dr_monotonic_ms() >= until)
       return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
-                             "the command of the secret for `%s` did not end in %d s", field, EXEC_TIMEOUT_MS / 1000);
+                             "the command of the secret for `%s` did not end in %d s", field,
+                             (int)(dr_secret_timeout_ms / 1000));
     struct pollfd ready = {fd, POLLIN, 0};
     const int polled = poll(&ready, 1, POLL_MS);
     if (polled == 0 || (polled < 0 && errno == EINTR)) continue;
@@ -222,7 +223,7 @@ static int32_t drain(int fd, const char *field, struct dray_buffer *out, struct 
 // Waits for the command, which has closed its output; ends it when it lingers or must not go on.
 static int32_t reap(pid_t pid, int end_now, const char *field, struct dray_error *error) {
   int status = 0;
-  const int64_t until = dr_monotonic_ms() + EXEC_TIMEOUT_MS;
+  const int64_t until = dr_monotonic_ms() + dr_secret_timeout_ms;
   int lingered = end_now;
   for (;;) {
     if (lingered) (void)kill(-pid, SIGKILL);
@@ -234,7 +235,8 @@ static int32_t reap(pid_t pid, int end_now, const char *field, struct dray_error
   if (end_now) return DRAY_OK; // its reason is known already
   if (lingered)
     return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
-                           "the command of the secret for `%s` did not end in %d s", field, EXEC_TIMEOUT_MS / 1000);
+                           "the command of the secret for `%s` did not end in %d s", field,
+                           (int)(dr_secret_timeout_ms / 1000));
   if (WIFSIGNALED(status))
     return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
                            "the command of the secret for `%s` was ended by signal %d", field, WTERMSIG(status));

@@ -63,6 +63,12 @@ static int is_of_type(const struct dr_node *node, struct dray_str type) {
   }
 }
 
+// "`retries`"; entries of lists have no name.
+static const char *label_of(const struct dr_node *node, char *out, size_t out_bytes) {
+  (void)snprintf(out, out_bytes, node->name.len > 0 ? "`%.*s`" : "this entry%.*s", DRAY_STR_ARG(node->name));
+  return out;
+}
+
 // `type` is a name or a list of names. *out_good = 0 after a problem.
 static int32_t check_type(struct checking *c, const struct dr_node *node, const struct dray_json *schema,
                           int *out_good) {
@@ -102,7 +108,7 @@ static int equals(const struct dr_node *node, const struct dray_json *value) {
 static int32_t check_enum(struct checking *c, const struct dr_node *node, const struct dray_json *schema) {
   const struct dray_json *allowed = dray_json_get(schema, "enum");
   const char *names[NAMES_MAX];
-  char list[512] = "";
+  char list[512] = "", label[80];
   size_t count = 0, len = 0;
   if (allowed == NULL || allowed->kind != DRAY_JSON_ARRAY || allowed->child_count == 0) return DRAY_OK;
   for (const struct dray_json *one = allowed->child; one != NULL; one = one->next) {
@@ -117,8 +123,8 @@ static int32_t check_enum(struct checking *c, const struct dr_node *node, const 
     if (n > 0 && (size_t)n < sizeof(list) - len) len += (size_t)n;
   }
   const char *nearest = node->kind == DR_NODE_STRING ? dr_nearest(node->text.data, names, count) : NULL;
-  return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, nearest, NULL, "`%.*s` is %s, not \"%.*s\"",
-                       DRAY_STR_ARG(node->name), list, DRAY_STR_ARG(node->text));
+  return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, nearest, NULL, "%s is %s, not \"%.*s\"",
+                       label_of(node, label, sizeof(label)), list, DRAY_STR_ARG(node->text));
 }
 
 // How long or large a value is, in the unit of its limits. 0: it has no such measure.
@@ -151,6 +157,7 @@ static int measure_of(const struct dr_node *node, struct measure *out) {
 
 static int32_t check_limits(struct checking *c, const struct dr_node *node, const struct dray_json *schema) {
   struct measure measure;
+  char label[80];
   if (!measure_of(node, &measure)) return DRAY_OK;
   const struct dray_json *minimum = dray_json_get(schema, measure.minimum),
                          *maximum = dray_json_get(schema, measure.maximum);
@@ -159,14 +166,14 @@ static int32_t check_limits(struct checking *c, const struct dr_node *node, cons
   const int high =
       maximum != NULL && maximum->kind == DRAY_JSON_NUMBER && !(measure.value <= strtod(maximum->text.data, NULL));
   if (low && node->kind == DR_NODE_STRING && node->text.len == 0)
-    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "`%.*s` is empty",
-                         DRAY_STR_ARG(node->name));
+    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "%s is empty",
+                         label_of(node, label, sizeof(label)));
   if (low)
-    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "`%.*s` has a minimum of %s%s, it is %.15g",
-                         DRAY_STR_ARG(node->name), minimum->text.data, measure.unit, measure.value);
+    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "%s has a minimum of %s%s, it is %.15g",
+                         label_of(node, label, sizeof(label)), minimum->text.data, measure.unit, measure.value);
   if (high)
-    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "`%.*s` has a maximum of %s%s, it is %.15g",
-                         DRAY_STR_ARG(node->name), maximum->text.data, measure.unit, measure.value);
+    return dr_problem_at(&c->reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "%s has a maximum of %s%s, it is %.15g",
+                         label_of(node, label, sizeof(label)), maximum->text.data, measure.unit, measure.value);
   return DRAY_OK;
 }
 
@@ -227,6 +234,18 @@ static int32_t check_object(struct checking *c, const struct dr_node *node, cons
   return DRAY_OK;
 }
 
+static int32_t check_nested(struct checking *c, const struct dr_node *node, const struct dray_json *schema, int depth) {
+  const char *outer = c->reader.where;
+  const int named = node->name.len > 0;
+  char label[80];
+  DRAY_TRY(dr_project_format(c->reader.project, &c->reader.where, c->error, "%s of %s",
+                             label_of(node, label, sizeof(label)), outer));
+  int32_t rc = check_required(c, node, named ? node->name_mark : node->mark, named ? node->name_width : 1, schema);
+  if (rc == DRAY_OK) rc = check_object(c, node, schema, depth);
+  c->reader.where = outer;
+  return rc;
+}
+
 static int32_t check_secret(struct checking *c, const struct dr_node *node) {
   if (node->kind == DR_NODE_SECRET) return DRAY_OK;
   if (node->kind == DR_NODE_NULL || node->kind == DR_NODE_MAP || node->kind == DR_NODE_LIST)
@@ -250,10 +269,7 @@ static int32_t check_value(struct checking *c, const struct dr_node *node, const
   if (!good || depth > DR_CONFIG_DEPTH_MAX) return DRAY_OK;
   DRAY_TRY(check_enum(c, node, schema));
   DRAY_TRY(check_limits(c, node, schema));
-  if (node->kind == DR_NODE_MAP) {
-    DRAY_TRY(check_required(c, node, node->name_mark, node->name_width, schema));
-    return check_object(c, node, schema, depth);
-  }
+  if (node->kind == DR_NODE_MAP) return check_nested(c, node, schema, depth);
   const struct dray_json *items = dray_json_get(schema, "items");
   if (node->kind != DR_NODE_LIST || items == NULL || items->kind != DRAY_JSON_OBJECT) return DRAY_OK;
   for (const struct dr_node *item = node->child; item != NULL; item = item->next)

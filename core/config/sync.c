@@ -91,8 +91,11 @@ static int32_t only_of_streams(struct dr_reader *reader, const struct dr_node *n
 
 static int32_t check_from(struct dr_reader *reader) {
   struct sync_draft *draft = draft_of(reader);
+  if (draft->model != NULL && draft->from_connection != NULL)
+    return dr_problem_at_name(reader, draft->from_connection, DRAY_E_CONFIG_VALUE, NULL,
+                              "a model runs in the warehouse that it names itself",
+                              "`model` and `connection` exclude each other");
   if (draft->model != NULL) {
-    DRAY_TRY(only_of_streams(reader, draft->from_connection));
     DRAY_TRY(only_of_streams(reader, draft->stream));
     DRAY_TRY(only_of_streams(reader, draft->streams));
     DRAY_TRY(only_of_streams(reader, draft->read));

@@ -76,6 +76,13 @@ int32_t dr_read_map(struct dr_reader *reader, const struct dr_node *node) {
 
 // ---- types ----
 
+// In {...} YAML ends a value at a comma: "decimal(10,2)" without quotes becomes "decimal(10" and a key "2)".
+static int is_torn_decimal(const struct dr_node *node) {
+  return node->kind == DR_NODE_STRING && node->text.len > 8 && memcmp(node->text.data, "decimal(", 8) == 0 &&
+         memchr(node->text.data, ')', (size_t)node->text.len) == NULL && node->next != NULL &&
+         node->next->kind == DR_NODE_NULL && node->next->name.data[node->next->name.len - 1] == ')';
+}
+
 static int32_t read_type(struct dr_reader *reader, const struct dr_node *node, struct dray_column_def *out) {
   static const char *const names[] = {"bool",  "int64", "float64",   "decimal", "string",
                                       "bytes", "date",  "timestamp", "json"};
@@ -91,7 +98,8 @@ static int32_t read_type(struct dr_reader *reader, const struct dr_node *node, s
   }
   return dr_problem_at(
       reader, node, DRAY_E_CONFIG_VALUE, dr_nearest(text, names, sizeof(names) / sizeof(names[0])),
-      "the types are bool, int64, float64, decimal(precision,scale), string, bytes, date, timestamp and json",
+      "the types are bool, int64, float64, decimal(precision,scale) with a precision up to 38, string, bytes, "
+      "date, timestamp and json",
       "\"%s\" is not a type", text);
 }
 
@@ -101,6 +109,13 @@ int32_t dr_read_types(struct dr_reader *reader, const struct dr_node *node) {
   if (node->kind != DR_NODE_MAP) return dr_problem_type(reader, node, "a mapping of columns to types");
   DRAY_TRY(dr_project_alloc(reader->project, (node->child_count + 1) * sizeof(*types), &types, reader->error));
   for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
+    if (is_torn_decimal(child)) {
+      DRAY_TRY(dr_problem_at(reader, child, DRAY_E_CONFIG_VALUE, NULL,
+                             "within {...} a comma ends a value; put the type in quotes, or give it a line of its own",
+                             "\"%s,%s\" is torn apart at its comma", child->text.data, child->next->name.data));
+      child = child->next;
+      continue;
+    }
     DRAY_TRY(read_type(reader, child, &types[count]));
     if (types[count].name != NULL) count++;
   }

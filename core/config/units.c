@@ -140,19 +140,26 @@ static const char *every_fault(struct dray_str text) {
   return NULL;
 }
 
+// The next word of the text; 0 at its end.
+static int take_word(struct dray_str *text, struct dray_str *out) {
+  uint64_t at = 0;
+  while (at < text->len && text->data[at] == ' ') at++;
+  const uint64_t start = at;
+  while (at < text->len && text->data[at] != ' ') at++;
+  *out = dray_str_make(text->data + start, at - start);
+  *text = dray_str_make(text->data + at, text->len - at);
+  return out->len > 0;
+}
+
 const char *dr_schedule_fault(struct dray_str text) {
-  size_t fields = 0;
+  struct dray_str words[6];
+  size_t count = 0;
   if (text.len > 6 && memcmp(text.data, "every ", 6) == 0)
     return every_fault(dray_str_make(text.data + 6, text.len - 6));
-  for (uint64_t at = 0; at < text.len;) {
-    while (at < text.len && text.data[at] == ' ') at++;
-    const uint64_t start = at;
-    while (at < text.len && text.data[at] != ' ') at++;
-    if (at == start) break;
-    if (fields < 5 && !cron_field_good(dray_str_make(text.data + start, at - start), &cron_fields[fields]))
-      return text.len > 4 && memcmp(text.data, "every", 5) == 0 ? "a schedule is `every 5m` or five fields of cron"
-                                                                : cron_fields[fields].fault;
-    fields++;
+  while (count < 6 && take_word(&text, &words[count])) count++;
+  if (count != 5) return "a schedule is `every 5m` or five fields of cron: minute hour day month weekday";
+  for (size_t i = 0; i < 5; i++) {
+    if (!cron_field_good(words[i], &cron_fields[i])) return cron_fields[i].fault;
   }
-  return fields == 5 ? NULL : "a schedule is `every 5m` or five fields of cron: minute hour day month weekday";
+  return NULL;
 }

@@ -8,6 +8,7 @@
 #include "config/yaml.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 struct frame {
   struct dr_node *node;
@@ -144,11 +145,20 @@ static int32_t refuse_anchor(struct builder *b, const yaml_event_t *event, const
 }
 
 static int32_t bad_tag(struct builder *b, const yaml_event_t *event, const char *tag) {
-  static const char *const known[] = {"!secret", "!literal"};
+  static const char *const known[] = {"!secret", "!literal", "!!str"};
+  static const char prefix[] = "tag:yaml.org,2002:"; // libyaml's spelling of "!!"
+  char spelt[64];
+  const int standard = strncmp(tag, prefix, sizeof(prefix) - 1) == 0;
+  (void)snprintf(spelt, sizeof(spelt), "%s%s", standard ? "!!" : "", standard ? tag + sizeof(prefix) - 1 : tag);
   b->refused = 1;
-  return dr_project_problem(b->project, mark_of(b, event->start_mark), (uint32_t)strlen(tag), DRAY_E_CONFIG_SYNTAX,
-                            dr_nearest(tag, known, 2), "the tags are !secret, !literal and !!str",
-                            "the tag %s is not known or cannot stand here", tag);
+  for (size_t i = 0; i < 3; i++) {
+    if (strcmp(spelt, known[i]) != 0) continue;
+    return dr_project_problem(b->project, mark_of(b, event->start_mark), (uint32_t)strlen(spelt), DRAY_E_CONFIG_SYNTAX,
+                              NULL, "it goes before the text of one value", "the tag %s cannot stand here", spelt);
+  }
+  return dr_project_problem(b->project, mark_of(b, event->start_mark), (uint32_t)strlen(spelt), DRAY_E_CONFIG_SYNTAX,
+                            dr_nearest(spelt, known, 3), "the tags are !secret, !literal and !!str",
+                            "the tag %s is not known", spelt);
 }
 
 static int32_t collection_start(struct builder *b, const yaml_event_t *event, int kind, const yaml_char_t *anchor,

@@ -61,6 +61,7 @@ static const struct fault faults[] = {
     {"block sequence entries are not allowed in this context", NULL, 0, "a list cannot begin here",
      "begin a list on its own line, below its key"},
     {"block mapping entries are not allowed in this context", NULL, 0, "a mapping cannot begin here", NULL},
+    {"found unexpected ':'", NULL, 0, "a blank is missing after this colon", "a line of a mapping is `key: value`"},
     {"found unknown escape character", NULL, 0, "this escape is not known",
      "in double quotes a backslash begins an escape; use single quotes to keep it"},
     {"found undefined tag handle", NULL, 0, "this tag is not known", "the tags are !secret, !literal and !!str"},
@@ -112,6 +113,25 @@ static int32_t start_problem(struct dr_project *project, struct dray_str text, s
                             "a value cannot begin with \"%c\"", c > 0x20 && c < 0x7F ? (int)c : '?');
 }
 
+// Two lines of which the first lacks its colon are one key to YAML, and the fault shows at the second one's colon. 1: the
+// mark was moved to the first.
+static int find_lost_colon(struct dray_str text, struct dr_mark *mark) {
+  struct dray_str line, above;
+  if (mark->line < 2 || !dr_line_at(text, mark->line, &line)) return 0;
+  const char *colon = memchr(line.data, ':', (size_t)line.len);
+  for (const char *p = line.data; colon != NULL && p < colon; p++) {
+    if ((unsigned char)*p >= 0x80) return 0; // bytes are not characters here
+  }
+  if (colon == NULL || (uint32_t)(colon - line.data) + 1 != mark->column) return 0;
+  if (!dr_line_at(text, mark->line - 1, &above) || above.len == 0) return 0;
+  uint32_t indent = 0;
+  while (indent < above.len && above.data[indent] == ' ') indent++;
+  if (indent == above.len || above.data[indent] == '#' || memchr(above.data, ':', (size_t)above.len) != NULL) return 0;
+  mark->line--;
+  mark->column = indent + 1;
+  return 1;
+}
+
 int32_t dr_yaml_fault(struct dr_project *project, uint32_t file, struct dray_str text, const yaml_parser_t *parser,
                       struct dray_error *error) {
   if (parser->error == YAML_MEMORY_ERROR || parser->problem == NULL)
@@ -135,6 +155,7 @@ int32_t dr_yaml_fault(struct dr_project *project, uint32_t file, struct dray_str
   }
   if (strcmp(parser->problem, "found character that cannot start any token") == 0)
     return start_problem(project, text, mark);
+  if (fault == &faults[0] && find_lost_colon(text, &mark)) fault = &faults[1];
   if (fault != NULL)
     return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, fault->why, "%s", fault->what);
   return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, parser->context, "%s", parser->problem);

@@ -1,0 +1,3 @@
+-- what it is
+-- dray: {warehous: wh, key: id}
+select 1

@@ -1,0 +1,2 @@
+-- dray: {warehouse: wh, key: [id
+select 1

@@ -1,0 +1,3 @@
+-- é
+-- dray: {warehouse: wh, key: 5}
+select 1
