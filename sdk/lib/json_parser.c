@@ -101,7 +101,10 @@ int dray_json_parser_finish(struct dray_json_parser *parser) {
     dray_json_parser_free(parser);
     return DRAY_JSON_NO_MEMORY;
   }
-  return outcome(yajl_complete_parse(parser->handle));
+  // Behind a whole value yajl takes an unfinished string for the end. A line end cannot stand in a string, and is nothing
+  // anywhere else.
+  const yajl_status status = yajl_parse(parser->handle, (const unsigned char *)"\n", 1);
+  return outcome(status == yajl_status_ok ? yajl_complete_parse(parser->handle) : status);
 }
 
 size_t dray_json_parser_offset(const struct dray_json_parser *parser) {

@@ -370,7 +370,7 @@ static int32_t finish_document(struct dray_json_rows *rows) {
   if (rows->failed != DRAY_OK) return rows->failed;
   if (outcome == DRAY_JSON_SYNTAX) return fail_document(rows, 0);
   dray_json_parser_free(&rows->parser);
-  rows->touched = 0;
+  rows->touched = outcome == DRAY_JSON_STOPPED && rows->depth > 0; // full: the next call finds what is not whole
   return DRAY_OK;
 }
 

@@ -260,6 +260,16 @@ static void test_rows_a_syntax_error_ends_a_document(void **state) {
   harness_expect_failure(&harness, "\xEF\xBB{}", "", DRAY_E_DATA_JSON, "not JSON");
   harness_expect_failure(&harness, "\xEF\xBB", "", DRAY_E_DATA_JSON, "BOM");
   harness_expect_failure(&plain, "{\"id\": 1} {\"id\": ", "1|~\n", DRAY_E_DATA_JSON, "premature EOF");
+  harness_expect_failure(&plain, "{\"id\": 1} \"{", "1|~\n", DRAY_E_DATA_JSON, "line 1: ");
+  harness_expect_failure(&plain, "{\"id\": 1} tru", "1|~\n", DRAY_E_DATA_JSON, "line 1: ");
+}
+
+static void test_rows_a_record_that_only_the_end_completes_hides_no_error(void **state) {
+  (void)state;
+  const struct harness harness = {.columns = ":string", .options = {.records_path = "[*]"}};
+  harness_expect_failure(&harness, "[1, 93", "1\n93\n", DRAY_E_DATA_JSON, "premature EOF");
+  const struct harness top = {.columns = ":string"};
+  harness_expect(&top, "1 93", "1\n93\n");
 }
 
 static void test_rows_limits_depth(void **state) {
@@ -448,6 +458,7 @@ int main(void) {
       cmocka_unit_test(test_rows_a_bad_line_spoils_only_itself),
       cmocka_unit_test(test_rows_a_bad_line_without_an_error_column_fails),
       cmocka_unit_test(test_rows_a_syntax_error_ends_a_document),
+      cmocka_unit_test(test_rows_a_record_that_only_the_end_completes_hides_no_error),
       cmocka_unit_test(test_rows_limits_depth),
       cmocka_unit_test(test_rows_limits_the_size_of_a_line),
       cmocka_unit_test(test_rows_limits_the_size_of_a_record_in_a_document),

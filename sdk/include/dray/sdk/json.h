@@ -59,7 +59,7 @@ DRAY_NODISCARD int32_t dray_json_rows_new(const struct dray_json_field *fields, 
 void dray_json_rows_free(struct dray_json_rows *rows); // NULL is allowed
 // Consumes bytes until the input or the batch is full: *out_used bytes were taken; *out_full = 1 when the builder must be
 // finished before more is fed (until then feeding takes nothing). Records may be cut by a feed at any byte. `end` marks the last
-// bytes; everything is told when all are used. Memory: record_bytes_max and what the builder holds. After a failure every
+// bytes; everything is told when all are used and *out_full is 0. Memory: record_bytes_max and what the builder holds. After a failure every
 // further call fails the same way.
 // @errors DATA_JSON with the line and the byte in it, DATA_TOO_LARGE, LIMIT (depth): without `lines` these end the input, with it
 // they make a bad record. Those of a bad record (see above), OUT_OF_MEMORY.
