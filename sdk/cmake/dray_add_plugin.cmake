@@ -35,6 +35,9 @@ function(dray_add_plugin name)
     set(libdir ${CMAKE_INSTALL_LIBDIR})
   endif()
   if(NOT arg_NO_INSTALL)
-    install(FILES $<TARGET_FILE:${name}> ${arg_FOLDER}/manifest.json DESTINATION ${libdir}/dray/plugins/${name})
+    set(folder ${libdir}/dray/plugins/${name}) # not writable by others, whatever the umask: dray would refuse it
+    install(DIRECTORY DESTINATION ${folder} DIRECTORY_PERMISSIONS
+      OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+    install(FILES $<TARGET_FILE:${name}> ${arg_FOLDER}/manifest.json DESTINATION ${folder})
   endif()
 endfunction()
