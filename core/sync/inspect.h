@@ -12,7 +12,7 @@ struct dr_check_item {
   char role[16]; // "source", "destination", "warehouse"
   char name[64]; // "reach", "login", ...
   int ok;
-  char text[512];
+  char text[DRAY_ERROR_TEXT_MAX];
   char fix[512];
 };
 

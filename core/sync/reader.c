@@ -6,6 +6,7 @@
 #include "sync/reader.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,9 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
   struct dray_str catalog;
   DRAY_TRY(dr_source_discover(source, &catalog, error));
   DRAY_TRY(dr_catalog_stream(catalog, sync->stream, &reader->arena, &reader->facts, error));
-  reader->incremental = !sync->full && !options->full && reader->facts.incremental;
+  // A cursor that the config names makes a stream incremental which by itself is not.
+  const int can = reader->facts.incremental || sync->cursor != NULL;
+  reader->incremental = !sync->full && !options->full && can;
   const struct dray_read_request request = {
       .struct_size = sizeof(request),
       .mode = reader->incremental ? DRAY_READ_INCREMENTAL : DRAY_READ_FULL,
@@ -67,7 +70,7 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
       .batch_bytes_max = DR_BATCH_BYTES_DEFAULT,
       .batch_rows_max = DR_BATCH_ROWS_DEFAULT,
   };
-  (void)strncpy(reader->label, source->label, sizeof(reader->label) - 1);
+  (void)snprintf(reader->label, sizeof(reader->label), "%s", source->label);
   DRAY_TRY(dr_source_open(source, &request, &reader->stream, error));
   reader->stream_open = 1;
   reader->has_state = reader->stream.state != NULL;
@@ -84,7 +87,7 @@ static int32_t open_model(struct dr_session *session, const struct dr_sync *sync
   if (reader->facts.key == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a model's key");
   for (size_t i = 0; i < model->key_count; i++) reader->facts.key[i] = model->key[i];
   reader->facts.key_count = model->key_count;
-  (void)strncpy(reader->label, instance->label, sizeof(reader->label) - 1);
+  (void)snprintf(reader->label, sizeof(reader->label), "%s", instance->label);
   const int32_t rc = dr_warehouse_query(instance, dray_str_of(model->sql), DR_BATCH_BYTES_DEFAULT,
                                         DR_BATCH_ROWS_DEFAULT, &reader->stream, error);
   if (rc != DRAY_OK) return dray_error_prefix(error, "model %s", model->name);

@@ -302,17 +302,6 @@ static void write_key(struct dray_json_writer *json, const struct catalog_table 
   dray_json_end_array(json);
 }
 
-static int has_cursor(const struct stream_column *columns, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    const int32_t id = columns[i].type.id;
-    if (!is_own(columns[i].name) && (id == DRAY_TYPE_INT64 || id == DRAY_TYPE_FLOAT64 || id == DRAY_TYPE_STRING ||
-                                     id == DRAY_TYPE_DATE || id == DRAY_TYPE_TIMESTAMP)) {
-      return 1;
-    }
-  }
-  return 0;
-}
-
 static void write_stream(struct dray_json_writer *json, struct dray_str name, struct dray_str kind,
                          const struct stream_column *columns, size_t count, const struct catalog_table *table) {
   dray_json_begin_object(json);
@@ -320,13 +309,12 @@ static void write_stream(struct dray_json_writer *json, struct dray_str name, st
   dray_json_write_str(json, name);
   write_columns(json, columns, count, table);
   write_key(json, table);
-  // No column is known to grow with every change, so none is the cursor unless the sync names it.
+  // No column is known to grow with every change: a table is read in full unless the sync names a cursor.
   dray_json_key(json, "cursor");
   dray_json_write_null(json);
   dray_json_key(json, "modes");
   dray_json_begin_array(json);
   dray_json_write_text(json, "full");
-  if (has_cursor(columns, count)) dray_json_write_text(json, "incremental");
   dray_json_end_array(json);
   dray_json_key(json, "description");
   dray_json_write_str(json, dray_str_is(kind, "virtual") ? dray_str_of("virtual table") : kind);

@@ -57,7 +57,8 @@ struct dray_source_vtable {
   DRAY_NODISCARD int32_t (*check)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
 
   // Writes the streams: {"streams": [{"name", "columns": [{"name", "type": "decimal(10,2)", "nullable": true}],
-  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}. Types are
+  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}. "incremental" is
+  // listed when the stream can be read so without being told a cursor. Types are
   // spelt bool, int64, float64, decimal(P,S), string, bytes, date, timestamp, json. Stable: two calls give equal
   // bytes while the other side does not change. Valid until the next call on the instance.
   DRAY_NODISCARD int32_t (*discover)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);

@@ -44,6 +44,7 @@ static int hangs(void *ctx) {
   (void)ctx;
   dr_board_call("source.next of plugin slow (connection shop)");
   for (;;) pause_ms(1000);
+  return 0;
 }
 
 static int is_slow_outside_of_plugins(void *ctx) {
