@@ -67,10 +67,10 @@ static void test_discover_lists_tables_and_views_with_keys_and_types(void **stat
       "{\"streams\":["
       "{\"name\":\"lines\",\"columns\":[{\"name\":\"o\",\"type\":\"int64\",\"nullable\":false},"
       "{\"name\":\"n\",\"type\":\"int64\",\"nullable\":false},{\"name\":\"t\",\"type\":\"string\",\"nullable\":true}],"
-      "\"primary_key\":[\"o\",\"n\"],\"cursor\":null,\"modes\":[\"full\",\"incremental\"],\"description\":\"table\"},"
+      "\"primary_key\":[\"o\",\"n\"],\"cursor\":null,\"modes\":[\"full\"],\"description\":\"table\"},"
       "{\"name\":\"nullable_unique\",\"columns\":[{\"name\":\"a\",\"type\":\"int64\",\"nullable\":true},"
       "{\"name\":\"b\",\"type\":\"int64\",\"nullable\":true}],\"primary_key\":[],\"cursor\":null,"
-      "\"modes\":[\"full\",\"incremental\"],\"description\":\"table\"},"
+      "\"modes\":[\"full\"],\"description\":\"table\"},"
       "{\"name\":\"orders\",\"columns\":[{\"name\":\"id\",\"type\":\"int64\",\"nullable\":true},"
       "{\"name\":\"Näme \\\"x\\\"\",\"type\":\"string\",\"nullable\":false},"
       "{\"name\":\"price\",\"type\":\"decimal(10,2)\",\"nullable\":true},"
@@ -78,11 +78,11 @@ static void test_discover_lists_tables_and_views_with_keys_and_types(void **stat
       "{\"name\":\"ok\",\"type\":\"bool\",\"nullable\":true},{\"name\":\"doc\",\"type\":\"json\",\"nullable\":true},"
       "{\"name\":\"raw\",\"type\":\"bytes\",\"nullable\":true},{\"name\":\"w\",\"type\":\"float64\",\"nullable\":true},"
       "{\"name\":\"any\",\"type\":\"float64\",\"nullable\":true}],\"primary_key\":[\"id\"],\"cursor\":null,"
-      "\"modes\":[\"full\",\"incremental\"],\"description\":\"table\"},"
+      "\"modes\":[\"full\"],\"description\":\"table\"},"
       "{\"name\":\"totals\",\"columns\":[{\"name\":\"o\",\"type\":\"int64\",\"nullable\":true},"
       "{\"name\":\"n\",\"type\":\"int64\",\"nullable\":true},{\"name\":\"s\",\"type\":\"float64\",\"nullable\":true},"
       "{\"name\":\"t\",\"type\":\"string\",\"nullable\":true}],\"primary_key\":[],\"cursor\":null,"
-      "\"modes\":[\"full\",\"incremental\"],\"description\":\"view\"}]}");
+      "\"modes\":[\"full\"],\"description\":\"view\"}]}");
   assert_ok(sqlite_source.discover(source, &json, &bench_error));
   assert_true(dray_str_is(json, first)); // stable
   free(first);
