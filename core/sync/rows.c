@@ -12,6 +12,7 @@
 #define KEY_BYTES_MAX 4096
 #define PAGE_ROWS 1024
 #define PAGE_BYTES (4u << 20)
+#define TRANSACTION_ROWS 50000
 
 static void copy_text(char *out, size_t out_bytes, struct dray_str text) {
   const size_t n = text.len < out_bytes ? (size_t)text.len : out_bytes - 1;
@@ -86,28 +87,43 @@ static int32_t record_withheld(struct dr_context *run, const struct dr_changes *
   return dr_store_row_reject(run->store, run->sync->name, &row, 0, error);
 }
 
-int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struct dray_error *error) {
-  if (dr_planning(run)) return DRAY_OK;
-  const int none = run->report->null_keys == 0 && run->report->duplicate_keys == 0;
-  if (none) return DRAY_OK;
-  uint64_t seq = 0;
-  for (;;) {
+// Rejects stand between changes, often alone: many pages share one transaction of the store.
+static int32_t record_pages(struct dr_context *run, struct dr_changeset *set, uint64_t *seq, int *out_ended,
+                            struct dray_error *error) {
+  uint64_t recorded = 0;
+  while (recorded < TRANSACTION_ROWS) {
     struct dr_changes *changes = NULL;
-    DRAY_TRY(dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
-    if (changes == NULL) return DRAY_OK;
-    seq = changes->first_seq + changes->count;
+    DRAY_TRY(dr_changeset_next(set, *seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (changes == NULL) {
+      *out_ended = 1;
+      return DRAY_OK;
+    }
+    *seq = changes->first_seq + changes->count;
     int32_t rc = DRAY_OK;
-    if (changes->count > 0 && changes->op[0] == DR_OP_REJECT) {
-      rc = dr_store_begin(run->store, error);
-      for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
-        rc = record_withheld(run, changes, i, error);
-        if (rc != DRAY_OK) dr_store_rollback(run->store);
-      }
-      if (rc == DRAY_OK) rc = dr_store_commit(run->store, error);
+    for (size_t i = 0; rc == DRAY_OK && i < changes->count && changes->op[0] == DR_OP_REJECT; i++) {
+      rc = record_withheld(run, changes, i, error);
+      recorded++;
     }
     dr_changes_free(changes);
     if (rc != DRAY_OK) return rc;
   }
+  return DRAY_OK;
+}
+
+int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struct dray_error *error) {
+  if (dr_planning(run)) return DRAY_OK;
+  int ended = run->report->null_keys == 0 && run->report->duplicate_keys == 0;
+  uint64_t seq = 0;
+  while (!ended) {
+    DRAY_TRY(dr_store_begin(run->store, error));
+    const int32_t rc = record_pages(run, set, &seq, &ended, error);
+    if (rc != DRAY_OK) {
+      dr_store_rollback(run->store);
+      return rc;
+    }
+    DRAY_TRY(dr_store_commit(run->store, error));
+  }
+  return DRAY_OK;
 }
 
 static int32_t record_change(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
