@@ -308,6 +308,7 @@ int32_t dray_csv_reader_feed(struct dray_csv_reader *reader, const char *data, s
                              struct dray_error *error) {
   size_t used = 0;
   int whole = 0;
+  if (len == 0) data = ""; // which may be NULL
   if (!reader->bom_done) DRAY_TRY(skip_bom(reader, data, len, end, &used, error));
   if (!reader->in_record) {
     used += skip_line_ends(reader, data + used, len - used);

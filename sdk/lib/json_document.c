@@ -93,6 +93,7 @@ int32_t dray_json_document_read(struct dray_str text, const yajl_callbacks *call
                                 struct dray_error *error) {
   struct dray_json_document *document = ctx;
   *document = (struct dray_json_document){.error = error};
+  if (text.len == 0) text.data = "";                                // which may be NULL
   if (text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0) { // RFC 8259, 8.1: a BOM may be ignored
     text.data += 3;
     text.len -= 3;

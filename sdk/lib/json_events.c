@@ -32,6 +32,16 @@ int dray_json_rows_stop(struct dray_json_rows *rows, int32_t code) {
   return 0;
 }
 
+int dray_json_rows_oversize(struct dray_json_rows *rows, uint64_t now) {
+  if (rows->lines || now - rows->mark <= rows->record_bytes_max) return 0;
+  char text[128];
+  (void)snprintf(text, sizeof(text), "%s is larger than the %llu bytes that a record may have",
+                 rows->in_record ? "a record" : "a value outside of the records",
+                 (unsigned long long)rows->record_bytes_max);
+  rows->failed = dray_json_rows_fail_here(rows, rows->error, DRAY_E_DATA_TOO_LARGE, text);
+  return 1;
+}
+
 int dray_json_rows_spoil(struct dray_json_rows *rows) {
   rows->spoiled = 1;
   rows->captures = 0;
@@ -45,7 +55,8 @@ static int spoil_record(struct dray_json_rows *rows, int32_t code, const char *t
   return dray_json_rows_spoil(rows);
 }
 
-// Judges what came of a value for `path`, with the reason in rows->bad: class DATA spoils the record, anything else ends the input.
+// Judges what came of a value for `path`, with the reason in rows->bad: class DATA spoils the record, anything else
+// ends the input.
 static int judge(struct dray_json_rows *rows, struct dray_str path, int32_t code) {
   if (code == DRAY_OK) return 1;
   if (rows->bad.error_class != DRAY_CLASS_DATA) {
@@ -188,15 +199,10 @@ int dray_json_rows_end_record(struct dray_json_rows *rows) {
 
 // Documents only; a line's record ends with the line.
 static int record_over(struct dray_json_rows *rows) {
+  const uint64_t now = rows->lines ? 0 : here(rows);
+  if (dray_json_rows_oversize(rows, now)) return 0;
   rows->in_record = 0;
   if (rows->lines) return 1;
-  const uint64_t now = here(rows);
-  if (now - rows->mark > rows->record_bytes_max) {
-    char text[128];
-    (void)snprintf(text, sizeof(text), "a record of %llu bytes where at most %llu are allowed",
-                   (unsigned long long)(now - rows->mark), (unsigned long long)rows->record_bytes_max);
-    return dray_json_rows_stop(rows, dray_json_rows_fail_here(rows, rows->error, DRAY_E_DATA_TOO_LARGE, text));
-  }
   rows->mark = now;
   return dray_json_rows_end_record(rows);
 }
@@ -234,11 +240,7 @@ static void begin_record(struct dray_json_rows *rows) {
 static int note_place(struct dray_json_rows *rows) {
   if (rows->lines) return 1;
   const uint64_t now = here(rows);
-  if (now - rows->mark > rows->record_bytes_max) {
-    return dray_json_rows_stop(
-        rows, dray_json_rows_fail_here(rows, rows->error, DRAY_E_DATA_TOO_LARGE,
-                                       "a value outside of the records is larger than a record may be"));
-  }
+  if (dray_json_rows_oversize(rows, now)) return 0;
   rows->mark = now;
   return 1;
 }
@@ -265,10 +267,10 @@ static int refuse_second(struct dray_json_rows *rows) {
 }
 
 // An escape that no text can hold: it matters where somebody wants the text.
-static int refuse_surrogate(struct dray_json_rows *rows) {
+static int refuse_surrogate(struct dray_json_rows *rows, struct dray_str path) {
   const int32_t code =
       dray_fail(&rows->bad, DRAY_E_DATA_UTF8, "a \\u escape is one half of a surrogate pair without the other");
-  return judge(rows, rows->fields.nodes[0].path, code);
+  return judge(rows, path, code);
 }
 
 static int scalar_outside(struct dray_json_rows *rows, int32_t kind, struct dray_str text, int lone) {
@@ -279,7 +281,8 @@ static int scalar_outside(struct dray_json_rows *rows, int32_t kind, struct dray
   begin_record(rows);
   struct dray_json_node *root = &rows->fields.nodes[0];
   if (check_shape(rows, kind)) {
-    const int kept = lone && root->targets != NULL ? refuse_surrogate(rows) : put_value(rows, root, kind, text);
+    const int kept =
+        lone && root->targets != NULL ? refuse_surrogate(rows, root->path) : put_value(rows, root, kind, text);
     if (!kept) return 0;
   }
   return record_over(rows);
@@ -363,7 +366,9 @@ static int on_scalar(struct dray_json_rows *rows, int32_t kind, struct dray_str 
   if (rows->skip_depth != 0 && rows->captures == 0) return rows->in_record || note_place(rows);
   if (!rows->in_record) return scalar_outside(rows, kind, text, lone);
   struct dray_json_node *node = rows->skip_depth != 0 ? NULL : next_node(&rows->frames[above(rows)]);
-  if (lone && (rows->captures > 0 || node != NULL)) return refuse_surrogate(rows);
+  if (lone && (rows->captures > 0 || node != NULL)) {
+    return refuse_surrogate(rows, node != NULL ? node->path : rows->fields.nodes[0].path);
+  }
   if (rows->captures > 0) {
     const int kept = kind == DRAY_JSON_STRING ? capture_string(rows, text) : capture_literal(rows, text);
     if (!kept || rows->spoiled) return kept;
@@ -404,13 +409,14 @@ static int on_key(void *ctx, const unsigned char *name, size_t len) {
     }
   }
   if (rows->captures == 0) return 1;
-  return lone ? refuse_surrogate(rows) : capture_key(rows, view);
+  return lone ? refuse_surrogate(rows, rows->fields.nodes[0].path) : capture_key(rows, view);
 }
 
 static int refuse_depth(struct dray_json_rows *rows) {
   char text[64];
   (void)snprintf(text, sizeof(text), "JSON is nested deeper than %d levels", rows->depth_max);
   if (!rows->lines) {
+    if (dray_json_rows_oversize(rows, here(rows))) return 0;
     return dray_json_rows_stop(rows, dray_json_rows_fail_here(rows, rows->error, DRAY_E_LIMIT, text));
   }
   if (!rows->spoiled) (void)spoil_record(rows, DRAY_E_LIMIT, text);

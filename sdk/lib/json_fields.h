@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fields of a rows reader, compiled: a tree of path steps in which every event of the parser moves one node down or up.
-// Inside the library only.
+// The fields of a rows reader, compiled: a tree of path steps in which every event of the parser moves one node down
+// or up. Inside the library only.
 #ifndef DRAY_LIB_JSON_FIELDS_H
 #define DRAY_LIB_JSON_FIELDS_H
 

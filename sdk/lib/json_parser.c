@@ -101,8 +101,8 @@ int dray_json_parser_finish(struct dray_json_parser *parser) {
     dray_json_parser_free(parser);
     return DRAY_JSON_NO_MEMORY;
   }
-  // Behind a whole value yajl takes an unfinished string for the end. A line end cannot stand in a string, and is nothing
-  // anywhere else.
+  // Behind a whole value yajl takes an unfinished string for the end. A line end cannot stand in a string, and is
+  // nothing anywhere else.
   const yajl_status status = yajl_parse(parser->handle, (const unsigned char *)"\n", 1);
   return outcome(status == yajl_status_ok ? yajl_complete_parse(parser->handle) : status);
 }

@@ -25,9 +25,9 @@ struct dray_json_parser {
   jmp_buf escape;
 };
 
-// Starts a parser of any number of values one after the other, or of exactly one. Strings are NOT checked for UTF-8: yajl
-// lets overlong forms and surrogates pass, so callers check with dray_utf8_valid what they keep. `parser` must not move
-// while it is started. @errors OUT_OF_MEMORY.
+// Starts a parser of any number of values one after the other, or of exactly one. Strings are NOT checked for UTF-8:
+// yajl lets overlong forms and surrogates pass, so callers check with dray_utf8_valid what they keep. `parser` must
+// not move while it is started. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_parser_start(struct dray_json_parser *parser, const yajl_callbacks *callbacks,
                                               void *ctx, int many_values, struct dray_error *error);
 void dray_json_parser_free(struct dray_json_parser *parser); // back to not started; harmless when it is

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The rows reader, lower half: bytes go to the parser, line by line or as they come. What the events mean is decided in
-// json_events.c. A parser that stopped cannot go on, so a batch that fills up in the middle of a document is followed by a
-// new parser that is brought to the same place (see restart).
+// json_events.c. A parser that stopped cannot go on, so a batch that fills up in the middle of a document is followed
+// by a new parser that is brought to the same place (see restart).
 #include "dray/sdk/json.h"
 
 #include <assert.h>
@@ -130,8 +130,8 @@ static void pass(struct dray_json_rows *rows, size_t taken) {
   rows->piece_position += taken;
 }
 
-// Feeds bytes in pieces, cut before every byte that makes a lone surrogate certain, so that the mark is set while its string is
-// still open. Pieces are passed but for the last, which stays for the caller to pass or to look at.
+// Feeds bytes in pieces, cut before every byte that makes a lone surrogate certain, so that the mark is set while its
+// string is still open. Pieces are passed but for the last, which stays for the caller to pass or to look at.
 static int feed_parser(struct dray_json_rows *rows, const char *data, size_t len) {
   size_t scanned = 0;
   rows->piece = data;
@@ -278,8 +278,8 @@ static int32_t feed_lines(struct dray_json_rows *rows, const char *data, size_t 
 
 // ---- documents ----
 
-// A new parser at the place where the last one was stopped: behind a record, inside the containers of records_path. It is brought
-// there by a beginning that has the same containers open and a value behind it: {"":["" for items[*].
+// A new parser at the place where the last one was stopped: behind a record, inside the containers of records_path.
+// It is brought there by a beginning that has the same containers open and a value behind it: {"":["" for items[*].
 static int32_t restart(struct dray_json_rows *rows) {
   rows->failed = dray_json_parser_start(&rows->parser, &dray_json_rows_callbacks, rows, 1, rows->error);
   if (rows->failed != DRAY_OK || rows->depth == 0) return rows->failed;
@@ -322,6 +322,7 @@ static int is_blank(const char *data, size_t len) {
 }
 
 static int32_t fail_document(struct dray_json_rows *rows, size_t offset) {
+  if (dray_json_rows_oversize(rows, rows->piece_position + offset)) return rows->failed;
   uint64_t start = rows->line_start;
   for (size_t i = 0; i < offset && i < rows->piece_len; i++) {
     if (rows->piece[i] == '\n') start = rows->piece_position + i + 1;
@@ -345,12 +346,8 @@ static int32_t feed_some(struct dray_json_rows *rows, const char *data, size_t l
     rows->touched = rows->depth > 0;
     return DRAY_OK;
   }
-  if (rows->piece_position - rows->mark <= rows->record_bytes_max) return DRAY_OK;
   rows->piece_len = 0;
-  rows->failed =
-      dray_json_rows_fail_here(rows, rows->error, DRAY_E_DATA_TOO_LARGE,
-                               rows->in_record ? "a record is larger than the limit for one"
-                                               : "a value outside of the records is larger than a record may be");
+  (void)dray_json_rows_oversize(rows, rows->piece_position);
   return rows->failed;
 }
 
@@ -404,6 +401,7 @@ int32_t dray_json_rows_feed(struct dray_json_rows *rows, const char *data, size_
   }
   rows->full = 0;
   rows->error = &rows->failure;
+  if (len == 0) data = ""; // which may be NULL
   size_t used = 0;
   if (rows->lines) {
     (void)feed_lines(rows, data, len, end, &used);

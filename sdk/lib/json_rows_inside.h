@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the two halves of the rows reader share: json_rows.c feeds bytes, json_events.c makes rows of the events. Inside the
-// library only.
+// What the two halves of the rows reader share: json_rows.c feeds bytes, json_events.c makes rows of the events.
+// Inside the library only.
 #ifndef DRAY_LIB_JSON_ROWS_INSIDE_H
 #define DRAY_LIB_JSON_ROWS_INSIDE_H
 
@@ -93,6 +93,9 @@ int dray_json_rows_end_record(struct dray_json_rows *rows);
 int dray_json_rows_spoil(struct dray_json_rows *rows);
 // Ends the input for good: the error is in rows->error. Returns 0.
 int dray_json_rows_stop(struct dray_json_rows *rows, int32_t code);
+// Documents: 1, with the input ended for good, when more bytes than a record may have lie behind the mark. Asked
+// wherever an error is told, so that which of two errors is told does not depend on where the input was cut.
+int dray_json_rows_oversize(struct dray_json_rows *rows, uint64_t now);
 // Fills `error` with "orders.jsonl line 7: " and the text. Returns the code.
 int32_t dray_json_rows_fail_here(const struct dray_json_rows *rows, struct dray_error *error, int32_t code,
                                  const char *text);

@@ -34,7 +34,8 @@ static int32_t append_escape(struct dray_buffer *out, char c, struct dray_error 
   return dray_buffer_append(out, text, kind == 'u' ? 6 : 2, error);
 }
 
-// Appends one sequence of two to four bytes, or U+FFFD for a byte that begins none. Returns the bytes taken in *out_len.
+// Appends one sequence of two to four bytes, or U+FFFD for a byte that begins none. Returns the bytes taken in
+// *out_len.
 static int32_t append_high(struct dray_buffer *out, const char *data, uint64_t left, size_t *out_len,
                            struct dray_error *error) {
   const unsigned char lead = (unsigned char)data[0];
@@ -141,8 +142,8 @@ static unsigned hex_value(char c) {
   return lower >= 'a' && lower <= 'f' ? (unsigned)(lower - 'a' + 10) : 0; // not hex: a syntax error further on
 }
 
-// Takes the last digit of an escape. Returns 1 when a half stands alone: a high one that is not followed by a low one, or a
-// low one that does not follow a high one.
+// Takes the last digit of an escape. Returns 1 when a half stands alone: a high one that is not followed by a low
+// one, or a low one that does not follow a high one.
 static int end_unit(struct dray_json_surrogates *scan) {
   const int is_high = (scan->unit & 0xFC00) == 0xD800;
   const int is_low = (scan->unit & 0xFC00) == 0xDC00;

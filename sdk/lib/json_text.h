@@ -39,8 +39,8 @@ struct dray_json_surrogates {
   uint8_t high; // the escape before this one was a high half
   uint16_t unit;
 };
-// Scans until a lone half is certain. Returns the index of the byte that made it so, or `len`. That byte was scanned: go on
-// behind it. The string with the lone half is not closed before that byte.
+// Scans until a lone half is certain. Returns the index of the byte that made it so, or `len`. That byte was scanned:
+// go on behind it. The string with the lone half is not closed before that byte.
 size_t dray_json_surrogates_scan(struct dray_json_surrogates *scan, const char *data, size_t len);
 
 // ---- paths ----

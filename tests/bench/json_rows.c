@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// How fast JSON becomes columns, next to bare yajl on the same bytes: JSON Lines of a shop's customers and orders, made in
-// memory, fed in pieces of 64 KiB to yajl with callbacks that do nothing and to dray_json_rows with twelve columns, in
-// turn. The median of the rounds counts. Usage: bench_json_rows [megabytes [rounds]]
+// How fast JSON becomes columns, next to bare yajl on the same bytes: JSON Lines of a shop's customers and orders,
+// made in memory, fed in pieces of 64 KiB to yajl with callbacks that do nothing and to dray_json_rows with twelve
+// columns, in turn. The median of the rounds counts. Usage: bench_json_rows [megabytes [rounds]]
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct dray_csv_options options = {.field_bytes_max = 64, .record_bytes_max = 200, .fields_max = 8};
 
-// Reads all and appends every good record as written CSV to `out`; bad ones as a code that no field can be mistaken for.
+// Reads all and appends every good record as written CSV to `out`; bad ones as a code that no field can be mistaken
+// for.
 static void read_all(const char *data, size_t len, size_t piece, const struct dray_csv_options *limits,
                      struct dray_buffer *out) {
   struct dray_csv_reader *reader = NULL;

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any bytes through the JSON rows reader: cuts of the input and sizes of the batches never show, JSON columns hold JSON,
-// and a line is read as the tree reads it. The first byte chooses the mode, the second the cut.
+// Any bytes through the JSON rows reader: cuts of the input and sizes of the batches never show, JSON columns hold
+// JSON, and a line is read as the tree reads it. The first byte chooses the mode, the second the cut.
 #include <stdlib.h>
 
 #include "dray/sdk/json.h"

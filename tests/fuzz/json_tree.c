@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any bytes through the JSON tree: what it takes, the compact form takes, and both come back unchanged through the writer.
+// Any bytes through the JSON tree: what it takes, the compact form takes, and both come back unchanged through the
+// writer.
 #include <stdlib.h>
 
 #include "dray/sdk/json.h"

@@ -17,7 +17,8 @@ struct harness {
   size_t piece_bytes; // of every feed; 0: all at once
 };
 
-// Appends every row to `out`: values between '|', "~" for null, "-" for absent, a newline behind. Returns what feeding returned.
+// Appends every row to `out`: values between '|', "~" for null, "-" for absent, a newline behind. Returns what
+// feeding returned.
 DRAY_NODISCARD int32_t harness_read(const struct harness *harness, const char *data, size_t len,
                                     struct dray_buffer *out, uint64_t *out_bad, struct dray_error *error);
 

@@ -30,7 +30,7 @@ struct dray_csv_options {
 
 struct dray_csv_field {
   struct dray_str text; // unescaped; valid until the next call on the reader
-  int32_t quoted;       // 1 when it stood in quotes: "" is the empty string, an unquoted nothing is null by the caller's choice
+  int32_t quoted;       // 1 when it stood in quotes: "" is the empty string; what a bare nothing is, the caller says
   int32_t reserved;
 };
 
@@ -39,22 +39,23 @@ struct dray_csv_record {
   size_t field_count;
   uint64_t line;        // where the record begins, from 1
   uint64_t byte_offset; // of the record's first byte in the input
-  int32_t code;         // 0, or DRAY_E_DATA_TOO_LARGE (a limit above), DRAY_E_DATA_SHAPE (the input ended inside quotes):
-                        // the record is unusable, has no fields, and reading goes on at the next one
+  int32_t code;         // 0, or DRAY_E_DATA_TOO_LARGE (a limit above), DRAY_E_DATA_SHAPE (the input ended inside
+                        // quotes): the record is unusable, has no fields, and reading goes on at the next one
   int32_t reserved;
 };
 
 struct dray_csv_reader; // opaque
 
 // Makes a reader; NULL options are all defaults. Memory stays within record_bytes_max and fields_max, whatever is fed.
-// @owner free with dray_csv_reader_free. @errors CONFIG_VALUE (delimiter and quote equal, or a line end), OUT_OF_MEMORY.
+// @owner free with dray_csv_reader_free. @errors CONFIG_VALUE (delimiter and quote equal, or a line end),
+// OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_csv_reader_new(const struct dray_csv_options *options, struct dray_csv_reader **out,
                                            struct dray_error *error);
 void dray_csv_reader_free(struct dray_csv_reader *reader); // NULL is allowed
 // Takes bytes until one record is whole. *out_used bytes were consumed; *out_record = 1 when `record` holds one. Call
 // again with the rest. `end` marks the last bytes: an unfinished record without a newline is then delivered, an
 // unclosed quote is a record with code DATA_SHAPE. Everything is told when all bytes are used and *out_record is 0.
-// @errors OUT_OF_MEMORY only: what is wrong with a record is said in the record.
+// @errors OUT_OF_MEMORY only, and then the reader can only be freed: what is wrong with a record is said in the record.
 DRAY_NODISCARD int32_t dray_csv_reader_feed(struct dray_csv_reader *reader, const char *data, size_t len, int32_t end,
                                             size_t *out_used, struct dray_csv_record *record, int32_t *out_record,
                                             struct dray_error *error);

@@ -15,7 +15,8 @@ struct dray_input; // opaque; one thread at a time
 
 // Opens a file; gzip is recognised by its magic bytes, not by its name, and may have several members (RFC 1952, 2.2).
 // Zero bytes behind the last member are padding, as gzip(1) has it; anything else there is damage.
-// @owner close with dray_input_close. @errors CONFIG_FILE when it is not there, not readable or a folder; IO, OUT_OF_MEMORY.
+// @owner close with dray_input_close. @errors CONFIG_FILE when it is not there, not readable or a folder; IO,
+// OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_input_open(const char *path, struct dray_input **out, struct dray_error *error);
 // Reads up to `capacity` (> 0) bytes; *out_bytes = 0 at the end, and only there. After an error the input gives no more
 // bytes: every further call fails the same way.

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // JSON three ways: a reader that turns a stream of bytes and a list of paths into columns without building documents, a
-// small tree for control-plane documents (specs, catalogues, receipts), and a writer. yajl is used inside and never shows.
+// small tree for control-plane documents (specs, catalogues, receipts), and a writer. yajl is used inside and never
+// shows.
 //
 // Everywhere: text is UTF-8 and nothing else (RFC 8259, 8.1), a BOM at the very start is skipped, and an escaped
 // surrogate without its other half is an error, since no text can hold it.
@@ -27,12 +28,12 @@ struct dray_json_field {
 
 struct dray_json_rows_options {
   const char *records_path;  // where the records are: NULL or "" for one record per top-level value (JSON Lines or
-                             // concatenated), "items[*]" for the elements of an array inside a document, "[*]" for those
-                             // of a top-level array, "result" for a single one. Other parts are skipped
+                             // concatenated), "items[*]" for the elements of an array inside a document, "[*]" for
+                             // those of a top-level array, "result" for a single one. Other parts are skipped
   uint64_t record_bytes_max; // 0: 16 MiB
   int32_t depth_max;         // of the whole document; 0: DRAY_JSON_DEPTH_MAX; at most 1024
-  int32_t lines;             // 1: every line is one record and a bad line spoils only itself (JSON Lines); blank lines are
-                             // skipped; not together with records_path. 0: a syntax error ends the input
+  int32_t lines;             // 1: every line is one record and a bad line spoils only itself (JSON Lines); blank lines
+                             // are skipped; not together with records_path. 0: a syntax error ends the input
   const char *name;          // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied
   uint64_t lines_before;     // added to line numbers, for an input that begins in the middle of a file
 };
@@ -40,29 +41,30 @@ struct dray_json_rows_options {
 struct dray_json_rows; // opaque; one thread at a time
 
 // Values land in builder columns with exact conversion: numbers keep every digit (20-digit ids, decimals), strings are
-// parsed as the column's type (BYTES: base64), objects and arrays land in JSON columns verbatim but compact (order of members
-// and digits kept, blanks and needless escapes dropped) or in STRING columns as such JSON text; a string lands in a JSON
-// column as a JSON string. What does not convert is a bad record.
+// parsed as the column's type (BYTES: base64), objects and arrays land in JSON columns verbatim but compact (order of
+// members and digits kept, blanks and needless escapes dropped) or in STRING columns as such JSON text; a string
+// lands in a JSON column as a JSON string. What does not convert is a bad record, as is text for a STRING column that
+// holds "\u0000".
 //  - null becomes null, and so does every path below it: {"customer": null} makes customer.email null.
 //  - A path that the record does not have is absent (column.h), also where a value on the way is of another kind.
 //  - A member that a path names and that stands twice in one object is a bad record (DATA_JSON): the last would win in
 //    some readers and the first in others. Members nobody asked for are not looked at, except for their syntax.
-//  - A record into which no path can lead (a number where names are wanted, an array where the path lacks "[*]") is a bad
-//    record (DATA_SHAPE).
-// A bad record becomes a row whose _dray_error column says why, all other columns null: "data_type: orders.jsonl line 7: total:
-// 'abc' is not a number". Without that column in the schema the call fails with that error.
-// @owner `builder` is borrowed until free; fields and options only during the call. @errors CONFIG_VALUE (a path that cannot
-// be read, a column twice or not there), OUT_OF_MEMORY.
+//  - A record into which no path can lead (a number where names are wanted, an array where the path lacks "[*]") is a
+//    bad record (DATA_SHAPE).
+// A bad record becomes a row whose _dray_error column says why, all other columns null: "data_type: orders.jsonl line
+// 7: total: 'abc' is not a number". Without that column in the schema the call fails with that error.
+// @owner `builder` is borrowed until free; fields and options only during the call. @errors CONFIG_VALUE (a path that
+// cannot be read, a column twice or not there), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_rows_new(const struct dray_json_field *fields, size_t field_count,
                                           const struct dray_json_rows_options *options, struct dray_builder *builder,
                                           struct dray_json_rows **out, struct dray_error *error);
 void dray_json_rows_free(struct dray_json_rows *rows); // NULL is allowed
-// Consumes bytes until the input or the batch is full: *out_used bytes were taken; *out_full = 1 when the builder must be
-// finished before more is fed (until then feeding takes nothing). Records may be cut by a feed at any byte. `end` marks the last
-// bytes; everything is told when all are used and *out_full is 0. Memory: record_bytes_max and what the builder holds. After a failure every
-// further call fails the same way.
-// @errors DATA_JSON with the line and the byte in it, DATA_TOO_LARGE, LIMIT (depth): without `lines` these end the input, with it
-// they make a bad record. Those of a bad record (see above), OUT_OF_MEMORY.
+// Consumes bytes until the input or the batch is full: *out_used bytes were taken; *out_full = 1 when the builder
+// must be finished before more is fed (until then feeding takes nothing). Records may be cut by a feed at any byte.
+// `end` marks the last bytes; everything is told when all are used and *out_full is 0. Memory: record_bytes_max and
+// what the builder holds. After a failure every further call fails the same way.
+// @errors DATA_JSON with the line and the byte in it, DATA_TOO_LARGE, LIMIT (depth): without `lines` these end the
+// input, with it they make a bad record. Those of a bad record (see above), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_rows_feed(struct dray_json_rows *rows, const char *data, size_t len, int32_t end,
                                            size_t *out_used, int32_t *out_full, struct dray_error *error);
 uint64_t dray_json_rows_count(const struct dray_json_rows *rows); // records seen, the bad ones included
@@ -77,15 +79,16 @@ enum { DRAY_JSON_NULL = 1, DRAY_JSON_BOOL, DRAY_JSON_NUMBER, DRAY_JSON_STRING, D
 struct dray_json {
   int32_t kind;            // DRAY_JSON_*
   int32_t boolean;         // BOOL: 0 or 1
-  struct dray_str text;    // STRING: the value; NUMBER: its digits as written. NUL-terminated, and may hold a NUL ("\u0000")
+  struct dray_str text;    // STRING: the value; NUMBER: its digits as written. NUL-terminated; "\u0000" is in it
   struct dray_str name;    // in an object: the member's name. NUL-terminated
   struct dray_json *child; // ARRAY, OBJECT: first element
   struct dray_json *next;  // next element of the parent
   size_t child_count;
 };
 
-// Parses one document of at most bytes_max bytes. Duplicate member names are refused. @owner free the root with dray_json_free
-// (one arena); `text` is not kept. @errors DATA_JSON with line and column, DATA_UTF8, LIMIT (bytes_max, depth), OUT_OF_MEMORY.
+// Parses one document of at most bytes_max bytes. Duplicate member names are refused. @owner free the root with
+// dray_json_free (one arena); `text` is not kept. @errors DATA_JSON with line and column, DATA_UTF8, LIMIT
+// (bytes_max, depth), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_parse(struct dray_str text, uint64_t bytes_max, struct dray_json **out,
                                        struct dray_error *error);
 void dray_json_free(struct dray_json *root); // NULL is allowed
@@ -93,16 +96,18 @@ void dray_json_free(struct dray_json *root); // NULL is allowed
 const struct dray_json *dray_json_get(const struct dray_json *object, const char *name);
 // The value at "a.b[2].c" (names quoted as in dray_json_field), or NULL: also for a path that cannot be read.
 const struct dray_json *dray_json_path(const struct dray_json *root, const char *path);
-struct dray_str dray_json_string(const struct dray_json *value, const char *otherwise); // STRING's text, else `otherwise`
-// Appends a document compactly: order of members and digits of numbers kept, blanks and needless escapes dropped, so that
-// equal documents become equal bytes. `out` is unchanged after a failure. @errors DATA_JSON, DATA_UTF8, LIMIT, OUT_OF_MEMORY.
+// The text of a STRING, else `otherwise`.
+struct dray_str dray_json_string(const struct dray_json *value, const char *otherwise);
+// Appends a document compactly: order of members and digits of numbers kept, blanks and needless escapes dropped, so
+// that equal documents become equal bytes. `out` is unchanged after a failure. @errors DATA_JSON, DATA_UTF8, LIMIT,
+// OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_compact(struct dray_str text, struct dray_buffer *out, struct dray_error *error);
 
 // ---- writer ----
 
-// Appends to a buffer; commas and colons are the writer's. Misuse (a value without a key) is an assertion. First failure
-// sticks (LIMIT for a full buffer or more than DRAY_JSON_DEPTH_MAX levels, OUT_OF_MEMORY): check the last call, or all.
-// `error` may be NULL.
+// Appends to a buffer; commas and colons are the writer's. Misuse (a value without a key) is an assertion. First
+// failure sticks (LIMIT for a full buffer or more than DRAY_JSON_DEPTH_MAX levels, OUT_OF_MEMORY): check the last
+// call, or all. `error` may be NULL.
 struct dray_json_writer {
   struct dray_buffer *out;
   struct dray_error *error;
@@ -126,8 +131,8 @@ void dray_json_write_float(struct dray_json_writer *writer, double value); // Na
 void dray_json_write_str(struct dray_json_writer *writer, struct dray_str value);
 void dray_json_write_text(struct dray_json_writer *writer, const char *value);
 void dray_json_write_raw(struct dray_json_writer *writer, struct dray_str json); // already JSON
-// One value of a column by its type: decimals as numbers with all digits, dates and timestamps as strings, bytes as base64, json
-// as it is (line ends in it become blanks, for JSON Lines).
+// One value of a column by its type: decimals as numbers with all digits, dates and timestamps as strings, bytes as
+// base64, json as it is (line ends in it become blanks, for JSON Lines).
 void dray_json_write_column(struct dray_json_writer *writer, const struct dray_column_view *column, uint64_t row);
 DRAY_NODISCARD int32_t dray_json_writer_finish(struct dray_json_writer *writer); // DRAY_OK, or the first failure
 
