@@ -319,7 +319,7 @@ static void put_assignments(struct merge *merge, int update_from) {
 
 static int32_t update_rows(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
-  const int update_from = dr_dialect_has(sql->dialect, DRAY_DIALECT_UPDATE_FROM);
+  const int update_from = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
   start(merge, "UPDATE ");
   put_table(merge, "d");
   dr_sql_text(sql, " SET ");
