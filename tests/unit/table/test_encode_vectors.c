@@ -1,0 +1,158 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The encoding is what ENCODING.md says: its tables are read and every vector is checked, both ways.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arrays.h"
+#include "table/encode.h"
+
+#define FIELDS_MAX 4
+#define COLUMNS_MAX 16
+
+// The fields of a table's line in which every field stands in backticks; how many, 0 for any other line.
+static int split_line(char *line, char **fields) {
+  int count = 0;
+  if (strncmp(line, "| `", 3) != 0) return 0;
+  for (char *at = line + 3;;) {
+    char *end = strchr(at, '`');
+    if (end == NULL || count == FIELDS_MAX) return 0;
+    fields[count++] = at;
+    *end = '\0';
+    if (strcmp(end + 1, " |") == 0) return count;
+    if (strncmp(end + 1, " | `", 4) != 0) return 0;
+    at = end + 5;
+  }
+}
+
+static char *read_page(void) {
+  char path[1024];
+  const char *slash = strstr(__FILE__, "tests/unit/table/");
+  assert_non_null(slash);
+  (void)snprintf(path, sizeof(path), "%.*score/table/ENCODING.md", (int)(slash - __FILE__), __FILE__);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) fail_msg("%s cannot be read", path);
+  char *page = calloc(1, 65536);
+  assert_non_null(page);
+  assert_true(fread(page, 1, 65535, file) > 0);
+  assert_int_equal(fclose(file), 0);
+  return page;
+}
+
+static void to_hex(struct dray_str bytes, char *out) {
+  static const char digits[] = "0123456789abcdef";
+  for (uint64_t i = 0; i < bytes.len; i++) {
+    if (i > 0) *out++ = ' ';
+    *out++ = digits[(uint8_t)bytes.data[i] >> 4];
+    *out++ = digits[(uint8_t)bytes.data[i] & 15];
+  }
+  *out = '\0';
+}
+
+// "name type value; name type value" as a batch of one row.
+static struct dr_batch *read_row(char *text) {
+  struct dray_column_def defs[COLUMNS_MAX];
+  const char *cells[COLUMNS_MAX];
+  size_t count = 0;
+  for (char *at = text; at != NULL; count++) {
+    char *next = strstr(at, "; ");
+    if (next != NULL) *next = '\0';
+    char *type = strchr(at, ' '), *value = strchr(type + 1, ' ');
+    *type = *value = '\0';
+    assert_true(count < COLUMNS_MAX);
+    defs[count] = (struct dray_column_def){at, {0, 0, 0}, 1};
+    assert_int_equal(dray_type_parse(dray_str_of(type + 1), &defs[count].type, NULL), DRAY_OK);
+    cells[count] = strcmp(value + 1, "(null)") == 0 ? NULL : value + 1;
+    at = next != NULL ? next + 2 : NULL;
+  }
+  struct dr_schema *schema = schema_of(defs, count);
+  struct dr_batch *batch = batch_of(schema, cells, 1);
+  dr_schema_unref(schema);
+  return batch;
+}
+
+static void expect_encoding(const struct dr_batch *batch, const char *what, const char *hex, uint64_t seed,
+                            const char *hash) {
+  char got[4096], hash_text[40];
+  struct dr_encoder encoder;
+  struct dray_buffer out;
+  struct dr_hash128 hashed;
+  dray_buffer_init(&out, 1000);
+  assert_int_equal(dr_encoder_init(&encoder, batch->schema, NULL, 0, seed, NULL), DRAY_OK);
+  assert_int_equal(dr_encode_row(&encoder, batch, 0, &out, NULL), DRAY_OK);
+  to_hex(dray_buffer_view(&out), got);
+  if (strcmp(got, hex) != 0) fail_msg("%s: encoded as %s instead of %s", what, got, hex);
+  assert_int_equal(dr_hash_rows(&encoder, batch, &hashed, NULL), DRAY_OK);
+  const struct dr_hash128 same = dr_hash_bytes(dray_buffer_view(&out), seed);
+  assert_true(same.low == hashed.low && same.high == hashed.high);
+  (void)snprintf(hash_text, sizeof(hash_text), "%016llx%016llx", (unsigned long long)hashed.high,
+                 (unsigned long long)hashed.low);
+  if (hash != NULL && strcmp(hash_text, hash) != 0) fail_msg("%s: hash %s instead of %s", what, hash_text, hash);
+  dr_encoder_free(&encoder);
+  dray_buffer_free(&out);
+}
+
+static void expect_decoding(const struct dr_batch *batch, const char *hex) {
+  char bytes[1024];
+  size_t count = 0;
+  struct dray_str slice;
+  struct dray_builder *builder = NULL;
+  struct ArrowArray array;
+  struct dr_batch *back = NULL;
+  for (const char *at = hex; *at != '\0'; at += at[2] == ' ' ? 3 : 2) {
+    bytes[count++] = (char)strtoul((const char[]){at[0], at[1], '\0'}, NULL, 16);
+  }
+  assert_int_equal(dr_decode_slices(dray_str_make(bytes, count), 1, &slice, NULL), DRAY_OK);
+  assert_int_equal(slice.len, count);
+  assert_int_equal(dray_builder_new(&batch->schema->arrow, 0, 0, &builder, NULL), DRAY_OK);
+  assert_int_equal(dr_decode_value(slice, builder, 0, NULL), DRAY_OK);
+  assert_int_equal(dray_builder_end_row(builder, NULL, NULL), DRAY_OK);
+  assert_int_equal(dray_builder_finish(builder, &array, NULL), DRAY_OK);
+  assert_int_equal(dr_batch_wrap(batch->schema, &array, &back, NULL), DRAY_OK);
+  const char *given = cell(batch, 0, 0), *got = cell(back, 0, 0);
+  if (strcmp(given, "(absent)") == 0) given = "(null)"; // this schema cannot say absent
+  if (strcmp(given, "-0") == 0) given = "0";            // the encoding holds one zero
+  assert_string_equal(got, given);
+  dr_batch_free(back);
+  dray_builder_free(builder);
+}
+
+static void test_encoding_vectors_of_the_page(void **state) {
+  (void)state;
+  char *page = read_page(), *rest = page, *line;
+  int values = 0, rows = 0;
+  while ((line = strsep(&rest, "\n")) != NULL) {
+    char *fields[FIELDS_MAX], row[1024];
+    const int count = split_line(line, fields);
+    if (count == 3) {
+      (void)snprintf(row, sizeof(row), "x %s %s", fields[0], fields[1]);
+      struct dr_batch *batch = read_row(row);
+      expect_encoding(batch, fields[1], fields[2], 0, NULL);
+      expect_decoding(batch, fields[2]);
+      dr_batch_free(batch);
+      values++;
+    } else if (count == 4) {
+      (void)snprintf(row, sizeof(row), "%s", fields[0]);
+      struct dr_batch *batch = read_row(row);
+      expect_encoding(batch, fields[0], fields[1], strtoull(fields[2], NULL, 10), fields[3]);
+      dr_batch_free(batch);
+      rows++;
+    }
+  }
+  free(page);
+  assert_int_equal(values, 38); // a page that lost its tables must not pass
+  assert_int_equal(rows, 14);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_encoding_vectors_of_the_page)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
