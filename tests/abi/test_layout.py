@@ -86,7 +86,8 @@ class TestItBites(unittest.TestCase):
         self.assert_noticed(after, "dray_receipt", "retry_after_ms")
 
     def test_another_signature(self):
-        after = self.edit("host.h", "uint32_t (*cancelled)(void *ctx);", "uint32_t (*cancelled)(void *ctx, int32_t why);")
+        after = self.edit("host.h", "uint32_t (*cancelled)(void *ctx);",
+                          "uint32_t (*cancelled)(void *ctx, int32_t why);")
         self.assert_noticed(after, "dray_cancel_service", "cancelled")
 
     def test_a_constant_that_changes(self):
@@ -107,7 +108,8 @@ class TestItBites(unittest.TestCase):
         self.assert_noticed(after, "dray_progress has new members: pages", exact=True)
 
     def test_names_of_parameters_and_comments_may_change(self):
-        after = self.edit("host.h", "uint32_t (*cancelled)(void *ctx);", "uint32_t (*cancelled)(void *context); // words")
+        after = self.edit("host.h", "uint32_t (*cancelled)(void *ctx);",
+                          "uint32_t (*cancelled)(void *context); // words")
         self.assertEqual([], layout.differences(self.before, after, exact=True))
 
     def assert_rule_broken(self, old, new, said):

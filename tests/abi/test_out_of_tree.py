@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""A third party's view: the SDK is installed into an empty prefix, the template becomes a plugin, and it is built once with
-the CMake package and once with pkg-config and the compiler alone. Nothing of the source tree is used but the template."""
+"""A third party's view: the SDK is installed into an empty prefix, the template becomes a plugin, and it is built once
+with the CMake package and once with pkg-config and the compiler alone. Nothing else of the source tree is used."""
 import hashlib
 import json
 import os
@@ -100,9 +100,11 @@ class TestOutOfTree(unittest.TestCase):
         os.makedirs(asked)
         for version, fits in (("1.0", True), ("1.9", False), ("2.0", False)):
             with open(os.path.join(asked, "CMakeLists.txt"), "w", encoding="utf-8") as file:
-                file.write("cmake_minimum_required(VERSION 3.25)\nproject(x LANGUAGES C)\nfind_package(dray-sdk %s REQUIRED)\n" % version)
-            result = subprocess.run([CMAKE, "-S", asked, "-B", os.path.join(asked, version), "-DCMAKE_C_COMPILER=" + CC,
-                                     "-DCMAKE_PREFIX_PATH=" + self.prefix], capture_output=True, text=True, check=False)
+                file.write("cmake_minimum_required(VERSION 3.25)\nproject(x LANGUAGES C)\n"
+                           "find_package(dray-sdk %s REQUIRED)\n" % version)
+            command = [CMAKE, "-S", asked, "-B", os.path.join(asked, version), "-DCMAKE_C_COMPILER=" + CC,
+                       "-DCMAKE_PREFIX_PATH=" + self.prefix]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
             self.assertEqual(fits, result.returncode == 0, result.stderr)
 
     def test_pkg_config_and_the_compiler_alone_build_it(self):
@@ -114,14 +116,14 @@ class TestOutOfTree(unittest.TestCase):
             return run(["pkg-config", *what, "dray-sdk"], env=self.environment).split()
 
         sources = sorted(os.path.join(self.plugin, f) for f in os.listdir(self.plugin) if f.endswith(".c"))
-        run([CC, "-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-fvisibility=hidden", *FLAGS, *ask("--cflags"), *sources,
-             "-o", library, "-Wl,--version-script=" + ask("--variable=export_map")[0], "-Wl,--exclude-libs,ALL",
-             *ask("--libs")])
+        run([CC, "-std=gnu11", "-D_GNU_SOURCE", "-shared", "-fPIC", "-fvisibility=hidden", *FLAGS, *ask("--cflags"),
+             *sources, "-o", library, "-Wl,--version-script=" + ask("--variable=export_map")[0],
+             "-Wl,--exclude-libs,ALL", *ask("--libs")])
         run([ask("--variable=manifest_tool")[0], os.path.join(self.plugin, "manifest.json"), library])
         self.check_plugin(library)
         test = os.path.join(self.folder, "test_alone")
-        run([CC, "-std=gnu11", "-D_GNU_SOURCE", *FLAGS, *ask("--cflags"), os.path.join(self.plugin, "tests", "test_plugin.c"), "-o",
-             test, *ask("--libs"), "-ldl"])
+        run([CC, "-std=gnu11", "-D_GNU_SOURCE", *FLAGS, *ask("--cflags"),
+             os.path.join(self.plugin, "tests", "test_plugin.c"), "-o", test, *ask("--libs"), "-ldl"])
         self.assertEqual("ok\n", run([test, library]))
 
 

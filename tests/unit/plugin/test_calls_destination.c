@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls to destinations: caps that are sane, batches within them, and exactly one receipt a row. The plugin is a table in
-// this program; each test scripts what its slots do.
+// Calls to destinations: caps that are sane, batches within them, and exactly one receipt a row. The plugin is a table
+// in this program; each test scripts what its slots do.
 #include "plugin/scene.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls to sources and streams: what a plugin may hand back, and what becomes of the rest. The plugin is a table in this
-// program; each test scripts what its slots do.
+// Calls to sources and streams: what a plugin may hand back, and what becomes of the rest. The plugin is a table in
+// this program; each test scripts what its slots do.
 #include "plugin/scene.h"
 
 #include <stdio.h>

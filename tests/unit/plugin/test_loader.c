@@ -260,8 +260,8 @@ static void test_load_refuses_files_that_are_no_library(void **state) {
   }
 }
 
-// Bytes of the ELF header and of the section table are damaged in turn, and the file is cut at many lengths: the reader of
-// symbols must refuse or accept, and never read out of bounds (the sanitizers watch). Nothing of it is run.
+// Bytes of the ELF header and of the section table are damaged in turn, and the file is cut at many lengths: the reader
+// of symbols must refuse or accept, and never read out of bounds (the sanitizers watch). Nothing of it is run.
 static void test_damaged_libraries_never_break_the_reader(void **state) {
   struct dr_manifest manifest = copy_of("good", *state);
   FILE *file = fopen(manifest.library, "rb");

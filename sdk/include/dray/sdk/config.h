@@ -35,12 +35,14 @@ struct dray_setting {
   const char *schema_json;    // for JSON: the JSON Schema of the value; NULL: {}
 };
 
-// Writes the JSON Schema of the table: what a role's `spec` hands over (keep it in static memory). @errors OUT_OF_MEMORY; PLUGIN_CONTRACT when a
-// default_json or schema_json of the table is not JSON, or a default is not a value that its setting takes.
-DRAY_NODISCARD int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_count, struct dray_buffer *out,
-                                        struct dray_error *error);
-// Binds a JSON object (settings, or a destination's options) into `target`, which was zeroed. Defaults are filled in; unknown names, wrong types and missing
-// required settings are CONFIG_* errors with `field`. On failure everything bound so far is freed.
+// Writes the JSON Schema of the table: what a role's `spec` hands over (keep it in static memory). @errors
+// OUT_OF_MEMORY; PLUGIN_CONTRACT when a default_json or schema_json of the table is not JSON, or a default is not a
+// value that its setting takes.
+DRAY_NODISCARD int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_count,
+                                        struct dray_buffer *out, struct dray_error *error);
+// Binds a JSON object (settings, or a destination's options) into `target`, which was zeroed. Defaults are filled in;
+// unknown names, wrong types and missing required settings are CONFIG_* errors with `field`. On failure everything
+// bound so far is freed.
 DRAY_NODISCARD int32_t dray_config_bind(const struct dray_setting *settings, size_t setting_count, struct dray_str json,
                                         void *target, struct dray_error *error);
 // Frees the strings of a bound struct and zeroes its members.
@@ -48,8 +50,8 @@ void dray_config_release(const struct dray_setting *settings, size_t setting_cou
 
 // ---- the nearest name, for "did you mean" ----
 
-// Finds the offered name nearest to the wanted one by edit distance (a transposition counts as one, case does not count). Names longer than 64 bytes
-// are never near. Everything is borrowed; nothing is allocated.
+// Finds the offered name nearest to the wanted one by edit distance (a transposition counts as one, case does not
+// count). Names longer than 64 bytes are never near. Everything is borrowed; nothing is allocated.
 struct dray_nearest {
   struct dray_str wanted;
   const char *best; // NULL while none is near enough
