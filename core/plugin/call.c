@@ -4,6 +4,7 @@
 // Entering and leaving a plugin.
 #include "plugin/call.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,13 +15,40 @@
 #include "base/log.h"
 #include "base/redact.h"
 
+#define ACTIVE_MAX 16      // calls at a time that the board can know of
+#define BOARD_TEXT_MAX 128 // of struct dr_board
+
+static const struct dr_call *active[ACTIVE_MAX]; // oldest first
+static size_t active_count;
+static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
+
+// Puts all active calls on the board, "A; B". Under the lock.
+static void show_active(void) {
+  char text[BOARD_TEXT_MAX] = "";
+  size_t at = 0;
+  for (size_t i = 0; i < active_count && at < sizeof(text); i++) {
+    const struct dr_call *call = active[i];
+    const int n = snprintf(text + at, sizeof(text) - at, "%s%s%s%s", i > 0 ? "; " : "",
+                           call->slot != NULL ? call->slot : "", call->slot != NULL ? " of " : "", call->label);
+    at += n > 0 ? (size_t)n : 0;
+  }
+  if (active_count == 0) {
+    dr_board_call(NULL);
+  } else {
+    dr_board_call("%s", text);
+  }
+}
+
 void dr_call_enter(struct dr_call *call, const char *label, const char *slot, struct dray_error *error) {
   call->label = label;
   call->slot = slot;
   call->error = error;
   call->started_ms = dr_monotonic_ms();
   dray_error_init(&call->inner);
-  dr_board_call("%s of %s", slot, label);
+  (void)pthread_mutex_lock(&active_lock);
+  if (active_count < ACTIVE_MAX) active[active_count++] = call;
+  show_active();
+  (void)pthread_mutex_unlock(&active_lock);
 }
 
 int32_t dr_call_begin(struct dr_call *call, const char *label, const char *slot, struct dray_error *error) {
@@ -30,9 +58,16 @@ int32_t dr_call_begin(struct dr_call *call, const char *label, const char *slot,
 }
 
 void dr_call_leave(struct dr_call *call) {
-  dr_board_call(NULL);
-  dr_board_beat();
-  if (dr_log_level() < DRAY_LOG_DEBUG) return;
+  (void)pthread_mutex_lock(&active_lock);
+  size_t at = 0;
+  while (at < active_count && active[at] != call) at++;
+  if (at < active_count) {
+    active_count--;
+    memmove(&active[at], &active[at + 1], (active_count - at) * sizeof(active[0]));
+  }
+  show_active();
+  (void)pthread_mutex_unlock(&active_lock);
+  if (dr_log_level() < DRAY_LOG_DEBUG || call->slot == NULL) return;
   dr_log(DRAY_LOG_DEBUG, call->label, "%s took %lld ms", call->slot, (long long)(dr_monotonic_ms() - call->started_ms));
 }
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One call across the plugin line: the board says who is being called, the error that comes back is checked and masked.
-// Every wrapper of calls_*.c and the loader go through here.
+// Every wrapper of calls_*.c and the loader go through here. Several threads may be inside plugins at a time: the board
+// names them all, so that a crash is never blamed on the wrong one and a hang is never hidden by another's return.
 #ifndef DR_PLUGIN_CALL_H
 #define DR_PLUGIN_CALL_H
 

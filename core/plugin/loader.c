@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/board.h"
 #include "plugin/call.h"
 #include "plugin/handshake.h"
 #include "plugin/trust.h"
@@ -45,11 +44,14 @@ static int32_t check_abi(const struct dr_manifest *manifest, struct dray_error *
 
 // Runs the library's constructors.
 static int32_t open_library(const struct dr_manifest *manifest, dray_plugin_entry_fn **out, struct dray_error *error) {
-  dr_board_call("loading plugin %s (constructor)", manifest->name);
+  char label[128];
+  (void)snprintf(label, sizeof(label), "loading plugin %s (constructor)", manifest->name);
+  struct dr_call call;
+  dr_call_enter(&call, label, NULL, error);
   void *handle = dlopen(manifest->library, RTLD_NOW | RTLD_LOCAL);
   const char *why = handle == NULL ? dlerror() : NULL;
   void *symbol = handle != NULL ? dlsym(handle, DRAY_PLUGIN_ENTRY_SYMBOL) : NULL;
-  dr_board_call(NULL);
+  dr_call_leave(&call);
   if (handle == NULL) {
     return dray_fail(error, DRAY_E_PLUGIN_LOAD, "the plugin %s %s cannot be loaded: %s", manifest->name,
                      manifest->version, why != NULL ? why : manifest->library);

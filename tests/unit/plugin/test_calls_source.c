@@ -15,6 +15,7 @@
 #include "base/cancel.h"
 #include "base/redact.h"
 #include "dray/sdk/column.h"
+#include "plugin/call.h"
 #include "plugin/calls.h"
 #include "plugin/handshake.h"
 
@@ -207,6 +208,27 @@ static void test_create_and_destroy_are_on_the_board(void **state) {
   dr_source_destroy(source);
   dr_source_destroy(source); // the second has no effect
   assert_int_equal(script.closed, 1);
+}
+
+// A reader's thread is inside its source while the main thread calls something else and comes back.
+static void test_a_call_on_another_thread_stays_on_the_board(void **state) {
+  struct dr_source_instance *source = *state;
+  struct dr_call reading;
+  struct dr_board_view view;
+  struct dray_error error;
+  struct dray_str json;
+  dr_call_enter(&reading, "plugin other (connection o)", "stream.next", NULL);
+  script.json = "[]";
+  scene_ok(dr_source_check(source, &json, &error));
+  assert_string_equal(script.on_board, "stream.next of plugin other (connection o); source.check of plugin scripted "
+                                       "(connection shop)");
+  dr_board_read(dr_board(), &view);
+  assert_string_equal(view.call, "stream.next of plugin other (connection o)");
+  assert_true(view.call_since_ms > 0); // a hang there is still noticed
+  dr_call_leave(&reading);
+  dr_board_read(dr_board(), &view);
+  assert_string_equal(view.call, "");
+  assert_int_equal(view.call_since_ms, 0);
 }
 
 static void test_create_without_an_instance_breaks_the_contract(void **state) {
@@ -477,6 +499,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
       TEST(test_create_and_destroy_are_on_the_board),
+      TEST(test_a_call_on_another_thread_stays_on_the_board),
       TEST(test_create_without_an_instance_breaks_the_contract),
       TEST(test_error_is_passed_on_masked),
       TEST(test_error_without_words_gets_the_tables),
