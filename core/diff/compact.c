@@ -8,8 +8,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "diff/mirror.h"
@@ -146,6 +148,8 @@ static int32_t write_files(struct rewrite *rewrite, uint64_t number, int *out_re
   struct dr_file_info info = mirror->info; // borrows its parts
   info.number = number;
   info.generation = mirror->generation;
+  // No two bases have the same digest, though they hold the same rows: a journal never fits another mirror's base.
+  if (getrandom(&info.twin, sizeof info.twin, 0) != (ssize_t)sizeof info.twin) info.twin = (uint64_t)dr_now_us();
   int32_t rc = dr_base_out_begin(&rewrite->out, mirror->folder, &info, error);
   if (rc == DRAY_OK && mirror->base != NULL) rc = merge(rewrite, error);
   if (rc == DRAY_OK) rc = publish(mirror, &rewrite->out, &info, out_replaced, error);

@@ -31,7 +31,7 @@ struct dr_file_info {
   uint64_t number;          // of the mirror's files; 0 in a change set
   uint64_t generation;      // when the file was begun
   uint64_t seed_id;         // of the project's secret, not the secret
-  uint64_t twin;            // a journal's base, by its digest; else 0
+  uint64_t twin;            // a base: a random number; a journal: the digest of its base; a change set: 0
   struct dr_schema *schema; // one reference
   char **key;               // names in byte order
   size_t key_count;
