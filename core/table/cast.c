@@ -291,21 +291,58 @@ static int all_text_valid(const struct dr_source *source, int64_t rows) {
   return odd == 0;
 }
 
-static int value_fits(const struct dr_source *source, struct dray_type type, int64_t row) {
+static int text_fits(const struct dr_source *source, int64_t row) {
   const int64_t at = row + source->offset;
+  const int64_t from = dr_load_index(source->values, 4, 1, at), to = dr_load_index(source->values, 4, 1, at + 1);
+  return dray_text_valid(dray_str_make(source->data + from, (uint64_t)(to - from)));
+}
+
+// Loops without a way out, which is what makes them fast; nulls may hold anything, so that a bad value among them only
+// costs a second look.
+static int all_between(const struct dr_source *source, int32_t width, int64_t low, int64_t high, int64_t rows) {
+  int outside = 0;
+  if (width == 4) {
+    for (int64_t row = 0; row < rows; row++) {
+      const int64_t value = dr_load_index(source->values, 4, 1, row + source->offset);
+      outside |= value < low || value > high;
+    }
+  } else {
+    for (int64_t row = 0; row < rows; row++) {
+      const int64_t value = dr_load_index(source->values, 8, 1, row + source->offset);
+      outside |= value < low || value > high;
+    }
+  }
+  return !outside;
+}
+
+static int decimal_fits(const struct dr_source *source, int32_t precision, int64_t row) {
   struct dray_decimal decimal;
-  int64_t value = 0;
-  if (type.id == DRAY_TYPE_STRING) {
-    const int64_t from = dr_load_index(source->values, 4, 1, at), to = dr_load_index(source->values, 4, 1, at + 1);
-    return dray_text_valid(dray_str_make(source->data + from, (uint64_t)(to - from)));
-  }
-  if (type.id == DRAY_TYPE_DECIMAL) {
-    memcpy(&decimal, source->values + at * 16, sizeof(decimal));
-    return dray_decimal_fits(decimal, type.precision);
-  }
-  value = dr_load_index(source->values, source->width, 1, at);
+  memcpy(&decimal, source->values + (row + source->offset) * 16, sizeof(decimal));
+  return dray_decimal_fits(decimal, precision);
+}
+
+static int value_fits(const struct dr_source *source, struct dray_type type, int64_t row) {
+  if (type.id == DRAY_TYPE_STRING) return text_fits(source, row);
+  if (type.id == DRAY_TYPE_DECIMAL) return decimal_fits(source, type.precision, row);
+  const int64_t value = dr_load_index(source->values, source->width, 1, row + source->offset);
   if (type.id == DRAY_TYPE_DATE) return value >= DRAY_DATE_MIN && value <= DRAY_DATE_MAX;
   return value >= DRAY_TIMESTAMP_MIN && value <= DRAY_TIMESTAMP_MAX;
+}
+
+// Whether one look at the whole column tells that all is well; 0 tells nothing.
+static int fits_at_a_glance(const struct dr_source *source, struct dray_type type, int64_t rows) {
+  switch (type.id) {
+  case DRAY_TYPE_STRING:
+    return all_text_valid(source, rows);
+  case DRAY_TYPE_DATE:
+    return all_between(source, 4, DRAY_DATE_MIN, DRAY_DATE_MAX, rows);
+  case DRAY_TYPE_TIMESTAMP:
+    return all_between(source, 8, DRAY_TIMESTAMP_MIN, DRAY_TIMESTAMP_MAX, rows);
+  case DRAY_TYPE_DECIMAL:
+    return 0;
+  default:
+    return 1; // every value is one that the type allows
+  }
 }
 
 // 1 when every value of the column is one that the type allows, and no absent one has a value.
@@ -313,11 +350,7 @@ static int all_fit(const struct dr_source *source, struct dray_type type, const 
   for (int64_t row = 0; absent != NULL && row < rows; row++) {
     if (bit_of(absent, row) && !dr_source_is_null(source, row)) return 0;
   }
-  if (type.id == DRAY_TYPE_STRING && all_text_valid(source, rows)) return 1;
-  if (type.id != DRAY_TYPE_STRING && type.id != DRAY_TYPE_DECIMAL && type.id != DRAY_TYPE_DATE &&
-      type.id != DRAY_TYPE_TIMESTAMP) {
-    return 1;
-  }
+  if (fits_at_a_glance(source, type, rows)) return 1;
   for (int64_t row = 0; row < rows; row++) {
     if (!value_fits(source, type, row) && !dr_source_is_null(source, row)) return 0;
   }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The canonical encoding, as ENCODING.md specifies it, and the hashes over it. Room for a whole row is made first, so
-// that the loop over its values writes without looking.
+// The canonical encoding, as ENCODING.md specifies it, and the hashes over it. Rows are encoded in blocks, column by
+// column: room for each row is made first, so that the loops over values neither ask for types nor look for room.
 #include "table/encode.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@
 
 #include "table/slice.h"
 
-#define FIXED_BYTES_MAX 19 // the largest value that is not text: a decimal of 16 bytes
+#define FIXED_BYTES_MAX 20 // tag, scale, count and 16 bytes of a decimal; text needs tag and 5 bytes of length
 
 // ---- order of columns ----
 
@@ -68,15 +68,33 @@ static uint8_t *put_u64(uint8_t *to, uint64_t value) {
   return to + sizeof(value);
 }
 
+// Most texts are short, and a call of memcpy costs more than they do: two moves that overlap cover every length in between.
+static inline void copy_text(uint8_t *to, const char *from, size_t len) {
+  if (len > 32) {
+    memcpy(to, from, len);
+  } else if (len >= 16) {
+    memcpy(to, from, 16);
+    memcpy(to + len - 16, from + len - 16, 16);
+  } else if (len >= 8) {
+    memcpy(to, from, 8);
+    memcpy(to + len - 8, from + len - 8, 8);
+  } else if (len >= 4) {
+    memcpy(to, from, 4);
+    memcpy(to + len - 4, from + len - 4, 4);
+  } else {
+    for (size_t i = 0; i < len; i++) to[i] = (uint8_t)from[i];
+  }
+}
+
 static uint8_t *put_text(uint8_t *to, struct dray_str value) {
   uint64_t len = value.len;
   for (; len >= 0x80; len >>= 7) *to++ = (uint8_t)(len | 0x80);
   *to++ = (uint8_t)len;
-  if (value.len > 0) memcpy(to, value.data, (size_t)value.len);
+  copy_text(to, value.data, (size_t)value.len);
   return to + value.len;
 }
 
-static uint8_t *put_float64(uint8_t *to, double value) {
+static uint8_t *put_real(uint8_t *to, double value) {
   uint64_t bits;
   memcpy(&bits, &value, sizeof(bits));
   if (value == 0) bits = 0; // -0.0 = 0.0
@@ -84,77 +102,145 @@ static uint8_t *put_float64(uint8_t *to, double value) {
   return put_u64(to, bits);
 }
 
+// As many bytes as keep the sign. Nearly every decimal fits 64 bits, where that is a matter of counting zeros.
+static size_t decimal_bytes(__int128 bits, uint8_t *out) {
+  size_t count = 0;
+  const int64_t small = (int64_t)bits;
+  if (bits == small) {
+    const uint64_t folded = (uint64_t)(small < 0 ? ~small : small); // the bits that differ from the sign
+    count = small == 0 ? 0 : folded == 0 ? 1 : (size_t)(64 - __builtin_clzll(folded)) / 8 + 1;
+    const uint64_t word = htole64((uint64_t)small);
+    memcpy(out, &word, sizeof(word));
+    return count;
+  }
+  for (__int128 rest = bits; rest != 0 && rest != -1; rest >>= 8) out[count++] = (uint8_t)rest;
+  if (bits < 0 && out[count - 1] < 0x80) out[count++] = 0xFF;
+  if (bits > 0 && out[count - 1] >= 0x80) out[count++] = 0;
+  return count;
+}
+
 // The scale is as small as the value allows, so that 1, 1.0 and 1.00 are the same bytes.
-static uint8_t *put_decimal(uint8_t *to, struct dray_decimal value, int32_t scale) {
+static uint8_t *put_decimal_of(uint8_t *to, struct dray_decimal value, int32_t scale) {
   __int128 bits = (__int128)((unsigned __int128)(uint64_t)value.high << 64 | value.low);
-  if (bits == (int64_t)bits) { // nearly always, and much faster
+  if (bits == (int64_t)bits) {
     int64_t small = (int64_t)bits;
     for (; scale > 0 && small % 10 == 0; scale--) small /= 10;
     bits = small;
   } else {
     for (; scale > 0 && bits % 10 == 0; scale--) bits /= 10;
   }
-  uint8_t bytes[16];
-  size_t count = 0;
-  for (__int128 rest = bits; rest != 0 && rest != -1; rest >>= 8) bytes[count++] = (uint8_t)rest;
-  if (bits < 0 && (count == 0 || bytes[count - 1] < 0x80)) bytes[count++] = 0xFF; // the sign must show in the last bit
-  if (bits > 0 && bytes[count - 1] >= 0x80) bytes[count++] = 0;
-  *to++ = (uint8_t)scale;
-  *to++ = (uint8_t)count;
-  memcpy(to, bytes, count);
-  return to + count;
+  const size_t count = decimal_bytes(bits, to + 2);
+  to[0] = (uint8_t)scale;
+  to[1] = (uint8_t)count;
+  return to + 2 + count;
 }
 
-static uint8_t *put_value(uint8_t *to, const struct dray_column_view *column, uint64_t row) {
-  *to++ = (uint8_t)(DR_TAG_VALUE + column->type.id);
+// One for each type, all of one shape: a value that is not null, with its tag.
+#define PUT(name, type_id, expression)                                                                                 \
+  static inline uint8_t *put_##name(uint8_t *to, const struct dray_column_view *column, uint64_t row) {                \
+    *to++ = DR_TAG_VALUE + (type_id);                                                                                  \
+    return (expression);                                                                                               \
+  }
+PUT(bool, DRAY_TYPE_BOOL, (*to = (uint8_t)dray_column_bool(column, row), to + 1))
+PUT(int64, DRAY_TYPE_INT64, put_u64(to, (uint64_t)dray_column_int64(column, row)))
+PUT(float64, DRAY_TYPE_FLOAT64, put_real(to, dray_column_float64(column, row)))
+PUT(decimal, DRAY_TYPE_DECIMAL, put_decimal_of(to, dray_column_decimal(column, row), column->type.scale))
+PUT(string, DRAY_TYPE_STRING, put_text(to, dray_column_bytes(column, row)))
+PUT(bytes, DRAY_TYPE_BYTES, put_text(to, dray_column_bytes(column, row)))
+PUT(date, DRAY_TYPE_DATE, put_u32(to, (uint32_t)dray_column_date(column, row)))
+PUT(timestamp, DRAY_TYPE_TIMESTAMP, put_u64(to, (uint64_t)dray_column_int64(column, row)))
+PUT(json, DRAY_TYPE_JSON, put_text(to, dray_column_bytes(column, row)))
+#undef PUT
+
+// The values of `count` rows from `row` on, each to where its row's encoding has come to.
+static inline __attribute__((always_inline)) void
+put_each(const struct dray_column_view *column, const uint8_t *absent, uint64_t row, size_t count, uint8_t **to,
+         uint8_t *(*put)(uint8_t *, const struct dray_column_view *, uint64_t)) {
+  for (size_t i = 0; i < count; i++, row++) {
+    if (!dray_column_is_null(column, row)) {
+      to[i] = put(to[i], column, row);
+    } else {
+      *to[i]++ = absent != NULL && (absent[row >> 3] >> (row & 7) & 1) != 0 ? DR_TAG_ABSENT : DR_TAG_NULL;
+    }
+  }
+}
+
+// The type is asked for once a column, not once a value.
+static void put_column(const struct dray_column_view *column, const uint8_t *absent, uint64_t row, size_t count,
+                       uint8_t **to) {
   switch (column->type.id) {
   case DRAY_TYPE_BOOL:
-    *to++ = (uint8_t)dray_column_bool(column, row);
-    return to;
+    put_each(column, absent, row, count, to, put_bool);
+    return;
   case DRAY_TYPE_INT64:
-  case DRAY_TYPE_TIMESTAMP:
-    return put_u64(to, (uint64_t)dray_column_int64(column, row));
+    put_each(column, absent, row, count, to, put_int64);
+    return;
   case DRAY_TYPE_FLOAT64:
-    return put_float64(to, dray_column_float64(column, row));
+    put_each(column, absent, row, count, to, put_float64);
+    return;
   case DRAY_TYPE_DECIMAL:
-    return put_decimal(to, dray_column_decimal(column, row), column->type.scale);
+    put_each(column, absent, row, count, to, put_decimal);
+    return;
+  case DRAY_TYPE_STRING:
+    put_each(column, absent, row, count, to, put_string);
+    return;
+  case DRAY_TYPE_BYTES:
+    put_each(column, absent, row, count, to, put_bytes);
+    return;
   case DRAY_TYPE_DATE:
-    return put_u32(to, (uint32_t)dray_column_date(column, row));
+    put_each(column, absent, row, count, to, put_date);
+    return;
+  case DRAY_TYPE_TIMESTAMP:
+    put_each(column, absent, row, count, to, put_timestamp);
+    return;
   default:
-    return put_text(to, dray_column_bytes(column, row));
+    put_each(column, absent, row, count, to, put_json);
   }
 }
 
 // ---- rows ----
 
-static size_t row_room(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row) {
-  size_t room = encoder->column_count * FIXED_BYTES_MAX;
-  for (size_t i = 0; i < encoder->column_count; i++) {
-    const struct dray_column_view *column = &batch->view.columns[encoder->columns[i]];
-    if (column->offsets != NULL) room += (size_t)dray_column_bytes(column, row).len;
+#define BLOCK_ROWS 256u
+#define BLOCK_BYTES (256u << 10) // of scratch, unless one row alone needs more
+
+// Rows that are encoded together, column by column.
+struct block {
+  uint64_t first;
+  size_t count;
+  size_t room[BLOCK_ROWS]; // upper bounds of the rows' encodings
+  uint8_t *from[BLOCK_ROWS], *to[BLOCK_ROWS];
+};
+
+static void measure_block(const struct dr_encoder *encoder, const struct dr_batch *batch, struct block *block) {
+  for (size_t i = 0; i < block->count; i++) block->room[i] = encoder->column_count * FIXED_BYTES_MAX;
+  for (size_t c = 0; c < encoder->column_count; c++) {
+    const struct dray_column_view *column = &batch->view.columns[encoder->columns[c]];
+    if (column->offsets == NULL) continue;
+    const int32_t *offsets = column->offsets + (uint64_t)column->offset + block->first;
+    for (size_t i = 0; i < block->count; i++) block->room[i] += (size_t)(offsets[i + 1] - offsets[i]);
   }
-  return room;
 }
 
-static uint8_t *put_row(uint8_t *to, const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row) {
-  for (size_t i = 0; i < encoder->column_count; i++) {
-    const uint32_t at = encoder->columns[i];
-    const struct dray_column_view *column = &batch->view.columns[at];
-    if (!dray_column_is_null(column, row)) {
-      to = put_value(to, column, row);
-    } else {
-      *to++ = dr_batch_is_absent(batch, at, row) ? DR_TAG_ABSENT : DR_TAG_NULL;
-    }
+static void put_block(const struct dr_encoder *encoder, const struct dr_batch *batch, struct block *block) {
+  memcpy(block->to, block->from, block->count * sizeof(block->to[0]));
+  for (size_t c = 0; c < encoder->column_count; c++) {
+    const uint32_t at = encoder->columns[c];
+    put_column(&batch->view.columns[at], batch->absent != NULL ? batch->absent[at] : NULL, block->first, block->count,
+               block->to);
   }
-  return to;
 }
 
 int32_t dr_encode_row(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row,
                       struct dray_buffer *out, struct dray_error *error) {
+  struct block block;
   char *to = NULL;
-  DRAY_TRY(dray_buffer_reserve(out, row_room(encoder, batch, row), &to, error));
-  const uint8_t *end = put_row((uint8_t *)to, encoder, batch, row);
-  out->len += (size_t)(end - (const uint8_t *)to);
+  block.first = row;
+  block.count = 1;
+  measure_block(encoder, batch, &block);
+  DRAY_TRY(dray_buffer_reserve(out, block.room[0], &to, error));
+  block.from[0] = (uint8_t *)to;
+  put_block(encoder, batch, &block);
+  out->len += (size_t)(block.to[0] - block.from[0]);
   out->data[out->len] = '\0';
   return DRAY_OK;
 }
@@ -164,24 +250,38 @@ struct dr_hash128 dr_hash_bytes(struct dray_str encoded, uint64_t seed) {
   return (struct dr_hash128){hash.low64, hash.high64};
 }
 
+// As many of the block's rows as fit the scratch, at least one. Returns the bytes they need.
+static size_t fit_block(struct block *block) {
+  size_t bytes = block->room[0], count = 1;
+  for (; count < block->count && bytes + block->room[count] <= BLOCK_BYTES; count++) bytes += block->room[count];
+  block->count = count;
+  return bytes;
+}
+
 int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch, struct dr_hash128 *out,
                      struct dray_error *error) {
   uint8_t *scratch = NULL;
   size_t capacity = 0;
+  struct block block;
   const uint64_t rows = dr_batch_rows(batch);
-  for (uint64_t row = 0; row < rows; row++) {
-    const size_t room = row_room(encoder, batch, row);
-    if (room >= capacity) { // also for a row without columns
-      capacity = room * 2 + 256;
-      uint8_t *larger = realloc(scratch, capacity);
-      if (larger == NULL) {
-        free(scratch);
-        return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to hash a row of %zu bytes", room);
-      }
-      scratch = larger;
+  for (block.first = 0; block.first < rows; block.first += block.count) {
+    block.count = (size_t)(rows - block.first < BLOCK_ROWS ? rows - block.first : BLOCK_ROWS);
+    measure_block(encoder, batch, &block);
+    const size_t bytes = fit_block(&block);
+    if (scratch == NULL || bytes > capacity) {
+      capacity = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+      free(scratch);
+      scratch = malloc(capacity);
+      if (scratch == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to hash a row of %zu bytes", bytes);
     }
-    const uint8_t *end = put_row(scratch, encoder, batch, row);
-    out[row] = dr_hash_bytes(dray_str_make((const char *)scratch, (uint64_t)(end - scratch)), encoder->seed);
+    block.from[0] = scratch;
+    for (size_t i = 1; i < block.count; i++) block.from[i] = block.from[i - 1] + block.room[i - 1];
+    put_block(encoder, batch, &block);
+    for (size_t i = 0; i < block.count; i++) {
+      const struct dray_str encoded =
+          dray_str_make((const char *)block.from[i], (uint64_t)(block.to[i] - block.from[i]));
+      out[block.first + i] = dr_hash_bytes(encoded, encoder->seed);
+    }
   }
   free(scratch);
   return DRAY_OK;
