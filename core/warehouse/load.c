@@ -121,31 +121,14 @@ static int any_absent(const struct loading *loading, size_t field) {
   return 0;
 }
 
-// The column as it is, with absent values as nulls (the mask says which of the nulls they are).
-static int32_t borrow_column(struct loading *loading, size_t field, int has_absent, struct ArrowArray *slot) {
+// The column as it is, shifted to the rows wanted. Absent values are nulls in it; the mask says which of the nulls they are.
+static void borrow_column(const struct loading *loading, size_t field, struct ArrowArray *slot) {
   const struct ArrowArray *parent = &loading->batch->array;
-  struct ArrowArray array = *parent->children[field];
-  array.offset += parent->offset + (int64_t)loading->start;
-  array.length = (int64_t)loading->count;
-  array.null_count = -1;
-  array.release = release_borrowed;
-  if (has_absent) {
-    const uint64_t first = (uint64_t)array.offset, last = first + loading->count;
-    const uint8_t *old = array.buffers[0];
-    uint8_t *validity = take_memory(loading, last / 8 + 1);
-    const void **buffers = take_memory(loading, (uint64_t)array.n_buffers * sizeof *buffers);
-    if (validity == NULL || buffers == NULL) return no_memory(loading);
-    for (uint64_t i = first; i < last; i++) {
-      const int valid =
-          (old == NULL || bit(old, i)) && !bit(loading->batch->absent[field], loading->start + (i - first));
-      validity[i >> 3] = (uint8_t)(validity[i >> 3] | valid << (i & 7));
-    }
-    for (int64_t i = 0; i < array.n_buffers; i++) buffers[i] = array.buffers[i];
-    buffers[0] = validity;
-    array.buffers = buffers;
-  }
-  *slot = array;
-  return DRAY_OK;
+  *slot = *parent->children[field];
+  slot->offset += parent->offset + (int64_t)loading->start;
+  slot->length = (int64_t)loading->count;
+  slot->null_count = -1;
+  slot->release = release_borrowed;
 }
 
 static int32_t convert_value(struct loading *loading, const struct dray_column_view *from, uint64_t row,
@@ -179,7 +162,7 @@ static int32_t convert_column(struct loading *loading, size_t field, const struc
   int32_t code = dray_builder_new(&schema, loading->count, UINT32_MAX, &builder, loading->error);
   for (uint64_t i = 0; i < loading->count && code == DRAY_OK; i++) {
     const uint64_t row = loading->start + i;
-    if (dray_column_is_null(from, row) || dr_batch_is_absent(loading->batch, field, row)) {
+    if (dray_column_is_null(from, row)) {
       code = dray_builder_null(builder, 0, loading->error);
     } else {
       code = convert_value(loading, from, row, column, builder);
@@ -200,13 +183,13 @@ static int32_t put_column(struct loading *loading, size_t index) {
   struct dr_table_writer *writer = loading->writer;
   const struct dr_table_column *column = &writer->columns[index];
   const size_t field = writer->source_index[index];
-  const int has_absent = any_absent(loading, field);
   struct ArrowArray *slot = loading->children[loading->child_count++];
-  if (has_absent) writer->absent_seen[index] = 1;
+  if (any_absent(loading, field)) writer->absent_seen[index] = 1;
   if (!dr_type_equal(column->type, column->stored)) {
     return convert_column(loading, field, column, slot);
   }
-  return borrow_column(loading, field, has_absent, slot);
+  borrow_column(loading, field, slot);
+  return DRAY_OK;
 }
 
 // A column of 64-bit values of our own (or of bits, of which `values` then has enough).
