@@ -20,8 +20,8 @@ static int32_t read_connection(struct dr_project *project, const struct dr_entry
   out->name = entry->name.data;
   out->mark = node->name.len > 0 ? node->name_mark : node->mark;
   DRAY_TRY(dr_project_format(project, &reader.where, error, "connection \"%s\"", out->name));
+  DRAY_TRY(dr_mask(project, node, error));
   if (node->kind != DR_NODE_MAP) {
-    DRAY_TRY(dr_mask(project, node, error));
     return dr_problem_type(&reader, node, "a mapping");
   }
   struct dr_node *settings = NULL;
@@ -44,7 +44,6 @@ static int32_t read_connection(struct dr_project *project, const struct dr_entry
     *tail = copy;
     tail = &copy->next;
     settings->child_count++;
-    DRAY_TRY(dr_mask(project, child, error));
   }
   out->settings = settings;
   if (dr_node_get(node, "plugin") == NULL)

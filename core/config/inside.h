@@ -109,6 +109,11 @@ const char *dr_node_kind_name(int kind); // "a text", "a mapping", ...
 // "`memory` must be a size, not a list", with a hint where YAML surprises.
 DRAY_NODISCARD int32_t dr_problem_type(struct dr_reader *reader, const struct dr_node *node, const char *wanted);
 
+// "mode:upsert" without the blank is a key without a value to YAML. The problem does not repeat it: it may hold a
+// secret.
+int dr_name_is_torn(const struct dr_node *node);
+DRAY_NODISCARD int32_t dr_problem_torn(struct dr_reader *reader, const struct dr_node *node);
+
 struct dr_choice {
   const char *name;
   int value;

@@ -88,7 +88,8 @@ static int compare_spans(const void *a, const void *b) {
   return compare_marks(((const struct dr_span *)a)->mark, ((const struct dr_span *)b)->mark);
 }
 
-static int32_t add_span(struct dr_project *project, const struct dr_node *node, struct dray_error *error) {
+static int32_t add_span(struct dr_project *project, struct dr_mark mark, uint32_t end_line, uint32_t end_column,
+                        struct dray_error *error) {
   struct dr_config_inside *inside = project->inside;
   if (inside->span_count == inside->span_capacity) {
     const size_t capacity = inside->span_capacity == 0 ? 64 : inside->span_capacity * 2;
@@ -98,9 +99,25 @@ static int32_t add_span(struct dr_project *project, const struct dr_node *node, 
     inside->spans = spans;
     inside->span_capacity = capacity;
   }
-  inside->spans[inside->span_count++] = (struct dr_span){node->mark, node->end_line, node->end_column, 0};
+  inside->spans[inside->span_count++] = (struct dr_span){mark, end_line, end_column, 0};
   inside->sorted = 0;
   return DRAY_OK;
+}
+
+static int32_t mask_value_of(struct dr_project *project, const struct dr_node *node, struct dray_error *error) {
+  return add_span(project, node->mark, node->end_line, node->end_column, error);
+}
+
+// "password:hunter2" without the blank is a key to YAML: what follows its colon is masked.
+static int32_t mask_torn_name(struct dr_project *project, const struct dr_node *node, struct dray_error *error) {
+  const char *colon = node->name.len > 0 ? memchr(node->name.data, ':', (size_t)node->name.len) : NULL;
+  if (colon == NULL) return DRAY_OK;
+  const uint32_t end = node->name_mark.column + node->name_width;
+  struct dr_mark mark = node->name_mark;
+  uint32_t c = 0;
+  for (const char *p = node->name.data; p <= colon; mark.column++) p += dr_utf8_next(p, (size_t)(colon - p) + 1, &c);
+  if (mark.column >= end) mark.column = node->name_mark.column; // an escape in quotes: the whole key
+  return add_span(project, mark, mark.line, end, error);
 }
 
 int32_t dr_mask(struct dr_project *project, const struct dr_node *node, struct dray_error *error) {
@@ -108,16 +125,17 @@ int32_t dr_mask(struct dr_project *project, const struct dr_node *node, struct d
   case DR_NODE_LIST:
   case DR_NODE_MAP:
     for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
+      DRAY_TRY(mask_torn_name(project, child, error));
       if (!dray_str_is(child->name, "plugin")) DRAY_TRY(dr_mask(project, child, error));
     }
     return DRAY_OK;
   case DR_NODE_SECRET:
-    return node->literal ? add_span(project, node, error) : DRAY_OK;
+    return node->literal ? mask_value_of(project, node, error) : DRAY_OK;
   case DR_NODE_NULL:
   case DR_NODE_BOOL:
     return DRAY_OK;
   default:
-    return add_span(project, node, error);
+    return mask_value_of(project, node, error);
   }
 }
 
@@ -195,15 +213,16 @@ static size_t value_end(const struct look *look, size_t at) {
 static size_t mask_value(struct look *look, size_t at, int named_secret) {
   if (starts_with(look, at, "!secret")) {
     at = skip_blanks(look, at + 7);
-    if (starts_with(look, at, "env:") || starts_with(look, at, "file:") || starts_with(look, at, "exec:")) return at;
+    if (starts_with(look, at, "env:") || starts_with(look, at, "file:") || starts_with(look, at, "exec:"))
+      return value_end(look, at);
   } else if (starts_with(look, at, "!literal")) {
     at = skip_blanks(look, at + 8);
   }
   if (at >= look->count) return look->count;
   const uint32_t first = look->chars[at];
-  if (first == '|' || first == '>' || first == '#') return at;
+  if (first == '|' || first == '>' || (first == '#' && !named_secret && !look->all)) return at;
   if (first == '{' && !named_secret) return at; // its own keys are looked at in turn
-  const size_t end = value_end(look, at);
+  const size_t end = first == '#' ? look->count : value_end(look, at);
   mask_range(look, at, end);
   return end;
 }
@@ -223,6 +242,7 @@ static struct dray_str name_before(const struct look *look, size_t colon, char *
 
 static int is_key_colon(const struct look *look, size_t i) {
   if (look->chars[i] != ':' || i == 0) return 0;
+  if (look->all) return 1; // the blank may be what is missing
   return i + 1 == look->count || is_blank(look->chars[i + 1]) || look->chars[i - 1] == '"' ||
          look->chars[i - 1] == '\'';
 }
@@ -246,6 +266,15 @@ static void mask_url_passwords(struct look *look) {
   }
 }
 
+// Whatever stands after !literal is a secret, however the rest of the line looks.
+static void mask_literals(struct look *look) {
+  for (size_t i = 0; i < look->count; i++) {
+    if (!starts_with(look, i, "!literal")) continue;
+    const size_t value = skip_blanks(look, i + 8);
+    if (value < look->count) mask_range(look, value, look->all ? look->count : value_end(look, value));
+  }
+}
+
 static void mask_by_look(struct look *look) {
   int keys = 0;
   char name[128];
@@ -259,6 +288,7 @@ static void mask_by_look(struct look *look) {
       i = mask_value(look, value, named) - 1;
   }
   if (look->all && keys == 0) mask_range(look, skip_blanks(look, 0), look->count);
+  mask_literals(look);
   mask_url_passwords(look);
 }
 
@@ -268,24 +298,39 @@ static uint64_t indent_of(struct dray_str line) {
   return at;
 }
 
-// The line before `line`, which is a part of `text`; 0 at the beginning.
+// The line before `line`, which is a part of `text`; 0 at the beginning. The rare breaks of YAML 1.1 do not count
+// here.
 static int line_before(struct dray_str text, struct dray_str line, struct dray_str *out) {
   const char *end = line.data;
   if (end > text.data && end[-1] == '\n') end--;
   if (end > text.data && end[-1] == '\r') end--;
-  if (end == line.data) return 0;
+  if (end == text.data) return 0;
   const char *start = end;
   while (start > text.data && start[-1] != '\n' && start[-1] != '\r') start--;
   *out = dray_str_make(start, (uint64_t)(end - start));
   return 1;
 }
 
-// Whether the line lies, by its indentation, under the top-level key `connections`.
+// Whether a top-level line of dray.yaml begins a section that holds no settings.
+static int begins_other_section(struct dray_str line) {
+  static const char *const names[] = {"version", "plugins", "memory", "stall_timeout", "models", "syncs"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    const size_t len = strlen(names[i]);
+    if (line.len > len && memcmp(line.data, names[i], len) == 0 && line.data[len] == ':') return 1;
+  }
+  return 0;
+}
+
+// Whether the line may lie under the top-level key `connections`. Files that are asked about are broken, so a key at
+// the
+// margin that is no known section may be that one, misspelt.
 static int under_connections(const struct dr_config_file *file, struct dray_str line) {
   if (strncmp(file->path, "connections/", 12) == 0) return 1;
+  if (strcmp(file->path, "dray.yaml") != 0) return 0;
   do {
-    if (line.len == 0 || indent_of(line) > 0 || strchr("#-}]", line.data[0]) != NULL) continue;
-    return line.len >= 11 && memcmp(line.data, "connections", 11) == 0;
+    if (line.len == 0 || line.data[0] == '#' || indent_of(line) > 0) continue;
+    if (begins_other_section(line)) return 0;
+    if (memchr(line.data, ':', (size_t)line.len) != NULL) return 1;
   } while (line_before(file->text, line, &line));
   return 0;
 }

@@ -48,8 +48,19 @@ int32_t dr_problem_type(struct dr_reader *reader, const struct dr_node *node, co
                        DRAY_STR_ARG(node->name), wanted, dr_node_kind_name(node->kind));
 }
 
+int dr_name_is_torn(const struct dr_node *node) {
+  return node->kind == DR_NODE_NULL && node->name.len > 0 &&
+         memchr(node->name.data, ':', (size_t)node->name.len) != NULL;
+}
+
+int32_t dr_problem_torn(struct dr_reader *reader, const struct dr_node *node) {
+  return dr_problem_at_name(reader, node, DRAY_E_CONFIG_SYNTAX, NULL, "without it the colon is a part of the key",
+                            "a blank is missing after the colon, in %s", reader->where);
+}
+
 static int32_t unknown_key(struct dr_reader *reader, const struct dr_node *child, const struct dr_key *keys,
                            size_t key_count) {
+  if (dr_name_is_torn(child)) return dr_problem_torn(reader, child);
   const char *names[64];
   size_t count = 0;
   for (size_t i = 0; i < key_count && count < sizeof(names) / sizeof(names[0]); i++) names[count++] = keys[i].name;

@@ -199,6 +199,7 @@ static int is_given(const struct dr_node *node, const char *name, const struct d
 }
 
 static int32_t unknown_setting(struct checking *c, const struct dr_node *child, const struct dray_json *properties) {
+  if (dr_name_is_torn(child)) return dr_problem_torn(&c->reader, child);
   return dr_problem_at_name(&c->reader, child, DRAY_E_CONFIG_UNKNOWN_KEY, meant_setting(child, properties), NULL,
                             "unknown key \"%.*s\" in %s", DRAY_STR_ARG(child->name), c->reader.where);
 }
@@ -285,8 +286,9 @@ static int32_t describe(struct dr_project *project, const struct dr_node *settin
     const struct dr_connection *connection = &project->connections[i];
     if (connection->settings != settings || settings == NULL) continue;
     *out_width = connection->mark.column == settings->mark.column ? 1 : (uint32_t)strlen(connection->name);
-    return dr_project_format(project, out, error, "connection \"%s\" (plugin %s)", connection->name,
-                             connection->plugin);
+    const int known = connection->plugin[0] != '\0';
+    return dr_project_format(project, out, error, "connection \"%s\"%s%s%s", connection->name, known ? " (plugin " : "",
+                             connection->plugin, known ? ")" : "");
   }
   for (size_t i = 0; i < project->sync_count; i++) {
     if (project->syncs[i].to_options != settings || settings == NULL) continue;

@@ -158,7 +158,7 @@ static int32_t bad_tag(struct builder *b, const yaml_event_t *event, const char 
   }
   return dr_project_problem(b->project, mark_of(b, event->start_mark), (uint32_t)strlen(spelt), DRAY_E_CONFIG_SYNTAX,
                             dr_nearest(spelt, known, 3), "the tags are !secret, !literal and !!str",
-                            "the tag %s is not known", spelt);
+                            "this tag is not known");
 }
 
 static int32_t collection_start(struct builder *b, const yaml_event_t *event, int kind, const yaml_char_t *anchor,

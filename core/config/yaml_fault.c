@@ -113,7 +113,8 @@ static int32_t start_problem(struct dr_project *project, struct dray_str text, s
                             "a value cannot begin with \"%c\"", c > 0x20 && c < 0x7F ? (int)c : '?');
 }
 
-// Two lines of which the first lacks its colon are one key to YAML, and the fault shows at the second one's colon. 1: the
+// Two lines of which the first lacks its colon are one key to YAML, and the fault shows at the second one's colon.
+// 1: the
 // mark was moved to the first.
 static int find_lost_colon(struct dray_str text, struct dr_mark *mark) {
   struct dray_str line, above;

@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the user sees for every kind of mistake: each folder below golden/ is a project with mistakes, and expected.txt is
-// exactly what dray prints about it. schema.json, when there is one, is the settings schema of every connection. The text
-// "hunter2" in a project is a secret that must never be shown, whole or in part, not even when the file is cut anywhere.
+// What the user sees for every kind of mistake: each folder below golden/ is a project with mistakes, and
+// expected.txt is
+// exactly what dray prints about it. schema.json, when there is one, is the settings schema of every connection. The
+// text
+// "hunter2" in a project is a secret that must never be shown, whole or in part, not even when the file is cut
+// anywhere.
 // DRAY_GOLDEN_UPDATE=1 rewrites the expectations.
 #include <dirent.h>
 #include <setjmp.h>

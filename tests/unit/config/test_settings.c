@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settings against a plugin's schema, and as the JSON that its create receives. What users see of mistakes is in golden/.
+// Settings against a plugin's schema, and as the JSON that its create receives. What users see of mistakes is in
+// golden/.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
