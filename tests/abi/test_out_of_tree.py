@@ -18,6 +18,8 @@ CC = os.environ.get("DRAY_CC", "cc")
 SANITIZE = os.environ.get("DRAY_SANITIZE", "")
 # An instrumented libdray_sdk.a needs instrumented users.
 FLAGS = ["-fsanitize=" + SANITIZE] if SANITIZE else []
+FLAGS += ["--coverage"] if os.environ.get("DRAY_COVERAGE") == "ON" else []
+PROBE = os.environ.get("DRAY_PROBE", "")
 NAME = "their_crm"
 
 
@@ -73,6 +75,13 @@ class TestOutOfTree(unittest.TestCase):
         self.assertEqual(NAME, manifest["name"])
         for path in (library, os.path.dirname(library), os.path.join(os.path.dirname(library), "manifest.json")):
             self.assertEqual(0, os.stat(path).st_mode & 0o022, "%s is writable by others" % path)
+        # And dray itself loads and reads it: four records, one of them unreadable, which is a row with a reason.
+        records = os.path.join(self.folder, "records.jsonl")
+        with open(records, "w", encoding="utf-8") as file:
+            file.write('{"id": 1}\n{"id": 2, "name": "x"}\n{"id": "?"}\n{"id": 4}\n')
+        config = json.dumps({"path": records})
+        if PROBE:
+            self.assertEqual("4\n", run([PROBE, os.path.dirname(library), config, "records"]))
 
     def test_nothing_of_the_machine_is_in_the_package(self):
         for root, _, files in os.walk(self.prefix):
