@@ -26,8 +26,9 @@ struct dr_http_gate {
   char *key;
   uint32_t users;
   uint32_t in_flight;
-  double tokens;     // may be negative: taken in advance by those who wait for their time
-  int64_t filled_ms; // when `tokens` was right; 0: never used
+  double tokens;                 // may be negative: taken in advance by those who wait for their time
+  int64_t filled_ms;             // when `tokens` was right; 0: never used
+  double rate_per_second, burst; // of the last request that had a rate
   int64_t held_until_ms;
 };
 
@@ -36,13 +37,17 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct dr_http_gate *gates;
 static uint32_t gate_count;
 
-// Forgets idle gates. A bucket is full again after burst / rate, which the gate does not know without a request: a minute is enough
-// for any rate that is waited for in practice, and a rate of less than one a minute does not come back within the minute.
+// Whether a new gate of this key would let through no more than this one.
+static int is_as_new(const struct dr_http_gate *gate, int64_t now) {
+  if (gate->users != 0 || gate->held_until_ms > now) return 0;
+  return gate->tokens + (double)(now - gate->filled_ms) * gate->rate_per_second / 1000.0 >= gate->burst;
+}
+
 static void forget_idle(int64_t now) {
   struct dr_http_gate **at = &gates;
   while (*at != NULL) {
     struct dr_http_gate *gate = *at;
-    if (gate->users == 0 && gate->held_until_ms <= now && gate->tokens >= 0 && now - gate->filled_ms > 60000) {
+    if (is_as_new(gate, now)) {
       *at = gate->next;
       free(gate->key);
       free(gate);
@@ -104,6 +109,8 @@ static void refill(struct dr_http_gate *gate, const struct dr_http_gate_terms *t
     if (gate->tokens > full) gate->tokens = full;
   }
   gate->filled_ms = now;
+  gate->rate_per_second = terms->rate_per_second;
+  gate->burst = full;
 }
 
 // Takes a token, if need be one of the future, so that those who wait go in order. Returns when it is there.

@@ -31,6 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def setup(self):
         super().setup()
         self.served = 0
+        self.inside = False
 
     def log_message(self, *args):
         pass
@@ -57,6 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 seen.setdefault(self.where, []).append(entry)
                 self.n = len(seen[self.where])
                 in_flight[self.where] = in_flight.get(self.where, 0) + 1
+                self.inside = True
                 most[self.where] = max(most.get(self.where, 0), in_flight[self.where])
         self.body = body
         try:
@@ -67,13 +69,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             self.close_connection = True
         finally:
-            if not parts[1].startswith("_"):
-                with lock:
-                    in_flight[self.where] -= 1
+            self.leave()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = take
 
+    def leave(self):
+        """Before the answer: a client that has it may well be here again before this thread goes on."""
+        with lock:
+            if self.inside:
+                in_flight[self.where] -= 1
+            self.inside = False
+
     def reply(self, status, body=b"", headers=(), length=None):
+        self.leave()
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -105,7 +113,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do__most(self):
         with lock:
-            self.reply(200, str(most.get(self.args["path"], 0)).encode())
+            count = most.get(self.args["path"], 0)
+        self.reply(200, str(count).encode())
 
     def do__connections(self):
         self.reply(200, str(len({entry[4] for entry in self.entries()})).encode())

@@ -199,6 +199,40 @@ static void test_page_overwritten_in_the_middle_is_found_on_open(void **state) {
   expect_refused(folder, DRAY_E_STATE_CORRUPT);
 }
 
+static int page_of_index(const char *folder) {
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
+  assert_int_equal(sqlite3_open(scene_path(folder, "state.db"), &db), SQLITE_OK);
+  assert_int_equal(
+      sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_master WHERE name = 'batches_by_run'", -1, &stmt, NULL),
+      SQLITE_OK);
+  assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+  const int page = sqlite3_column_int(stmt, 0);
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
+  return page;
+}
+
+static void test_large_file_is_verified_once_a_day(void **state) {
+  const char *folder = *state;
+  struct dr_store *store = open_store(folder);
+  static char value[65536];
+  for (int i = 0; i < 80; i++) {
+    scene_ok(dr_store_plugin_put(store, "shop", dray_str_make((const char *)&i, sizeof i),
+                                 dray_str_make(value, sizeof value), &error));
+  }
+  dr_store_close(store);
+  assert_true(scene_size(scene_path(folder, "state.db")) > DR_DB_CHECK_BYTES_MAX);
+  dr_store_close(open_store(folder)); // verifies, and remembers
+  const int page = page_of_index(folder);
+  const int fd = open(scene_path(folder, "state.db"), O_RDWR);
+  assert_int_equal(pwrite(fd, "\xA5\xA5\xA5\xA5", 4, (off_t)(page - 1) * 4096), 4);
+  close(fd);
+  dr_store_close(open_store(folder));
+  sql(scene_path(folder, "state.db"), "UPDATE meta SET value = value - 86400 * 1000000 WHERE name = 'checked_us'");
+  expect_refused(folder, DRAY_E_STATE_CORRUPT);
+}
+
 static void test_database_of_another_program_is_refused(void **state) {
   const char *folder = *state;
   sql(scene_path(folder, "state.db"), "CREATE TABLE customers (id INTEGER); PRAGMA user_version = 1");
@@ -449,6 +483,7 @@ int main(int argc, char **argv) {
       TEST(test_truncated_file_is_refused),
       TEST(test_zeros_and_garbage_are_refused),
       TEST(test_page_overwritten_in_the_middle_is_found_on_open),
+      TEST(test_large_file_is_verified_once_a_day),
       TEST(test_database_of_another_program_is_refused),
       TEST(test_newer_version_is_refused_and_left_alone),
       TEST(test_missing_table_is_damage),

@@ -511,6 +511,25 @@ static void test_failure_inside_a_transaction_spoils_all_of_it(void **state) {
   scene_ok(dr_store_sync_put(store, "orders", &sync, &error)); // and the store is usable
 }
 
+static void test_history_is_bounded_but_keeps_what_is_open(void **state) {
+  (void)state;
+  scene_ok(dr_store_begin(store, &error));
+  const int64_t oldest = begin_run("orders");
+  send_batch("orders", oldest, 0);
+  begin_run("customers");
+  for (int i = 0; i < 10004; i++) begin_run("orders");
+  scene_ok(dr_store_commit(store, &error));
+  struct dr_run_record *runs = NULL;
+  size_t count = 0;
+  scene_ok(dr_store_runs(store, "orders", SIZE_MAX, &runs, &count, &error));
+  assert_int_equal(count, 10001);
+  assert_int_equal(runs[10000].id, oldest);
+  free(runs);
+  scene_ok(dr_store_runs(store, "customers", 10, &runs, &count, &error));
+  assert_int_equal(count, 1);
+  free(runs);
+}
+
 static void test_run_numbers_are_never_given_twice(void **state) {
   (void)state;
   const int64_t first = begin_run("orders");
@@ -543,6 +562,7 @@ int main(void) {
       TEST(test_secret_in_messages_never_reaches_the_file),
       TEST(test_changes_between_begin_and_commit_are_kept_together),
       TEST(test_failure_inside_a_transaction_spoils_all_of_it),
+      TEST(test_history_is_bounded_but_keeps_what_is_open),
       TEST(test_run_numbers_are_never_given_twice),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
