@@ -83,7 +83,8 @@ DRAY_NODISCARD int32_t dray_builder_timestamp(struct dray_builder *builder, size
 // made compact. @errors as above, and those of value.h.
 DRAY_NODISCARD int32_t dray_builder_text(struct dray_builder *builder, size_t column, struct dray_str text,
                                          struct dray_error *error);
-// Ends the row. *out_full = 1 when the batch has reached a bound: finish it before the next row.
+// Ends the row. *out_full (NULL allowed) = 1 when the batch has reached a bound: finish it before the next row. Rows
+// beyond a bound are taken all the same. A row that could not be ended (OUT_OF_MEMORY) may be ended again or abandoned.
 DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, struct dray_error *error);
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
