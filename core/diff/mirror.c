@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
+
+#define PATH_BYTES_MAX 4096
 
 int32_t dr_mirror_usable(const struct dr_mirror *mirror, struct dray_error *error) {
   if (mirror->broken != DRAY_OK) {
@@ -92,34 +93,44 @@ static int32_t make(const struct dr_mirror_options *options, struct dr_mirror **
 
 // ---- files of a mirror without a head ----
 
-// 1 when a head is missing that must have been there: files remain that are more than a creation cut short.
+static int has(const char *folder, const char *name) {
+  char path[PATH_BYTES_MAX];
+  const int len = snprintf(path, sizeof path, "%s/%s", folder, name);
+  return len > 0 && (size_t)len < sizeof path && dr_file_exists(path);
+}
+
+// Whether journal 1 holds more than its making.
+static int32_t has_frames(const char *folder, int *out, struct dray_error *error) {
+  struct dr_journal *journal = NULL;
+  struct stat info;
+  const int32_t rc = dr_journal_open(folder, 1, 1, &journal, error);
+  *out = 0;
+  if (rc == DRAY_E_OUT_OF_MEMORY) return rc;
+  if (rc != DRAY_OK) return DRAY_OK; // its making was cut short
+  *out = fstat(journal->fd, &info) == 0 && (uint64_t)info.st_size > journal->frames;
+  dr_journal_close(journal);
+  return DRAY_OK;
+}
+
+// Refuses to begin anew where a head is missing that must have been there: files remain that are more than what a
+// creation that was cut short leaves behind.
 static int32_t check_leftovers(const char *folder, struct dray_error *error) {
   DIR *entries = opendir(folder);
   if (entries == NULL) return DRAY_OK;
   int32_t rc = DRAY_OK;
   for (struct dirent *entry = readdir(entries); entry != NULL && rc == DRAY_OK; entry = readdir(entries)) {
     uint64_t number = 0;
-    struct stat info;
     const char *name = entry->d_name;
     const int journal = sscanf(name, "journal.%" SCNu64, &number) == 1;
     if (!journal && sscanf(name, "base.%" SCNu64, &number) != 1) continue;
     int more = number > 1;
-    struct dr_journal *held = NULL;
-    if (journal && number == 1 && dr_journal_open(folder, 1, 1, &held, NULL) == DRAY_OK) {
-      more = fstat(held->fd, &info) == 0 && (uint64_t)info.st_size > held->frames;
-      dr_journal_close(held);
+    if (journal && number == 1) rc = has_frames(folder, &more, error);
+    if (rc == DRAY_OK && more) {
+      rc = dray_fail(error, DRAY_E_MIRROR_CORRUPT, "%s holds %s, but the head is missing", folder, name);
     }
-    if (more) rc = dray_fail(error, DRAY_E_MIRROR_CORRUPT, "%s holds %s, but the head is missing", folder, name);
   }
   (void)closedir(entries);
   return rc;
-}
-
-static int has(const char *folder, const char *name) {
-  char *path = dr_path_join(folder, name);
-  const int there = path != NULL && dr_file_exists(path);
-  free(path);
-  return there;
 }
 
 static int32_t remove_file(const char *folder, const char *name, struct dray_error *error) {

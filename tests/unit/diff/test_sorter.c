@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "diff/sorter.h"
+#include "torture.h"
 #include "world.h"
 
 static char folder[64];
@@ -123,12 +124,35 @@ static void test_patterns_in_memory_are_sorted(void **state) {
   }
 }
 
+static int32_t sort_on_disk(void *ctx) {
+  struct dr_sorter sorter;
+  const uint64_t *words = NULL;
+  (void)ctx;
+  dr_sorter_init(&sorter, 2, 2, 1, 4096, folder);
+  int32_t rc = DRAY_OK;
+  for (uint64_t i = 0; rc == DRAY_OK && i < 2000; i++) {
+    const uint64_t record[] = {mix(i), i};
+    rc = dr_sorter_add(&sorter, record, dray_str_of("some bytes"), &error);
+  }
+  if (rc == DRAY_OK) rc = dr_sorter_sort(&sorter, &error);
+  for (uint64_t i = 0; rc == DRAY_OK && i < 2000; i++) rc = dr_sorter_next(&sorter, &words, NULL, &error);
+  dr_sorter_free(&sorter);
+  return rc;
+}
+
+static void test_failing_allocations_of_a_sort_on_disk_are_reported(void **state) {
+  (void)state;
+  assert_true(torture_every(sort_on_disk, NULL) > 10);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_sorting_in_memory_and_on_disk_gives_the_same_order, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(test_record_larger_than_all_memory_is_sorted, make_folder, remove_folder),
       cmocka_unit_test(test_patterns_in_memory_are_sorted),
+      cmocka_unit_test_setup_teardown(test_failing_allocations_of_a_sort_on_disk_are_reported, make_folder,
+                                      remove_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
