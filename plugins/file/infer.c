@@ -33,27 +33,33 @@ struct number_shape {
   int exponent;  // has one
 };
 
+static uint64_t skip_digits(struct dray_str text, uint64_t at) {
+  while (at < text.len && is_digit(text.data[at])) at++;
+  return at;
+}
+
+static int is_one_of(struct dray_str text, uint64_t at, char a, char b) {
+  return at < text.len && (text.data[at] == a || text.data[at] == b);
+}
+
 // -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? Returns 0 for anything else.
 static int read_number(struct dray_str text, struct number_shape *out) {
   struct number_shape shape = {0};
-  uint64_t at = text.len > 0 && text.data[0] == '-' ? 1 : 0;
-  const uint64_t whole = at;
-  while (at < text.len && is_digit(text.data[at])) at++;
+  const uint64_t whole = is_one_of(text, 0, '-', '-') ? 1 : 0;
+  uint64_t at = skip_digits(text, whole);
   shape.whole = (int32_t)(at - whole);
   if (shape.whole == 0 || (shape.whole > 1 && text.data[whole] == '0')) return 0;
-  if (at < text.len && text.data[at] == '.') {
-    const uint64_t fraction = ++at;
-    while (at < text.len && is_digit(text.data[at])) at++;
+  if (is_one_of(text, at, '.', '.')) {
+    const uint64_t fraction = at + 1;
+    at = skip_digits(text, fraction);
     shape.scale = (int32_t)(at - fraction);
     if (shape.scale == 0) return 0;
   }
-  if (at < text.len && (text.data[at] == 'e' || text.data[at] == 'E')) {
+  if (is_one_of(text, at, 'e', 'E')) {
+    const uint64_t digits = at + (is_one_of(text, at + 1, '-', '+') ? 2 : 1);
+    at = skip_digits(text, digits);
     shape.exponent = 1;
-    at++;
-    if (at < text.len && (text.data[at] == '-' || text.data[at] == '+')) at++;
-    const uint64_t digits = at;
-    while (at < text.len && is_digit(text.data[at])) at++;
-    if (at == digits) return 0;
+    if (at <= digits) return 0;
   }
   *out = shape;
   return at == text.len;
