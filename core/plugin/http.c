@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The HTTP service as plugins see it: one exchange is attempts, redirects and waits until there is an answer to hand over or
-// an error to report. Every error leaves through report(), which masks secrets.
+// The HTTP service as plugins see it: one exchange is attempts, redirects and waits until there is an answer to hand
+// over or an error to report. Every error leaves through report(), which masks secrets.
 #include "plugin/http.h"
 
 #include <pthread.h>
@@ -250,7 +250,8 @@ static void log_answer(const struct dr_http *http, const struct dray_http_respon
          response->status, (long long)response->spent_ms);
 }
 
-// What to do with a complete head: hand it over (*out is set), go on (*out stays NULL), or an error. Consumes `response`.
+// What to do with a complete head: hand it over (*out is set), go on (*out stays NULL), or an error. Consumes
+// `response`.
 static int32_t judge(struct dr_http *http, struct dr_http_plan *plan, struct dray_http_response *response,
                      int32_t *attempts, int *redirect_count, struct dray_http_response **out,
                      struct dray_error *error) {

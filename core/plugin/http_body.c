@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The bytes of bodies. An answer is decompressed here and not by libcurl, straight into the plugin's buffer: libcurl would have
-// to keep what a paused reader has not taken, and a small compressed piece can be a very large plain one.
+// The bytes of bodies. An answer is decompressed here and not by libcurl, straight into the plugin's buffer: libcurl
+// would have to keep what a paused reader has not taken, and a small compressed piece can be a very large plain one.
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,8 @@ static size_t take_plain(struct dray_http_response *response, char *buffer, size
   return len;
 }
 
-// Between members of one gzip stream (RFC 1952 §2.2): another one begins with its magic byte, all else is padding and ignored.
+// Between members of one gzip stream (RFC 1952 §2.2): another one begins with its magic byte, all else is padding and
+// ignored.
 static int next_member(struct dray_http_response *response) {
   if (response->wire_len == 0) return 0;
   if ((unsigned char)response->wire[response->wire_at] != 0x1f) {

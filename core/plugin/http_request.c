@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin's request, checked and copied: nothing of the plugin's memory is read after this. What a plugin may not ask for is
-// refused here, before a connection is made.
+// A plugin's request, checked and copied: nothing of the plugin's memory is read after this. What a plugin may not
+// ask for is refused here, before a connection is made.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static const char *const host_headers[] = {
     "host",    "content-length", "transfer-encoding", "connection",         "upgrade", "te",
     "trailer", "expect",         "keep-alive",        "proxy-authorization"};
 
-// What may follow a redirect to another origin: a list of what is harmless, since a name does not tell what is a secret.
+// What may follow a redirect to another origin: a list of what is harmless, since a name does not tell what is a
+// secret.
 static const char *const foreign_headers[] = {"accept",       "accept-language", "accept-encoding", "user-agent",
                                               "range",        "if-none-match",   "if-match",        "if-modified-since",
                                               "cache-control"};

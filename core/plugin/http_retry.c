@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an outcome means: libcurl's results and HTTP's statuses as dray errors, whether another attempt is worth it and after how
-// long. Decides; never waits.
+// What an outcome means: libcurl's results and HTTP's statuses as dray errors, whether another attempt is worth it
+// and after how long. Decides; never waits.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

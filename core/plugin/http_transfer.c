@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// One request on libcurl. Nothing runs in the background: whoever waits for a head or for bytes drives all transfers of the client,
-// and a body that nobody takes is paused, so that it waits in the network and not in memory.
+// One request on libcurl. Nothing runs in the background: whoever waits for a head or for bytes drives all transfers
+// of the client, and a body that nobody takes is paused, so that it waits in the network and not in memory.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +21,8 @@
 
 // ---- callbacks: on the thread that drives ----
 
-// A request is about to be written. libcurl by itself writes a request again when a kept connection turns out to be closed without an
-// answer; the first may have been received, so that only what may be repeated goes on.
+// A request is about to be written. libcurl by itself writes a request again when a kept connection turns out to be
+// closed without an answer; the first may have been received, so that only what may be repeated goes on.
 static int on_connected(void *ctx, char *remote_ip, char *local_ip, int remote_port, int local_port) {
   (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
   struct dray_http_response *response = ctx;

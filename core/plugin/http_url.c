@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Addresses: what may be asked, what counts as the same place, and what people may see of an address. Parsed by libcurl, so that
-// what is checked is what is asked.
+// Addresses: what may be asked, what counts as the same place, and what people may see of an address. Parsed by
+// libcurl, so that what is checked is what is asked.
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The connection: opening with checks, the statements, the transaction around every change, and SQLite's result codes as
-// dray errors. Called by the other files of core/store only. Knows no table but `meta`.
+// The connection: opening with checks, the statements, the transaction around every change, and SQLite's result codes
+// as dray errors. Called by the other files of core/store only. Knows no table but `meta`.
 #include "store/db.h"
 
 #include <assert.h>
@@ -339,7 +339,8 @@ int32_t dr_db_connect(struct dr_store *store, const char *path, struct dray_erro
 
 static int32_t check_identity(struct dr_store *store, struct dray_error *error) {
   int64_t application = 0, version = 0;
-  // The first look at the file: rolls back a journal that a killed process left, and notices a file that is shorter than its header says.
+  // The first look at the file: rolls back a journal that a killed process left, and notices a file that is shorter
+  // than its header says.
   DRAY_TRY(pragma_int(store, "PRAGMA application_id", &application, error));
   DRAY_TRY(pragma_int(store, "PRAGMA user_version", &version, error));
   if (application != DR_DB_APPLICATION_ID || version < 1) {
@@ -353,8 +354,8 @@ static int32_t check_identity(struct dr_store *store, struct dray_error *error) 
   return DRAY_OK;
 }
 
-// TRUNCATE, not DELETE: after a power loss a deleted journal may come back and undo a commit that was reported as durable;
-// a truncated one is synced. Not WAL: README.md.
+// TRUNCATE, not DELETE: after a power loss a deleted journal may come back and undo a commit that was reported as
+// durable; a truncated one is synced. Not WAL: README.md.
 static int32_t set_journal(struct dr_store *store, struct dray_error *error) {
   sqlite3_stmt *stmt = NULL;
   int rc = sqlite3_prepare_v2(store->db, "PRAGMA journal_mode = TRUNCATE", -1, &stmt, NULL);

@@ -76,8 +76,8 @@ uint64_t dr_db_get_u64(struct dr_db_call *call);
 void dr_db_get_text(struct dr_db_call *call, char *out, size_t capacity); // cut when longer
 struct dray_str dr_db_get_blob(struct dr_db_call *call);                  // valid until the next step
 
-// Every change stands between these two: its own transaction, unless dr_store_begin opened one. `code` is how the change went; `end`
-// commits or rolls back and returns the final code.
+// Every change stands between these two: its own transaction, unless dr_store_begin opened one. `code` is how the
+// change went; `end` commits or rolls back and returns the final code.
 DRAY_NODISCARD int32_t dr_db_write_begin(struct dr_store *store, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_db_write_end(struct dr_store *store, int32_t code, struct dray_error *error);
 

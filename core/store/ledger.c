@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The batch ledger: a batch is here, durably, before its first byte leaves, and stays open until its receipts and the mirror
-// are. Written by core/sync; what is open after a crash is what may have been sent.
+// The batch ledger: a batch is here, durably, before its first byte leaves, and stays open until its receipts and the
+// mirror are. Written by core/sync; what is open after a crash is what may have been sent.
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables, as the steps that lead to them, and the making of a new database. A step that was released is never edited:
-// a change is a new step, and DR_DB_VERSION grows by one.
+// The tables, as the steps that lead to them, and the making of a new database. A step that was released is never
+// edited: a change is a new step, and DR_DB_VERSION grows by one.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

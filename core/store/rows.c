@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows that were not taken: why, how often, and whether they still are sent. Written by core/sync for every rejected row, read by
-// `dray rows`.
+// Rows that were not taken: why, how often, and whether they still are sent. Written by core/sync for every rejected
+// row, read by `dray rows`.
 #include <assert.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "dray/sdk/error.h"
 #include "store/db.h"
+
+static_assert(DRAY_E_STATE_IN_DOUBT == 606, "statements.def names this number");
 
 static int32_t reject_row(struct dr_store *store, const char *sync, struct dr_row_record *row, uint32_t attempts_max,
                           struct dray_error *error) {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the HTTP tests share: the server of http_server.py as a process, requests to it, and what it says that it received.
+// What the HTTP tests share: the server of http_server.py as a process, requests to it, and what it says that it
+// received.
 #ifndef DRAY_TEST_HTTP_SCENE_H
 #define DRAY_TEST_HTTP_SCENE_H
 

@@ -4,7 +4,8 @@
 """A server that behaves well and badly on request, and tells what it received.
 
 Usage: http_server.py [--bind ADDRESS] [--port PORT] [--after MS] [--tls CERTIFICATE KEY]
-Prints its port on a line and serves until its standard input closes. Each path below is one behaviour; /_* report on what came:
+Prints its port on a line and serves until its standard input closes. Each path below is one behaviour; /_* report on
+what came:
 /_count?path=P, /_body?path=P&n=N, /_header?path=P&n=N&name=H ("-" when absent), /_most?path=P (most requests at once),
 /_connections?path=P (how many connections carried them), /_times?path=P (arrival in ms since the first, one a line).
 """

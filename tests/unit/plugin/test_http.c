@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests and answers: what arrives at the server, what the plugin gets, what is refused before anything is sent, limits.
+// Requests and answers: what arrives at the server, what the plugin gets, what is refused before anything is sent,
+// limits.
 #include "http_scene.h"
 
 #include <stdio.h>
@@ -504,7 +505,8 @@ static void test_early_answer_to_a_large_upload_is_read(void **state) {
   request.body = dray_str_make(body, size);
   http_exchange(http, &request, &reply);
   free(body);
-  // The server refuses and closes while the body is on its way: either its answer is seen, or the broken connection is in doubt.
+  // The server refuses and closes while the body is on its way: either its answer is seen, or the broken connection
+  // is in doubt.
   if (reply.code == DRAY_E_HTTP_STATUS) {
     assert_int_equal(reply.error.http_status, 413);
   } else {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rate keys across clients and threads: how many at once, how many a second, and who waits for whom, as the server sees it.
+// Rate keys across clients and threads: how many at once, how many a second, and who waits for whom, as the server
+// sees it.
 #include "http_scene.h"
 
 #include <pthread.h>

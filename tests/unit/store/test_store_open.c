@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state database as a file: made whole, opened again, damaged, written by a newer dray, locked, on a full disk, and left by
-// a process that was killed.
+// The state database as a file: made whole, opened again, damaged, written by a newer dray, locked, on a full disk,
+// and left by a process that was killed.
 #include "scene.h"
 
 #include <fcntl.h>

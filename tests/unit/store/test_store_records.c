@@ -309,6 +309,55 @@ static void test_rows_gone_from_the_input_are_cleared(void **state) {
   assert_int_equal(there, 0);
 }
 
+static void test_touched_row_is_not_forgotten_and_not_counted_again(void **state) {
+  (void)state;
+  reject(1, 100, 1, 1);
+  const uint8_t key_hash[16] = {1};
+  scene_ok(dr_store_row_touch(store, "orders", key_hash, 2, &error));
+  scene_ok(dr_store_rows_clear_before(store, "orders", 2, &error));
+  struct dr_row_record found;
+  int there = 0;
+  scene_ok(dr_store_row_find(store, "orders", key_hash, &found, &there, &error));
+  assert_int_equal(there, 1);
+  assert_int_equal(found.attempts, 1);
+  assert_int_equal(found.parked, 1);
+  assert_int_equal(found.run, 2);
+}
+
+static void reject_in_doubt(uint8_t key) {
+  struct dr_row_record row = rejected_row(key, 100, 1);
+  row.code = DRAY_E_STATE_IN_DOUBT;
+  scene_ok(dr_store_row_reject(store, "orders", &row, 1, &error));
+}
+
+static void test_rows_in_doubt_wait_for_an_operator_and_no_retry_frees_them(void **state) {
+  (void)state;
+  uint64_t count = 0, rejected = 0, parked = 0;
+  const uint8_t doubted[16] = {1}, refused[16] = {2};
+  struct dr_row_record found;
+  int there = 0;
+  reject_in_doubt(1);
+  reject(2, 100, 1, 1);
+  scene_ok(dr_store_rows_unpark(store, "orders", &count, &error));
+  assert_int_equal(count, 1); // the refused one only
+  scene_ok(dr_store_rows_resolve(store, "orders", 1, &count, &error));
+  assert_int_equal(count, 1);
+  scene_ok(dr_store_row_find(store, "orders", doubted, &found, &there, &error));
+  assert_int_equal(there, 1);
+  assert_int_equal(found.parked, 2); // the next run acknowledges it
+  scene_ok(dr_store_rows_count(store, "orders", &rejected, &parked, &error));
+  assert_int_equal(rejected, 2);
+  assert_int_equal(parked, 0);
+  scene_ok(dr_store_row_clear(store, "orders", doubted, &error));
+  reject_in_doubt(1);
+  scene_ok(dr_store_rows_resolve(store, "orders", 0, &count, &error));
+  assert_int_equal(count, 1);
+  scene_ok(dr_store_row_find(store, "orders", doubted, &found, &there, &error));
+  assert_int_equal(there, 0); // sent again as if never tried
+  scene_ok(dr_store_row_find(store, "orders", refused, &found, &there, &error));
+  assert_int_equal(there, 1);
+}
+
 static void test_pages_cover_all_rows_once_ordered_by_code_and_key(void **state) {
   (void)state;
   scene_ok(dr_store_begin(store, &error));
@@ -553,6 +602,8 @@ int main(void) {
       TEST(test_limit_of_one_parks_at_once_and_of_zero_never),
       TEST(test_unparked_rows_get_all_their_attempts_again),
       TEST(test_rows_gone_from_the_input_are_cleared),
+      TEST(test_touched_row_is_not_forgotten_and_not_counted_again),
+      TEST(test_rows_in_doubt_wait_for_an_operator_and_no_retry_frees_them),
       TEST(test_pages_cover_all_rows_once_ordered_by_code_and_key),
       TEST(test_checkpoint_comes_back_byte_by_byte),
       TEST(test_checkpoint_past_the_limit_is_refused),
