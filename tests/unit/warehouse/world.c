@@ -121,7 +121,7 @@ static int32_t execute_without_schema(struct dray_warehouse *self, struct dray_s
 void world_open(struct world *world, const char *name, int variant) {
   char config[800];
   memset(world, 0, sizeof *world);
-  (void)snprintf(world->path, sizeof world->path, "%s", world_path(name));
+  (void)snprintf(world->path, sizeof world->path, "%s", name[0] == '/' ? name : world_path(name));
   (void)snprintf(config, sizeof config, "{\"path\":\"%s\",\"busy_timeout_ms\":0}", world->path);
   world->warehouse.vtable = world_vtable();
   world->warehouse.label = "plugin sqlite (connection test)";

@@ -45,7 +45,7 @@ struct world {
 
 int world_fresh(void **state); // a setup function: an empty folder
 const char *world_path(const char *name);
-// Opens (makes) FOLDER/name. `variant`: WORLD_*.
+// Opens (makes) FOLDER/name, or a name that begins with a slash. `variant`: WORLD_*.
 void world_open(struct world *world, const char *name, int variant);
 void world_close(struct world *world);
 void world_execute(struct world *world, const char *sql);
