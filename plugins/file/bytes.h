@@ -11,12 +11,14 @@
 #define FILE_CHUNK_BYTES 65536u
 #define FILE_HEAD_BYTES 65536u
 
-// How far a file was read, and what was read.
+// How far a file was read, and what was read. The hash goes by words of 8 bytes from the beginning of the file, so it does not
+// depend on how the bytes were cut, and goes on from any position.
 struct file_mark {
   uint64_t position; // bytes
   uint64_t lines;    // line feeds among them
-  uint64_t hash;     // FNV-1a, 64 bits, of all of them; its state as well, so that hashing can go on from here
-  uint64_t head;     // the same of the first FILE_HEAD_BYTES
+  uint64_t hash;     // of their whole words
+  uint64_t word;     // the bytes behind the last whole word, the first one lowest
+  uint64_t head;     // of the whole words of the first FILE_HEAD_BYTES
 };
 
 struct file_bytes {
@@ -29,6 +31,10 @@ struct file_bytes {
 
 void file_mark_start(struct file_mark *mark);
 void file_mark_add(struct file_mark *mark, const char *data, size_t len);
+// Whether two marks of one position are of the same bytes; with `head_only` as far as the first FILE_HEAD_BYTES tell.
+int file_mark_same(const struct file_mark *a, const struct file_mark *b, int head_only);
+// One number for all bytes of a mark.
+uint64_t file_mark_sum(const struct file_mark *mark);
 // Marks the first `position` bytes of a file. *out_whole = 0 when it has fewer.
 DRAY_NODISCARD int32_t file_mark_scan(const char *path, uint64_t position, const struct dray_services *services,
                                       struct file_mark *out, int *out_whole, struct dray_error *error);

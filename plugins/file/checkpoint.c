@@ -46,8 +46,9 @@ static int read_file(const struct dray_json *item, struct file_progress *out) {
   if (!read_signed(item, "size", &progress.size) || !read_signed(item, "mtime", &progress.mtime_ns) ||
       !read_number(item, "position", &progress.mark.position) || !read_number(item, "lines", &progress.mark.lines) ||
       !read_number(item, "rows", &progress.rows) || !read_number(item, "partial", &progress.partial) ||
-      !read_hash(item, "hash", &progress.mark.hash) || !read_hash(item, "head", &progress.mark.head) || done == NULL ||
-      done->kind != DRAY_JSON_BOOL || progress.partial > progress.mark.position) {
+      !read_hash(item, "hash", &progress.mark.hash) || !read_hash(item, "word", &progress.mark.word) ||
+      !read_hash(item, "head", &progress.mark.head) || done == NULL || done->kind != DRAY_JSON_BOOL ||
+      progress.partial > progress.mark.position) {
     return 0;
   }
   progress.done = done->boolean;
@@ -123,6 +124,7 @@ int32_t file_checkpoint_write(const struct file_set *set, const struct file_prog
     write_number(&writer, "position", file->mark.position);
     write_number(&writer, "lines", file->mark.lines);
     write_hash(&writer, "hash", file->mark.hash);
+    write_hash(&writer, "word", file->mark.word);
     write_hash(&writer, "head", file->mark.head);
     write_number(&writer, "partial", file->partial);
     write_number(&writer, "rows", file->rows);
@@ -151,7 +153,7 @@ static int32_t still_there(const char *path, int verify_start, const struct dray
   uint64_t look = progress->mark.position;
   if (verify_start && look > FILE_HEAD_BYTES) look = FILE_HEAD_BYTES;
   DRAY_TRY(file_mark_scan(path, look, services, &mark, &whole, error));
-  *out_still = whole && (verify_start ? mark.head == progress->mark.head : mark.hash == progress->mark.hash);
+  *out_still = whole && file_mark_same(&mark, &progress->mark, verify_start);
   return DRAY_OK;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The journal. One line an entry: JSON, a blank, the FNV-1a hash of the JSON as 16 hex digits. A last line that is torn
+// The journal. One line an entry: JSON, a blank, the hash of the JSON as 16 hex digits. A last line that is torn
 // was never acknowledged to anybody and is cut off; a broken line anywhere else is damage.
 #include "journal.h"
 
@@ -39,7 +39,7 @@ static uint64_t sum_of(struct dray_str text) {
   struct file_mark mark;
   file_mark_start(&mark);
   file_mark_add(&mark, text.data, text.len);
-  return mark.hash;
+  return file_mark_sum(&mark);
 }
 
 // ---- batches ----

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "bytes.h"
 
 // What an incremental run gives, without the line of the columns. Keeps the state for the next one.
 struct session {
@@ -173,6 +174,33 @@ static void test_json_lines_are_resumed(void **state) {
   end(&session);
 }
 
+static void test_a_mark_does_not_depend_on_how_the_bytes_were_cut(void **state) {
+  static char bytes[3 * FILE_HEAD_BYTES / 2 + 3];
+  struct file_mark whole;
+  (void)state;
+  for (size_t i = 0; i < sizeof(bytes); i++) bytes[i] = (char)(i * 31 + i / 251);
+  file_mark_start(&whole);
+  file_mark_add(&whole, bytes, sizeof(bytes));
+  static const size_t steps[] = {1, 3, 7, 8, 13, 4096, FILE_HEAD_BYTES - 1, FILE_HEAD_BYTES};
+  for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+    struct file_mark cut;
+    file_mark_start(&cut);
+    for (size_t at = 0; at < sizeof(bytes); at += steps[k]) {
+      file_mark_add(&cut, bytes + at, sizeof(bytes) - at < steps[k] ? sizeof(bytes) - at : steps[k]);
+    }
+    assert_memory_equal(&cut, &whole, sizeof(cut));
+  }
+  for (size_t at = 0; at < sizeof(bytes); at += sizeof(bytes) / 17) { // and any byte matters
+    struct file_mark other;
+    bytes[at] = (char)(bytes[at] ^ 4);
+    file_mark_start(&other);
+    file_mark_add(&other, bytes, sizeof(bytes));
+    bytes[at] = (char)(bytes[at] ^ 4);
+    assert_false(file_mark_same(&other, &whole, 0));
+    assert_int_equal(file_mark_same(&other, &whole, 1), at >= FILE_HEAD_BYTES);
+  }
+}
+
 static void add_lines(char *text, size_t text_bytes, const char *rows) {
   const char *body = strchr(rows, '\n') + 1;
   (void)snprintf(text + strlen(text), text_bytes - strlen(text), "%s", body);
@@ -262,6 +290,7 @@ int main(void) {
       TEST(test_gzip_is_resumed_by_its_unpacked_bytes),
       TEST(test_json_lines_are_resumed),
       TEST(test_a_read_that_is_killed_at_every_batch_gives_the_same_rows),
+      TEST(test_a_mark_does_not_depend_on_how_the_bytes_were_cut),
       TEST(test_a_full_read_without_a_state_gives_everything_again),
       TEST(test_a_state_of_something_else_is_refused),
   };
