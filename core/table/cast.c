@@ -410,13 +410,15 @@ static void widen_floats(double *to, const uint8_t *from, int64_t rows) {
 
 // Small integers and single floats always fit. 0 when the column is neither.
 static int widen(const struct run *run, const struct dr_source *source, struct dr_fill *fill) {
+  const int floats = source->kind == DR_KIND_FLOAT && source->width == 4 && fill->type.id == DRAY_TYPE_FLOAT64;
+  const int ints = source->kind == DR_KIND_INT && source->width < 8 && fill->type.id == DRAY_TYPE_INT64;
+  if (!floats && !ints) return 0;
   const uint8_t *from = source->values + source->offset * source->width;
   const int64_t rows = run->rows;
-  if (source->kind == DR_KIND_FLOAT && source->width == 4 && fill->type.id == DRAY_TYPE_FLOAT64) {
+  if (floats) {
     widen_floats(fill->values, from, rows);
     return 1;
   }
-  if (source->kind != DR_KIND_INT || source->width == 8 || fill->type.id != DRAY_TYPE_INT64) return 0;
   if (source->width == 4) {
     if (source->is_signed)
       widen_ints(fill->values, from, rows, 4, 1);

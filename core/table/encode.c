@@ -68,7 +68,8 @@ static uint8_t *put_u64(uint8_t *to, uint64_t value) {
   return to + sizeof(value);
 }
 
-// Most texts are short, and a call of memcpy costs more than they do: two moves that overlap cover every length in between.
+// Most texts are short, and a call of memcpy costs more than they do: two moves that overlap cover every length in
+// between.
 static inline void copy_text(uint8_t *to, const char *from, size_t len) {
   if (len > 32) {
     memcpy(to, from, len);
