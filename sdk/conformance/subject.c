@@ -1,0 +1,334 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Loading the plugin under test and reading its rows.
+#include "conformance/subject.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define CONFIG_BYTES_MAX (1u << 20)
+#define SETTINGS_BYTES_MAX (1u << 20)
+#define STREAMS_MAX 64
+#define BATCH_ROWS 100 // small, so that there are safe places to resume from
+
+int kit_fail(struct subject *subject, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  (void)vsnprintf(subject->found, sizeof(subject->found), format, args);
+  va_end(args);
+  return DR_KIT_FAIL;
+}
+
+int kit_skip(struct subject *subject, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  (void)vsnprintf(subject->found, sizeof(subject->found), format, args);
+  va_end(args);
+  return DR_KIT_SKIP;
+}
+
+int kit_fail_error(struct subject *subject, const char *doing, const struct dray_error *error) {
+  return kit_fail(subject, "%s: %s: %s", doing, dray_error_info(error->code)->name, error->text);
+}
+
+// ---- the host's callbacks ----
+
+static int32_t give_secret(void *ctx, struct dray_str setting, struct dray_buffer *out, struct dray_error *error) {
+  struct subject *subject = ctx;
+  char name[128];
+  (void)snprintf(name, sizeof(name), "%.*s", DRAY_STR_ARG(setting));
+  subject->secrets_asked++;
+  const struct dray_json *given = dray_json_get(dray_json_get(subject->config, "secrets"), name);
+  const int own = given != NULL && given->kind == DRAY_JSON_STRING && !subject->canary;
+  return dray_buffer_append_str(out, own ? given->text.data : KIT_CANARY, error);
+}
+
+static int32_t keep_state(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+  struct subject *subject = ctx;
+  (void)key;
+  if (memmem(value.data, value.len, KIT_CANARY, strlen(KIT_CANARY)) != NULL) {
+    (void)kit_fail(subject, "the plugin put a secret into its state");
+  }
+  (void)error;
+  subject->state_kept_bytes += (int64_t)value.len;
+  return DRAY_OK;
+}
+
+// ---- settings ----
+
+// Copies JSON text with @SCRATCH@ replaced.
+static int32_t with_scratch(const struct subject *subject, const char *text, struct dray_buffer *out,
+                            struct dray_error *error) {
+  static const char mark[] = "@SCRATCH@";
+  while (*text != '\0') {
+    const char *hit = strstr(text, mark);
+    const size_t n = hit != NULL ? (size_t)(hit - text) : strlen(text);
+    DRAY_TRY(dray_buffer_append(out, text, n, error));
+    if (hit == NULL) break;
+    DRAY_TRY(dray_buffer_append_str(out, subject->scratch, error));
+    text = hit + strlen(mark);
+  }
+  return DRAY_OK;
+}
+
+static void write_json(struct dray_json_writer *writer, const struct dray_json *value) {
+  switch (value->kind) {
+  case DRAY_JSON_BOOL:
+    dray_json_write_bool(writer, value->boolean);
+    return;
+  case DRAY_JSON_NUMBER:
+    dray_json_write_raw(writer, value->text);
+    return;
+  case DRAY_JSON_STRING:
+    dray_json_write_str(writer, value->text);
+    return;
+  case DRAY_JSON_ARRAY:
+    dray_json_begin_array(writer);
+    for (const struct dray_json *item = value->child; item != NULL; item = item->next) write_json(writer, item);
+    dray_json_end_array(writer);
+    return;
+  case DRAY_JSON_OBJECT:
+    dray_json_begin_object(writer);
+    for (const struct dray_json *item = value->child; item != NULL; item = item->next) {
+      dray_json_key_str(writer, item->name);
+      write_json(writer, item);
+    }
+    dray_json_end_object(writer);
+    return;
+  default:
+    dray_json_write_null(writer);
+  }
+}
+
+// The settings of the config, and a reference for each secret that it names.
+static int32_t make_settings(struct subject *subject, struct dray_error *error) {
+  struct dray_json_writer writer;
+  dray_buffer_clear(&subject->settings);
+  dray_json_writer_init(&writer, &subject->settings, error);
+  dray_json_begin_object(&writer);
+  const struct dray_json *settings = dray_json_get(subject->config, "settings");
+  const struct dray_json *secrets = dray_json_get(subject->config, "secrets");
+  for (const struct dray_json *item = settings != NULL ? settings->child : NULL; item != NULL; item = item->next) {
+    dray_json_key_str(&writer, item->name);
+    write_json(&writer, item);
+  }
+  for (const struct dray_json *item = secrets != NULL ? secrets->child : NULL; item != NULL; item = item->next) {
+    dray_json_key_str(&writer, item->name);
+    dray_json_begin_object(&writer);
+    dray_json_key(&writer, "$secret");
+    dray_json_write_str(&writer, item->name);
+    dray_json_end_object(&writer);
+  }
+  dray_json_end_object(&writer);
+  return dray_json_writer_finish(&writer);
+}
+
+static int32_t read_config(struct subject *subject, struct dray_error *error) {
+  struct dray_buffer raw, text;
+  dray_buffer_init(&raw, CONFIG_BYTES_MAX);
+  dray_buffer_init(&text, CONFIG_BYTES_MAX);
+  int32_t rc = DRAY_OK;
+  if (subject->options->config != NULL) rc = dr_file_read(subject->options->config, CONFIG_BYTES_MAX, &raw, error);
+  if (rc == DRAY_OK) rc = with_scratch(subject, raw.data != NULL ? raw.data : "{}", &text, error);
+  if (rc == DRAY_OK) rc = dray_json_parse(dray_buffer_view(&text), CONFIG_BYTES_MAX, &subject->config, error);
+  if (rc == DRAY_OK) rc = make_settings(subject, error);
+  dray_buffer_free(&raw);
+  dray_buffer_free(&text);
+  return rc;
+}
+
+int32_t subject_open(struct subject *subject, int load, struct dray_error *error) {
+  dray_buffer_init(&subject->settings, SETTINGS_BYTES_MAX);
+  DRAY_TRY(read_config(subject, error));
+  DRAY_TRY(dr_manifest_read(subject->options->library, &subject->manifest, error));
+  if (!load) return DRAY_OK;
+  DRAY_TRY(dr_plugin_load(&subject->manifest, &subject->plugin, error));
+  const struct dr_host_options options = {
+      .connection = "kit", .ctx = subject, .secret = give_secret, .state_put = keep_state};
+  return dr_host_new(&options, &subject->host, error);
+}
+
+void subject_close(struct subject *subject) {
+  dr_host_free(subject->host);
+  dray_json_free(subject->config);
+  dray_buffer_free(&subject->settings);
+}
+
+int subject_has(const struct subject *subject, int role) {
+  switch (role) {
+  case DR_ROLE_SOURCE:
+    return subject->plugin->table.source != NULL;
+  case DR_ROLE_DESTINATION:
+    return subject->plugin->table.destination != NULL;
+  default:
+    return subject->plugin->table.warehouse != NULL;
+  }
+}
+
+int32_t subject_source(struct subject *subject, struct dr_source_instance *out, struct dray_error *error) {
+  return dr_source_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+}
+
+int32_t subject_destination(struct subject *subject, struct dr_destination_instance *out, struct dray_error *error) {
+  return dr_destination_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+}
+
+int32_t subject_warehouse(struct subject *subject, struct dr_warehouse_instance *out, struct dray_error *error) {
+  return dr_warehouse_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+}
+
+const char *subject_object(const struct subject *subject) {
+  return dray_json_string(dray_json_get(subject->config, "object"), "rows").data;
+}
+
+struct dray_str subject_options(const struct subject *subject, struct dray_buffer *buffer) {
+  const struct dray_json *options = dray_json_get(subject->config, "options");
+  struct dray_json_writer writer;
+  if (options == NULL) return dray_str_of("{}");
+  dray_json_writer_init(&writer, buffer, NULL);
+  write_json(&writer, options);
+  return dray_json_writer_finish(&writer) == DRAY_OK ? dray_buffer_view(buffer) : dray_str_of("{}");
+}
+
+int32_t subject_streams(struct subject *subject, struct dr_source_instance *source, struct dray_json **catalog,
+                        const char ***names, size_t *count, struct dray_error *error) {
+  struct dray_str json;
+  DRAY_TRY(dr_source_discover(source, &json, error));
+  DRAY_TRY(dray_json_parse(json, UINT64_MAX, catalog, error));
+  const struct dray_json *wanted = dray_json_get(subject->config, "streams");
+  const struct dray_json *list = wanted != NULL ? wanted : dray_json_get(*catalog, "streams");
+  const char **found = calloc(STREAMS_MAX, sizeof(*found));
+  if (found == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for stream names");
+  size_t n = 0;
+  for (const struct dray_json *item = list != NULL ? list->child : NULL; item != NULL && n < STREAMS_MAX;
+       item = item->next) {
+    const struct dray_json *name = wanted != NULL ? item : dray_json_get(item, "name");
+    if (name != NULL && name->kind == DRAY_JSON_STRING) found[n++] = name->text.data;
+  }
+  *names = found;
+  *count = n;
+  return DRAY_OK;
+}
+
+// ---- reading ----
+
+void rows_free(struct rows *rows) {
+  for (size_t i = 0; i < rows->state_count; i++) free(rows->states[i].state);
+  free(rows->states);
+  free(rows->hashes);
+  memset(rows, 0, sizeof(*rows));
+}
+
+static int32_t add_hashes(struct rows *rows, const struct dr_encoder *encoder, const struct dr_batch *batch,
+                          struct dray_error *error) {
+  const size_t count = (size_t)dr_batch_rows(batch);
+  if (rows->count + count > rows->capacity) {
+    const size_t capacity = (rows->count + count) * 2;
+    struct dr_hash128 *hashes = realloc(rows->hashes, capacity * sizeof(*hashes));
+    if (hashes == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for rows");
+    rows->hashes = hashes;
+    rows->capacity = capacity;
+  }
+  DRAY_TRY(dr_hash_rows(encoder, batch, rows->hashes + rows->count, error));
+  rows->count += count;
+  return DRAY_OK;
+}
+
+static int32_t add_state(struct rows *rows, struct dray_str state, struct dray_error *error) {
+  void *states = realloc(rows->states, (rows->state_count + 1) * sizeof(*rows->states));
+  if (states == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for states");
+  rows->states = states;
+  char *copy = dray_str_dup(state);
+  if (copy == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a state");
+  rows->states[rows->state_count].after = rows->count;
+  rows->states[rows->state_count].state = copy;
+  rows->states[rows->state_count++].state_bytes = (size_t)state.len;
+  return DRAY_OK;
+}
+
+struct reading {
+  struct dray_stream stream;
+  struct ArrowSchema schema;
+  struct dr_schema *canonical;
+  struct dr_caster *caster;
+  struct dr_encoder encoder;
+  int open;
+};
+
+static int32_t read_batches(struct reading *reading, const char *label, struct rows *rows, struct dray_error *error) {
+  struct dr_rejects rejects = {NULL, 0, 0};
+  int32_t rc = DRAY_OK;
+  uint64_t first = 0;
+  for (;;) {
+    struct ArrowArray array;
+    int64_t count = 0;
+    rc = dr_stream_next(&reading->stream, label, &reading->schema, &array, &count, error);
+    if (rc != DRAY_OK || count == 0) break;
+    struct dr_batch *batch = NULL;
+    rc = dr_caster_run(reading->caster, &array, first, &batch, &rejects, error);
+    first += (uint64_t)count;
+    if (rc == DRAY_OK) rc = add_hashes(rows, &reading->encoder, batch, error);
+    dr_batch_free(batch);
+    rows->batches++;
+    struct dray_str state = {NULL, 0};
+    if (rc == DRAY_OK && reading->stream.state != NULL) rc = dr_stream_state(&reading->stream, label, &state, error);
+    if (rc == DRAY_OK && state.len > 0) rc = add_state(rows, state, error);
+    if (rc != DRAY_OK) break;
+  }
+  dr_rejects_free(&rejects);
+  return rc;
+}
+
+int32_t rows_read(struct dr_source_instance *source, const char *stream, int mode, struct dray_str state,
+                  struct rows *out, struct dray_error *error) {
+  struct reading reading;
+  memset(&reading, 0, sizeof(reading));
+  memset(out, 0, sizeof(*out));
+  const struct dray_read_request request = {.struct_size = sizeof(request),
+                                            .mode = (uint32_t)mode,
+                                            .stream = dray_str_of(stream),
+                                            .state = state,
+                                            .batch_bytes_max = 65536,
+                                            .batch_rows_max = BATCH_ROWS};
+  int32_t rc = dr_source_open(source, &request, &reading.stream, error);
+  reading.open = rc == DRAY_OK;
+  if (rc == DRAY_OK) rc = dr_stream_schema(&reading.stream, source->label, &reading.schema, error);
+  if (rc == DRAY_OK) rc = dr_schema_from_arrow(&reading.schema, &reading.canonical, error);
+  if (rc == DRAY_OK) {
+    rc = dr_caster_new(&reading.schema, reading.canonical, NULL, DR_CAST_REJECT_ROW, &reading.caster, error);
+  }
+  if (rc == DRAY_OK) rc = dr_encoder_init(&reading.encoder, reading.canonical, NULL, 0, 1, error);
+  if (rc == DRAY_OK) rc = read_batches(&reading, source->label, out, error);
+  if (reading.open) dr_stream_close(&reading.stream, source->label);
+  dr_encoder_free(&reading.encoder);
+  dr_caster_free(reading.caster);
+  dr_schema_unref(reading.canonical);
+  dray_schema_release(&reading.schema);
+  if (rc != DRAY_OK) rows_free(out);
+  return rc;
+}
+
+static int by_hash(const void *a, const void *b) {
+  return memcmp(a, b, sizeof(struct dr_hash128)); // any order serves
+}
+
+size_t rows_missing(struct rows *part, struct rows *whole) {
+  if (part->count > 0) qsort(part->hashes, part->count, sizeof(*part->hashes), by_hash);
+  if (whole->count > 0) qsort(whole->hashes, whole->count, sizeof(*whole->hashes), by_hash);
+  size_t missing = 0, j = 0;
+  for (size_t i = 0; i < part->count; i++) {
+    while (j < whole->count && by_hash(&whole->hashes[j], &part->hashes[i]) < 0) j++;
+    if (j < whole->count && by_hash(&whole->hashes[j], &part->hashes[i]) == 0) {
+      j++;
+    } else {
+      missing++;
+    }
+  }
+  return missing;
+}

@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plugin under test, inside the child of one check: loaded, with its settings and a host. Private to the kit.
+#ifndef DR_CONFORMANCE_SUBJECT_H
+#define DR_CONFORMANCE_SUBJECT_H
+
+#include "conformance/kit.h"
+#include "dray/sdk/json.h"
+#include "plugin/calls.h"
+#include "table/cast.h"
+#include "table/encode.h"
+
+#define KIT_CANARY "dray-canary-7f3a91c4e2"
+
+struct subject {
+  const struct dr_kit_options *options;
+  struct dr_manifest manifest;
+  struct dr_plugin *plugin;    // NULL for the checks that look at the files alone
+  struct dray_json *config;    // the kit's config
+  struct dray_buffer settings; // JSON handed to create
+  char scratch[256];           // an empty folder of this check; @SCRATCH@ in the config
+  struct dr_host *host;
+  int secrets_asked;        // how often a secret was asked for
+  int canary;               // 1: secrets are canaries, whatever the config says
+  int64_t state_kept_bytes; // what the plugin keeps by the state service
+  char found[1024];         // what a check has found to be wrong
+};
+
+// What a check returns: PASS, FAIL or SKIP, with the reason in subject->found.
+typedef int kit_check(struct subject *subject);
+
+// ---- verdicts: `return kit_fail(subject, ...)` ----
+int kit_fail(struct subject *subject, const char *format, ...) DRAY_PRINTF(2, 3);
+int kit_skip(struct subject *subject, const char *format, ...) DRAY_PRINTF(2, 3);
+int kit_fail_error(struct subject *subject, const char *doing, const struct dray_error *error);
+
+DRAY_NODISCARD int32_t subject_open(struct subject *subject, int load, struct dray_error *error);
+void subject_close(struct subject *subject);
+int subject_has(const struct subject *subject, int role);
+// The streams to read: those of the config, else all that discover lists. `names` are owned by the config or `catalog`.
+DRAY_NODISCARD int32_t subject_streams(struct subject *subject, struct dr_source_instance *source,
+                                       struct dray_json **catalog, const char ***names, size_t *count,
+                                       struct dray_error *error);
+DRAY_NODISCARD int32_t subject_source(struct subject *subject, struct dr_source_instance *out,
+                                      struct dray_error *error);
+DRAY_NODISCARD int32_t subject_destination(struct subject *subject, struct dr_destination_instance *out,
+                                           struct dray_error *error);
+DRAY_NODISCARD int32_t subject_warehouse(struct subject *subject, struct dr_warehouse_instance *out,
+                                         struct dray_error *error);
+
+// ---- reading ----
+
+struct rows {
+  struct dr_hash128 *hashes; // one per row, in the order read
+  size_t count, capacity;
+  struct {
+    size_t after;
+    char *state;
+    size_t state_bytes;
+  } * states; // safe places: after so many rows
+  size_t state_count;
+  size_t batches;
+};
+void rows_free(struct rows *rows);
+// Reads a stream to its end through the host's wrappers and the border cast. `state` NULL: from the beginning.
+DRAY_NODISCARD int32_t rows_read(struct dr_source_instance *source, const char *stream, int mode, struct dray_str state,
+                                 struct rows *out, struct dray_error *error);
+// How many rows of `part` (with their multiplicity) are not in `whole`; both are sorted by it.
+size_t rows_missing(struct rows *part, struct rows *whole);
+
+// ---- writing ----
+
+// The kit's rows of edge values, in every canonical type that the object's fields take (or all nine).
+struct edge {
+  struct ArrowSchema schema;
+  struct ArrowArray array;
+  int64_t rows[64];
+  size_t row_count;
+  char names[16][64];
+  size_t column_count;
+};
+void edge_free(struct edge *edge);
+// For a destination: the reserved columns are there. `row_limit` 0: all rows there are.
+DRAY_NODISCARD int32_t edge_make(struct subject *subject, struct dr_destination_instance *destination, size_t row_limit,
+                                 struct edge *out, struct dray_error *error);
+const char *subject_object(const struct subject *subject);
+struct dray_str subject_options(const struct subject *subject, struct dray_buffer *buffer);
+DRAY_NODISCARD int32_t subject_begin(struct subject *subject, struct dr_destination_instance *destination,
+                                     const struct edge *edge, struct dray_error *error);
+
+// ---- imports.c: the plugin's own calls of malloc, calloc and realloc fail at will ----
+
+// Redirects the allocation functions that the library imports. Returns how many were found.
+size_t imports_patch(const char *library);
+// The n-th allocation of the plugin from now on fails, once (n from 1); 0: none. Returns whether one failed since the last call.
+int imports_arm(uint64_t n);
+uint64_t imports_live(void); // blocks that the plugin has allocated and not freed since imports_patch
+
+// ---- the checks ----
+kit_check check_exports, check_manifest, check_spec, check_unknown_setting, check_canary, check_discover, check_resume,
+    check_second, check_values, check_receipts, check_caps, check_cancel, check_allocation, check_lifecycle;
+
+#endif // DR_CONFORMANCE_SUBJECT_H
