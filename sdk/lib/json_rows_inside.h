@@ -94,7 +94,8 @@ int dray_json_rows_spoil(struct dray_json_rows *rows);
 // Ends the input for good: the error is in rows->error. Returns 0.
 int dray_json_rows_stop(struct dray_json_rows *rows, int32_t code);
 // Documents: 1, with the input ended for good, when more bytes than a record may have lie behind the mark. Asked
-// wherever an error is told, so that which of two errors is told does not depend on where the input was cut.
+// wherever an error is told as well: size goes before syntax, whatever the cuts of the input (but for a token so
+// large that it passes the limit alone where none may stand, whose end yajl does not tell).
 int dray_json_rows_oversize(struct dray_json_rows *rows, uint64_t now);
 // Fills `error` with "orders.jsonl line 7: " and the text. Returns the code.
 int32_t dray_json_rows_fail_here(const struct dray_json_rows *rows, struct dray_error *error, int32_t code,
