@@ -291,6 +291,21 @@ static void test_sliced_batches_show_their_slice(void **state) {
   let_go(&out);
 }
 
+// The nulls of the rows outside do not count any more.
+static void test_slice_of_a_column_with_more_nulls_than_rows(void **state) {
+  (void)state;
+  const struct dray_column_def columns[] = {COLUMN("i", INT64)};
+  struct given given;
+  struct outcome out;
+  GIVE(&given, columns, 4, NULL, NULL, "7", NULL);
+  given.array.offset = 2;
+  given.array.length = 1;
+  cast(&given, SCHEMA_OF(COLUMN("i", INT64)), NULL, DR_CAST_REJECT_ROW, &out);
+  EXPECT_CELLS(out.batch, 1, "7");
+  assert_true(out.batch->array.children[0]->null_count <= 0);
+  let_go(&out);
+}
+
 static void test_empty_and_ended_streams_give_batches_without_rows(void **state) {
   (void)state;
   const struct dray_column_def columns[] = {COLUMN("s", STRING), COLUMN("i", INT64)};
@@ -664,6 +679,7 @@ int main(void) {
       cmocka_unit_test(test_reasons_are_cut_at_a_character),
       cmocka_unit_test(test_canonical_columns_are_moved_without_a_copy),
       cmocka_unit_test(test_sliced_batches_show_their_slice),
+      cmocka_unit_test(test_slice_of_a_column_with_more_nulls_than_rows),
       cmocka_unit_test(test_empty_and_ended_streams_give_batches_without_rows),
       cmocka_unit_test(test_schemas_that_cannot_be_meant_are_refused),
       cmocka_unit_test(test_malformed_arrays_are_refused),
