@@ -222,7 +222,8 @@ static int32_t stream_state(struct dray_stream *stream, struct dray_str *out, st
 static void stream_progress(struct dray_stream *stream, struct dray_progress *out) {
   const struct file_reader *reader = stream->private_data;
   out->rows = reader->rows;
-  out->bytes = reader->bytes_before + raw_position(reader);
+  const uint64_t bytes = reader->bytes_before + raw_position(reader);
+  out->bytes = bytes < reader->bytes_total ? bytes : reader->bytes_total; // a file may have grown since it was measured
   out->rows_total = 0;
   out->bytes_total = reader->bytes_total;
 }

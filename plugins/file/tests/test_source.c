@@ -403,8 +403,14 @@ static void test_cancel_ends_a_read(void **state) {
   file_source_vtable.destroy(source);
 }
 
+struct everything {
+  struct bench *bench;
+  const char *path, *more, *stream;
+};
+
 static int32_t read_everything(void *ctx) {
-  struct bench *bench = ctx;
+  const struct everything *what = ctx;
+  struct bench *bench = what->bench;
   struct dray_source *source = NULL;
   struct dray_stream stream = {.struct_size = sizeof(stream)};
   struct dray_error error;
@@ -413,13 +419,11 @@ static int32_t read_everything(void *ctx) {
   struct ArrowArray array = {0};
   const struct dray_read_request request = {.struct_size = sizeof(request),
                                             .mode = DRAY_READ_INCREMENTAL,
-                                            .stream = dray_str_of("o"),
+                                            .stream = dray_str_of(what->stream),
                                             .batch_rows_max = 2,
                                             .batch_bytes_max = 1u << 20};
   dray_error_init(&error);
-  int32_t rc = file_source_vtable.create(
-      &bench->host, bench_settings(bench, "o-*.csv", "\"types\": {\"id\": \"int64\"}, \"line_column\": \"line\""),
-      &source, &error);
+  int32_t rc = file_source_vtable.create(&bench->host, bench_settings(bench, what->path, what->more), &source, &error);
   if (rc == DRAY_OK) rc = file_source_vtable.discover(source, &text, &error);
   if (rc == DRAY_OK) rc = file_source_vtable.check(source, &text, &error);
   if (rc == DRAY_OK) rc = file_source_vtable.open(source, &request, &stream, &error);
@@ -444,7 +448,11 @@ static void test_every_failing_allocation_is_survived(void **state) {
   bench_write(bench, "o-1.csv", "id,name\n1,a\n2,b\nx,c\n");
   bench_write(bench, "o-2.csv", "id,city\n3,d\n");
   assert_int_equal(file_source_vtable.spec(&spec, NULL), DRAY_OK);
-  assert_true(torture_every(read_everything, bench) > 50);
+  struct everything csv = {bench, "o-*.csv", "\"types\": {\"id\": \"int64\"}, \"line_column\": \"line\"", "o"};
+  assert_true(torture_every(read_everything, &csv) > 50);
+  bench_write(bench, "l.jsonl", "{\"id\": 1, \"t\": [1]}\n{bad\n{\"id\": 3}\n{\"id\": \"x\"}");
+  struct everything lines = {bench, "l.jsonl", "\"types\": {\"id\": \"int64\"}", "l"};
+  assert_true(torture_every(read_everything, &lines) > 50);
 }
 
 // The real thing, where it is there: 541,909 lines.
