@@ -121,7 +121,8 @@ static int any_absent(const struct loading *loading, size_t field) {
   return 0;
 }
 
-// The column as it is, shifted to the rows wanted. Absent values are nulls in it; the mask says which of the nulls they are.
+// The column as it is, shifted to the rows wanted. Absent values are nulls in it; the mask says which of the nulls they
+// are.
 static void borrow_column(const struct loading *loading, size_t field, struct ArrowArray *slot) {
   const struct ArrowArray *parent = &loading->batch->array;
   *slot = *parent->children[field];

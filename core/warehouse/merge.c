@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the staging table into the table: a few statements over sets, each touching only rows that really differ. In all of
-// them `d` is the table and `s` the staging. Called by the writer inside its transaction.
+// From the staging table into the table: a few statements over sets, each touching only rows that really differ. In all
+// of them `d` is the table and `s` the staging. Called by the writer inside its transaction.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -225,8 +225,8 @@ static void put_filled(struct merge *merge, size_t index, int update_from) {
   dr_sql_text(sql, " END");
 }
 
-// An absent value is one that was not said: the row keeps what the table holds. The staging is filled up with it first, so
-// that the statements after it need not know of absence.
+// An absent value is one that was not said: the row keeps what the table holds. The staging is filled up with it first,
+// so that the statements after it need not know of absence.
 static int32_t fill_absent(struct merge *merge) {
   const struct dr_table_writer *writer = merge->writer;
   const int update_from = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);

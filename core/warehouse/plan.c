@@ -149,8 +149,8 @@ static int own_wanted(const struct own_column *own, const struct dr_table_option
   return 1;
 }
 
-// A single int64 key is declared inside the table: engines that keep a table in key order (SQLite's rowid, InnoDB) then need
-// no second tree. Every other key gets an index, which can be built after the rows are loaded.
+// A single int64 key is declared inside the table: engines that keep a table in key order (SQLite's rowid, InnoDB) then
+// need no second tree. Every other key gets an index, which can be built after the rows are loaded.
 static int key_inside(const struct dr_table_options *options) {
   if (options->mode != DR_WRITE_UPSERT || options->key_count != 1) return 0;
   const ptrdiff_t at = dr_schema_find(options->schema, dray_str_of(options->key[0]));
@@ -189,8 +189,8 @@ static int32_t plan_create(struct planner *planner) {
   return take(planner);
 }
 
-// The unique index over the key; of a history table, over the key and the begin of each version. Named by a hash, because
-// index names share one space and must not grow past the engine's limit.
+// The unique index over the key; of a history table, over the key and the begin of each version. Named by a hash,
+// because index names share one space and must not grow past the engine's limit.
 static int32_t plan_key_index(struct planner *planner) {
   const struct dr_table_options *options = planner->options;
   struct dr_sql *sql = &planner->sql;

@@ -50,8 +50,8 @@ static int32_t take_row(void *ctx, const struct dr_batch *batch, struct dray_err
   return DRAY_OK;
 }
 
-// A name that can stand in SQL as it is. Queries take no parameters, and values are never spliced into SQL: for any other
-// name the whole (small) table is read and the row is found here.
+// A name that can stand in SQL as it is. Queries take no parameters, and values are never spliced into SQL: for any
+// other name the whole (small) table is read and the row is found here.
 static int is_plain(const char *name) {
   for (; *name != '\0'; name++) {
     const char c = *name;

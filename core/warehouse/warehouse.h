@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A table in a warehouse as the target of changes: the SQL that dray generates (DDL, staging, set-based merges, schema drift, the
-// state table) and the writer that drives a warehouse plugin with it. Knows dialects only as facts; never a plugin by name.
+// A table in a warehouse as the target of changes: the SQL that dray generates (DDL, staging, set-based merges, schema
+// drift, the state table) and the writer that drives a warehouse plugin with it. Knows dialects only as facts; never a
+// plugin by name.
 #ifndef DR_WAREHOUSE_WAREHOUSE_H
 #define DR_WAREHOUSE_WAREHOUSE_H
 
@@ -47,11 +48,12 @@ struct dr_table_plan {
   size_t ddl_count;
   uint8_t *drop_column; // per schema field: 1 = left out of this write (discard_value, discard_row); owned
   int discard_rows;     // 1: discard_row asked for: a row with a value in a column of drop_column must be rejected
-  size_t
-      late_ddl_count; // the last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table
+  // The last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table.
+  size_t late_ddl_count;
 };
 void dr_table_plan_free(struct dr_table_plan *plan);
-// Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
+// Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both
+// types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
 DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                      struct dr_table_plan *out, struct dray_error *error);
 
@@ -68,13 +70,16 @@ DRAY_NODISCARD int32_t dr_table_state_read(struct dr_warehouse *warehouse, const
                                            struct dr_table_state *out, struct dray_error *error);
 
 struct dr_table_writer; // one transaction's worth of changes
-// Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence: another value in the state row fails with STATE_GENERATION before anything is written.
-// The plan is made again inside: a table that has changed since `plan` is taken as it is now, unless a column would have to be left out that `plan` keeps (BUSY: plan again).
-// `warehouse` and `options` are borrowed until dr_table_writer_free. One writer at a time per warehouse instance, and no query stream of it may be open meanwhile.
+// Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence:
+// another value in the state row fails with STATE_GENERATION before anything is written. The plan is made again inside:
+// a table that has changed since `plan` is taken as it is now, unless a column would have to be left out that `plan`
+// keeps (BUSY: plan again). `warehouse` and `options` are borrowed until dr_table_writer_free. One writer at a time per
+// warehouse instance, and no query stream of it may be open meanwhile.
 DRAY_NODISCARD int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                              const struct dr_table_plan *plan, uint64_t expected_generation,
                                              struct dr_table_writer **out, struct dray_error *error);
-// Adds changes (UPSERT, HISTORY) or plain rows (APPEND, REPLACE). Adds the columns _dray_synced_at and, with soft_delete, _dray_deleted_at.
+// Adds changes (UPSERT, HISTORY) or plain rows (APPEND, REPLACE). Adds the columns _dray_synced_at and, with
+// soft_delete, _dray_deleted_at.
 DRAY_NODISCARD int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
                                                struct dray_error *error);
 DRAY_NODISCARD int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch,
@@ -90,7 +95,8 @@ void dr_table_writer_free(struct dr_table_writer *writer); // rolls back what wa
 // SQL text, for readers of the table: SELECT of these fields (for a rebuild: live rows only), with quoting.
 DRAY_NODISCARD int32_t dr_sql_select(const struct dray_dialect *dialect, const struct dr_table_options *options,
                                      struct dray_buffer *out, struct dray_error *error);
-// The same for the table as it is: fields that the table does not have are NULL. *out_found = 0 and no text when there is no table.
+// The same for the table as it is: fields that the table does not have are NULL. *out_found = 0 and no text when there
+// is no table.
 DRAY_NODISCARD int32_t dr_table_select(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                        struct dray_buffer *out, int *out_found, struct dray_error *error);
 // The one quoting function. @errors SCHEMA_NAME for NUL, empty or too long.

@@ -32,8 +32,8 @@ static int32_t check_generation(struct dr_table_writer *writer, uint64_t expecte
                    (unsigned long long)row->generation, writer->options->sync, (unsigned long long)expected);
 }
 
-// Inside the transaction: where rows are locked one by one, another writer may be between its fence and its commit. Taking
-// the row's lock waits for it, and the second look sees what it wrote.
+// Inside the transaction: where rows are locked one by one, another writer may be between its fence and its commit.
+// Taking the row's lock waits for it, and the second look sees what it wrote.
 static int32_t fence(struct dr_table_writer *writer, uint64_t expected, struct dr_state_row *row,
                      struct dray_error *error) {
   DRAY_TRY(check_generation(writer, expected, row, error));
@@ -42,8 +42,8 @@ static int32_t fence(struct dr_table_writer *writer, uint64_t expected, struct d
   return check_generation(writer, expected, row, error);
 }
 
-// The plan made anew, now that nobody can change the table: the given one may be old. Only what it leaves out must hold,
-// because the caller has rejected rows by it.
+// The plan made anew, now that nobody can change the table: the given one may be old. Only what it leaves out must
+// hold, because the caller has rejected rows by it.
 static int32_t renew_plan(struct dr_table_writer *writer, const struct dr_table_plan *given, struct dr_table_plan *out,
                           struct dray_error *error) {
   const struct dr_schema *schema = writer->options->schema;
@@ -154,8 +154,8 @@ static int32_t open_transaction(struct dr_table_writer *writer, struct dray_erro
   return pass("warehouse.begin", error);
 }
 
-// Where DDL is part of the transaction, everything is inside it. Elsewhere the tables come first (each statement is its own
-// transaction there, and none loses rows), after a look at the fence, which is looked at again inside.
+// Where DDL is part of the transaction, everything is inside it. Elsewhere the tables come first (each statement is its
+// own transaction there, and none loses rows), after a look at the fence, which is looked at again inside.
 static int32_t begin(struct dr_table_writer *writer, const struct dr_table_plan *plan, uint64_t expected,
                      struct dray_error *error) {
   const int inside = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);

@@ -20,8 +20,9 @@ static const char columns_sql[] = "SELECT name, type, \"notnull\", pk FROM pragm
 static const char columns_of_schema_sql[] =
     "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1, ?2) WHERE hidden <> 1";
 // Unique indexes over whole rows; expression columns have no name.
-static const char indexes_sql[] = "SELECT l.name, i.name FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i "
-                                  "WHERE l.\"unique\" AND NOT l.partial ORDER BY l.seq DESC, i.seqno";
+static const char indexes_sql[] =
+    "SELECT l.name, i.name FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i "
+    "WHERE l.\"unique\" AND NOT l.partial ORDER BY l.seq DESC, i.seqno";
 
 int32_t catalog_quote(struct dray_str name, struct dray_buffer *out, struct dray_error *error) {
   DRAY_TRY(dray_buffer_append_char(out, '"', error));
@@ -321,8 +322,8 @@ static void write_stream(struct dray_json_writer *json, struct dray_str name, st
   dray_json_end_object(json);
 }
 
-// The columns as a read of the whole table gives them out. A view whose tables are gone, or a virtual table whose module is
-// not here, cannot be read: *out_statement is then NULL.
+// The columns as a read of the whole table gives them out. A view whose tables are gone, or a virtual table whose
+// module is not here, cannot be read: *out_statement is then NULL.
 static int32_t open_all(struct connection *connection, struct dray_str name, sqlite3_stmt **out_statement,
                         struct dray_error *error) {
   struct dray_buffer sql;

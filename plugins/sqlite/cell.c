@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// SQLite lets every row hold another storage class in the same column. A value goes into the column's type when it is that
-// value exactly; anything else is refused with a reason, and the caller rejects the row. Called by stream.c only.
+// SQLite lets every row hold another storage class in the same column. A value goes into the column's type when it is
+// that value exactly; anything else is refused with a reason, and the caller rejects the row. Called by stream.c only.
 #include "cell.h"
 
 #include <math.h>
@@ -111,8 +111,8 @@ static int32_t append_bool(const struct cell *cell, struct dray_type type, struc
   return dray_builder_bool(builder, column, value, error);
 }
 
-static int32_t append_int64(const struct cell *cell, struct dray_type type, struct dray_builder *builder,
-                            size_t column, struct dray_error *error) {
+static int32_t append_int64(const struct cell *cell, struct dray_type type, struct dray_builder *builder, size_t column,
+                            struct dray_error *error) {
   if (cell->storage == SQLITE_INTEGER) return dray_builder_int64(builder, column, cell->integer, error);
   if (cell->storage == SQLITE_FLOAT && cell->real == floor(cell->real) && fabs(cell->real) <= REAL_INTEGER_MAX) {
     return dray_builder_int64(builder, column, (int64_t)cell->real, error);
@@ -133,8 +133,8 @@ static int32_t append_float64(const struct cell *cell, struct dray_type type, st
   return dray_builder_float64(builder, column, value, error);
 }
 
-// Numbers in a decimal column of somebody else's table are doubles that were made from decimals: the shortest digits that
-// read back as the same double are the decimal again.
+// Numbers in a decimal column of somebody else's table are doubles that were made from decimals: the shortest digits
+// that read back as the same double are the decimal again.
 static int32_t append_decimal(const struct cell *cell, struct dray_type type, struct dray_builder *builder,
                               size_t column, struct dray_error *error) {
   char scratch[DRAY_FORMAT_BYTES_MAX];
@@ -151,8 +151,8 @@ static int32_t append_string(const struct cell *cell, struct dray_type type, str
   return dray_builder_bytes(builder, column, text_of(cell, scratch), error);
 }
 
-static int32_t append_bytes(const struct cell *cell, struct dray_type type, struct dray_builder *builder,
-                            size_t column, struct dray_error *error) {
+static int32_t append_bytes(const struct cell *cell, struct dray_type type, struct dray_builder *builder, size_t column,
+                            struct dray_error *error) {
   if (cell->storage != SQLITE_BLOB && cell->storage != SQLITE_TEXT) return refuse(cell, type, error);
   return dray_builder_bytes(builder, column, cell->bytes, error);
 }
@@ -189,8 +189,9 @@ int32_t cell_append(const struct cell *cell, struct dray_type type, struct dray_
                     struct dray_error *error) {
   static int32_t (*const appenders[])(const struct cell *, struct dray_type, struct dray_builder *, size_t,
                                       struct dray_error *) = {
-      [DRAY_TYPE_BOOL] = append_bool,       [DRAY_TYPE_INT64] = append_int64,   [DRAY_TYPE_FLOAT64] = append_float64,
-      [DRAY_TYPE_DECIMAL] = append_decimal, [DRAY_TYPE_STRING] = append_string, [DRAY_TYPE_BYTES] = append_bytes,
+      [DRAY_TYPE_BOOL] = append_bool,       [DRAY_TYPE_INT64] = append_int64,
+      [DRAY_TYPE_FLOAT64] = append_float64, [DRAY_TYPE_DECIMAL] = append_decimal,
+      [DRAY_TYPE_STRING] = append_string,   [DRAY_TYPE_BYTES] = append_bytes,
       [DRAY_TYPE_DATE] = append_date,       [DRAY_TYPE_TIMESTAMP] = append_timestamp,
       [DRAY_TYPE_JSON] = append_json,
   };

@@ -23,8 +23,8 @@ struct cell cell_of_column(sqlite3_stmt *statement, int column);
 struct cell cell_of_value(sqlite3_value *value);
 const char *cell_storage_name(int storage);
 
-// Appends the value to a builder column of the type, exactly, or not at all. @errors DATA_* when the value is not one of the
-// type, with SQLite's name for what it is; OUT_OF_MEMORY.
+// Appends the value to a builder column of the type, exactly, or not at all. @errors DATA_* when the value is not one
+// of the type, with SQLite's name for what it is; OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t cell_append(const struct cell *cell, struct dray_type type, struct dray_builder *builder,
                                    size_t column, struct dray_error *error);
 

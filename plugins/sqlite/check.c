@@ -66,7 +66,8 @@ int32_t check_connection(struct connection *connection, struct dray_str *out_jso
   const int busy = connection->db != NULL && !sqlite3_get_autocommit(connection->db); // a transaction that is not ours
   const int reads = connection->source || connection->settings.read_only || busy;
   const struct step *steps = reads ? reading_steps : writing_steps;
-  const size_t count = reads ? sizeof reading_steps / sizeof reading_steps[0] : sizeof writing_steps / sizeof writing_steps[0];
+  const size_t count =
+      reads ? sizeof reading_steps / sizeof reading_steps[0] : sizeof writing_steps / sizeof writing_steps[0];
   load_end(connection);
   dray_buffer_clear(&connection->answer);
   dray_json_writer_init(&json, &connection->answer, error);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opening a database file, waiting for its locks, and SQLite's result codes as dray errors. Used by both roles; knows no
-// table.
+// Opening a database file, waiting for its locks, and SQLite's result codes as dray errors. Used by both roles; knows
+// no table.
 #include "connection.h"
 
 #include <errno.h>
@@ -14,24 +14,22 @@
 
 #define SPEC_BYTES_MAX (1u << 14)
 #define ANSWER_BYTES_MAX (16u << 20)
-#define PROGRESS_STEPS 20000 // instructions of SQLite's machine between two looks at the cancel flag: below a millisecond
+#define PROGRESS_STEPS                                                                                                 \
+  20000 // instructions of SQLite's machine between two looks at the cancel flag: below a millisecond
 #define LOCK_PAUSE_MIN_MS 1
 #define LOCK_PAUSE_MAX_MS 50
 
 #define SETTING_PATH                                                                                                   \
-  {.name = "path",                                                                                                     \
-   .kind = DRAY_SETTING_STRING,                                                                                        \
-   .required = 1,                                                                                                      \
-   .offset = offsetof(struct sqlite_settings, path),                                                                   \
-   .description = "The database file; a relative path begins at the project folder."}
+  {                                                                                                                    \
+    .name = "path", .kind = DRAY_SETTING_STRING, .required = 1, .offset = offsetof(struct sqlite_settings, path),      \
+    .description = "The database file; a relative path begins at the project folder."                                  \
+  }
 #define SETTING_BUSY                                                                                                   \
-  {.name = "busy_timeout_ms",                                                                                          \
-   .kind = DRAY_SETTING_INT,                                                                                           \
-   .offset = offsetof(struct sqlite_settings, busy_timeout_ms),                                                        \
-   .description = "How long to wait for another process that has locked the file, in milliseconds.",                   \
-   .default_json = "30000",                                                                                            \
-   .minimum = 0,                                                                                                       \
-   .maximum = 3600000}
+  {                                                                                                                    \
+    .name = "busy_timeout_ms", .kind = DRAY_SETTING_INT, .offset = offsetof(struct sqlite_settings, busy_timeout_ms),  \
+    .description = "How long to wait for another process that has locked the file, in milliseconds.",                  \
+    .default_json = "30000", .minimum = 0, .maximum = 3600000                                                          \
+  }
 
 static const struct dray_setting source_settings[] = {SETTING_PATH, SETTING_BUSY};
 static const struct dray_setting warehouse_settings[] = {
@@ -224,7 +222,8 @@ static int reads_only(const struct connection *connection) {
   return connection->source || connection->settings.read_only;
 }
 
-// Opens and reads the header: only then does SQLite look at the file. Leaves the connection there on failure, for its message.
+// Opens and reads the header: only then does SQLite look at the file. Leaves the connection there on failure, for its
+// message.
 static int try_open(struct connection *connection, const char *name, int immutable) {
   const int flags = (reads_only(connection) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
                     SQLITE_OPEN_EXRESCODE | (immutable ? SQLITE_OPEN_URI : 0);
@@ -261,9 +260,9 @@ static int folder_is_writable(const struct connection *connection) {
   return writable;
 }
 
-// A file in WAL mode needs its -shm file, which cannot be made in a folder that is read-only. `immutable` does without any
-// lock, so it is right only for a file that nobody is writing: not ours to write, and nothing beside it that a writer or
-// a crash would have left.
+// A file in WAL mode needs its -shm file, which cannot be made in a folder that is read-only. `immutable` does without
+// any lock, so it is right only for a file that nobody is writing: not ours to write, and nothing beside it that a
+// writer or a crash would have left.
 static int may_be_immutable(const struct connection *connection) {
   if (!reads_only(connection) || access(connection->settings.path, R_OK) != 0) return 0;
   if (folder_is_writable(connection) && access(connection->settings.path, W_OK) == 0) return 0;
@@ -288,9 +287,9 @@ static int32_t open_refused(struct connection *connection, int rc, struct dray_e
   return code;
 }
 
-// Settings of the session. Durability is SQLite's full one: a commit has reached the disk when it returns. The journal mode is
-// the file's own and is never changed. Text in double quotes is a name and nothing else, so that a column that is gone is an
-// error instead of a constant; files of others keep the old habit, because their views may rely on it.
+// Settings of the session. Durability is SQLite's full one: a commit has reached the disk when it returns. The journal
+// mode is the file's own and is never changed. Text in double quotes is a name and nothing else, so that a column that
+// is gone is an error instead of a constant; files of others keep the old habit, because their views may rely on it.
 static int32_t configure(struct connection *connection, struct dray_error *error) {
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);

@@ -56,9 +56,9 @@ void connection_rollback(struct connection *connection);
 
 // ---- types.c ----
 
-// The type that a declared type stands for; id 0: nothing is declared. For reading, an unknown name is a string, which any value but
-// a blob can become. For writing (what describe says) it is what SQLite would store: a decimal in a NUMERIC column is only
-// kept up to 15 digits.
+// The type that a declared type stands for; id 0: nothing is declared. For reading, an unknown name is a string, which
+// any value but a blob can become. For writing (what describe says) it is what SQLite would store: a decimal in a
+// NUMERIC column is only kept up to 15 digits.
 struct dray_type sqlite_type_of(const char *declared, int for_writing);
 extern const struct dray_str sqlite_dialect_types[10];
 

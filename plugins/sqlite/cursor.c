@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading what is new: the greatest value of a column, kept as JSON between runs, and the condition that asks SQLite for
-// what is at least that. A condition may let a row through twice and must never hold one back, so everything that SQLite
-// would compare by another rule than ours is let through as well.
+// Reading what is new: the greatest value of a column, kept as JSON between runs, and the condition that asks SQLite
+// for what is at least that. A condition may let a row through twice and must never hold one back, so everything that
+// SQLite would compare by another rule than ours is let through as well.
 #include "stream.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@
 
 static int kind_of(struct dray_type type) {
   static const int kinds[] = {
-      [DRAY_TYPE_INT64] = CURSOR_INTEGER, [DRAY_TYPE_FLOAT64] = CURSOR_REAL, [DRAY_TYPE_STRING] = CURSOR_TEXT,
+      [DRAY_TYPE_INT64] = CURSOR_INTEGER, [DRAY_TYPE_FLOAT64] = CURSOR_REAL,   [DRAY_TYPE_STRING] = CURSOR_TEXT,
       [DRAY_TYPE_DATE] = CURSOR_TIME,     [DRAY_TYPE_TIMESTAMP] = CURSOR_TIME, [DRAY_TYPE_JSON] = CURSOR_NONE,
   };
   return kinds[type.id];
@@ -152,8 +152,8 @@ int32_t cursor_resume(struct cursor *cursor, struct dray_str state, struct dray_
 // ---- as SQL ----
 
 // A number is compared as a number; text, blobs and nulls in the column are let through (text and blobs are greater
-// anyway). Times are compared as times, to the millisecond, because one column may spell them in several ways; what SQLite
-// cannot read as a time is let through.
+// anyway). Times are compared as times, to the millisecond, because one column may spell them in several ways; what
+// SQLite cannot read as a time is let through.
 static const char *const conditions[] = {
     [CURSOR_INTEGER] = " WHERE %s >= ?1 OR %s IS NULL",
     [CURSOR_REAL] = " WHERE %s >= ?1 OR %s IS NULL",

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loading: one prepared INSERT with bound values, kept from batch to batch. Inside a transaction this is what sqlite3's own
-// .import does, and the engine's fastest way in.
+// Loading: one prepared INSERT with bound values, kept from batch to batch. Inside a transaction this is what sqlite3's
+// own .import does, and the engine's fastest way in.
 #include <math.h>
 #include <stdlib.h>
 
@@ -109,8 +109,8 @@ static int32_t begin_load(struct connection *connection, struct dray_str schema,
     code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
     goto done;
   }
-  const int rc = sqlite3_prepare_v3(connection->db, sql.data, (int)sql.len + 1, SQLITE_PREPARE_PERSISTENT,
-                                    &load->statement, NULL);
+  const int rc =
+      sqlite3_prepare_v3(connection->db, sql.data, (int)sql.len + 1, SQLITE_PREPARE_PERSISTENT, &load->statement, NULL);
   if (rc == SQLITE_OK) goto done;
   code = connection_fail(connection, rc, DRAY_E_CONFIG_SQL, "loading", error);
   load_end(connection);

@@ -91,8 +91,8 @@ static int32_t learn_table(struct opening *opening) {
   DRAY_TRY(catalog_quote(stream, &opening->sql, opening->error));
   DRAY_TRY(connection_prepare(opening->connection, dray_buffer_view(&opening->sql), DRAY_E_SCHEMA_STREAM, &statement,
                               opening->error));
-  const int32_t code = stream_columns(opening->connection, statement, &opening->columns, &opening->column_count,
-                                      opening->error);
+  const int32_t code =
+      stream_columns(opening->connection, statement, &opening->columns, &opening->column_count, opening->error);
   (void)sqlite3_finalize(statement);
   return code;
 }
@@ -153,8 +153,8 @@ static int32_t write_select(struct opening *opening, int ordered) {
   return catalog_quote(opening->request->cursor, sql, opening->error);
 }
 
-// Whether SQLite has the order for nothing: an integer cursor that an index (or the table itself) is sorted by. Its query plan
-// says so by sorting nothing itself.
+// Whether SQLite has the order for nothing: an integer cursor that an index (or the table itself) is sorted by. Its
+// query plan says so by sorting nothing itself.
 static int32_t is_order_free(struct opening *opening, int *out_free) {
   struct dray_buffer *sql = &opening->sql;
   sqlite3_stmt *plan = NULL;
@@ -203,8 +203,8 @@ static int32_t start(struct opening *opening, struct dray_stream *out) {
   return stream_open(opening->connection, statement, &options, out, opening->error);
 }
 
-static int32_t source_open(struct dray_source *source, const struct dray_read_request *request,
-                           struct dray_stream *out, struct dray_error *error) {
+static int32_t source_open(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,
+                           struct dray_error *error) {
   struct opening opening = {.connection = &source->connection, .request = request, .error = error};
   DRAY_TRY(connection_open(&source->connection, error));
   dray_buffer_init(&opening.sql, SQL_BYTES_MAX);

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stepping a statement into batches. Types come from the declarations of the columns; where there are none (expressions,
-// undeclared columns) the first rows are kept back and their storage classes decide. Memory does not grow with the result.
+// Stepping a statement into batches. Types come from the declarations of the columns; where there are none
+// (expressions, undeclared columns) the first rows are kept back and their storage classes decide. Memory does not grow
+// with the result.
 #include "stream.h"
 
 #include <stdlib.h>
@@ -294,8 +295,8 @@ int32_t stream_open(struct connection *connection, sqlite3_stmt *statement, cons
   int32_t code = learn_columns(reading, options->column_count, error);
   if (code == DRAY_OK) code = make_schema(reading, error);
   if (code == DRAY_OK) {
-    code = dray_builder_new(&reading->schema, options->batch_rows_max, options->batch_bytes_max, &reading->builder,
-                            error);
+    code =
+        dray_builder_new(&reading->schema, options->batch_rows_max, options->batch_bytes_max, &reading->builder, error);
   }
   if (code != DRAY_OK) {
     reading_free(reading);

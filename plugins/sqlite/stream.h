@@ -49,8 +49,8 @@ DRAY_NODISCARD int32_t stream_open(struct connection *connection, sqlite3_stmt *
                                    const struct stream_options *options, struct dray_stream *out,
                                    struct dray_error *error);
 
-// The columns of a statement with their types, as stream_open decides them: for discover. The statement is reset. The caller
-// frees *out.
+// The columns of a statement with their types, as stream_open decides them: for discover. The statement is reset. The
+// caller frees *out.
 struct stream_column {
   char *name; // owned
   struct dray_type type;

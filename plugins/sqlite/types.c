@@ -1,44 +1,40 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Declared types and canonical types. SQLite keeps the declaration as text and derives an affinity from it, which decides
-// what is stored; this file knows both, and the declarations that dray itself writes.
+// Declared types and canonical types. SQLite keeps the declaration as text and derives an affinity from it, which
+// decides what is stored; this file knows both, and the declarations that dray itself writes.
 #include <stdlib.h>
 
 #include "connection.h"
 
-// What dray declares. The affinity of each must keep the stored form exactly: everything that is kept as text has TEXT in its
-// name (a plain DECIMAL, DATE or JSON would have NUMERIC affinity, which turns '12.30' into 12.3 and '5' into 5).
-#define LITERAL(text) {text, sizeof(text) - 1}
+// What dray declares. The affinity of each must keep the stored form exactly: everything that is kept as text has TEXT
+// in its name (a plain DECIMAL, DATE or JSON would have NUMERIC affinity, which turns '12.30' into 12.3 and '5' into
+// 5).
+#define LITERAL(text)                                                                                                  \
+  { text, sizeof(text) - 1 }
 const struct dray_str sqlite_dialect_types[10] = {
-    [DRAY_TYPE_BOOL] = LITERAL("BOOLEAN"),
-    [DRAY_TYPE_INT64] = LITERAL("INTEGER"),
-    [DRAY_TYPE_FLOAT64] = LITERAL("REAL"),
-    [DRAY_TYPE_DECIMAL] = LITERAL("DECIMAL_TEXT({p},{s})"),
-    [DRAY_TYPE_STRING] = LITERAL("TEXT"),
-    [DRAY_TYPE_BYTES] = LITERAL("BLOB"),
-    [DRAY_TYPE_DATE] = LITERAL("DATE_TEXT"),
-    [DRAY_TYPE_TIMESTAMP] = LITERAL("TIMESTAMP_TEXT"),
+    [DRAY_TYPE_BOOL] = LITERAL("BOOLEAN"),   [DRAY_TYPE_INT64] = LITERAL("INTEGER"),
+    [DRAY_TYPE_FLOAT64] = LITERAL("REAL"),   [DRAY_TYPE_DECIMAL] = LITERAL("DECIMAL_TEXT({p},{s})"),
+    [DRAY_TYPE_STRING] = LITERAL("TEXT"),    [DRAY_TYPE_BYTES] = LITERAL("BLOB"),
+    [DRAY_TYPE_DATE] = LITERAL("DATE_TEXT"), [DRAY_TYPE_TIMESTAMP] = LITERAL("TIMESTAMP_TEXT"),
     [DRAY_TYPE_JSON] = LITERAL("JSON_TEXT"),
 };
 
 // A double keeps any decimal of so many digits.
 #define DOUBLE_DIGITS 15
 
-// Names that say more than their affinity. `prefix`: longer names that begin so count as well (TIMESTAMPTZ, DOUBLE PRECISION).
+// Names that say more than their affinity. `prefix`: longer names that begin so count as well (TIMESTAMPTZ, DOUBLE
+// PRECISION).
 static const struct {
   const char *name;
   int32_t type;
   int prefix;
 } known_names[] = {
-    {"BOOLEAN", DRAY_TYPE_BOOL, 0},        {"BOOL", DRAY_TYPE_BOOL, 0},
-    {"DATE", DRAY_TYPE_DATE, 0},           {"DATE_TEXT", DRAY_TYPE_DATE, 0},
-    {"DATETIME", DRAY_TYPE_TIMESTAMP, 1},  {"TIMESTAMP", DRAY_TYPE_TIMESTAMP, 1},
-    {"JSON", DRAY_TYPE_JSON, 0},           {"JSON_TEXT", DRAY_TYPE_JSON, 0},
-    {"DECIMAL_TEXT", DRAY_TYPE_DECIMAL, 0}, {"DECIMAL", DRAY_TYPE_DECIMAL, 0},
-    {"NUMERIC", DRAY_TYPE_DECIMAL, 0},     {"NUMBER", DRAY_TYPE_DECIMAL, 0},
-    {"DOUBLE", DRAY_TYPE_FLOAT64, 1},      {"FLOAT", DRAY_TYPE_FLOAT64, 1},
-    {"REAL", DRAY_TYPE_FLOAT64, 0},
+    {"BOOLEAN", DRAY_TYPE_BOOL, 0},    {"BOOL", DRAY_TYPE_BOOL, 0},          {"DATE", DRAY_TYPE_DATE, 0},
+    {"DATE_TEXT", DRAY_TYPE_DATE, 0},  {"DATETIME", DRAY_TYPE_TIMESTAMP, 1}, {"TIMESTAMP", DRAY_TYPE_TIMESTAMP, 1},
+    {"JSON", DRAY_TYPE_JSON, 0},       {"JSON_TEXT", DRAY_TYPE_JSON, 0},     {"DECIMAL_TEXT", DRAY_TYPE_DECIMAL, 0},
+    {"DECIMAL", DRAY_TYPE_DECIMAL, 0}, {"NUMERIC", DRAY_TYPE_DECIMAL, 0},    {"NUMBER", DRAY_TYPE_DECIMAL, 0},
+    {"DOUBLE", DRAY_TYPE_FLOAT64, 1},  {"FLOAT", DRAY_TYPE_FLOAT64, 1},      {"REAL", DRAY_TYPE_FLOAT64, 0},
 };
 
 // SQLite's own rules, in their order (https://www.sqlite.org/datatype3.html, 3.1).
@@ -46,7 +42,7 @@ static const struct {
   const char *part;
   int32_t type;
 } affinities[] = {
-    {"INT", DRAY_TYPE_INT64},  {"CHAR", DRAY_TYPE_STRING}, {"CLOB", DRAY_TYPE_STRING}, {"TEXT", DRAY_TYPE_STRING},
+    {"INT", DRAY_TYPE_INT64},  {"CHAR", DRAY_TYPE_STRING},  {"CLOB", DRAY_TYPE_STRING},  {"TEXT", DRAY_TYPE_STRING},
     {"BLOB", DRAY_TYPE_BYTES}, {"REAL", DRAY_TYPE_FLOAT64}, {"FLOA", DRAY_TYPE_FLOAT64}, {"DOUB", DRAY_TYPE_FLOAT64},
 };
 
@@ -77,13 +73,15 @@ static int read_precision(const char *text, struct dray_type *type) {
   long scale = 0;
   if (*end == ',') scale = strtol(end + 1, &end, 10);
   while (*end == ' ') end++;
-  if (*end != ')' || precision < 1 || precision > DRAY_DECIMAL_PRECISION_MAX || scale < 0 || scale > precision) return 0;
+  if (*end != ')' || precision < 1 || precision > DRAY_DECIMAL_PRECISION_MAX || scale < 0 || scale > precision)
+    return 0;
   type->precision = (int32_t)precision;
   type->scale = (int32_t)scale;
   return 1;
 }
 
-// A declared decimal without its digits, or with more than a decimal can hold: SQLite keeps a number, so a number it is.
+// A declared decimal without its digits, or with more than a decimal can hold: SQLite keeps a number, so a number it
+// is.
 static struct dray_type decimal_type(const char *declared, size_t name_len, int for_writing) {
   struct dray_type type = {DRAY_TYPE_DECIMAL, 0, 0};
   const struct dray_type number = {DRAY_TYPE_FLOAT64, 0, 0};

@@ -86,8 +86,9 @@ static int32_t warehouse_query(struct dray_warehouse *warehouse, struct dray_str
   DRAY_TRY(connection_prepare(connection, sql, DRAY_E_CONFIG_SQL, &statement, error));
   if (!sqlite3_stmt_readonly(statement) || sqlite3_column_count(statement) == 0) {
     (void)sqlite3_finalize(statement);
-    return dray_fail(error, DRAY_E_CONFIG_SQL, "a query must be a SELECT: this statement would change something or "
-                                               "returns no columns");
+    return dray_fail(error, DRAY_E_CONFIG_SQL,
+                     "a query must be a SELECT: this statement would change something or "
+                     "returns no columns");
   }
   return stream_open(connection, statement, &options, out, error);
 }
@@ -97,9 +98,9 @@ static int32_t warehouse_query(struct dray_warehouse *warehouse, struct dray_str
 static int32_t bind_params(struct connection *connection, sqlite3_stmt *statement, const struct dray_view *view,
                            struct dray_error *error) {
   if (view->row_count != 1 || (size_t)sqlite3_bind_parameter_count(statement) != view->column_count) {
-    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "a statement with %d parameters was given %zu columns and %llu rows",
-                     sqlite3_bind_parameter_count(statement), view->column_count,
-                     (unsigned long long)view->row_count);
+    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT,
+                     "a statement with %d parameters was given %zu columns and %llu rows",
+                     sqlite3_bind_parameter_count(statement), view->column_count, (unsigned long long)view->row_count);
   }
   for (size_t i = 0; i < view->column_count; i++) {
     DRAY_TRY(load_bind(connection, statement, (int)i + 1, &view->columns[i], 0, error));
@@ -107,8 +108,8 @@ static int32_t bind_params(struct connection *connection, sqlite3_stmt *statemen
   return DRAY_OK;
 }
 
-// Steps to the end. The count of changes is the statement's own only when it changed something: DDL leaves the one of the
-// statement before.
+// Steps to the end. The count of changes is the statement's own only when it changed something: DDL leaves the one of
+// the statement before.
 static int32_t run_statement(struct connection *connection, sqlite3_stmt *statement, int64_t *out_rows,
                              struct dray_error *error) {
   const sqlite3_int64 before = sqlite3_total_changes64(connection->db);
@@ -157,8 +158,8 @@ static int32_t warehouse_load(struct dray_warehouse *warehouse, struct dray_str 
 
 // ---- transactions ----
 
-// IMMEDIATE takes the writer's lock at once: a second writer waits here, not in the middle of its work, where SQLite could
-// only refuse it.
+// IMMEDIATE takes the writer's lock at once: a second writer waits here, not in the middle of its work, where SQLite
+// could only refuse it.
 static int32_t warehouse_begin(struct dray_warehouse *warehouse, struct dray_error *error) {
   struct connection *connection = &warehouse->connection;
   DRAY_TRY(enter(warehouse, error));

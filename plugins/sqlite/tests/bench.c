@@ -49,8 +49,10 @@ static int32_t sleep_ms(void *ctx, int64_t duration_ms, struct dray_str why, str
   return cancelled ? dray_fail(error, DRAY_E_CANCELLED, "cancelled") : DRAY_OK;
 }
 
-static const struct dray_log_service log_service = {.struct_size = sizeof log_service, .level = DRAY_LOG_DEBUG, .write = log_write};
-static const struct dray_cancel_service cancel_service = {.struct_size = sizeof cancel_service, .cancelled = is_cancelled};
+static const struct dray_log_service log_service = {
+    .struct_size = sizeof log_service, .level = DRAY_LOG_DEBUG, .write = log_write};
+static const struct dray_cancel_service cancel_service = {.struct_size = sizeof cancel_service,
+                                                          .cancelled = is_cancelled};
 static const struct dray_clock_service clock_service = {
     .struct_size = sizeof clock_service, .now_us = now_us, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
 // Never called: a plugin for database files has no use for them.

@@ -19,14 +19,14 @@
 // ---- a host ----
 
 const struct dray_host *bench_host(void);
-void bench_cancel(int on);           // what the cancel service says
+void bench_cancel(int on);            // what the cancel service says
 extern int bench_cancel_after_sleeps; // > 0: cancelled after so many naps of the clock service
 
 // ---- folders and files ----
 
-const char *bench_folder(void);            // of this test, empty; made anew by bench_fresh
+const char *bench_folder(void); // of this test, empty; made anew by bench_fresh
 void bench_fresh(void);
-const char *bench_path(const char *name);  // FOLDER/name, in static memory (four at a time)
+const char *bench_path(const char *name); // FOLDER/name, in static memory (four at a time)
 // Runs SQL on a file with SQLite itself, and reads one value as text ("NULL" for null).
 void bench_sql(const char *path, const char *sql);
 const char *bench_value(const char *path, const char *sql);
@@ -38,7 +38,8 @@ const char *bench_shared(const char *name);
 struct dray_source *bench_source(const char *path);
 struct dray_warehouse *bench_warehouse(const char *path); // opened
 
-// A stream's rows as text: columns with '|', rows with '\n'; null is "~", a rejected row is "!" and its reason. In static memory.
+// A stream's rows as text: columns with '|', rows with '\n'; null is "~", a rejected row is "!" and its reason. In
+// static memory.
 const char *bench_rows(struct dray_stream *stream);
 // The same of a query, which must succeed.
 const char *bench_query(struct dray_warehouse *warehouse, const char *sql);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory that cannot be had, at every place where the plugin asks for some, and where SQLite does. What fails must say so and
-// leak nothing; what SQLite can do without must still be right.
+// Memory that cannot be had, at every place where the plugin asks for some, and where SQLite does. What fails must say
+// so and leak nothing; what SQLite can do without must still be right.
 #include "bench.h"
 
 #include <stdio.h>
@@ -15,7 +15,8 @@ static int fresh(void **state) {
   torture_arm(0);
   bench_fresh();
   bench_sql(bench_path("a.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, d DECIMAL_TEXT(10,2), j JSON_TEXT, n);"
-                                "INSERT INTO t VALUES (1, 'one', '1.00', '{\"a\": 1}', 5), (2, 'two', 'bad', NULL, 6), (3, NULL, '3.00', '[]', NULL)");
+                                "INSERT INTO t VALUES (1, 'one', '1.00', '{\"a\": 1}', 5), (2, 'two', 'bad', NULL, 6), "
+                                "(3, NULL, '3.00', '[]', NULL)");
   return 0;
 }
 
@@ -41,9 +42,13 @@ static int32_t use_source(void *ctx) {
   struct dray_source *source = NULL;
   struct dray_str json;
   struct dray_stream stream = {.struct_size = sizeof stream};
-  const struct dray_read_request request = {.struct_size = sizeof request, .mode = DRAY_READ_INCREMENTAL, .stream = dray_str_of("t"),
-                                            .cursor = dray_str_of("n"), .state = dray_str_of("{\"stream\":\"t\",\"column\":\"n\",\"cursor\":5}"),
-                                            .batch_bytes_max = 1000, .batch_rows_max = 2};
+  const struct dray_read_request request = {.struct_size = sizeof request,
+                                            .mode = DRAY_READ_INCREMENTAL,
+                                            .stream = dray_str_of("t"),
+                                            .cursor = dray_str_of("n"),
+                                            .state = dray_str_of("{\"stream\":\"t\",\"column\":\"n\",\"cursor\":5}"),
+                                            .batch_bytes_max = 1000,
+                                            .batch_rows_max = 2};
   int64_t *rows = ctx;
   *rows = 0;
   dray_error_init(&failure);
@@ -58,8 +63,8 @@ static int32_t use_source(void *ctx) {
   return code;
 }
 
-static int32_t write_rows(struct dray_warehouse *warehouse, const struct ArrowSchema *schema, const struct ArrowArray *batch,
-                          int64_t *rows) {
+static int32_t write_rows(struct dray_warehouse *warehouse, const struct ArrowSchema *schema,
+                          const struct ArrowArray *batch, int64_t *rows) {
   struct dray_stream stream = {.struct_size = sizeof stream};
   struct ArrowSchema described;
   uint32_t found = 0;
@@ -67,7 +72,8 @@ static int32_t write_rows(struct dray_warehouse *warehouse, const struct ArrowSc
   DRAY_TRY(sqlite_warehouse.describe(warehouse, dray_str_of(NULL), dray_str_of("t"), &described, &found, &failure));
   described.release(&described);
   DRAY_TRY(sqlite_warehouse.begin(warehouse, &failure));
-  DRAY_TRY(sqlite_warehouse.execute(warehouse, dray_str_of("DELETE FROM t WHERE s = ?"), schema, batch, &changed, &failure));
+  DRAY_TRY(
+      sqlite_warehouse.execute(warehouse, dray_str_of("DELETE FROM t WHERE s = ?"), schema, batch, &changed, &failure));
   DRAY_TRY(sqlite_warehouse.load(warehouse, dray_str_of(NULL), dray_str_of("t"), schema, batch, &failure));
   DRAY_TRY(sqlite_warehouse.query(warehouse, dray_str_of("SELECT id + 0 AS i, s FROM t"), 1000, 2, &stream, &failure));
   const int32_t code = read_stream(&stream, rows);
@@ -165,7 +171,8 @@ static void starve(int32_t (*attempt)(void *ctx), void *ctx, const int64_t *rows
     const int32_t code = attempt(ctx);
     const int failed = torture_arm(0);
     if (code == DRAY_OK) assert_int_equal(*rows, expected);
-    if (code != DRAY_OK && code != DRAY_E_OUT_OF_MEMORY) fail_msg("allocation %llu: %d %s", (unsigned long long)n, code, failure.text);
+    if (code != DRAY_OK && code != DRAY_E_OUT_OF_MEMORY)
+      fail_msg("allocation %llu: %d %s", (unsigned long long)n, code, failure.text);
     failures += code != DRAY_OK;
     if (!failed) break;
   }

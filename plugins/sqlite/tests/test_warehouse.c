@@ -6,10 +6,10 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <signal.h>
 #include <unistd.h>
 
 #define W sqlite_warehouse
@@ -28,25 +28,26 @@ static void execute(struct dray_warehouse *warehouse, const char *sql) {
 // ---- every type ----
 
 static const struct dray_column_def all_types[] = {
-    {"id", {DRAY_TYPE_INT64, 0, 0}, 0},      {"b", {DRAY_TYPE_BOOL, 0, 0}, 1},       {"i", {DRAY_TYPE_INT64, 0, 0}, 1},
-    {"f", {DRAY_TYPE_FLOAT64, 0, 0}, 1},     {"d", {DRAY_TYPE_DECIMAL, 38, 9}, 1},   {"s", {DRAY_TYPE_STRING, 0, 0}, 1},
-    {"x", {DRAY_TYPE_BYTES, 0, 0}, 1},       {"day", {DRAY_TYPE_DATE, 0, 0}, 1},     {"at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1},
+    {"id", {DRAY_TYPE_INT64, 0, 0}, 0},  {"b", {DRAY_TYPE_BOOL, 0, 0}, 1},     {"i", {DRAY_TYPE_INT64, 0, 0}, 1},
+    {"f", {DRAY_TYPE_FLOAT64, 0, 0}, 1}, {"d", {DRAY_TYPE_DECIMAL, 38, 9}, 1}, {"s", {DRAY_TYPE_STRING, 0, 0}, 1},
+    {"x", {DRAY_TYPE_BYTES, 0, 0}, 1},   {"day", {DRAY_TYPE_DATE, 0, 0}, 1},   {"at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1},
     {"j", {DRAY_TYPE_JSON, 0, 0}, 1},
 };
 #define ALL_TYPES_COUNT (sizeof all_types / sizeof all_types[0])
 
 // Values as text, in the order of all_types without id; NULL: null.
 static const char *const edge_values[][9] = {
-    {"false", "-9223372036854775808", "-1.7976931348623157e308", "-99999999999999999999999999999.999999999", "", "", "0001-01-01",
-     "0001-01-01T00:00:00Z", "{}"},
-    {"true", "9223372036854775807", "4.9406564584124654e-324", "0.000000001", "'; DROP TABLE t; --\"`\\\n\t", "AP8A", "9999-12-31",
-     "9999-12-31T23:59:59.999999Z", "{\"a\":[1,2.50,null,\"ü\"]}"},
-    {"true", "9007199254740993", "0.1", "99999999999999999999999999999.999999999", "Grüße 🦊 \xe2\x80\x8b\xcc\x81", "AAECAwQF", "1970-01-01",
-     "1969-12-31T23:59:59.999999Z", "5"},
+    {"false", "-9223372036854775808", "-1.7976931348623157e308", "-99999999999999999999999999999.999999999", "", "",
+     "0001-01-01", "0001-01-01T00:00:00Z", "{}"},
+    {"true", "9223372036854775807", "4.9406564584124654e-324", "0.000000001", "'; DROP TABLE t; --\"`\\\n\t", "AP8A",
+     "9999-12-31", "9999-12-31T23:59:59.999999Z", "{\"a\":[1,2.50,null,\"ü\"]}"},
+    {"true", "9007199254740993", "0.1", "99999999999999999999999999999.999999999", "Grüße 🦊 \xe2\x80\x8b\xcc\x81",
+     "AAECAwQF", "1970-01-01", "1969-12-31T23:59:59.999999Z", "5"},
     {"false", "0", "NaN", "12.300000000", "123", "MTIz", "2024-02-29", "2024-02-29T12:00:00.500Z", "\"123\""},
     {"false", "-1", "Infinity", "-0.500000000", "1e3", "/w==", "1582-10-10", "2038-01-19T03:14:08Z", "1.0"},
     {"true", "1", "-Infinity", "0.000000000", "NaN", "Tm9O", "1899-12-31", "1900-02-28T23:59:59Z", "null"},
-    {"true", "10000000000", "123456789012345678", "100000000000000000.000000000", "2024-01-01", "AA==", "2000-01-01", "2000-01-01T00:00:00.123Z", "[]"},
+    {"true", "10000000000", "123456789012345678", "100000000000000000.000000000", "2024-01-01", "AA==", "2000-01-01",
+     "2000-01-01T00:00:00.123Z", "[]"},
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 #define EDGE_COUNT (sizeof edge_values / sizeof edge_values[0])
@@ -82,7 +83,8 @@ static void create_all_types(struct dray_warehouse *warehouse, const char *table
     const struct dray_str type = dialect.types[all_types[i].type.id];
     const char *decimal = all_types[i].type.id == DRAY_TYPE_DECIMAL ? "DECIMAL_TEXT(38,9)" : NULL;
     assert_ok(dray_buffer_printf(&sql, &bench_error, "%s%s %.*s", i > 0 ? ", " : "", all_types[i].name,
-                                 decimal != NULL ? (int)strlen(decimal) : (int)type.len, decimal != NULL ? decimal : type.data));
+                                 decimal != NULL ? (int)strlen(decimal) : (int)type.len,
+                                 decimal != NULL ? decimal : type.data));
   }
   assert_ok(dray_buffer_append_char(&sql, ')', &bench_error));
   execute(warehouse, sql.data);
@@ -170,9 +172,10 @@ static void test_stored_forms_are_those_of_the_readme(void **state) {
   schema.release(&schema);
   batch.release(&batch);
   W.destroy(warehouse);
-  assert_string_equal(bench_value(path, "SELECT group_concat(DISTINCT typeof(b) || typeof(i) || typeof(f) || typeof(d) || typeof(s) || "
-                                        "typeof(x) || typeof(day) || typeof(at) || typeof(j)) FROM t WHERE id IN (0, 1, 2, 4, 5, 6)"),
-                      "integerintegerrealtexttextblobtexttexttext");
+  assert_string_equal(
+      bench_value(path, "SELECT group_concat(DISTINCT typeof(b) || typeof(i) || typeof(f) || typeof(d) || typeof(s) || "
+                        "typeof(x) || typeof(day) || typeof(at) || typeof(j)) FROM t WHERE id IN (0, 1, 2, 4, 5, 6)"),
+      "integerintegerrealtexttextblobtexttexttext");
   assert_string_equal(bench_value(path, "SELECT f FROM t WHERE id = 3"), "NaN");
   assert_string_equal(bench_value(path, "SELECT d FROM t WHERE id = 3"), "12.300000000");
   assert_string_equal(bench_value(path, "SELECT at FROM t WHERE id = 3"), "2024-02-29 12:00:00.500");
@@ -215,12 +218,17 @@ static void test_query_types_come_from_columns_through_expressions(void **state)
   struct dray_warehouse *warehouse = bench_warehouse(bench_path("a.db"));
   struct dray_stream stream = {.struct_size = sizeof stream};
   execute(warehouse, "CREATE TABLE t (a INTEGER, d DECIMAL_TEXT(10,2), at TIMESTAMP_TEXT, b BOOLEAN)");
-  execute(warehouse, "INSERT INTO t VALUES (1, '1.50', '2024-01-01 00:00:00', 1), (2, '2.25', '2024-01-02 00:00:00', 0)");
-  const char *sql = "WITH x AS (SELECT a, d AS amount, at, b FROM t) SELECT a, amount, at, b, a + 1 AS n, a / 2.0 AS h, 'x' || a AS s, NULL AS nix, "
+  execute(warehouse,
+          "INSERT INTO t VALUES (1, '1.50', '2024-01-01 00:00:00', 1), (2, '2.25', '2024-01-02 00:00:00', 0)");
+  const char *sql = "WITH x AS (SELECT a, d AS amount, at, b FROM t) SELECT a, amount, at, b, a + 1 AS n, a / 2.0 AS "
+                    "h, 'x' || a AS s, NULL AS nix, "
                     "count(*) OVER () AS c FROM x ORDER BY a -- a comment at the end";
   assert_ok(W.query(warehouse, dray_str_of(sql), 1 << 20, 1000, &stream, &bench_error));
-  assert_string_equal(bench_schema(&stream), "a int64, amount decimal(10,2), at timestamp, b bool, n int64, h float64, s string, nix string, c int64");
-  assert_string_equal(bench_rows(&stream), "1|1.50|2024-01-01T00:00:00Z|true|2|0.5|x1|~|2\n2|2.25|2024-01-02T00:00:00Z|false|3|1|x2|~|2\n");
+  assert_string_equal(
+      bench_schema(&stream),
+      "a int64, amount decimal(10,2), at timestamp, b bool, n int64, h float64, s string, nix string, c int64");
+  assert_string_equal(bench_rows(&stream),
+                      "1|1.50|2024-01-01T00:00:00Z|true|2|0.5|x1|~|2\n2|2.25|2024-01-02T00:00:00Z|false|3|1|x2|~|2\n");
   assert_null(stream.state); // a query has no safe places
   stream.close(&stream);
   assert_string_equal(bench_query(warehouse, "SELECT a + 1 AS n FROM t WHERE a > 10"), ""); // no rows: no types to see
@@ -231,17 +239,31 @@ static void test_only_one_select_is_a_query(void **state) {
   (void)state;
   struct dray_warehouse *warehouse = bench_warehouse(bench_path("a.db"));
   execute(warehouse, "CREATE TABLE t (a INTEGER)");
-  static const char *const refused[] = {
-      "DELETE FROM t", "SELECT 1; SELECT 2", "SELECT 1; DROP TABLE t", "", "  ; ", "-- nothing", "SELEC 1", "SELECT nope FROM t", "BEGIN",
-      "INSERT INTO t VALUES (1) RETURNING a", "PRAGMA journal_mode = WAL", "SELECT a, a FROM t", "SELECT a AS _dray_error FROM t", "SELECT \"text\" FROM t",
-      "ATTACH 'x.db' AS y", "VACUUM"};
+  static const char *const refused[] = {"DELETE FROM t",
+                                        "SELECT 1; SELECT 2",
+                                        "SELECT 1; DROP TABLE t",
+                                        "",
+                                        "  ; ",
+                                        "-- nothing",
+                                        "SELEC 1",
+                                        "SELECT nope FROM t",
+                                        "BEGIN",
+                                        "INSERT INTO t VALUES (1) RETURNING a",
+                                        "PRAGMA journal_mode = WAL",
+                                        "SELECT a, a FROM t",
+                                        "SELECT a AS _dray_error FROM t",
+                                        "SELECT \"text\" FROM t",
+                                        "ATTACH 'x.db' AS y",
+                                        "VACUUM"};
   for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
     struct dray_stream stream = {.struct_size = sizeof stream};
     const int32_t code = W.query(warehouse, dray_str_of(refused[i]), 1000, 10, &stream, &bench_error);
-    if (code != DRAY_E_CONFIG_SQL && code != DRAY_E_SCHEMA_NAME) fail_msg("'%s' gave %d %s", refused[i], code, bench_error.text);
+    if (code != DRAY_E_CONFIG_SQL && code != DRAY_E_SCHEMA_NAME)
+      fail_msg("'%s' gave %d %s", refused[i], code, bench_error.text);
   }
   struct dray_stream stream = {.struct_size = sizeof stream};
-  assert_int_equal(W.query(warehouse, dray_str_of("SELECT nope FROM t"), 1000, 10, &stream, &bench_error), DRAY_E_CONFIG_SQL);
+  assert_int_equal(W.query(warehouse, dray_str_of("SELECT nope FROM t"), 1000, 10, &stream, &bench_error),
+                   DRAY_E_CONFIG_SQL);
   assert_non_null(strstr(bench_error.text, "no such column: nope")); // the engine's own words
   assert_string_equal(bench_query(warehouse, "SELECT 1 AS one ; -- and a comment\n /* another */ "), "1\n");
   assert_string_equal(bench_value(bench_path("a.db"), "PRAGMA journal_mode"), "delete");
@@ -252,7 +274,8 @@ static void test_memory_does_not_grow_with_the_result(void **state) {
   (void)state;
   struct dray_warehouse *warehouse = bench_warehouse(bench_path("a.db"));
   struct dray_stream stream = {.struct_size = sizeof stream};
-  const char *sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT i, printf('%0200d', i) AS s FROM n";
+  const char *sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) SELECT i, "
+                    "printf('%0200d', i) AS s FROM n";
   assert_ok(W.query(warehouse, dray_str_of(sql), 256 << 10, 1000, &stream, &bench_error));
   int64_t rows = 0;
   int settled = 0;
@@ -291,15 +314,20 @@ static void test_execute_binds_parameters_and_counts_rows(void **state) {
   assert_ok(dray_builder_end_row(builder, &full, &bench_error));
   assert_ok(dray_builder_finish(builder, &params, &bench_error));
   execute(warehouse, "CREATE TABLE t (s TEXT, at TIMESTAMP_TEXT)");
-  assert_ok(W.execute(warehouse, dray_str_of("INSERT INTO t VALUES (?, ?), ('b', NULL)"), &schema, &params, &rows, &bench_error));
+  assert_ok(W.execute(warehouse, dray_str_of("INSERT INTO t VALUES (?, ?), ('b', NULL)"), &schema, &params, &rows,
+                      &bench_error));
   assert_int_equal(rows, 2);
   assert_string_equal(bench_query(warehouse, "SELECT * FROM t"), "it's|1970-01-01T00:00:01.500Z\nb|~\n");
   assert_ok(W.execute(warehouse, dray_str_of("ALTER TABLE t ADD COLUMN n INTEGER"), NULL, NULL, &rows, &bench_error));
   assert_int_equal(rows, 0); // DDL does not repeat the count before it
-  assert_ok(W.execute(warehouse, dray_str_of("UPDATE t SET n = 1 WHERE s = 'nobody'"), NULL, NULL, &rows, &bench_error));
+  assert_ok(
+      W.execute(warehouse, dray_str_of("UPDATE t SET n = 1 WHERE s = 'nobody'"), NULL, NULL, &rows, &bench_error));
   assert_int_equal(rows, 0);
-  assert_int_equal(W.execute(warehouse, dray_str_of("DELETE FROM t WHERE s = ?"), &schema, &params, &rows, &bench_error), DRAY_E_PLUGIN_CONTRACT);
-  assert_int_equal(W.execute(warehouse, dray_str_of("DELETE FROM t; DELETE FROM t"), NULL, NULL, &rows, &bench_error), DRAY_E_CONFIG_SQL);
+  assert_int_equal(
+      W.execute(warehouse, dray_str_of("DELETE FROM t WHERE s = ?"), &schema, &params, &rows, &bench_error),
+      DRAY_E_PLUGIN_CONTRACT);
+  assert_int_equal(W.execute(warehouse, dray_str_of("DELETE FROM t; DELETE FROM t"), NULL, NULL, &rows, &bench_error),
+                   DRAY_E_CONFIG_SQL);
   assert_string_equal(bench_query(warehouse, "SELECT count(*) FROM t"), "2\n");
   params.release(&params);
   schema.release(&schema);
@@ -310,7 +338,8 @@ static void test_execute_binds_parameters_and_counts_rows(void **state) {
 static int is_key(const struct ArrowSchema *column) {
   static const char pair[] = {15, 0, 0, 0, 'd', 'r', 'a', 'y', ':', 'p', 'r', 'i', 'm', 'a', 'r', 'y'};
   if (column->metadata == NULL) return 0;
-  return memcmp(column->metadata + 4, (const char[]){16, 0, 0, 0}, 4) == 0 && memcmp(column->metadata + 8, pair + 4, 12) == 0;
+  return memcmp(column->metadata + 4, (const char[]){16, 0, 0, 0}, 4) == 0 &&
+         memcmp(column->metadata + 8, pair + 4, 12) == 0;
 }
 
 static void test_describe_marks_keys_and_says_what_would_be_stored(void **state) {
@@ -320,7 +349,8 @@ static void test_describe_marks_keys_and_says_what_would_be_stored(void **state)
   uint32_t found = 7;
   assert_ok(W.describe(warehouse, dray_str_of(NULL), dray_str_of("nothing"), &schema, &found, &bench_error));
   assert_int_equal(found, 0);
-  execute(warehouse, "CREATE TABLE t (j JSON_TEXT, a TEXT, m NUMERIC(20,2), n NUMERIC(10,2), u UUID, raw, PRIMARY KEY (a, j))");
+  execute(warehouse,
+          "CREATE TABLE t (j JSON_TEXT, a TEXT, m NUMERIC(20,2), n NUMERIC(10,2), u UUID, raw, PRIMARY KEY (a, j))");
   assert_ok(W.describe(warehouse, dray_str_of("main"), dray_str_of("t"), &schema, &found, &bench_error));
   assert_int_equal(found, 1);
   static const char *const expected[] = {"json", "string", "float64", "decimal(10,2)", "float64", "string"};
@@ -341,7 +371,8 @@ static void test_double_quotes_name_columns_and_nothing_else(void **state) {
   int64_t rows = 0;
   execute(warehouse, "CREATE TABLE t (a TEXT)");
   execute(warehouse, "INSERT INTO t VALUES ('x')");
-  assert_int_equal(W.execute(warehouse, dray_str_of("UPDATE t SET a = \"gone\""), NULL, NULL, &rows, &bench_error), DRAY_E_CONFIG_SQL);
+  assert_int_equal(W.execute(warehouse, dray_str_of("UPDATE t SET a = \"gone\""), NULL, NULL, &rows, &bench_error),
+                   DRAY_E_CONFIG_SQL);
   assert_string_equal(bench_query(warehouse, "SELECT a FROM t"), "x\n");
   W.destroy(warehouse);
 }
@@ -358,7 +389,9 @@ static void test_rollback_takes_tables_and_rows_back(void **state) {
   execute(warehouse, "INSERT INTO t VALUES (1)");
   execute(warehouse, "CREATE TABLE u (a INTEGER)");
   W.rollback(warehouse);
-  assert_string_equal(bench_query(warehouse, "SELECT (SELECT count(*) FROM t) AS t, (SELECT count(*) FROM sqlite_schema) AS n"), "0|1\n");
+  assert_string_equal(
+      bench_query(warehouse, "SELECT (SELECT count(*) FROM t) AS t, (SELECT count(*) FROM sqlite_schema) AS n"),
+      "0|1\n");
   assert_ok(W.begin(warehouse, &bench_error));
   execute(warehouse, "INSERT INTO t VALUES (1)");
   W.destroy(warehouse); // as if the process ended
@@ -392,7 +425,9 @@ static void test_a_reader_in_the_way_of_a_commit_is_busy_and_loses_nothing(void 
   struct dray_stream stream = {.struct_size = sizeof stream};
   struct ArrowArray array;
   execute(one, "CREATE TABLE t (a INTEGER)");
-  execute(one, "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT i FROM n");
+  execute(
+      one,
+      "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT i FROM n");
   assert_ok(W.query(two, dray_str_of("SELECT a FROM t"), 1000, 10, &stream, &bench_error));
   assert_ok(stream.next(&stream, &array, &bench_error));
   array.release(&array);
@@ -419,8 +454,10 @@ static void test_interrupt_ends_a_long_statement(void **state) {
   struct dray_stream stream = {.struct_size = sizeof stream};
   pthread_t thread;
   assert_int_equal(pthread_create(&thread, NULL, interrupt_soon, warehouse), 0);
-  const int32_t code = W.query(warehouse, dray_str_of("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n"),
-                               1000, 10, &stream, &bench_error);
+  const int32_t code = W.query(
+      warehouse,
+      dray_str_of("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n"), 1000,
+      10, &stream, &bench_error);
   pthread_join(thread, NULL);
   assert_int_equal(code, DRAY_E_CANCELLED);
   assert_string_equal(bench_query(warehouse, "SELECT 1 AS one"), "1\n"); // the connection is as good as before
@@ -434,9 +471,11 @@ static void test_a_full_disk_is_said_and_the_file_stays_whole(void **state) {
   int64_t rows = 0;
   execute(warehouse, "CREATE TABLE t (s TEXT)");
   execute(warehouse, "INSERT INTO t VALUES ('kept')");
-  assert_string_equal(bench_query(warehouse, "PRAGMA max_page_count = 100"), "100\n"); // SQLite's own way to a full disk
+  assert_string_equal(bench_query(warehouse, "PRAGMA max_page_count = 100"),
+                      "100\n"); // SQLite's own way to a full disk
   assert_ok(W.begin(warehouse, &bench_error));
-  const char *sql = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT printf('%0500d', i) FROM n";
+  const char *sql = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+                    "SELECT printf('%0500d', i) FROM n";
   assert_int_equal(W.execute(warehouse, dray_str_of(sql), NULL, NULL, &rows, &bench_error), DRAY_E_DISK_FULL);
   W.rollback(warehouse);
   assert_string_equal(bench_query(warehouse, "SELECT s FROM t"), "kept\n");
@@ -457,7 +496,8 @@ static void test_a_file_size_limit_is_an_error_and_the_file_stays_whole(void **s
   void (*old)(int) = signal(SIGXFSZ, SIG_IGN);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
   int32_t code = W.begin(warehouse, &bench_error);
-  const char *sql = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT printf('%0500d', i) FROM n";
+  const char *sql = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+                    "SELECT printf('%0500d', i) FROM n";
   if (code == DRAY_OK) code = W.execute(warehouse, dray_str_of(sql), NULL, NULL, &rows, &bench_error);
   if (code == DRAY_OK) code = W.commit(warehouse, &bench_error);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
@@ -478,8 +518,10 @@ static void test_a_double_key_is_a_data_error(void **state) {
   create_all_types(warehouse, "t");
   execute(warehouse, "CREATE UNIQUE INDEX k ON t (id)");
   assert_ok(W.load(warehouse, dray_str_of(NULL), dray_str_of("t"), &schema, &batch, &bench_error));
-  assert_int_equal(W.load(warehouse, dray_str_of(NULL), dray_str_of("t"), &schema, &batch, &bench_error), DRAY_E_DATA_KEY_DUPLICATE);
-  assert_int_equal(W.load(warehouse, dray_str_of(NULL), dray_str_of("gone"), &schema, &batch, &bench_error), DRAY_E_CONFIG_SQL);
+  assert_int_equal(W.load(warehouse, dray_str_of(NULL), dray_str_of("t"), &schema, &batch, &bench_error),
+                   DRAY_E_DATA_KEY_DUPLICATE);
+  assert_int_equal(W.load(warehouse, dray_str_of(NULL), dray_str_of("gone"), &schema, &batch, &bench_error),
+                   DRAY_E_CONFIG_SQL);
   schema.release(&schema);
   batch.release(&batch);
   W.destroy(warehouse);
@@ -498,7 +540,8 @@ static void test_read_only_warehouse_makes_no_file_and_writes_nothing(void **sta
   assert_int_equal(access(bench_path("a.db"), F_OK), -1);
   bench_sql(bench_path("a.db"), "CREATE TABLE t (a INTEGER)");
   assert_ok(W.open(warehouse, &bench_error)); // opening may be tried again
-  assert_int_equal(W.execute(warehouse, dray_str_of("INSERT INTO t VALUES (1)"), NULL, NULL, &rows, &bench_error), DRAY_E_AUTH_FORBIDDEN);
+  assert_int_equal(W.execute(warehouse, dray_str_of("INSERT INTO t VALUES (1)"), NULL, NULL, &rows, &bench_error),
+                   DRAY_E_AUTH_FORBIDDEN);
   assert_string_equal(bench_query(warehouse, "SELECT count(*) FROM t"), "0\n");
   W.destroy(warehouse);
 }
@@ -510,7 +553,8 @@ static void test_check_tries_everything_and_leaves_nothing(void **state) {
   struct dray_str json;
   execute(warehouse, "CREATE TABLE t (a INTEGER)");
   assert_ok(W.check(warehouse, &json, &bench_error));
-  for (const char *const *name = (const char *const[]){"reach", "login", "read", "create", "write", NULL}; *name != NULL; name++) {
+  for (const char *const *name = (const char *const[]){"reach", "login", "read", "create", "write", NULL};
+       *name != NULL; name++) {
     char wanted[64];
     (void)snprintf(wanted, sizeof wanted, "{\"name\":\"%s\",\"ok\":true", *name);
     assert_non_null(strstr(json.data, wanted));
@@ -539,7 +583,8 @@ static void test_spec_lists_the_settings_and_unknown_ones_are_refused(void **sta
   text = dray_str_dup(json);
   assert_null(strstr(text, "\"read_only\""));
   free(text);
-  assert_int_equal(W.create(bench_host(), dray_str_of("{\"path\":\"x\",\"paht\":1}"), &warehouse, &bench_error), DRAY_E_CONFIG_UNKNOWN_KEY);
+  assert_int_equal(W.create(bench_host(), dray_str_of("{\"path\":\"x\",\"paht\":1}"), &warehouse, &bench_error),
+                   DRAY_E_CONFIG_UNKNOWN_KEY);
   assert_int_equal(W.create(bench_host(), dray_str_of("{}"), &warehouse, &bench_error), DRAY_E_CONFIG_MISSING);
 }
 

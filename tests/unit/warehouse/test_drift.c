@@ -11,8 +11,10 @@
 enum { EVOLVE = 1, FREEZE, DISCARD_ROW, DISCARD_VALUE };
 
 #define ROWS(...) ((const char *const[]){__VA_ARGS__})
-#define INT64 {DRAY_TYPE_INT64, 0, 0}
-#define STRING {DRAY_TYPE_STRING, 0, 0}
+#define INT64                                                                                                          \
+  { DRAY_TYPE_INT64, 0, 0 }
+#define STRING                                                                                                         \
+  { DRAY_TYPE_STRING, 0, 0 }
 
 static const char *const id_key[] = {"id"};
 
@@ -24,14 +26,15 @@ static struct dr_changes *upserts(struct dr_schema *schema, const char *const *c
 }
 
 // Plans only.
-static int32_t plan_for(struct world *world, struct dr_schema *schema, struct dr_drift_policy drift, struct dr_table_plan *plan) {
+static int32_t plan_for(struct world *world, struct dr_schema *schema, struct dr_drift_policy drift,
+                        struct dr_table_plan *plan) {
   struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
   options.drift = drift;
   return dr_table_plan(&world->warehouse, &options, plan, &world_error);
 }
 
-static int32_t write_with(struct world *world, struct dr_schema *schema, struct dr_drift_policy drift, uint64_t generation,
-                          const char *const *cells, size_t count) {
+static int32_t write_with(struct world *world, struct dr_schema *schema, struct dr_drift_policy drift,
+                          uint64_t generation, const char *const *cells, size_t count) {
   struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
   options.drift = drift;
   return world_write(world, &options, generation, upserts(schema, cells, count), NULL);
@@ -47,7 +50,8 @@ static void test_new_table_is_made_only_when_the_policy_lets_it(void **state) {
   struct dr_schema *schema = world_schema(defs, 2);
   world_open(&world, "w.db", WORLD_PLAIN);
   for (int policy = FREEZE; policy <= DISCARD_VALUE; policy++) {
-    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){policy, EVOLVE, EVOLVE}, &plan), DRAY_E_SCHEMA_DRIFT);
+    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){policy, EVOLVE, EVOLVE}, &plan),
+                     DRAY_E_SCHEMA_DRIFT);
     assert_non_null(strstr(world_error.text, "table t does not exist"));
   }
   assert_ok(plan_for(&world, schema, (struct dr_drift_policy){EVOLVE, FREEZE, FREEZE}, &plan));
@@ -69,15 +73,19 @@ static void test_the_key_of_a_new_table_is_unique(void **state) {
   world_open(&world, "w.db", WORLD_PLAIN);
   assert_ok(world_write(&world, &options, 0, upserts(schema, ROWS("x", "1", "x", "2"), 2), NULL));
   int64_t rows = 0;
-  assert_int_equal(world_vtable()->execute(world.warehouse.self, dray_str_of("INSERT INTO t (a, id) VALUES ('x', 1)"), NULL, NULL, &rows, &world_error),
+  assert_int_equal(world_vtable()->execute(world.warehouse.self, dray_str_of("INSERT INTO t (a, id) VALUES ('x', 1)"),
+                                           NULL, NULL, &rows, &world_error),
                    DRAY_E_DATA_KEY_DUPLICATE);
-  assert_int_equal(world_vtable()->execute(world.warehouse.self, dray_str_of("INSERT INTO t (a) VALUES ('x')"), NULL, NULL, &rows, &world_error),
+  assert_int_equal(world_vtable()->execute(world.warehouse.self, dray_str_of("INSERT INTO t (a) VALUES ('x')"), NULL,
+                                           NULL, &rows, &world_error),
                    DRAY_E_DATA_KEY_NULL);
   // Twice the same key in one write is refused as a whole, and the table stays what it was.
-  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL), DRAY_E_DATA_KEY_DUPLICATE);
+  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL),
+                   DRAY_E_DATA_KEY_DUPLICATE);
   assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM t"), "2\n");
   options.name.table = "u"; // and on the way straight into a new table
-  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL), DRAY_E_DATA_KEY_DUPLICATE);
+  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL),
+                   DRAY_E_DATA_KEY_DUPLICATE);
   assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM sqlite_schema WHERE name = 'u'"), "0\n");
   world_close(&world);
   dr_schema_unref(schema);
@@ -112,7 +120,8 @@ static void test_new_column_by_policy(void **state) {
   world_open(&world, "w.db", WORLD_PLAIN);
   assert_ok(write_with(&world, before, (struct dr_drift_policy){EVOLVE, EVOLVE, EVOLVE}, 0, ROWS("1", "x"), 1));
 
-  assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, FREEZE, EVOLVE}, &plan), DRAY_E_SCHEMA_DRIFT);
+  assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, FREEZE, EVOLVE}, &plan),
+                   DRAY_E_SCHEMA_DRIFT);
   assert_non_null(strstr(world_error.text, "column 'extra' (decimal(6,2)) is new"));
   assert_string_equal(world_error.field, "extra");
 
@@ -129,7 +138,8 @@ static void test_new_column_by_policy(void **state) {
   dr_table_plan_free(&plan);
   assert_ok(write_with(&world, after, leave_out, 1, ROWS("1", "y", "1.00", "2", "z", "2.00"), 2));
   assert_string_equal(world_query(&world, "SELECT id, a FROM t ORDER BY id"), "1|y\n2|z\n");
-  assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM pragma_table_info('t') WHERE name = 'extra'"), "0\n");
+  assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM pragma_table_info('t') WHERE name = 'extra'"),
+                      "0\n");
 
   assert_ok(write_with(&world, after, (struct dr_drift_policy){FREEZE, EVOLVE, FREEZE}, 2, ROWS("2", "z", "2.50"), 1));
   assert_string_equal(world_query(&world, "SELECT id, a, extra FROM t ORDER BY id"), "1|y|~\n2|z|2.50\n");
@@ -164,7 +174,8 @@ static void test_a_missing_key_column_is_no_drift_but_an_error(void **state) {
   world_open(&world, "w.db", WORLD_PLAIN);
   world_execute(&world, "CREATE TABLE t (a TEXT)");
   for (int policy = EVOLVE; policy <= DISCARD_VALUE; policy++) {
-    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){policy, policy, policy}, &plan), DRAY_E_SCHEMA_KEY);
+    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){policy, policy, policy}, &plan),
+                     DRAY_E_SCHEMA_KEY);
   }
   world_close(&world);
   dr_schema_unref(schema);
@@ -184,7 +195,7 @@ static const struct type_change type_changes[] = {
     {{DRAY_TYPE_BOOL, 0, 0}, STRING, "true", "true", "maybe"},
     {{DRAY_TYPE_DATE, 0, 0}, STRING, "2024-02-29", "2024-02-29", "soon"},
     {{DRAY_TYPE_JSON, 0, 0}, STRING, "{\"a\":1}", "{\"a\":1}", "x"},
-    {INT64, {DRAY_TYPE_FLOAT64, 0, 0}, "1", NULL, NULL}, // not exact beyond 2^53
+    {INT64, {DRAY_TYPE_FLOAT64, 0, 0}, "1", NULL, NULL},  // not exact beyond 2^53
     {INT64, {DRAY_TYPE_DECIMAL, 10, 2}, "1", NULL, NULL}, // does not hold every int64
     {{DRAY_TYPE_DECIMAL, 10, 2}, {DRAY_TYPE_DECIMAL, 10, 4}, "1.00", NULL, NULL},
     {{DRAY_TYPE_DECIMAL, 10, 2}, INT64, "1.00", NULL, NULL},
@@ -207,7 +218,8 @@ static void change_type(const struct type_change *change) {
   world_fresh(NULL);
   world_open(&world, "w.db", WORLD_PLAIN);
   assert_ok(write_with(&world, before, evolve, 0, ROWS("1", change->old_value, "a", "2", NULL, "b"), 2));
-  assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, FREEZE}, &plan), DRAY_E_SCHEMA_DRIFT);
+  assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, FREEZE}, &plan),
+                   DRAY_E_SCHEMA_DRIFT);
   assert_non_null(strstr(world_error.text, from)); // both types and the policy are named
   assert_non_null(strstr(world_error.text, to));
   assert_non_null(strstr(world_error.text, "freeze"));
@@ -225,8 +237,10 @@ static void change_type(const struct type_change *change) {
     assert_int_equal(plan.ddl_count, 0);
     dr_table_plan_free(&plan);
     // The old source goes on writing into the wider column, even under freeze.
-    assert_ok(write_with(&world, before, (struct dr_drift_policy){FREEZE, FREEZE, FREEZE}, 2, ROWS("3", change->old_value, "d", "4", change->old_value, ABSENT), 2));
-    (void)snprintf(expected, sizeof expected, "1|%s|a\n2|~|b\n3|%s|d\n4|%s|~\n", change->as_new, change->as_new, change->as_new);
+    assert_ok(write_with(&world, before, (struct dr_drift_policy){FREEZE, FREEZE, FREEZE}, 2,
+                         ROWS("3", change->old_value, "d", "4", change->old_value, ABSENT), 2));
+    (void)snprintf(expected, sizeof expected, "1|%s|a\n2|~|b\n3|%s|d\n4|%s|~\n", change->as_new, change->as_new,
+                   change->as_new);
     assert_string_equal(world_query(&world, "SELECT id, v, w FROM t ORDER BY id"), expected);
   }
   world_close(&world);
@@ -251,7 +265,8 @@ static void test_a_type_change_to_discard_leaves_the_column_as_it_is(void **stat
   assert_ok(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, DISCARD_ROW}, &plan));
   assert_int_equal(plan.discard_rows, 1);
   dr_table_plan_free(&plan);
-  assert_ok(write_with(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, DISCARD_VALUE}, 1, ROWS("1", "x", "2", "y"), 2));
+  assert_ok(write_with(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, DISCARD_VALUE}, 1,
+                       ROWS("1", "x", "2", "y"), 2));
   assert_string_equal(world_query(&world, "SELECT id, v FROM t ORDER BY id"), "1|7\n2|~\n");
   world_close(&world);
   dr_schema_unref(before);
@@ -268,7 +283,8 @@ static void test_the_type_of_a_key_stays(void **state) {
   world_open(&world, "w.db", WORLD_PLAIN);
   assert_ok(write_with(&world, before, (struct dr_drift_policy){EVOLVE, EVOLVE, EVOLVE}, 0, ROWS("1"), 1));
   for (int policy = EVOLVE; policy <= DISCARD_VALUE; policy++) {
-    assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, policy}, &plan), DRAY_E_SCHEMA_DRIFT);
+    assert_int_equal(plan_for(&world, after, (struct dr_drift_policy){EVOLVE, EVOLVE, policy}, &plan),
+                     DRAY_E_SCHEMA_DRIFT);
   }
   world_close(&world);
   dr_schema_unref(before);
@@ -289,7 +305,8 @@ static void test_a_widening_that_the_engine_refuses_changes_nothing(void **state
   assert_non_null(strstr(world_error.text, "changing table t"));
   assert_non_null(strstr(world_error.text, "by_hand")); // the engine's reason
   assert_string_equal(world_query(&world, "SELECT id, v + 0 AS v FROM t"), "1|7\n");
-  assert_string_equal(world_query(&world, "SELECT group_concat(name) AS n FROM pragma_table_info('t')"), "id,v,_dray_synced_at\n");
+  assert_string_equal(world_query(&world, "SELECT group_concat(name) AS n FROM pragma_table_info('t')"),
+                      "id,v,_dray_synced_at\n");
   world_close(&world);
   dr_schema_unref(before);
   dr_schema_unref(after);
@@ -305,7 +322,8 @@ static void test_tables_of_others_are_written_only_where_values_survive(void **s
   static const struct {
     const char *declared;
     int fits;
-  } cases[] = {{"VARCHAR(5)", 1}, {"CLOB", 1}, {"", 1}, {"STRING", 0}, {"UUID", 0}, {"INTEGER", 0}, {"DATETIME", 0}, {"BLOB", 0}};
+  } cases[] = {{"VARCHAR(5)", 1}, {"CLOB", 1},    {"", 1},         {"STRING", 0},
+               {"UUID", 0},       {"INTEGER", 0}, {"DATETIME", 0}, {"BLOB", 0}};
   world_open(&world, "w.db", WORLD_PLAIN);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     char sql[128];
@@ -332,9 +350,11 @@ static void test_names_that_cannot_be_used_are_refused(void **state) {
   } columns[] = {{"a", "A"}, {"a", "_dray_synced_at"}, {"a", "_dray_x"}};
   world_open(&world, "w.db", WORLD_PLAIN);
   for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-    const struct dray_column_def defs[] = {{"id", INT64, 0}, {columns[i].first, STRING, 1}, {columns[i].second, STRING, 1}};
+    const struct dray_column_def defs[] = {
+        {"id", INT64, 0}, {columns[i].first, STRING, 1}, {columns[i].second, STRING, 1}};
     struct dr_schema *schema = world_schema(defs, 3);
-    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){EVOLVE, EVOLVE, EVOLVE}, &plan), DRAY_E_SCHEMA_NAME);
+    assert_int_equal(plan_for(&world, schema, (struct dr_drift_policy){EVOLVE, EVOLVE, EVOLVE}, &plan),
+                     DRAY_E_SCHEMA_NAME);
     assert_string_equal(world_error.field, columns[i].second);
     dr_schema_unref(schema);
   }
@@ -370,7 +390,8 @@ static void test_a_column_spelt_in_another_case_is_the_same_column(void **state)
   options.drift = (struct dr_drift_policy){FREEZE, FREEZE, FREEZE};
   world_open(&world, "w.db", WORLD_PLAIN);
   world_execute(&world, "CREATE TABLE t (id INTEGER PRIMARY KEY, Email TEXT, _dray_synced_at TIMESTAMP_TEXT)");
-  assert_ok(world_write(&world, &options, 0, upserts(schema, ROWS("1", "x"), 1), NULL)); // straight into the empty table
+  assert_ok(
+      world_write(&world, &options, 0, upserts(schema, ROWS("1", "x"), 1), NULL)); // straight into the empty table
   assert_ok(world_write(&world, &options, 1, upserts(schema, ROWS("1", "y", "2", "z"), 2), NULL));
   assert_string_equal(world_query(&world, "SELECT id, Email FROM t ORDER BY id"), "1|y\n2|z\n");
   // Read back under the names of the data, with nulls for what the table does not have yet.
@@ -400,7 +421,8 @@ static void test_a_schema_becomes_a_prefix_where_there_are_none(void **state) {
   options.name.schema = "shop";
   world_open(&world, "w.db", WORLD_PLAIN);
   assert_ok(world_write(&world, &options, 0, upserts(schema, ROWS("1"), 1), NULL));
-  assert_string_equal(world_query(&world, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"), "_dray_state\nshop__customers\n");
+  assert_string_equal(world_query(&world, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"),
+                      "_dray_state\nshop__customers\n");
   assert_ok(dr_table_describe(&world.warehouse, &options.name, &described, &found, &world_error));
   assert_int_equal(found, 1);
   described.release(&described);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// One write as a whole: the fence, the transaction, what a kill leaves, names and values that try to break out, and what
-// 100,000 rows cost.
+// One write as a whole: the fence, the transaction, what a kill leaves, names and values that try to break out, and
+// what 100,000 rows cost.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,10 +23,12 @@
 static const struct dray_column_def pair[] = {{"id", {DRAY_TYPE_INT64, 0, 0}, 0}, {"v", {DRAY_TYPE_STRING, 0, 0}, 1}};
 static const char *const id_key[] = {"id"};
 
-static uint64_t generation_of(struct world *world, const struct dr_table_options *options, char *checkpoint, size_t room) {
+static uint64_t generation_of(struct world *world, const struct dr_table_options *options, char *checkpoint,
+                              size_t room) {
   struct dr_table_state state;
   assert_ok(dr_table_state_read(&world->warehouse, options, &state, &world_error));
-  (void)snprintf(checkpoint, room, "%.*s", (int)state.checkpoint.len, state.checkpoint.len > 0 ? state.checkpoint.data : "");
+  (void)snprintf(checkpoint, room, "%.*s", (int)state.checkpoint.len,
+                 state.checkpoint.len > 0 ? state.checkpoint.data : "");
   dray_buffer_free(&state.checkpoint);
   return state.generation;
 }
@@ -74,12 +76,18 @@ static void test_the_fence_stops_a_second_writer_before_it_writes(void **state) 
     const struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
     world_fresh(NULL);
     world_open(&world, "w.db", variant);
-    assert_int_equal(world_write(&world, &options, 5, world_changes(world_batch(schema, ROWS("1", "a"), 1), OPS(INSERT)), NULL), DRAY_E_STATE_GENERATION);
+    assert_int_equal(
+        world_write(&world, &options, 5, world_changes(world_batch(schema, ROWS("1", "a"), 1), OPS(INSERT)), NULL),
+        DRAY_E_STATE_GENERATION);
     assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM sqlite_schema"), "0\n"); // not even a table
-    assert_ok(world_write(&world, &options, 0, world_changes(world_batch(schema, ROWS("1", "a"), 1), OPS(INSERT)), NULL));
-    assert_ok(world_write(&world, &options, 1, world_changes(world_batch(schema, ROWS("1", "b"), 1), OPS(UPDATE)), NULL));
+    assert_ok(
+        world_write(&world, &options, 0, world_changes(world_batch(schema, ROWS("1", "a"), 1), OPS(INSERT)), NULL));
+    assert_ok(
+        world_write(&world, &options, 1, world_changes(world_batch(schema, ROWS("1", "b"), 1), OPS(UPDATE)), NULL));
     // A restored mirror, or another machine, still at 1.
-    assert_int_equal(world_write(&world, &options, 1, world_changes(world_batch(schema, ROWS("1", "old"), 1), OPS(UPDATE)), NULL), DRAY_E_STATE_GENERATION);
+    assert_int_equal(
+        world_write(&world, &options, 1, world_changes(world_batch(schema, ROWS("1", "old"), 1), OPS(UPDATE)), NULL),
+        DRAY_E_STATE_GENERATION);
     assert_non_null(strstr(world_error.text, "generation 2"));
     assert_string_equal(world_query(&world, "SELECT v FROM t"), "b\n");
     assert_int_equal(generation_of(&world, &options, checkpoint, sizeof checkpoint), 2);
@@ -101,12 +109,16 @@ static void test_two_writers_at_once_the_second_waits_or_is_busy(void **state) {
   world_open(&two, "w.db", WORLD_PLAIN);
   assert_ok(dr_table_plan(&one.warehouse, &options, &plan, &world_error));
   assert_ok(dr_table_writer_begin(&one.warehouse, &options, &plan, 0, &writer, &world_error));
-  assert_int_equal(world_write(&two, &options, 0, world_changes(world_batch(schema, ROWS("2", "two"), 1), OPS(INSERT)), NULL), DRAY_E_BUSY);
+  assert_int_equal(
+      world_write(&two, &options, 0, world_changes(world_batch(schema, ROWS("2", "two"), 1), OPS(INSERT)), NULL),
+      DRAY_E_BUSY);
   assert_ok(dr_table_writer_merge(writer, 1, dray_str_of(""), &written, &world_error));
   assert_ok(dr_table_writer_commit(writer, &world_error));
   dr_table_writer_free(writer);
   dr_table_plan_free(&plan);
-  assert_int_equal(world_write(&two, &options, 0, world_changes(world_batch(schema, ROWS("2", "two"), 1), OPS(INSERT)), NULL), DRAY_E_STATE_GENERATION);
+  assert_int_equal(
+      world_write(&two, &options, 0, world_changes(world_batch(schema, ROWS("2", "two"), 1), OPS(INSERT)), NULL),
+      DRAY_E_STATE_GENERATION);
   world_close(&one);
   world_close(&two);
   dr_schema_unref(schema);
@@ -142,7 +154,8 @@ static void test_an_old_plan_is_renewed_inside_the_transaction(void **state) {
   options.drift = (struct dr_drift_policy){1, 1, 1};
   assert_ok(dr_table_writer_begin(&world.warehouse, &options, &plan, 2, &writer, &world_error));
   dr_table_writer_free(writer); // rolls back
-  assert_string_equal(world_query(&world, "SELECT group_concat(name) AS n FROM pragma_table_info('t')"), "id,_dray_synced_at\n");
+  assert_string_equal(world_query(&world, "SELECT group_concat(name) AS n FROM pragma_table_info('t')"),
+                      "id,_dray_synced_at\n");
   dr_table_plan_free(&plan);
   world_close(&world);
   dr_schema_unref(schema);
@@ -159,7 +172,8 @@ static void test_a_writer_that_is_freed_leaves_no_trace(void **state) {
   struct dr_schema *schema = world_schema(pair, 2);
   struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
   world_open(&world, "w.db", WORLD_PLAIN);
-  assert_ok(world_write(&world, &options, 0, world_changes(world_batch(schema, ROWS("1", "a", "2", "b"), 2), OPS(INSERT, INSERT)), NULL));
+  assert_ok(world_write(&world, &options, 0,
+                        world_changes(world_batch(schema, ROWS("1", "a", "2", "b"), 2), OPS(INSERT, INSERT)), NULL));
   static const char everything[] = "SELECT *, (SELECT group_concat(sql) FROM sqlite_schema) AS s FROM t";
   char *before = dray_str_dup(dray_str_of(world_query(&world, everything)));
   struct dr_batch *rows = world_batch(schema, ROWS("1", "x", "3", "c"), 2);
@@ -195,7 +209,8 @@ static int write_generation_2(const char *path, int mode) {
   world_open(&world, path, WORLD_PLAIN);
   return mode == DR_WRITE_REPLACE
              ? world_write_rows(&world, &options, 1, world_batch(schema, rows, 3), NULL)
-             : world_write(&world, &options, 1, world_changes(world_batch(schema, rows, 3), OPS(UPDATE, DELETE, INSERT)), NULL);
+             : world_write(&world, &options, 1,
+                           world_changes(world_batch(schema, rows, 3), OPS(UPDATE, DELETE, INSERT)), NULL);
 }
 
 // Faults are read once a process, so the program runs itself anew.
@@ -237,12 +252,14 @@ static void test_a_kill_at_any_step_leaves_the_table_before_or_after(void **stat
       if (modes[m] == DR_WRITE_REPLACE) {
         assert_ok(world_write_rows(&world, &options, 0, world_batch(schema, rows, 2), NULL));
       } else {
-        assert_ok(world_write(&world, &options, 0, world_changes(world_batch(schema, rows, 2), OPS(INSERT, INSERT)), NULL));
+        assert_ok(
+            world_write(&world, &options, 0, world_changes(world_batch(schema, rows, 2), OPS(INSERT, INSERT)), NULL));
       }
       world_close(&world);
       kill_at(name, steps[i].step, modes[m]);
       world_open(&world, name, WORLD_PLAIN);
-      const char *sql = modes[m] == DR_WRITE_HISTORY ? "SELECT id, v FROM t WHERE _dray_current ORDER BY id" : "SELECT id, v FROM t ORDER BY id";
+      const char *sql = modes[m] == DR_WRITE_HISTORY ? "SELECT id, v FROM t WHERE _dray_current ORDER BY id"
+                                                     : "SELECT id, v FROM t ORDER BY id";
       const char *after = modes[m] == DR_WRITE_REPLACE ? "1|A\n2|~\n3|c\n" : "1|A\n3|c\n";
       assert_string_equal(world_query(&world, sql), steps[i].committed ? after : "1|a\n2|b\n");
       assert_int_equal(generation_of(&world, &options, checkpoint, sizeof checkpoint), steps[i].committed ? 2 : 1);
@@ -257,7 +274,9 @@ static void test_a_kill_at_any_step_leaves_the_table_before_or_after(void **stat
 
 static void test_hostile_names_and_values_stay_names_and_values(void **state) {
   (void)state;
-  static const char *const evil[] = {"\"", "'; DROP TABLE victim; --", "select", "a b\tc\n", "[x]", "`y`", "ÄÖÜ 🦊", "%s%n{p}", "$1", "?", "x.y", "*"};
+  static const char *const evil[] = {
+      "\"", "'; DROP TABLE victim; --", "select", "a b\tc\n", "[x]", "`y`", "ÄÖÜ 🦊", "%s%n{p}", "$1", "?", "x.y",
+      "*"};
   enum { EVIL = sizeof evil / sizeof evil[0] };
   struct dray_column_def defs[EVIL + 1];
   const char *cells[2 * (EVIL + 1)], *key[2];
@@ -282,7 +301,8 @@ static void test_hostile_names_and_values_stay_names_and_values(void **state) {
       for (uint64_t generation = 0; generation < 2; generation++) { // into the new table, then through staging
         const int32_t code = mode == DR_WRITE_APPEND || mode == DR_WRITE_REPLACE
                                  ? world_write_rows(&world, &options, generation, world_batch(schema, cells, 2), NULL)
-                                 : world_write(&world, &options, generation, world_changes(world_batch(schema, cells, 2), OPS(INSERT, UPDATE)), NULL);
+                                 : world_write(&world, &options, generation,
+                                               world_changes(world_batch(schema, cells, 2), OPS(INSERT, UPDATE)), NULL);
         if (code != DRAY_OK) fail_msg("table %s mode %d: %s", evil[t], mode, world_error.text);
       }
       struct dray_buffer select;
@@ -302,45 +322,81 @@ static void test_hostile_names_and_values_stay_names_and_values(void **state) {
 }
 
 static const struct dray_column_def all_types[] = {
-    {"k", {DRAY_TYPE_DECIMAL, 38, 0}, 0},    {"at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 0}, {"b", {DRAY_TYPE_BOOL, 0, 0}, 1},
-    {"i", {DRAY_TYPE_INT64, 0, 0}, 1},       {"f", {DRAY_TYPE_FLOAT64, 0, 0}, 1},    {"d", {DRAY_TYPE_DECIMAL, 38, 38}, 1},
-    {"s", {DRAY_TYPE_STRING, 0, 0}, 1},      {"x", {DRAY_TYPE_BYTES, 0, 0}, 1},      {"day", {DRAY_TYPE_DATE, 0, 0}, 1},
-    {"ts", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1},  {"j", {DRAY_TYPE_JSON, 0, 0}, 1},
+    {"k", {DRAY_TYPE_DECIMAL, 38, 0}, 0}, {"at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 0},
+    {"b", {DRAY_TYPE_BOOL, 0, 0}, 1},     {"i", {DRAY_TYPE_INT64, 0, 0}, 1},
+    {"f", {DRAY_TYPE_FLOAT64, 0, 0}, 1},  {"d", {DRAY_TYPE_DECIMAL, 38, 38}, 1},
+    {"s", {DRAY_TYPE_STRING, 0, 0}, 1},   {"x", {DRAY_TYPE_BYTES, 0, 0}, 1},
+    {"day", {DRAY_TYPE_DATE, 0, 0}, 1},   {"ts", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1},
+    {"j", {DRAY_TYPE_JSON, 0, 0}, 1},
 };
+
+static const char *const edge_cells[] = {
+    "99999999999999999999999999999999999999",
+    "0001-01-01T00:00:00Z",
+    "true",
+    "-9223372036854775808",
+    "NaN",
+    "0.99999999999999999999999999999999999999",
+    "",
+    "",
+    "0001-01-01",
+    "9999-12-31T23:59:59.999999Z",
+    "{\"a\":1.50}",
+    "-99999999999999999999999999999999999999",
+    "9999-12-31T23:59:59.999999Z",
+    "false",
+    "9223372036854775807",
+    "4.9406564584124654e-324",
+    "-0.00000000000000000000000000000000000001",
+    "12",
+    "AA==",
+    "9999-12-31",
+    "1969-12-31T23:59:59.999Z",
+    "\"\"",
+    "0",
+    "1970-01-01T00:00:00.000001Z",
+    NULL,
+    NULL,
+    "-Infinity",
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+};
+static const char edge_rows[] =
+    "-99999999999999999999999999999999999999|9999-12-31T23:59:59.999999Z|false|9223372036854775807|5e-324|"
+    "-0.00000000000000000000000000000000000001|12|AA==|9999-12-31|1969-12-31T23:59:59.999Z|\"\"\n"
+    "0|1970-01-01T00:00:00.000001Z|~|~|-Infinity|~|~|~|~|~|~\n"
+    "99999999999999999999999999999999999999|0001-01-01T00:00:00Z|true|-9223372036854775808|NaN|"
+    "0.99999999999999999999999999999999999999|||0001-01-01|9999-12-31T23:59:59.999999Z|{\"a\":1.50}\n";
 
 static void test_edge_values_survive_staging_and_loading(void **state) {
   (void)state;
   static const char *const key[] = {"k", "at"};
-  static const char *const cells[] = {
-      "99999999999999999999999999999999999999", "0001-01-01T00:00:00Z", "true", "-9223372036854775808", "NaN",
-      "0.99999999999999999999999999999999999999", "", "", "0001-01-01", "9999-12-31T23:59:59.999999Z", "{\"a\":1.50}",
-      "-99999999999999999999999999999999999999", "9999-12-31T23:59:59.999999Z", "false", "9223372036854775807", "4.9406564584124654e-324",
-      "-0.00000000000000000000000000000000000001", "12", "AA==", "9999-12-31", "1969-12-31T23:59:59.999Z", "\"\"",
-      "0", "1970-01-01T00:00:00.000001Z", NULL, NULL, "-Infinity", NULL, NULL, NULL, NULL, NULL, NULL,
-  };
-  static const char expected[] =
-      "-99999999999999999999999999999999999999|9999-12-31T23:59:59.999999Z|false|9223372036854775807|5e-324|"
-      "-0.00000000000000000000000000000000000001|12|AA==|9999-12-31|1969-12-31T23:59:59.999Z|\"\"\n"
-      "0|1970-01-01T00:00:00.000001Z|~|~|-Infinity|~|~|~|~|~|~\n"
-      "99999999999999999999999999999999999999|0001-01-01T00:00:00Z|true|-9223372036854775808|NaN|"
-      "0.99999999999999999999999999999999999999|||0001-01-01|9999-12-31T23:59:59.999999Z|{\"a\":1.50}\n";
   struct world world;
   uint64_t written = 0;
   struct dr_schema *schema = world_schema(all_types, sizeof all_types / sizeof all_types[0]);
   const struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, key, 2);
   static const char sql[] = "SELECT k, at, b, i, f, d, s, x, day, ts, j FROM t ORDER BY k";
   world_open(&world, "w.db", WORLD_PLAIN);
-  assert_ok(world_write(&world, &options, 0, world_changes(world_batch(schema, cells, 3), OPS(INSERT, INSERT, INSERT)), NULL));
-  assert_string_equal(world_query(&world, sql), expected);
+  assert_ok(world_write(&world, &options, 0,
+                        world_changes(world_batch(schema, edge_cells, 3), OPS(INSERT, INSERT, INSERT)), NULL));
+  assert_string_equal(world_query(&world, sql), edge_rows);
   // Through staging the same values are the same: nothing differs, nothing is written.
-  assert_ok(world_write(&world, &options, 1, world_changes(world_batch(schema, cells, 3), OPS(INSERT, UPDATE, UPDATE)), &written));
+  assert_ok(world_write(&world, &options, 1,
+                        world_changes(world_batch(schema, edge_cells, 3), OPS(INSERT, UPDATE, UPDATE)), &written));
   assert_int_equal(written, 0);
   world_execute(&world, "DELETE FROM t WHERE b");
-  world_execute(&world, "UPDATE t SET b = 1, i = 0, f = 1, d = '0.00', s = NULL, x = x'05', day = NULL, ts = NULL, j = NULL");
-  assert_ok(world_write(&world, &options, 2, world_changes(world_batch(schema, cells, 3), OPS(INSERT, UPDATE, UPDATE)), &written));
+  world_execute(&world,
+                "UPDATE t SET b = 1, i = 0, f = 1, d = '0.00', s = NULL, x = x'05', day = NULL, ts = NULL, j = NULL");
+  assert_ok(world_write(&world, &options, 2,
+                        world_changes(world_batch(schema, edge_cells, 3), OPS(INSERT, UPDATE, UPDATE)), &written));
   assert_int_equal(written, 3);
-  assert_string_equal(world_query(&world, sql), expected);
-  assert_ok(world_write(&world, &options, 3, world_changes(world_batch(schema, cells, 3), OPS(DELETE, DELETE, DELETE)), &written));
+  assert_string_equal(world_query(&world, sql), edge_rows);
+  assert_ok(world_write(&world, &options, 3,
+                        world_changes(world_batch(schema, edge_cells, 3), OPS(DELETE, DELETE, DELETE)), &written));
   assert_int_equal(written, 3); // each key is found
   world_close(&world);
   dr_schema_unref(schema);
@@ -348,7 +404,8 @@ static void test_edge_values_survive_staging_and_loading(void **state) {
 
 // ---- size ----
 
-static struct dr_batch *numbered(struct dr_schema *schema, uint64_t first, uint64_t count, int width, const char *suffix) {
+static struct dr_batch *numbered(struct dr_schema *schema, uint64_t first, uint64_t count, int width,
+                                 const char *suffix) {
   struct ArrowSchema arrow;
   struct ArrowArray array;
   struct dray_builder *builder = NULL;
@@ -360,7 +417,8 @@ static struct dr_batch *numbered(struct dr_schema *schema, uint64_t first, uint6
   for (uint64_t i = 0; i < count; i++) {
     const uint64_t key = (first + i) * 7919 % 1000003; // not in order
     assert_ok(dray_builder_int64(builder, 0, (int64_t)key, &world_error));
-    const int len = snprintf(text, sizeof text, "value number %0*llu of many %s", width, (unsigned long long)key, suffix);
+    const int len =
+        snprintf(text, sizeof text, "value number %0*llu of many %s", width, (unsigned long long)key, suffix);
     assert_ok(dray_builder_bytes(builder, 1, dray_str_make(text, (uint64_t)len), &world_error));
     assert_ok(dray_builder_end_row(builder, &full, &world_error));
   }
@@ -371,7 +429,8 @@ static struct dr_batch *numbered(struct dr_schema *schema, uint64_t first, uint6
   return batch;
 }
 
-static void write_many(struct world *world, const struct dr_table_options *options, uint64_t generation, int width, const char *suffix) {
+static void write_many(struct world *world, const struct dr_table_options *options, uint64_t generation, int width,
+                       const char *suffix) {
   enum { PAGE = 5000, PAGES = 20 };
   struct dr_table_plan plan;
   struct dr_table_writer *writer = NULL;
@@ -426,7 +485,8 @@ static void test_many_rows_merge_by_index_in_flat_memory(void **state) {
     const int64_t memory = engine_memory(); // its page caches, not the rows
     if (memory >= 56 << 20) fail_msg("%lld bytes", (long long)memory);
     if (i == 1) {
-      assert_string_equal(world_query(&world, "SELECT count(*) AS n, sum(v LIKE '%changed') AS c FROM id"), "100000|100000\n");
+      assert_string_equal(world_query(&world, "SELECT count(*) AS n, sum(v LIKE '%changed') AS c FROM id"),
+                          "100000|100000\n");
       assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM v"), "200000\n"); // the key itself was another
     }
     world_close(&world);
@@ -465,14 +525,19 @@ static int32_t write_once(void *ctx) {
 static void test_every_allocation_may_fail(void **state) {
   (void)state;
   struct attempt attempt;
-  const struct dray_column_def wider[] = {{"id", {DRAY_TYPE_INT64, 0, 0}, 0}, {"v", {DRAY_TYPE_STRING, 0, 0}, 1}, {"w", {DRAY_TYPE_INT64, 0, 0}, 1}, {"x", {DRAY_TYPE_INT64, 0, 0}, 1}};
+  const struct dray_column_def wider[] = {{"id", {DRAY_TYPE_INT64, 0, 0}, 0},
+                                          {"v", {DRAY_TYPE_STRING, 0, 0}, 1},
+                                          {"w", {DRAY_TYPE_INT64, 0, 0}, 1},
+                                          {"x", {DRAY_TYPE_INT64, 0, 0}, 1}};
   attempt.schema = world_schema(wider, 4);
   attempt.options = world_options(attempt.schema, "t", DR_WRITE_UPSERT, id_key, 1);
-  attempt.rows = world_batch(attempt.schema, ROWS("1", "a", ABSENT, "4", "2", ABSENT, "7", NULL, "3", NULL, NULL, NULL), 3);
+  attempt.rows =
+      world_batch(attempt.schema, ROWS("1", "a", ABSENT, "4", "2", ABSENT, "7", NULL, "3", NULL, NULL, NULL), 3);
   world_open(&attempt.world, "w.db", WORLD_PLAIN);
   world_execute(&attempt.world, "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, w TEXT)"); // w is wider, x is new
   world_execute(&attempt.world, "INSERT INTO t VALUES (1, 'old', '5'), (3, 'c', NULL)");
-  world_execute(&attempt.world, "CREATE TABLE _dray_state (sync TEXT PRIMARY KEY, generation INTEGER, checkpoint BLOB, updated_at TIMESTAMP_TEXT)");
+  world_execute(&attempt.world, "CREATE TABLE _dray_state (sync TEXT PRIMARY KEY, generation INTEGER, checkpoint BLOB, "
+                                "updated_at TIMESTAMP_TEXT)");
   world_execute(&attempt.world, "INSERT INTO _dray_state VALUES ('test', 1, x'01', '2024-01-01 00:00:00')");
   for (int mode = DR_WRITE_UPSERT; mode <= DR_WRITE_HISTORY; mode += DR_WRITE_HISTORY - DR_WRITE_UPSERT) {
     attempt.options.mode = mode;

@@ -105,8 +105,9 @@ const char *world_path(const char *name) {
 
 // SQLite spells the one statement that names a table behind ON without its schema: as an engine with schemas, it needs
 // this much help.
-static int32_t execute_without_schema(struct dray_warehouse *self, struct dray_str sql, const struct ArrowSchema *schema,
-                                      const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error) {
+static int32_t execute_without_schema(struct dray_warehouse *self, struct dray_str sql,
+                                      const struct ArrowSchema *schema, const struct ArrowArray *params,
+                                      int64_t *out_rows, struct dray_error *error) {
   static const char before[] = " ON \"main\".", after[] = " ON ";
   char text[4096];
   const char *found = memmem(sql.data, sql.len, before, strlen(before));
@@ -150,7 +151,8 @@ void world_close(struct world *world) {
 
 void world_execute(struct world *world, const char *sql) {
   int64_t rows = 0;
-  const int32_t code = world_vtable()->execute(world->warehouse.self, dray_str_of(sql), NULL, NULL, &rows, &world_error);
+  const int32_t code =
+      world_vtable()->execute(world->warehouse.self, dray_str_of(sql), NULL, NULL, &rows, &world_error);
   if (code != DRAY_OK) fail_msg("%s: %s", sql, world_error.text);
 }
 
