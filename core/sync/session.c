@@ -340,8 +340,8 @@ int32_t dr_session_warehouse(struct dr_session *session, size_t connection, stru
   DRAY_TRY(dr_session_warehouse_unopened(session, connection, &made, error));
   if (!opened->warehouse_open) {
     DRAY_TRY(dr_warehouse_open(made, error));
-    opened->warehouse.vtable = &opened->plugin->warehouse;
-    opened->warehouse.self = made->self;
+    opened->warehouse.vtable = dr_warehouse_guarded();
+    opened->warehouse.self = dr_warehouse_guarded_self(made);
     opened->warehouse.label = made->label;
     DRAY_TRY(dr_warehouse_bind(&opened->warehouse, error));
     opened->warehouse_open = 1;

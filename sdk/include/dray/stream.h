@@ -33,7 +33,9 @@ enum {
 #define DRAY_COLUMN_ROW "_dray_row"         // "l": the row's number in the change set
 #define DRAY_COLUMN_OP "_dray_op"           // "l": DRAY_OP_*
 #define DRAY_COLUMN_CHANGED "_dray_changed" // "z": bitmap like _dray_absent, set where an update changes the column
-#define DRAY_COLUMN_ERROR "_dray_error"     // "u", source side: a reason why this record could not be read; its row is rejected
+// "u", source side: why this record could not be read; its row is rejected. The text begins with the name of a DATA error, then place and
+// reason: "data_shape: orders.csv line 12: 7 fields, header has 8".
+#define DRAY_COLUMN_ERROR "_dray_error"
 #define DRAY_COLUMN_DELETED "_dray_deleted" // "b", source side: true for a tombstone
 
 struct dray_progress {
