@@ -181,29 +181,29 @@ static size_t skip_blanks(const struct look *look, size_t at) {
   return at;
 }
 
-// Where a value that begins at `at` ends.
+// Where a quoted text, a list or a mapping that begins at `at` is closed; the line's end when it is not.
+static size_t closed_end(const struct look *look, size_t at) {
+  const uint32_t first = look->chars[at];
+  const uint32_t close = first == '[' ? ']' : first == '{' ? '}' : first;
+  for (size_t i = at + 1; i < look->count; i++) {
+    const int doubled = first == '\'' && i + 1 < look->count && look->chars[i + 1] == '\'';
+    if (first == '"' && look->chars[i] == '\\') {
+      i++;
+    } else if (look->chars[i] == close) {
+      if (!doubled) return i + 1;
+      i++;
+    }
+  }
+  return look->count;
+}
+
+// Where a value that begins at `at` ends: a plain one before ", " and before what closes the line.
 static size_t value_end(const struct look *look, size_t at) {
   const uint32_t first = look->chars[at];
-  if (first == '"' || first == '\'' || first == '[' || first == '{') {
-    const uint32_t close = first == '[' ? ']' : first == '{' ? '}' : first;
-    for (size_t i = at + 1; i < look->count; i++) {
-      if (first == '"' && look->chars[i] == '\\') {
-        i++;
-      } else if (look->chars[i] == close && first == '\'' && i + 1 < look->count && look->chars[i + 1] == '\'') {
-        i++;
-      } else if (look->chars[i] == close) {
-        return i + 1;
-      }
-    }
-    return look->count;
-  }
-  size_t end = look->count;
-  for (size_t i = at; i + 1 < look->count; i++) {
-    if (look->chars[i] == ',' && is_blank(look->chars[i + 1])) {
-      end = i;
-      break;
-    }
-  }
+  if (first == '"' || first == '\'' || first == '[' || first == '{') return closed_end(look, at);
+  size_t end = at;
+  while (end < look->count && !(look->chars[end] == ',' && end + 1 < look->count && is_blank(look->chars[end + 1])))
+    end++;
   while (end > at && (look->chars[end - 1] == '}' || look->chars[end - 1] == ']' || is_blank(look->chars[end - 1])))
     end--;
   return end;

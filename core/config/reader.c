@@ -13,25 +13,30 @@ const char *dr_node_kind_name(int kind) {
   return kind > 0 && kind < (int)(sizeof(names) / sizeof(names[0])) ? names[kind] : names[0];
 }
 
+static int is_old_boolean(const struct dr_node *node) {
+  static const char *const words[] = {"yes", "no", "on", "off", "Yes", "No", "On", "Off", "YES", "NO", "ON", "OFF"};
+  for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    if (node->kind == DR_NODE_STRING && dray_str_is(node->text, words[i])) return 1;
+  }
+  return 0;
+}
+
+static int is_quoted_number(const struct dr_node *node) {
+  struct dr_node bare = *node;
+  if (node->kind != DR_NODE_STRING) return 0;
+  dr_scalar_resolve(&bare);
+  return bare.kind == DR_NODE_INT || bare.kind == DR_NODE_FLOAT;
+}
+
 // What surprises people about YAML, for a value that is not what was wanted.
 static const char *type_hint(const struct dr_node *node, const char *wanted) {
-  static const char *const old_booleans[] = {"yes", "no",  "on",  "off", "Yes", "No",
-                                             "On",  "Off", "YES", "NO",  "ON",  "OFF"};
-  const int wants_text = strstr(wanted, "text") != NULL || strstr(wanted, "name") != NULL;
-  if (strcmp(wanted, "true or false") == 0 && node->kind == DR_NODE_STRING) {
-    for (size_t i = 0; i < sizeof(old_booleans) / sizeof(old_booleans[0]); i++) {
-      if (dray_str_is(node->text, old_booleans[i]))
-        return "yes, no, on and off are texts since YAML 1.2; write true or false";
-    }
-  }
-  if (wants_text && (node->kind == DR_NODE_INT || node->kind == DR_NODE_FLOAT || node->kind == DR_NODE_BOOL))
+  const int is_other_scalar = node->kind == DR_NODE_INT || node->kind == DR_NODE_FLOAT || node->kind == DR_NODE_BOOL;
+  if (strcmp(wanted, "true or false") == 0 && is_old_boolean(node))
+    return "yes, no, on and off are texts since YAML 1.2; write true or false";
+  if (strstr(wanted, "text") != NULL && is_other_scalar)
     return "without quotes YAML reads it as a number or as true or false; put it in quotes";
   if (node->kind == DR_NODE_NULL && node->text.len == 0) return "nothing stands after the colon";
-  if (node->kind == DR_NODE_STRING && strstr(wanted, "number") != NULL) {
-    struct dr_node bare = *node;
-    dr_scalar_resolve(&bare);
-    if (bare.kind == DR_NODE_INT || bare.kind == DR_NODE_FLOAT) return "in quotes a number is a text; take them away";
-  }
+  if (strstr(wanted, "number") != NULL && is_quoted_number(node)) return "in quotes a number is a text; take them away";
   return NULL;
 }
 

@@ -24,32 +24,35 @@
 int64_t dr_secret_timeout_ms = 10000;
 #define EXEC_ARGUMENTS_MAX 64
 #define POLL_MS 50
+#define NAME_BYTES_MAX 256 // of one step of a path
 
 extern char **environ;
 
 // ---- the path ----
 
-// Takes the next step of a path ("auth.token", "headers[0]", "[\"a.b\"]"); NULL: no such node, or not a path.
-static const struct dr_node *step_name(const struct dr_node *node, struct dray_str *path) {
-  char name[256];
-  size_t len = 0, at = 0;
-  const int quoted = path->len > 1 && path->data[0] == '[' && path->data[1] == '"';
-  if (quoted) at = 2;
-  for (;; at++) {
-    if (at == path->len) {
-      if (quoted) return NULL;
-      break;
-    }
-    const char c = path->data[at];
-    if (quoted ? c == '"' : c == '.' || c == '[') break;
-    if (quoted && c == '\\' && at + 1 < path->len) at++;
-    if (len + 1 == sizeof(name)) return NULL;
+// Takes the next step of a path; NULL: no such node, or not a path. Here a plain name: up to a dot or bracket.
+static const struct dr_node *step_plain(const struct dr_node *node, struct dray_str *path) {
+  char name[NAME_BYTES_MAX];
+  size_t len = 0;
+  while (len < path->len && path->data[len] != '.' && path->data[len] != '[') len++;
+  if (len >= sizeof(name)) return NULL;
+  memcpy(name, path->data, len);
+  name[len] = '\0';
+  *path = dray_str_make(path->data + len, path->len - len);
+  return dr_node_get(node, name);
+}
+
+// ["a.b"], with \" and \\ inside.
+static const struct dr_node *step_quoted(const struct dr_node *node, struct dray_str *path) {
+  char name[NAME_BYTES_MAX];
+  size_t len = 0, at = 2;
+  for (; at < path->len && path->data[at] != '"' && len + 1 < sizeof(name); at++) {
+    if (path->data[at] == '\\' && at + 1 < path->len) at++;
     name[len++] = path->data[at];
   }
+  if (at + 1 >= path->len || path->data[at] != '"' || path->data[at + 1] != ']') return NULL;
   name[len] = '\0';
-  if (quoted) at += 2; // "]
-  if (at > path->len) return NULL;
-  *path = dray_str_make(path->data + at, path->len - at);
+  *path = dray_str_make(path->data + at + 2, path->len - at - 2);
   return dr_node_get(node, name);
 }
 
@@ -67,8 +70,11 @@ static const struct dr_node *step_index(const struct dr_node *node, struct dray_
 static const struct dr_node *find(const struct dr_node *node, struct dray_str path) {
   while (node != NULL && path.len > 0) {
     if (path.data[0] == '.') path = dray_str_make(path.data + 1, path.len - 1);
-    const int index = path.len > 1 && path.data[0] == '[' && path.data[1] != '"';
-    node = index ? step_index(node, &path) : step_name(node, &path);
+    if (path.len < 2 || path.data[0] != '[') {
+      node = step_plain(node, &path);
+    } else {
+      node = path.data[1] == '"' ? step_quoted(node, &path) : step_index(node, &path);
+    }
   }
   return node;
 }
@@ -131,32 +137,35 @@ static int32_t from_file(const char *name, const char *folder, const char *field
 
 // ---- exec ----
 
-// Splits a command on blanks; '...' and "..." keep blanks, a backslash keeps the next character outside '...'. Works
-// in
-// place. Returns the number of arguments, -1 when a quote is open or there are too many.
+// Copies one word of a command from *from to *to, without its quotes. 0: a quote is open.
+static int take_word(const char **from, char **to) {
+  char quote = '\0';
+  for (; **from != '\0' && (quote != '\0' || strchr(" \t\n", **from) == NULL); (*from)++) {
+    if (quote == '\0' && (**from == '"' || **from == '\'')) {
+      quote = **from;
+    } else if (**from == quote) {
+      quote = '\0';
+    } else {
+      if (**from == '\\' && quote != '\'' && (*from)[1] != '\0') (*from)++;
+      *(*to)++ = **from;
+    }
+  }
+  return quote == '\0';
+}
+
+// Splits a command on blanks, in place; '...' and "..." keep blanks, a backslash keeps the next character outside '...'.
+// Returns the number of words, -1 when a quote is open or there are too many.
 static int split_command(char *text, char **arguments) {
   int count = 0;
+  const char *from = text;
   char *to = text;
-  for (const char *from = text; *from != '\0';) {
-    if (*from == ' ' || *from == '\t' || *from == '\n') {
-      from++;
-      continue;
-    }
+  for (;;) {
+    from += strspn(from, " \t\n");
+    if (*from == '\0') break;
     if (count == EXEC_ARGUMENTS_MAX) return -1;
     arguments[count++] = to;
-    char quote = '\0';
-    for (; *from != '\0' && (quote != '\0' || strchr(" \t\n", *from) == NULL); from++) {
-      if (quote == '\0' && (*from == '"' || *from == '\'')) {
-        quote = *from;
-      } else if (*from == quote) {
-        quote = '\0';
-      } else {
-        if (*from == '\\' && quote != '\'' && from[1] != '\0') from++;
-        *to++ = *from;
-      }
-    }
-    if (quote != '\0') return -1;
-    if (*from != '\0') from++;
+    if (!take_word(&from, &to)) return -1;
+    if (*from != '\0') from++; // before the NUL may overwrite it
     *to++ = '\0';
   }
   arguments[count] = NULL;
@@ -196,16 +205,19 @@ static int spawn(char *const *arguments, int output, const char *folder, pid_t *
   return number;
 }
 
+static int32_t took_too_long(const char *field, struct dray_error *error) {
+  return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
+                         "the command of the secret for `%s` did not end in %d s", field,
+                         (int)(dr_secret_timeout_ms / 1000));
+}
+
 // Reads until the end, bounded in bytes and time.
 static int32_t drain(int fd, const char *field, struct dray_buffer *out, struct dray_error *error) {
   const int64_t until = dr_monotonic_ms() + dr_secret_timeout_ms;
   for (;;) {
     char *to = NULL;
     DRAY_TRY(dr_cancel_check(error));
-    if (dr_monotonic_ms() >= until)
-      return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
-                             "the command of the secret for `%s` did not end in %d s", field,
-                             (int)(dr_secret_timeout_ms / 1000));
+    if (dr_monotonic_ms() >= until) return took_too_long(field, error);
     struct pollfd ready = {fd, POLLIN, 0};
     const int polled = poll(&ready, 1, POLL_MS);
     if (polled == 0 || (polled < 0 && errno == EINTR)) continue;
@@ -220,23 +232,8 @@ static int32_t drain(int fd, const char *field, struct dray_buffer *out, struct 
   }
 }
 
-// Waits for the command, which has closed its output; ends it when it lingers or must not go on.
-static int32_t reap(pid_t pid, int end_now, const char *field, struct dray_error *error) {
-  int status = 0;
-  const int64_t until = dr_monotonic_ms() + dr_secret_timeout_ms;
-  int lingered = end_now;
-  for (;;) {
-    if (lingered) (void)kill(-pid, SIGKILL);
-    const pid_t got = waitpid(pid, &status, lingered ? 0 : WNOHANG);
-    if (got == pid || (got < 0 && errno != EINTR)) break;
-    if (got == 0 && (dr_monotonic_ms() >= until || dr_cancelled())) lingered = 1;
-    if (got == 0 && !lingered) (void)poll(NULL, 0, 5);
-  }
-  if (end_now) return DRAY_OK; // its reason is known already
-  if (lingered)
-    return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
-                           "the command of the secret for `%s` did not end in %d s", field,
-                           (int)(dr_secret_timeout_ms / 1000));
+// What became of a command that ended by itself.
+static int32_t judge(int status, const char *field, struct dray_error *error) {
   if (WIFSIGNALED(status))
     return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
                            "the command of the secret for `%s` was ended by signal %d", field, WTERMSIG(status));
@@ -244,6 +241,28 @@ static int32_t reap(pid_t pid, int end_now, const char *field, struct dray_error
   return dray_fail_field(error, DRAY_E_CONFIG_SECRET_MISSING, field,
                          "the command of the secret for `%s` ended with exit code %d; run it by hand to see why", field,
                          WEXITSTATUS(status));
+}
+
+static void end_command(pid_t pid) {
+  (void)kill(-pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+// Waits for the command, which has closed its output; ends it when it lingers or the run is to end.
+static int32_t reap(pid_t pid, const char *field, struct dray_error *error) {
+  int status = 0;
+  const int64_t until = dr_monotonic_ms() + dr_secret_timeout_ms;
+  for (;;) {
+    const pid_t got = waitpid(pid, &status, WNOHANG);
+    if (got == pid) return judge(status, field, error);
+    if (got < 0 && errno != EINTR) return dr_fail_errno(error, "wait for", "a secret's command");
+    const int32_t cancelled = dr_cancel_check(error);
+    if (cancelled != DRAY_OK || dr_monotonic_ms() >= until) {
+      end_command(pid);
+      return cancelled != DRAY_OK ? cancelled : took_too_long(field, error);
+    }
+    (void)poll(NULL, 0, 5);
+  }
 }
 
 static int32_t run_command(char *const *arguments, const char *folder, const char *field, struct dray_buffer *out,
@@ -261,8 +280,9 @@ static int32_t run_command(char *const *arguments, const char *folder, const cha
   }
   const int32_t drained = drain(ends[0], field, out, error);
   (void)close(ends[0]);
-  const int32_t ended = reap(pid, drained != DRAY_OK, field, error);
-  return drained != DRAY_OK ? drained : ended;
+  if (drained == DRAY_OK) return reap(pid, field, error);
+  end_command(pid);
+  return drained;
 }
 
 static int32_t from_exec(const char *command, const char *folder, const char *field, struct dray_buffer *out,

@@ -105,6 +105,17 @@ static int equals(const struct dr_node *node, const struct dray_json *value) {
   }
 }
 
+static const char *spell(const struct dray_json *value) {
+  switch (value->kind) {
+  case DRAY_JSON_BOOL:
+    return value->boolean ? "true" : "false";
+  case DRAY_JSON_NULL:
+    return "null";
+  default:
+    return value->text.data != NULL ? value->text.data : "...";
+  }
+}
+
 static int32_t check_enum(struct checking *c, const struct dr_node *node, const struct dray_json *schema) {
   const struct dray_json *allowed = dray_json_get(schema, "enum");
   const char *names[NAMES_MAX];
@@ -115,11 +126,7 @@ static int32_t check_enum(struct checking *c, const struct dr_node *node, const 
     if (equals(node, one)) return DRAY_OK;
     if (one->kind == DRAY_JSON_STRING && count < NAMES_MAX) names[count++] = one->text.data;
     const char *glue = one == allowed->child ? "" : one->next == NULL ? " or " : ", ";
-    const char *text = one->kind == DRAY_JSON_BOOL   ? (one->boolean ? "true" : "false")
-                       : one->kind == DRAY_JSON_NULL ? "null"
-                       : one->text.data != NULL      ? one->text.data
-                                                     : "...";
-    const int n = snprintf(list + len, sizeof(list) - len, "%s%s", glue, text);
+    const int n = snprintf(list + len, sizeof(list) - len, "%s%s", glue, spell(one));
     if (n > 0 && (size_t)n < sizeof(list) - len) len += (size_t)n;
   }
   const char *nearest = node->kind == DR_NODE_STRING ? dr_nearest(node->text.data, names, count) : NULL;

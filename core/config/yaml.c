@@ -221,11 +221,26 @@ static int32_t tagged_secret(struct builder *b, struct dr_node *node, int litera
                                       "`!secret exec:COMMAND`");
 }
 
-static int32_t scalar(struct builder *b, const yaml_event_t *event) {
+static int stands_for_key(const struct builder *b) {
+  const struct frame *frame = b->depth > 0 ? &b->frames[b->depth - 1] : NULL;
+  return frame != NULL && frame->node->kind == DR_NODE_MAP && !frame->has_key;
+}
+
+// What the tag, or the lack of one, makes of a text.
+static int32_t give_meaning(struct builder *b, struct dr_node *node, const yaml_event_t *event) {
   const char *tag = (const char *)event->data.scalar.tag;
+  if (tag == NULL) {
+    if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) dr_scalar_resolve(node);
+    return DRAY_OK;
+  }
+  if (stands_for_key(b)) return bad_tag(b, event, tag);
+  if (strcmp(tag, "!secret") == 0) return tagged_secret(b, node, 0);
+  if (strcmp(tag, "!literal") == 0) return tagged_secret(b, node, 1);
+  return strcmp(tag, "!") == 0 || strcmp(tag, YAML_STR_TAG) == 0 ? DRAY_OK : bad_tag(b, event, tag);
+}
+
+static int32_t scalar(struct builder *b, const yaml_event_t *event) {
   const struct dray_str text = dray_str_make((const char *)event->data.scalar.value, event->data.scalar.length);
-  const int is_key =
-      b->depth > 0 && b->frames[b->depth - 1].node->kind == DR_NODE_MAP && !b->frames[b->depth - 1].has_key;
   DRAY_TRY(refuse_anchor(b, event, event->data.scalar.anchor));
   struct dr_node *node = NULL;
   DRAY_TRY(new_node(b, event, DR_NODE_STRING, &node));
@@ -237,13 +252,7 @@ static int32_t scalar(struct builder *b, const yaml_event_t *event) {
                                 "this text holds a NUL character"));
     b->refused = 1;
   }
-  if (tag != NULL && !is_key && (strcmp(tag, "!secret") == 0 || strcmp(tag, "!literal") == 0)) {
-    DRAY_TRY(tagged_secret(b, node, strcmp(tag, "!literal") == 0));
-  } else if (tag != NULL && (is_key || (strcmp(tag, "!") != 0 && strcmp(tag, YAML_STR_TAG) != 0))) {
-    DRAY_TRY(bad_tag(b, event, tag));
-  } else if (tag == NULL && event->data.scalar.plain_implicit && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
-    dr_scalar_resolve(node);
-  }
+  DRAY_TRY(give_meaning(b, node, event));
   return place(b, node, event);
 }
 

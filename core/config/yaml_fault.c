@@ -6,32 +6,38 @@
 // place where it went wrong rather than the place where the scanner gave up.
 #include "config/yaml.h"
 
+// What YAML 1.1 does not take as a character of a file.
+static int is_control(uint32_t c) {
+  if (c < 0x20) return c != '\t' && c != '\n' && c != '\r';
+  return (c >= 0x7F && c < 0xA0 && c != 0x85) || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
+}
+
+static int is_break(uint32_t c) {
+  return c == '\n' || c == '\r' || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
+
 int32_t dr_yaml_check_bytes(struct dr_project *project, uint32_t file, struct dray_str text, int *out_readable) {
   struct dr_mark mark = {file, 1, 1};
-  *out_readable = 1;
+  *out_readable = 0;
   for (size_t at = 0; at < text.len;) {
     uint32_t c = 0;
     const size_t taken = dr_utf8_next(text.data + at, (size_t)text.len - at, &c);
-    const int broken = c == 0xFFFD && taken == 1;
-    const int control = (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || (c >= 0x7F && c < 0xA0 && c != 0x85) ||
-                        c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
-    if (broken || control) {
-      *out_readable = 0;
-      return broken ? dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, "config files are UTF-8",
-                                         "the byte 0x%02X is not valid UTF-8 here", (unsigned char)text.data[at])
-                    : dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL,
-                                         "write it as an escape in double quotes, such as \"\\x07\", if it is meant",
-                                         "the control character U+%04X cannot stand in a YAML file", (unsigned)c);
-    }
-    const int crlf = c == '\r' && at + 1 < text.len && text.data[at + 1] == '\n';
-    if (c == '\n' || (c == '\r' && !crlf) || c == 0x85 || c == 0x2028 || c == 0x2029) {
+    if (c == 0xFFFD && taken == 1)
+      return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, "config files are UTF-8",
+                                "the byte 0x%02X is not valid UTF-8 here", (unsigned char)text.data[at]);
+    if (is_control(c))
+      return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL,
+                                "write it as an escape in double quotes, such as \"\\x07\", if it is meant",
+                                "the control character U+%04X cannot stand in a YAML file", (unsigned)c);
+    at += taken;
+    mark.column++;
+    if (is_break(c)) {
+      if (c == '\r' && at < text.len && text.data[at] == '\n') at++;
       mark.line++;
       mark.column = 1;
-    } else {
-      mark.column++;
     }
-    at += taken;
   }
+  *out_readable = 1;
   return DRAY_OK;
 }
 
@@ -133,22 +139,31 @@ static int find_lost_colon(struct dray_str text, struct dr_mark *mark) {
   return 1;
 }
 
+static struct dr_mark mark_at(uint32_t file, yaml_mark_t mark) {
+  return (struct dr_mark){file, (uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
+}
+
+// Where the mistake is, rather than where the scanner gave up: the construct's beginning when the fault is known to lie
+// there, or when the file ended inside it.
+static struct dr_mark place_of(const yaml_parser_t *parser, uint32_t file, struct dray_str text,
+                               const struct fault *fault, int *out_incomplete) {
+  const struct dr_mark context = mark_at(file, parser->context_mark), mark = mark_at(file, parser->problem_mark);
+  struct dray_str line;
+  const int past_end = !dr_line_at(text, mark.line, &line) || line.len == 0;
+  const int at_context = fault != NULL && fault->at_context;
+  *out_incomplete = 0;
+  if (parser->context == NULL || (!past_end && !at_context)) return mark;
+  *out_incomplete = past_end && fault != NULL && !at_context && mark.line > context.line;
+  return context;
+}
+
 int32_t dr_yaml_fault(struct dr_project *project, uint32_t file, struct dray_str text, const yaml_parser_t *parser,
                       struct dray_error *error) {
   if (parser->error == YAML_MEMORY_ERROR || parser->problem == NULL)
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read %s", project->files[file].path);
-  struct dr_mark mark = {file, (uint32_t)parser->problem_mark.line + 1, (uint32_t)parser->problem_mark.column + 1};
-  const struct dr_mark context = {file, (uint32_t)parser->context_mark.line + 1,
-                                  (uint32_t)parser->context_mark.column + 1};
   const struct fault *fault = known_fault(parser);
-  struct dray_str line;
-  const int past_end = !dr_line_at(text, mark.line, &line) || line.len == 0;
-  if (parser->context != NULL && (past_end || (fault != NULL && fault->at_context))) {
-    if (past_end && fault != NULL && !fault->at_context && mark.line > context.line)
-      return dr_project_problem(project, context, 1, DRAY_E_CONFIG_SYNTAX, NULL, fault->why,
-                                "what begins here is not complete");
-    mark = context;
-  }
+  int incomplete = 0;
+  struct dr_mark mark = place_of(parser, file, text, fault, &incomplete);
   const uint32_t tab = indenting_tab(text, mark.line);
   if (tab != 0) {
     mark.column = tab;
@@ -157,7 +172,8 @@ int32_t dr_yaml_fault(struct dr_project *project, uint32_t file, struct dray_str
   if (strcmp(parser->problem, "found character that cannot start any token") == 0)
     return start_problem(project, text, mark);
   if (fault == &faults[0] && find_lost_colon(text, &mark)) fault = &faults[1];
-  if (fault != NULL)
-    return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, fault->why, "%s", fault->what);
-  return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, parser->context, "%s", parser->problem);
+  const char *what = fault != NULL ? fault->what : parser->problem;
+  const char *why = fault != NULL ? fault->why : parser->context;
+  return dr_project_problem(project, mark, 1, DRAY_E_CONFIG_SYNTAX, NULL, why, "%s",
+                            incomplete ? "what begins here is not complete" : what);
 }

@@ -98,6 +98,7 @@ static int32_t print_rows(const struct dr_table *table) {
       const char *text = row == 0 ? table->columns[i].title : table->cells[(row - 1) * table->column_count + i];
       rc = append_cell(&line, text, widths[i], table->columns[i].right, i + 1 == table->column_count);
     }
+    while (line.len > 0 && line.data[line.len - 1] == ' ') line.data[--line.len] = '\0';
     if (rc == DRAY_OK)
       dr_print(table->output, "%s%s%s\n", row == 0 ? dr_style(table->output, DR_STYLE_BOLD) : "", line.data,
                row == 0 ? dr_style(table->output, DR_STYLE_RESET) : "");
