@@ -1,0 +1,264 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the end-to-end tests stand on: a project in a folder, the program, the receiver, and a canary.
+
+Nothing here knows how dray works inside: the tests see what an operator sees, files, exit codes, what was said, and what
+arrived. DRAY_BIN names the program.
+"""
+
+import csv
+import json
+import lzma
+import os
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+RECEIVER = ROOT / "tests" / "sim" / "webhook" / "server.py"
+RUN_SECONDS_MAX = 120
+
+# Never to be seen in any output, state, or argument list.
+CANARY_HMAC = "canary-hmac-7f3a1c9e5b2d"
+CANARY_BEARER = "canary-bearer-0d84e6f1a7c3"
+CANARIES = (CANARY_HMAC, CANARY_BEARER)
+
+
+def program():
+    return os.environ["DRAY_BIN"]
+
+
+def shared():
+    """The folder of the real data, or None."""
+    folder = pathlib.Path(os.environ.get("DRAY_SHARED", ROOT.parent / "shared"))
+    return folder if (folder / "data").is_dir() else None
+
+
+def unpack_retail(packed, to, lines=None):
+    """The CSV, or its header and first `lines` lines. No field of this file holds a line break."""
+    with lzma.open(packed, "rt", encoding="utf-8", newline="") as source, open(to, "w", encoding="utf-8", newline="") as out:
+        for number, line in enumerate(source):
+            if lines is not None and number > lines:
+                break
+            out.write(line)
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Result:
+    """How one call of the program ended."""
+
+    def __init__(self, arguments, code, out, err):
+        self.arguments, self.code, self.out, self.err = arguments, code, out, err
+
+    def lines(self, kind=None):
+        """The objects of --json on stdout, of one type or all."""
+        records = [json.loads(line) for line in self.out.splitlines()]
+        return [record for record in records if kind is None or record["type"] == kind]
+
+    def line(self, kind):
+        found = self.lines(kind)
+        assert len(found) == 1, f"{len(found)} records of type {kind}:\n{self}"
+        return found[0]
+
+    def errors(self):
+        """The names of the errors on stderr, of either form."""
+        names = []
+        for line in self.err.splitlines():
+            if line.startswith("{"):
+                record = json.loads(line)
+                if record["type"] == "error":
+                    names.append(record["name"])
+            elif "error[" in line:
+                names.append(line.split("error[", 1)[1].split("]", 1)[0])
+        return names
+
+    def expect(self, code):
+        assert self.code == code, f"exit code {self.code}, not {code}:\n{self}"
+        return self
+
+    def __str__(self):
+        return f"$ dray {' '.join(self.arguments)}\n[{self.code}]\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class Project:
+    """A project in a folder of its own, and how the program is called on it."""
+
+    def __init__(self, folder, environment=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.environment = dict(environment or {})
+        self.said = []  # stdout and stderr of every call, for the canary
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(text, bytes):
+            path.write_bytes(text)
+        else:
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def config(self, text):
+        """dray.yaml: `version: 1` and this."""
+        self.write("dray.yaml", "version: 1\n" + textwrap.dedent(text))
+
+    def environ(self, more=None):
+        keep = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LLVM_PROFILE_FILE", "GCOV_PREFIX", "GCOV_PREFIX_STRIP",
+                "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
+        environment = {name: os.environ[name] for name in keep if name in os.environ}
+        environment.update({"DRAY_TEST": "1", "DRAY_BACKOFF_MS": "5", "DRAY_HTTP_BACKOFF_MS": "5"})
+        environment.update(self.environment)
+        environment.update(more or {})
+        return {name: value for name, value in environment.items() if value is not None}
+
+    def start(self, *arguments, env=None, stdin=subprocess.DEVNULL):
+        """Starts the program and returns at once; `finish` waits for it."""
+        return subprocess.Popen([program(), "-C", str(self.folder), *map(str, arguments)], env=self.environ(env),
+                                stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder)
+
+    def finish(self, process, arguments=("...",)):
+        try:
+            out, err = process.communicate(timeout=RUN_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"dray {arguments} did not end within {RUN_SECONDS_MAX} s\n{out}\n{err}") from None
+        result = Result([str(a) for a in arguments], process.returncode, out.decode("utf-8", "strict"),
+                        err.decode("utf-8", "strict"))
+        self.said.append(result)
+        assert "Sanitizer" not in result.err and "runtime error:" not in result.err, str(result)
+        assert_no_canary(result.out + result.err, str(arguments))
+        return result
+
+    def dray(self, *arguments, env=None):
+        return self.finish(self.start(*arguments, env=env), arguments)
+
+    def sync(self, name, *options, env=None, code=0):
+        """One run with --json; returns its record. A run that ends badly has it all the same."""
+        result = self.dray("sync", name, "--json", *options, env=env).expect(code)
+        return result.line("run")
+
+    def plan(self, name, *options, env=None, code=0):
+        result = self.dray("plan", name, "--json", *options, env=env).expect(code)
+        return result.line("plan"), result.lines("sample")
+
+    def rows(self, name, *options):
+        return self.dray("rows", name, "--json", *options).expect(0).lines("row")
+
+    def status(self, name=None):
+        return self.dray("status", *([name] if name else []), "--json").expect(0).lines("run")
+
+    def state_files(self):
+        folder = self.folder / ".dray"
+        return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
+
+    def left_behind(self):
+        """What a run makes and a run that ended must not leave: change sets, spills, temporary files."""
+        parts = (".changes", ".tmp", ".part", ".spill", ".run")
+        return [str(path) for path in self.state_files() if path.name.endswith(parts)]
+
+    def query(self, sql, parameters=(), database="warehouse.db"):
+        connection = sqlite3.connect(f"file:{self.folder / database}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def execute(self, script, database="warehouse.db"):
+        connection = sqlite3.connect(self.folder / database)
+        try:
+            connection.executescript(script)
+            connection.commit()
+        finally:
+            connection.close()
+
+    def tables(self, database="warehouse.db"):
+        return {row[0] for row in self.query("SELECT name FROM sqlite_master WHERE type = 'table'", database=database)}
+
+    def assert_no_canary_kept(self):
+        for path in self.state_files():
+            assert_no_canary(path.read_bytes().decode("latin-1"), str(path))
+
+
+def assert_no_canary(text, where):
+    for canary in CANARIES:
+        assert canary not in text, f"a secret stands in {where}"
+
+
+class Receiver:
+    """tests/sim/webhook as a process, and its ledger."""
+
+    def __init__(self, folder, *options):
+        self.ledger_path = pathlib.Path(folder) / "ledger.ndjson"
+        self.options = options
+        self.port = 0
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [sys.executable, str(RECEIVER), "--ledger", str(self.ledger_path), "--port", str(self.port), *self.options],
+            stdout=subprocess.PIPE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        self.port = json.loads(self.process.stdout.readline())["port"]
+        return self
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process.stdout.close()
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def ask(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data,
+                                         headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def state(self, name):
+        """The rows that the receiver holds of an object."""
+        return self.ask("/_state").get(name, [])
+
+    def faults(self, *faults):
+        """These faults and no others."""
+        self.ask("/_control", {"clear": True, "faults": list(faults)})
+
+    def ledger(self):
+        if not self.ledger_path.exists():
+            return []
+        with open(self.ledger_path, encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def requests(self, since=0):
+        return self.ledger()[since:]
+
+    def sent(self, since=0):
+        """All rows of all requests, in order."""
+        return [row for entry in self.requests(since) for row in entry["rows"]]
+
+    def applied(self, since=0):
+        return [entry["rows"][index] for entry in self.requests(since) if entry["outcome"] != "replay"
+                for index in entry["applied"]]
+
+
+def wait_until(condition, seconds=20, what="the condition"):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {seconds} s")
