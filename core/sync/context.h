@@ -25,6 +25,7 @@ struct dr_context {
   struct dr_mirror *mirror;
   struct dr_mapping mapping;
   struct dr_reader *reader;
+  uint64_t window_mark, window_first; // see dr_rows_window
 };
 
 static inline int dr_planning(const struct dr_context *run) {
@@ -58,6 +59,9 @@ void dr_pass_close(struct dr_pass *pass, int remove);
 
 // ---- rows.c: what happened to rows that were not taken ----
 
+// Says from which checkpoint the rows that follow are read: it tells apart the records of rows without a key, such as
+// "the third row", of different incremental reads. The same read done again meets its own records.
+void dr_rows_window(struct dr_context *run, struct dray_str checkpoint);
 // Records rows that could not be read or cast. Durable when it returns.
 DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects,
                                           struct dray_error *error);

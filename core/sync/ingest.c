@@ -185,6 +185,7 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   struct dr_pass pass = {0};
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   const int64_t start = dr_monotonic_ms();
+  dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   DRAY_TRY(dr_pass_run(run, flags, whole ? 0 : run->sync->commit_rows, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms += read - start;
@@ -236,6 +237,7 @@ static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, s
   run->report->applied += direct->rows;
   direct->rows = 0;
   DRAY_TRY(remember(run, ingest, next, checkpoint, error));
+  dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   return ingest->plan.ddl_count > 0 ? plan_table(ingest, error) : DRAY_OK;
 }
 
@@ -287,6 +289,7 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
                            struct dray_error *error) {
   const int windows = run->sync->mode == DR_MODE_APPEND && dr_reader_incremental(run->reader);
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
+  dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   for (;;) {
     struct dr_read_item *item = NULL;
     DRAY_TRY(dr_reader_next(run->reader, &item, error));

@@ -47,10 +47,17 @@ static int32_t fill_key(const struct dr_context *run, const struct dr_batch *row
   return rc;
 }
 
+void dr_rows_window(struct dr_context *run, struct dray_str checkpoint) {
+  const int incremental = dr_reader_incremental(run->reader); // a full read always begins at the same place
+  run->window_mark = incremental ? dr_hash_bytes(checkpoint, 0).low : 0;
+  run->window_first = run->report->rows_read;
+}
+
 // Records that are not a keyed change are told apart by a hash of where they stood.
-static void place_key(struct dr_row_record *row, const char *kind, uint64_t number) {
+static void place_key(const struct dr_context *run, struct dr_row_record *row, const char *kind, uint64_t number) {
   char place[64];
-  const int n = snprintf(place, sizeof(place), "%s %llu", kind, (unsigned long long)number);
+  const int n = snprintf(place, sizeof(place), "%s %llu %llx", kind, (unsigned long long)number,
+                         (unsigned long long)run->window_mark);
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(place, (uint64_t)n), 0);
   memcpy(row->key_hash, &hash, sizeof(row->key_hash));
 }
@@ -61,7 +68,7 @@ int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *reje
   for (size_t i = 0; i < rejects->count; i++) {
     const struct dr_reject *reject = &rejects->items[i];
     struct dr_row_record row = {.code = reject->code, .run = run->record.id, .seen_us = dr_now_us()};
-    place_key(&row, "row", reject->row);
+    place_key(run, &row, "row", reject->row - run->window_first);
     (void)snprintf(row.key, sizeof(row.key), "row %llu", (unsigned long long)reject->row + 1);
     copy_text(row.column, sizeof(row.column), dray_str_of(reject->column));
     copy_text(row.text, sizeof(row.text), dray_str_of(reject->text));
@@ -79,7 +86,7 @@ static int32_t record_withheld(struct dr_context *run, const struct dr_changes *
   struct dr_row_record row = {
       .code = changes->code[i], .row_hash = changes->row_hash[i], .run = run->record.id, .seen_us = dr_now_us()};
   // Null keys have no key to be told apart by, and all copies of a duplicate share theirs.
-  place_key(&row, "change", changes->first_seq + i);
+  place_key(run, &row, "change", changes->first_seq + i);
   DRAY_TRY(fill_key(run, changes->rows, i, &row, error));
   (void)snprintf(row.text, sizeof(row.text), "%s",
                  changes->code[i] == DRAY_E_DATA_KEY_NULL ? "a key column is null"
