@@ -222,11 +222,12 @@ static int reads_only(const struct connection *connection) {
   return connection->source || connection->settings.read_only;
 }
 
-// Opens and reads the header: only then does SQLite look at the file. Leaves the connection there on failure, for its
-// message.
+// SQLite's own mutexes are left out (a fifth of the time of a read): an instance is used by one thread at a time, and
+// sqlite3_interrupt needs none. Opens and reads the header: only then does SQLite look at the file. Leaves the
+// connection there on failure, for its message.
 static int try_open(struct connection *connection, const char *name, int immutable) {
   const int flags = (reads_only(connection) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-                    SQLITE_OPEN_EXRESCODE | (immutable ? SQLITE_OPEN_URI : 0);
+                    SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOMUTEX | (immutable ? SQLITE_OPEN_URI : 0);
   int rc = sqlite3_open_v2(name, &connection->db, flags, NULL);
   if (rc != SQLITE_OK) return rc;
   atomic_store(&connection->interrupt, connection->db);

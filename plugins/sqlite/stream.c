@@ -28,7 +28,8 @@ struct reading {
   struct ArrowSchema schema;
   struct dray_builder *builder;
   struct cursor cursor;
-  int ended; // the statement has no more rows
+  struct dray_error why; // of the last row that was spoilt
+  int ended;             // the statement has no more rows
   uint64_t rows;
 };
 
@@ -190,12 +191,11 @@ static int is_data_error(int32_t code) {
 }
 
 // A value that does not fit its column spoils its row, which goes out with the reason and without values.
-static int32_t end_bad_row(struct reading *reading, size_t column, const struct dray_error *why, int32_t *out_full,
-                           struct dray_error *error) {
+static int32_t end_bad_row(struct reading *reading, size_t column, int32_t *out_full, struct dray_error *error) {
   struct dray_buffer text;
   dray_buffer_init(&text, 2 * DRAY_ERROR_TEXT_MAX);
   dray_builder_abandon_row(reading->builder);
-  int32_t code = dray_buffer_printf(&text, error, "column '%s': %s", reading->columns[column].name, why->text);
+  int32_t code = dray_buffer_printf(&text, error, "column '%s': %s", reading->columns[column].name, reading->why.text);
   if (code == DRAY_OK) {
     code = dray_builder_bytes(reading->builder, reading->column_count, dray_buffer_view(&text), error);
   }
@@ -207,15 +207,13 @@ static int32_t end_bad_row(struct reading *reading, size_t column, const struct 
 }
 
 static int32_t append_row(struct reading *reading, int32_t *out_full, struct dray_error *error) {
-  struct dray_error why;
-  dray_error_init(&why);
   for (size_t i = 0; i < reading->column_count; i++) {
     const struct cell cell = cell_at(reading, i);
-    const int32_t code = cell_append(&cell, reading->columns[i].type, reading->builder, i, &why);
+    const int32_t code = cell_append(&cell, reading->columns[i].type, reading->builder, i, &reading->why);
     if (code == DRAY_OK) continue;
-    if (is_data_error(code)) return end_bad_row(reading, i, &why, out_full, error);
+    if (is_data_error(code)) return end_bad_row(reading, i, out_full, error);
     dray_builder_abandon_row(reading->builder);
-    if (error != NULL) *error = why;
+    if (error != NULL) *error = reading->why;
     return code;
   }
   DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
@@ -288,6 +286,7 @@ int32_t stream_open(struct connection *connection, sqlite3_stmt *statement, cons
   }
   reading->connection = connection;
   reading->statement = statement;
+  dray_error_init(&reading->why);
   if (options->cursor != NULL) {
     reading->cursor = *options->cursor;
     *options->cursor = (struct cursor){.kind = CURSOR_NONE};
