@@ -18,6 +18,7 @@
 
 static struct world world;
 static uint64_t states[GENERATIONS + 1]; // what the mirror held as of each generation
+static uint64_t prepared;                // as `refused` saw it
 static struct dray_buffer base, journal, head;
 
 // ---- files ----
@@ -160,6 +161,7 @@ static int refused(uint64_t *out_generation, const char *what, size_t at) {
   int32_t rc = world_open(&world);
   if (rc == DRAY_OK) {
     dr_mirror_info(world.mirror, &info);
+    prepared = info.prepared_generation;
     rc = dr_mirror_rollback(world.mirror, &world.error); // of the prepare
     if (rc == DRAY_OK) rc = digest_of_mirror(&digest);
   }
@@ -192,8 +194,10 @@ static void test_every_flipped_byte_is_noticed_or_harmless(void **state) {
       files[f].content->data[at] ^= (char)(1 << (at % 8));
       spit(files[f].name, files[f].content, files[f].content->len);
       files[f].content->data[at] ^= (char)(1 << (at % 8));
+      prepared = 5;
       refusals += (size_t)refused(&generation, files[f].name, at);
       assert_int_equal(generation, 4); // never an older state
+      assert_int_equal(prepared, 5);
       // The fronts and ends of files are gone through byte by byte.
       const int dense = at < 180 || files[f].content->len - at < 140;
       at += dense ? 1 : files[f].step;
@@ -221,6 +225,16 @@ static void test_cut_files_are_refused(void **state) {
     restore();
     spit("journal.2", &journal, len);
     assert_true(refused(&generation, "journal.2 cut", len));
+  }
+  const char *mark = memmem(journal.data, journal.len, "DRAYMARK", 8);
+  for (size_t at = (size_t)(mark - journal.data) + 512;
+       at < journal.len;) { // between two frames, where nothing is torn
+    uint32_t len;
+    restore();
+    spit("journal.2", &journal, at);
+    assert_true(refused(&generation, "journal.2 cut", at));
+    memcpy(&len, journal.data + at + 8, 4);
+    at += 40 + len;
   }
 }
 

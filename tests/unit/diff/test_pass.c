@@ -269,6 +269,15 @@ static void test_dropped_column_is_no_change_and_rewritten_once(void **state) {
   assert_int_equal(world_base(&world), base + 1);
 }
 
+static void test_renamed_column_is_another_column_though_its_values_are_the_same(void **state) {
+  (void)state;
+  world_load(&world, 1, ROWS("1,ann,5"));
+  world_close(&world);
+  world_set_columns(&world, "id int64; nick string; qty int64");
+  assert_ok(&world, world_open(&world));
+  assert_string_equal(world_run(&world, &full, ROWS("1,ann,5")), "~ 1,ann,5 [nick]\n");
+}
+
 static void test_changed_type_counts_as_changed_where_the_value_differs(void **state) {
   (void)state;
   world_load(&world, 1, ROWS("1,ann,5", "2,\\N,6"));
@@ -388,6 +397,7 @@ int main(void) {
       TEST(test_resync_sends_every_row_and_the_deletes),
       TEST(test_new_column_makes_every_row_a_change_once),
       TEST(test_dropped_column_is_no_change_and_rewritten_once),
+      TEST(test_renamed_column_is_another_column_though_its_values_are_the_same),
       TEST(test_changed_type_counts_as_changed_where_the_value_differs),
       TEST(test_rows_of_another_key_are_refused),
       TEST(test_batches_never_mix_rejects_deletes_and_changes),
