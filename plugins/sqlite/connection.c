@@ -280,6 +280,13 @@ static int32_t open_refused(struct connection *connection, int rc, struct dray_e
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "path", "%s is a folder: name the database file in it",
                            connection->settings.path);
   }
+  if (rc == SQLITE_READONLY_ROLLBACK || rc == SQLITE_READONLY_RECOVERY) {
+    return dray_fail(
+        error, DRAY_E_IO,
+        "%s was left in the middle of a write, and here it is only read: let its own program open it once, "
+        "which takes the unfinished write back",
+        connection->settings.path);
+  }
   const int number = connection->db != NULL ? sqlite3_system_errno(connection->db) : 0;
   const int32_t code = connection_fail(connection, rc, DRAY_E_CONFIG_VALUE, "opening the database", error);
   if (code != DRAY_E_CONFIG_VALUE || number == 0 || error == NULL) return code;

@@ -559,6 +559,42 @@ static void test_a_file_in_a_read_only_folder_can_be_read(void **state) {
   assert_int_equal(chmod(folder, 0755), 0);
 }
 
+// A writer that dies after its pages have begun to reach the file, and before its commit.
+static void die_in_a_write(const char *path) {
+  fflush(NULL);
+  const pid_t child = fork();
+  if (child == 0) {
+    sqlite3 *db = NULL;
+    if (sqlite3_open(path, &db) != SQLITE_OK) _exit(1);
+    (void)sqlite3_exec(
+        db,
+        "PRAGMA cache_size = 5; BEGIN IMMEDIATE; UPDATE t SET a = a + 1;"
+        "CREATE TABLE u AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+        " SELECT i, hex(randomblob(200)) AS r FROM n",
+        NULL, NULL, NULL);
+    _exit(0);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+static void test_a_file_left_in_the_middle_of_a_write_is_not_believed(void **state) {
+  (void)state;
+  const char *path = bench_path("a.db");
+  struct dray_str json;
+  bench_sql(path, "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (7)");
+  die_in_a_write(path);
+  assert_int_equal(access(bench_path("a.db-journal"), F_OK), 0);
+  struct dray_source *source = bench_source(path);
+  assert_int_equal(sqlite_source.discover(source, &json, &bench_error), DRAY_E_IO);
+  assert_non_null(strstr(bench_error.text, "in the middle of a write"));
+  struct dray_warehouse *warehouse = bench_warehouse(path); // may write, so it takes the rest back
+  assert_string_equal(bench_query(warehouse, "SELECT a FROM t"), "7\n");
+  sqlite_warehouse.destroy(warehouse);
+  assert_string_equal(read_all(source, "t"), "7\n");
+  sqlite_source.destroy(source);
+}
+
 static void test_a_source_changes_nothing(void **state) {
   (void)state;
   const char *path = bench_path("a.db");
@@ -622,6 +658,7 @@ int main(void) {
       cmocka_unit_test_setup(test_files_that_are_no_databases_are_refused_by_name, fresh),
       cmocka_unit_test_setup(test_names_that_mean_something_to_sqlite_are_file_names_here, fresh),
       cmocka_unit_test_setup(test_a_file_in_a_read_only_folder_can_be_read, fresh),
+      cmocka_unit_test_setup(test_a_file_left_in_the_middle_of_a_write_is_not_believed, fresh),
       cmocka_unit_test_setup(test_a_source_changes_nothing, fresh),
       cmocka_unit_test_setup(test_a_cancelled_read_ends, fresh),
   };
