@@ -21,15 +21,19 @@ struct needle {
 
 static struct needle needles[NEEDLES_MAX];
 static size_t needle_count;
+static int blind; // a secret could not be remembered: from now on every text is masked whole
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void add_needle(const char *text, size_t len) {
-  if (len < SECRET_BYTES_MIN || needle_count == NEEDLES_MAX) return;
+  if (len < SECRET_BYTES_MIN) return;
   for (size_t i = 0; i < needle_count; i++) {
     if (needles[i].len == len && memcmp(needles[i].text, text, len) == 0) return;
   }
-  char *copy = malloc(len);
-  if (copy == NULL) return;
+  char *copy = needle_count < NEEDLES_MAX ? malloc(len) : NULL;
+  if (copy == NULL) {
+    blind = 1;
+    return;
+  }
   memcpy(copy, text, len);
   size_t at = needle_count; // longest first, so that a secret inside another leaves no remains
   while (at > 0 && needles[at - 1].len < len) at--;
@@ -41,7 +45,10 @@ static void add_needle(const char *text, size_t len) {
 static void add_base64(struct dray_str secret) {
   static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   char *out = malloc((size_t)secret.len * 4 / 3 + 4);
-  if (out == NULL) return;
+  if (out == NULL) {
+    blind = 1;
+    return;
+  }
   size_t n = 0;
   const unsigned char *p = (const unsigned char *)secret.data;
   for (uint64_t i = 0; i + 2 < secret.len; i += 3) { // whole groups: a tail depends on what follows
@@ -55,7 +62,10 @@ static void add_base64(struct dray_str secret) {
 
 static void add_escaped(struct dray_str secret, int percent) {
   char *out = malloc((size_t)secret.len * 6 + 1);
-  if (out == NULL) return;
+  if (out == NULL) {
+    blind = 1;
+    return;
+  }
   size_t n = 0;
   for (uint64_t i = 0; i < secret.len; i++) {
     const unsigned char c = (unsigned char)secret.data[i];
@@ -87,6 +97,10 @@ void dr_redact_add(struct dray_str secret) {
 
 size_t dr_redact(char *text, size_t len) {
   (void)pthread_mutex_lock(&lock);
+  if (blind && len > MASK_BYTES) {
+    memset(text, '*', MASK_BYTES);
+    len = MASK_BYTES;
+  }
   for (size_t i = 0; i < needle_count; i++) {
     const struct needle *needle = &needles[i];
     char *from = text;
@@ -122,5 +136,6 @@ void dr_redact_clear(void) {
     free(needles[i].text);
   }
   needle_count = 0;
+  blind = 0;
   (void)pthread_mutex_unlock(&lock);
 }

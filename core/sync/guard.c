@@ -15,7 +15,7 @@ int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
   struct dr_mirror_info mirror;
   dr_mirror_info(run->mirror, &mirror);
   const uint64_t changes = pass->inserts + pass->updates + pass->deletes;
-  if (pass->rows == 0 && pass->deletes > 0) {
+  if (guard->empty && pass->rows == 0 && pass->deletes > 0) {
     return dray_fail(
         error, DRAY_E_GUARD,
         "nothing was read, while the other side holds %llu rows: all %llu would be deleted; nothing was sent",

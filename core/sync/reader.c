@@ -61,10 +61,15 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
   // A cursor that the config names makes a stream incremental which by itself is not.
   const int can = reader->facts.incremental || sync->cursor != NULL;
   reader->incremental = !sync->full && !options->full && can;
+  struct dray_str *columns = dr_arena_alloc(&reader->arena, (sync->column_count + 1) * sizeof(*columns));
+  if (columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for column names");
+  for (size_t i = 0; i < sync->column_count; i++) columns[i] = dray_str_of(sync->columns[i]);
   const struct dray_read_request request = {
       .struct_size = sizeof(request),
       .mode = reader->incremental ? DRAY_READ_INCREMENTAL : DRAY_READ_FULL,
       .stream = dray_str_of(sync->stream),
+      .columns = columns,
+      .column_count = sync->column_count,
       .cursor = dray_str_of(sync->cursor),
       .state = reader->incremental ? options->checkpoint : dray_str_make(NULL, 0),
       .batch_bytes_max = DR_BATCH_BYTES_DEFAULT,

@@ -199,6 +199,18 @@ int dr_plugin_has_role(const struct dr_plugin *plugin, int role) {
   }
 }
 
+// A plugin that is not there is a problem of the config, shown at its place, once.
+static int32_t find_plugin(struct dr_session *session, const struct dr_connection *config, struct dr_manifest *out,
+                           struct dray_error *error) {
+  const int32_t rc = dr_plugin_find(&session->paths, config->plugin, out, error);
+  if (rc != DRAY_E_PLUGIN_MISSING || error == NULL) return rc;
+  const struct dray_error why = *error;
+  DRAY_TRY(dr_project_problem(session->project, config->plugin_mark, (uint32_t)strlen(config->plugin),
+                              DRAY_E_PLUGIN_MISSING, NULL, NULL, "%s", why.text));
+  *error = why;
+  return rc;
+}
+
 int32_t dr_session_plugin(struct dr_session *session, size_t connection, const struct dr_plugin **out,
                           struct dray_error *error) {
   struct opened *opened = &session->opened[connection];
@@ -213,7 +225,7 @@ int32_t dr_session_plugin(struct dr_session *session, size_t connection, const s
   if (opened->plugin == NULL) {
     struct dr_manifest manifest;
     struct dr_plugin *plugin = NULL;
-    DRAY_TRY(dr_plugin_find(&session->paths, config->plugin, &manifest, error));
+    DRAY_TRY(find_plugin(session, config, &manifest, error));
     DRAY_TRY(dr_plugin_load(&manifest, &plugin, error));
     opened->plugin = plugin;
   }

@@ -158,7 +158,7 @@ int32_t dr_print_problems(struct dr_output *output, const struct dr_project *pro
   const int32_t rc = dr_problems_print(project, output->json, output->colour_messages, &text, &error);
   if (rc == DRAY_OK) emit(output, output->json ? output->data : output->messages, &text);
   dray_buffer_free(&text);
-  return rc == DRAY_OK ? 4 : dr_print_error(output, &error);
+  return rc == DRAY_OK ? dray_error_info(project->problems.items[0].code)->exit_code : dr_print_error(output, &error);
 }
 
 const char *dr_style(const struct dr_output *output, int style) {

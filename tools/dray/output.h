@@ -41,7 +41,8 @@ int32_t dr_print_error(struct dr_output *output, const struct dray_error *error)
 // The same with the name that was meant, and a fix of its own in the place of the table's; both may be NULL.
 int32_t dr_print_error_hint(struct dr_output *output, const struct dray_error *error, const char *nearest,
                             const char *fix);
-// Prints every problem of the config, as errors are. Returns 4, or 0 when there is none.
+// Prints every problem of the config, as errors are. Returns the exit code of the first (4, or 8 for a missing
+// plugin), or 0 when there is none.
 int32_t dr_print_problems(struct dr_output *output, const struct dr_project *project);
 // Bytes as they are; for whole documents such as the man page.
 void dr_print_str(struct dr_output *output, struct dray_str text);

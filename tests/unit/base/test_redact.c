@@ -11,6 +11,7 @@
 
 #include "base/redact.h"
 #include "dray/sdk/error.h"
+#include "torture.h"
 
 static const char *masked(const char *text) {
   static char copy[512];
@@ -59,12 +60,21 @@ static void test_error_is_masked_in_all_its_texts(void **state) {
   assert_string_equal(error.field, "***");
 }
 
+static void test_secret_that_cannot_be_remembered_masks_everything(void **state) {
+  (void)state;
+  torture_arm(1);
+  dr_redact_add(dray_str_of("canary-secret"));
+  assert_int_equal(torture_arm(0), 1);
+  assert_string_equal(masked("the token is canary-secret"), "***");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(test_secret_is_masked_plain_encoded_and_escaped, clear),
       cmocka_unit_test_teardown(test_every_occurrence_and_the_longest_secret_first, clear),
       cmocka_unit_test_teardown(test_short_values_are_not_secrets, clear),
       cmocka_unit_test_teardown(test_error_is_masked_in_all_its_texts, clear),
+      cmocka_unit_test_teardown(test_secret_that_cannot_be_remembered_masks_everything, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
