@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-// For attempt 1, 2, ...: a random time up to 1 s, 2 s, 4 s ... 60 s, at least half of it. With DRAY_TEST=1 the environment
+// For attempt 1, 2, ...: a random time up to 1 s, 2 s, 4 s ... 60 s, at least half of it. With DRAY_TEST=1 the
+// environment
 // DRAY_BACKOFF_MS replaces the 1 s. Any thread.
 int64_t dr_backoff_ms(uint32_t attempt);
 

@@ -9,7 +9,8 @@
 
 // Returns 0, or the errno the step must fail with. Does not return when the step is to be killed.
 int dr_fault_point(const char *name);
-// All step names passed so far by this process are appended to the file named by DRAY_FAULT_TRACE, one a line: how tests learn every step there is.
+// All step names passed so far by this process are appended to the file named by DRAY_FAULT_TRACE, one a line: how
+// tests learn every step there is.
 
 // Reads the environment again and starts counting anew: for a test's forked child that arms a fault of its own.
 void dr_fault_reload(void);

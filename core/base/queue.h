@@ -12,7 +12,8 @@
 #include "dray/abi.h"
 
 struct dr_queue;
-// At most items_max items and, when bytes_max > 0, about bytes_max bytes (one item may always enter an empty queue). NULL: out of memory.
+// At most items_max items and, when bytes_max > 0, about bytes_max bytes (one item may always enter an empty queue).
+// NULL: out of memory.
 DRAY_NODISCARD struct dr_queue *dr_queue_new(size_t items_max, size_t bytes_max);
 void dr_queue_free(struct dr_queue *queue, void (*free_item)(void *));
 // Blocks while full. 0: pushed; -1: the queue is closed and the item stays the caller's.

@@ -23,7 +23,8 @@ DRAY_NODISCARD int32_t dr_call_begin(struct dr_call *call, const char *label, co
                                      struct dray_error *error);
 // The same for calls that must be made even when the run was asked to end (destroy, close, abort, rollback, state).
 void dr_call_enter(struct dr_call *call, const char *label, const char *slot, struct dray_error *error);
-// Leaves the plugin. An error becomes one that the host can rely on: a code that exists, a class, terminated UTF-8 text without
+// Leaves the plugin. An error becomes one that the host can rely on: a code that exists, a class, terminated UTF-8
+// text without
 // secrets. Returns `rc`, or PLUGIN_CONTRACT when that is no error code.
 DRAY_NODISCARD int32_t dr_call_end(struct dr_call *call, int32_t rc);
 void dr_call_leave(struct dr_call *call); // for slots without a result

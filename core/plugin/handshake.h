@@ -8,8 +8,10 @@
 
 #include "plugin/plugin.h"
 
-// Copies the roles of `given` into `plugin` and fills in defaults. `given` was compiled with an equal, older or newer minor of the ABI.
-// @errors PLUGIN_CONTRACT names the role and the slot; PLUGIN_MANIFEST when name, version or roles are not the manifest's.
+// Copies the roles of `given` into `plugin` and fills in defaults. `given` was compiled with an equal, older or newer
+// minor of the ABI.
+// @errors PLUGIN_CONTRACT names the role and the slot; PLUGIN_MANIFEST when name, version or roles are not the
+// manifest's.
 DRAY_NODISCARD int32_t dr_handshake(struct dr_plugin *plugin, const struct dray_plugin *given,
                                     struct dray_error *error);
 

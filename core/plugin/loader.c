@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loading a plugin: all checks that run none of its code, then dlopen and the handshake. A library that was loaded stays
+// Loading a plugin: all checks that run none of its code, then dlopen and the handshake. A library that was loaded
+// stays
 // loaded until the process ends, so that no pointer into it ever dangles; asking for it again gives the same one.
 #include <dlfcn.h>
 #include <pthread.h>

@@ -219,7 +219,8 @@ static int32_t missing(const struct dr_plugin_paths *paths, const char *name, st
   return rc;
 }
 
-// *out_found = 1 and *out when `folder` is the plugin's. A folder that is named so must hold a good manifest of that name.
+// *out_found = 1 and *out when `folder` is the plugin's. A folder that is named so must hold a good manifest of that
+// name.
 static int32_t try_folder(const char *folder, const char *name, int named_so, struct dr_manifest *out, int *out_found,
                           struct dray_error *error) {
   char at[PATH_BYTES_MAX];

@@ -21,7 +21,8 @@ enum { DR_PENDING_REFUSED = 0, DR_PENDING_WITH_HANDLE = 1, DR_PENDING_ALLOWED = 
 // Empties `out` for the plugin. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_receipt_check_init(struct dr_receipt_check *check, const int64_t *rows, uint64_t row_count,
                                              struct dray_receipts *out, struct dray_error *error);
-// `pending` is one of the above. Fills missing codes, and replaces the texts by masked copies in `texts`. @errors PLUGIN_CONTRACT.
+// `pending` is one of the above. Fills missing codes, and replaces the texts by masked copies in `texts`. @errors
+// PLUGIN_CONTRACT.
 DRAY_NODISCARD int32_t dr_receipt_check_run(struct dr_receipt_check *check, const struct dr_call *call, int pending,
                                             struct dray_receipts *out, struct dray_buffer *texts);
 void dr_receipt_check_free(struct dr_receipt_check *check);

@@ -8,14 +8,16 @@
 
 #include "plugin/plugin.h"
 
-// Refuses a library, manifest or folder that somebody else than root and the current user owns or may write. A folder with the
+// Refuses a library, manifest or folder that somebody else than root and the current user owns or may write. A folder
+// with the
 // sticky bit that root owns is fine: others cannot replace files in it. @errors PLUGIN_UNTRUSTED, PLUGIN_MISSING.
 DRAY_NODISCARD int32_t dr_trust_permissions(const struct dr_manifest *manifest, struct dray_error *error);
 
 // Compares the library's SHA-256 with the manifest's. @errors PLUGIN_DIGEST, IO.
 DRAY_NODISCARD int32_t dr_trust_digest(const struct dr_manifest *manifest, struct dray_error *error);
 
-// Reads the dynamic symbols from the ELF file: exactly the entry point may be exported. @errors PLUGIN_EXPORTS names the surplus symbols,
+// Reads the dynamic symbols from the ELF file: exactly the entry point may be exported. @errors PLUGIN_EXPORTS names
+// the surplus symbols,
 // PLUGIN_ABI when the entry point is another major's, PLUGIN_LOAD when the file is no library for this machine.
 DRAY_NODISCARD int32_t dr_trust_exports(const struct dr_manifest *manifest, struct dray_error *error);
 

@@ -74,7 +74,8 @@ static int32_t check_role(struct dr_session *session, size_t connection, int rol
   }
 }
 
-// Whether a sync or model has the connection in that role. Where a plugin could be source or warehouse, reading goes through the source.
+// Whether a sync or model has the connection in that role. Where a plugin could be source or warehouse, reading goes
+// through the source.
 static int is_used(const struct dr_project *project, size_t connection, const struct dr_plugin *plugin, int role) {
   const int reads_as = dr_plugin_has_role(plugin, DR_ROLE_SOURCE) ? DR_ROLE_SOURCE : DR_ROLE_WAREHOUSE;
   for (size_t i = 0; i < project->model_count; i++) {

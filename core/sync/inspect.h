@@ -16,11 +16,14 @@ struct dr_check_item {
   char fix[512];
 };
 
-// Runs the checks of the roles that the project's syncs and models use a connection in (all its roles when none does), one after another; a role whose checks could not be made at all is one failed item. The caller frees *out with free().
+// Runs the checks of the roles that the project's syncs and models use a connection in (all its roles when none
+// does), one after another; a role whose checks could not be made at all is one failed item. The caller frees *out
+// with free().
 // @errors when the plugin cannot be loaded or the settings are wrong.
 DRAY_NODISCARD int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out,
                                         size_t *out_count, struct dray_error *error);
-// Appends {"connection","plugin","version","source":{...},"destination":{...},"warehouse":{...}}: the catalogues of the roles it has.
+// Appends {"connection","plugin","version","source":{...},"destination":{...},"warehouse":{...}}: the catalogues of
+// the roles it has.
 DRAY_NODISCARD int32_t dr_inspect_discover(struct dr_session *session, size_t connection, struct dray_buffer *out,
                                            struct dray_error *error);
 

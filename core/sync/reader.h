@@ -25,7 +25,8 @@ struct dr_reader_options {
 };
 
 struct dr_reader;
-// Opens stream or query and learns its schema; reading starts with the first dr_reader_next. @errors SCHEMA_STREAM, CONFIG_SQL, the plugin's own.
+// Opens stream or query and learns its schema; reading starts with the first dr_reader_next. @errors SCHEMA_STREAM,
+// CONFIG_SQL, the plugin's own.
 DRAY_NODISCARD int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_options *options,
                                       struct dr_reader **out, struct dray_error *error);
 // Ends the thread and closes the stream, so that its connection is free for writing; what was learnt stays.

@@ -59,7 +59,8 @@ void dr_run_report_free(struct dr_run_report *report);
 int32_t dr_run(struct dr_session *session, const struct dr_sync *sync, const struct dr_run_options *options,
                struct dr_run_report *report);
 
-// Marks what a process left unfinished in the store as crashed, with the reason. Called by the parent of a run that died.
+// Marks what a process left unfinished in the store as crashed, with the reason. Called by the parent of a run that
+// died.
 DRAY_NODISCARD int32_t dr_run_crashed(const char *project_folder, int32_t pid, const struct dray_error *why,
                                       struct dray_error *error);
 

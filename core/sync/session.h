@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A session: the loaded project with its store, and the plugin instances that one process has opened. Instances are made when
+// A session: the loaded project with its store, and the plugin instances that one process has opened. Instances are
+// made when
 // first asked for and live until the session ends; a watcher interrupts them when the run is cancelled.
 #ifndef DR_SYNC_SESSION_H
 #define DR_SYNC_SESSION_H
@@ -13,7 +14,8 @@
 
 struct dr_session; // one thread at a time; must not cross a fork
 
-// Borrows `project`, whose folder becomes the working directory. Makes .dray and opens the store in it. @errors of dr_store_open.
+// Borrows `project`, whose folder becomes the working directory. Makes .dray and opens the store in it. @errors of
+// dr_store_open.
 DRAY_NODISCARD int32_t dr_session_open(struct dr_project *project, struct dr_session **out, struct dray_error *error);
 void dr_session_close(struct dr_session *session);
 struct dr_project *dr_session_project(struct dr_session *session);
@@ -25,7 +27,8 @@ DRAY_NODISCARD int32_t dr_session_plugin(struct dr_session *session, size_t conn
 // Checks the settings of a connection against the spec of `role`; problems are added to the project.
 DRAY_NODISCARD int32_t dr_session_check_settings(struct dr_session *session, size_t connection,
                                                  struct dray_error *error);
-// Instances of one role, made on first use. Borrowed: valid until the session is closed. @errors CONFIG_* when the settings are wrong (all problems are in the project), PLUGIN_ROLE, the plugin's own.
+// Instances of one role, made on first use. Borrowed: valid until the session is closed. @errors CONFIG_* when the
+// settings are wrong (all problems are in the project), PLUGIN_ROLE, the plugin's own.
 DRAY_NODISCARD int32_t dr_session_source(struct dr_session *session, size_t connection, struct dr_source_instance **out,
                                          struct dray_error *error);
 DRAY_NODISCARD int32_t dr_session_destination(struct dr_session *session, size_t connection,
@@ -37,7 +40,8 @@ DRAY_NODISCARD int32_t dr_session_warehouse(struct dr_session *session, size_t c
 DRAY_NODISCARD int32_t dr_session_warehouse_unopened(struct dr_session *session, size_t connection,
                                                      struct dr_warehouse_instance **out, struct dray_error *error);
 int dr_plugin_has_role(const struct dr_plugin *plugin, int role); // DR_ROLE_*
-// FOLDER/.dray/syncs/NAME with every byte outside [A-Za-z0-9_.-] percent-encoded; made when it is not there. The caller frees *out.
+// FOLDER/.dray/syncs/NAME with every byte outside [A-Za-z0-9_.-] percent-encoded; made when it is not there. The
+// caller frees *out.
 DRAY_NODISCARD int32_t dr_session_sync_folder(struct dr_session *session, const char *sync, char **out,
                                               struct dray_error *error);
 

@@ -11,7 +11,8 @@
 #define FILE_CHUNK_BYTES 65536u
 #define FILE_HEAD_BYTES 65536u
 
-// How far a file was read, and what was read. The hash goes by words of 8 bytes from the beginning of the file, so it does not
+// How far a file was read, and what was read. The hash goes by words of 8 bytes from the beginning of the file, so it
+// does not
 // depend on how the bytes were cut, and goes on from any position.
 struct file_mark {
   uint64_t position; // bytes

@@ -33,9 +33,15 @@ static int must_fail(void) {
   return 0;
 }
 
-void *__wrap_malloc(size_t size) { return must_fail() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { return must_fail() ? NULL : __real_calloc(count, size); }
-void *__wrap_realloc(void *memory, size_t size) { return must_fail() ? NULL : __real_realloc(memory, size); }
+void *__wrap_malloc(size_t size) {
+  return must_fail() ? NULL : __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size) {
+  return must_fail() ? NULL : __real_calloc(count, size);
+}
+void *__wrap_realloc(void *memory, size_t size) {
+  return must_fail() ? NULL : __real_realloc(memory, size);
+}
 
 uint64_t torture_every(int32_t (*attempt)(void *ctx), void *ctx) {
   for (uint64_t n = 1;; n++) {

@@ -8,11 +8,14 @@
 
 #include <stdint.h>
 
-// The n-th allocation from now on fails, once (n from 1); 0 disarms. Returns whether an allocation failed since the last call.
+// The n-th allocation from now on fails, once (n from 1); 0 disarms. Returns whether an allocation failed since the
+// last call.
 int torture_arm(uint64_t n);
 
-// Calls `attempt(ctx)` with the 1st, 2nd, ... allocation failing until a call meets no failure. `attempt` returns 0 for success
-// and the error code otherwise, and must leave nothing allocated (ASan tells). Returns the number of failures injected; aborts when a failed allocation was reported as success.
+// Calls `attempt(ctx)` with the 1st, 2nd, ... allocation failing until a call meets no failure. `attempt` returns 0
+// for success
+// and the error code otherwise, and must leave nothing allocated (ASan tells). Returns the number of failures
+// injected; aborts when a failed allocation was reported as success.
 uint64_t torture_every(int32_t (*attempt)(void *ctx), void *ctx);
 
 #endif // DRAY_TEST_TORTURE_H

@@ -65,12 +65,12 @@ enum {
 // never holds a secret.
 struct dray_error {
   uint32_t struct_size;
-  int32_t code;           // DRAY_E_*
-  int32_t error_class;    // DRAY_CLASS_*
-  int32_t http_status;    // 0 when no HTTP answer was involved
-  int64_t retry_after_ms; // for THROTTLED and TRANSIENT: wait at least this long; 0 when unknown
-  char vendor_code[64];   // the other side's own code, e.g. "ACCESS_DENIED"
-  char field[128];        // the setting or column at fault, e.g. "api_key"
+  int32_t code;                   // DRAY_E_*
+  int32_t error_class;            // DRAY_CLASS_*
+  int32_t http_status;            // 0 when no HTTP answer was involved
+  int64_t retry_after_ms;         // for THROTTLED and TRANSIENT: wait at least this long; 0 when unknown
+  char vendor_code[64];           // the other side's own code, e.g. "ACCESS_DENIED"
+  char field[128];                // the setting or column at fault, e.g. "api_key"
   char text[DRAY_ERROR_TEXT_MAX]; // one sentence: what happened, with the values that matter
 };
 

@@ -47,13 +47,13 @@ struct dray_caps {
 // What the run will write. Borrowed during `begin`, except `schema`, which lives until end or abort.
 struct dray_write_plan {
   uint32_t struct_size;
-  uint32_t operations;                // set of DRAY_OP_* that will come
-  struct dray_str object;             // a name from discover
-  const struct ArrowSchema *schema;   // columns of every batch, with the reserved ones
-  const struct dray_str *match_keys;  // the columns that identify a row at the destination
+  uint32_t operations;               // set of DRAY_OP_* that will come
+  struct dray_str object;            // a name from discover
+  const struct ArrowSchema *schema;  // columns of every batch, with the reserved ones
+  const struct dray_str *match_keys; // the columns that identify a row at the destination
   uint64_t match_key_count;
-  struct dray_str options_json;       // the `to:` settings of the sync that are not dray's own, a JSON object
-  struct dray_str sync;               // names, for logs and idempotency
+  struct dray_str options_json; // the `to:` settings of the sync that are not dray's own, a JSON object
+  struct dray_str sync;         // names, for logs and idempotency
   struct dray_str run;
   uint64_t insert_count, update_count, delete_count; // planned
 };
@@ -77,11 +77,11 @@ enum {
 // The outcome of one row. Frozen layout (it is an array element). Strings are valid until the next call
 // on the instance.
 struct dray_receipt {
-  int64_t row;             // the row's `_dray_row`
-  int32_t status;          // DRAY_RECEIPT_*
-  int32_t code;            // DRAY_E_*; 0 where applied
-  int64_t retry_after_ms;  // for RETRY; 0: the host's backoff
-  struct dray_str text;    // why, in the destination's own words
+  int64_t row;            // the row's `_dray_row`
+  int32_t status;         // DRAY_RECEIPT_*
+  int32_t code;           // DRAY_E_*; 0 where applied
+  int64_t retry_after_ms; // for RETRY; 0: the host's backoff
+  struct dray_str text;   // why, in the destination's own words
   struct dray_str reserved;
 };
 
@@ -92,8 +92,10 @@ struct dray_receipts {
   uint32_t reserved;
   struct dray_receipt *items; // caller-owned array of `capacity`, at least the batch's rows
   uint64_t capacity;
-  uint64_t count;             // written by the plugin
-  struct dray_str handle;     // job handle where a receipt is PENDING: UTF-8 without NUL, at most DRAY_HANDLE_BYTES_MAX, valid until the next call
+  uint64_t count; // written by the plugin
+  // job handle where a receipt is PENDING: UTF-8 without NUL, at most DRAY_HANDLE_BYTES_MAX, valid until the next
+  // call
+  struct dray_str handle;
 };
 
 // All slots are called on one thread at a time per instance. Optional slots may be NULL.
@@ -103,37 +105,44 @@ struct dray_destination_vtable {
 
   // As in dray_source_vtable.
   DRAY_NODISCARD int32_t (*spec)(struct dray_str *out_json, struct dray_error *error);
-  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json, struct dray_destination **out,
-                                   struct dray_error *error);
+  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json,
+                                   struct dray_destination **out, struct dray_error *error);
   void (*destroy)(struct dray_destination *destination);
-  DRAY_NODISCARD int32_t (*check)(struct dray_destination *destination, struct dray_str *out_json, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*check)(struct dray_destination *destination, struct dray_str *out_json,
+                                  struct dray_error *error);
 
   // Writes the objects: {"objects": [{"name", "fields": [{"name", "type", "required": false, "writable": true,
-  // "match_key": false}], "operations": ["insert", "update", "delete"], "description"}], "options": JSON Schema of options_json}.
+  // "match_key": false}], "operations": ["insert", "update", "delete"], "description"}], "options": JSON Schema of
+  // options_json}.
   // An object may leave `fields` out when it takes any.
-  DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json,
+                                     struct dray_error *error);
 
   // What `object` can take under `options_json`. @errors SCHEMA_OBJECT, CONFIG_VALUE.
-  DRAY_NODISCARD int32_t (*caps)(struct dray_destination *destination, struct dray_str object, struct dray_str options_json,
-                                 struct dray_caps *out, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*caps)(struct dray_destination *destination, struct dray_str object,
+                                 struct dray_str options_json, struct dray_caps *out, struct dray_error *error);
 
   DRAY_NODISCARD int32_t (*begin)(struct dray_destination *destination, const struct dray_write_plan *plan,
                                   struct dray_error *error);
 
   // Writes one batch within the caps and reports one receipt per row, in any order. `batch` is borrowed
   // during the call. Returning an error instead of receipts is a promise that no row was applied (class
-  // TRANSIENT, THROTTLED, DATA for a batch refused as a whole, AUTH, CONFIG); if that cannot be promised, return DRAY_OK with
+  // TRANSIENT, THROTTLED, DATA for a batch refused as a whole, AUTH, CONFIG); if that cannot be promised, return
+  // DRAY_OK with
   // UNKNOWN receipts. Plugins do not retry: the host does.
   // @thread blocks for as long as the destination takes; answers cancellation within a second.
   DRAY_NODISCARD int32_t (*write)(struct dray_destination *destination, const struct ArrowArray *batch,
-                                  const struct dray_batch_info *info, struct dray_receipts *out, struct dray_error *error);
+                                  const struct dray_batch_info *info, struct dray_receipts *out,
+                                  struct dray_error *error);
 
-  // Required with DRAY_CAPS_ASYNC: asks for the receipts of a job, perhaps in a later process (after begin). Rows still in
+  // Required with DRAY_CAPS_ASYNC: asks for the receipts of a job, perhaps in a later process (after begin). Rows
+  // still in
   // work are PENDING. A job that is not known any more gives UNKNOWN receipts for `rows`.
   DRAY_NODISCARD int32_t (*poll)(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
                                  uint64_t row_count, struct dray_receipts *out, struct dray_error *error);
 
-  // Required with DRAY_DOUBT_READ_BACK: says for each row whether it is applied (APPLIED), not (RETRY), or still UNKNOWN.
+  // Required with DRAY_DOUBT_READ_BACK: says for each row whether it is applied (APPLIED), not (RETRY), or still
+  // UNKNOWN.
   DRAY_NODISCARD int32_t (*read_back)(struct dray_destination *destination, const struct ArrowArray *batch,
                                       struct dray_receipts *out, struct dray_error *error);
 

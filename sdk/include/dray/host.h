@@ -72,18 +72,18 @@ struct dray_http_header {
 };
 
 enum {
-  DRAY_HTTP_IDEMPOTENT = 1u,  // the request may be repeated even when its body may have been received
-  DRAY_HTTP_GZIP_BODY = 2u,   // compress the request body
-  DRAY_HTTP_NO_RETRY = 4u,    // report the first outcome
-  DRAY_HTTP_ANY_STATUS = 8u   // hand every status to the plugin instead of turning 4xx and 5xx into errors
+  DRAY_HTTP_IDEMPOTENT = 1u, // the request may be repeated even when its body may have been received
+  DRAY_HTTP_GZIP_BODY = 2u,  // compress the request body
+  DRAY_HTTP_NO_RETRY = 4u,   // report the first outcome
+  DRAY_HTTP_ANY_STATUS = 8u  // hand every status to the plugin instead of turning 4xx and 5xx into errors
 };
 
 // Describes a request. Everything is borrowed during the call of `open` only.
 struct dray_http_request {
   uint32_t struct_size;
-  uint32_t flags;              // DRAY_HTTP_*; unknown bits are refused
-  struct dray_str method;      // GET, HEAD, POST, PUT, PATCH, DELETE
-  struct dray_str url;         // https, or http to loopback only
+  uint32_t flags;         // DRAY_HTTP_*; unknown bits are refused
+  struct dray_str method; // GET, HEAD, POST, PUT, PATCH, DELETE
+  struct dray_str url;    // https, or http to loopback only
   const struct dray_http_header *headers;
   uint64_t header_count;
   struct dray_str body;        // bytes; len 0 for none
@@ -112,7 +112,8 @@ struct dray_http_service {
 
   // Sends the request and waits for the answer's status and headers.
   // @owner  *out belongs to the caller, who must `close` it.
-  // @errors NET_*, HTTP_*, THROTTLED, AUTH_REJECTED (401), AUTH_FORBIDDEN (403), CANCELLED, LIMIT. When the request may have been
+  // @errors NET_*, HTTP_*, THROTTLED, AUTH_REJECTED (401), AUTH_FORBIDDEN (403), CANCELLED, LIMIT. When the request
+  // may have been
   //         received although no answer came, the code is NET_CLOSED or NET_TIMEOUT and vendor_code is "in_doubt".
   // @thread blocks up to timeout_ms times attempts, plus the waits; cancellable.
   DRAY_NODISCARD int32_t (*open)(void *ctx, const struct dray_http_request *request, struct dray_http_response **out,
@@ -126,8 +127,8 @@ struct dray_http_service {
 
   // Pulls at most `capacity` bytes of the decompressed body; *out_bytes = 0 means its end.
   // @errors NET_CLOSED when the body is shorter than announced, NET_TIMEOUT, LIMIT past response_bytes_max, CANCELLED.
-  DRAY_NODISCARD int32_t (*read)(struct dray_http_response *response, void *buffer, uint64_t capacity, uint64_t *out_bytes,
-                                 struct dray_error *error);
+  DRAY_NODISCARD int32_t (*read)(struct dray_http_response *response, void *buffer, uint64_t capacity,
+                                 uint64_t *out_bytes, struct dray_error *error);
 
   // Frees the answer; the connection is kept when the body was read to its end. NULL is allowed.
   void (*close)(struct dray_http_response *response);
@@ -141,8 +142,8 @@ struct dray_secrets_service {
   // config, e.g. "api_key" or "auth.client_secret". *out_bytes is the secret's length (no NUL is added).
   // Settings marked secret reach the plugin's JSON only as {"$secret": "<path>"}.
   // @errors CONFIG_MISSING when the setting is not given, CONFIG_SECRET_MISSING, LIMIT when capacity is too small.
-  DRAY_NODISCARD int32_t (*get)(void *ctx, struct dray_str setting, char *buffer, uint64_t capacity, uint64_t *out_bytes,
-                                struct dray_error *error);
+  DRAY_NODISCARD int32_t (*get)(void *ctx, struct dray_str setting, char *buffer, uint64_t capacity,
+                                uint64_t *out_bytes, struct dray_error *error);
 };
 
 #define DRAY_STATE_KEY_BYTES_MAX 256

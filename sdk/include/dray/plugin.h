@@ -30,7 +30,9 @@ struct dray_plugin {
 typedef int32_t dray_plugin_entry_fn(const struct dray_host *host, struct dray_plugin *out, struct dray_error *error);
 #define DRAY_PLUGIN_ENTRY_SYMBOL "dray_plugin_entry_v1"
 
-DRAY_EXPORT int32_t dray_plugin_entry_v1(const struct dray_host *host, struct dray_plugin *out, struct dray_error *error);
+// The one function that a plugin defines: a dray_plugin_entry_fn.
+DRAY_EXPORT int32_t dray_plugin_entry_v1(const struct dray_host *host, struct dray_plugin *out,
+                                         struct dray_error *error);
 
 #ifdef __cplusplus
 }

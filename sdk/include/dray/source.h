@@ -26,9 +26,9 @@ struct dray_read_request {
   struct dray_str stream;         // a name from discover
   const struct dray_str *columns; // the columns wanted; column_count 0: all
   uint64_t column_count;
-  struct dray_str cursor;         // the column to read incrementally by; empty: the stream's own
-  struct dray_str state;          // from an earlier `state`; empty: from the beginning
-  uint64_t batch_bytes_max;       // about 1 MiB; a batch ends at the first row that passes it
+  struct dray_str cursor;   // the column to read incrementally by; empty: the stream's own
+  struct dray_str state;    // from an earlier `state`; empty: from the beginning
+  uint64_t batch_bytes_max; // about 1 MiB; a batch ends at the first row that passes it
   uint64_t batch_rows_max;
 };
 
@@ -57,7 +57,8 @@ struct dray_source_vtable {
   DRAY_NODISCARD int32_t (*check)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
 
   // Writes the streams: {"streams": [{"name", "columns": [{"name", "type": "decimal(10,2)", "nullable": true}],
-  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}. "incremental" is
+  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}.
+  // "incremental" is
   // listed when the stream can be read so without being told a cursor. Types are
   // spelt bool, int64, float64, decimal(P,S), string, bytes, date, timestamp, json. Stable: two calls give equal
   // bytes while the other side does not change. Valid until the next call on the instance.
@@ -65,8 +66,8 @@ struct dray_source_vtable {
 
   // Opens one stream. Several may be open in one instance, pulled by one thread.
   // @errors SCHEMA_STREAM, SCHEMA_COLUMN, STATE_CHECKPOINT when `state` is not one of this stream's.
-  DRAY_NODISCARD int32_t (*open)(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,
-                                 struct dray_error *error);
+  DRAY_NODISCARD int32_t (*open)(struct dray_source *source, const struct dray_read_request *request,
+                                 struct dray_stream *out, struct dray_error *error);
 
   // Optional: called from another thread while a call blocks outside the host's services.
   void (*interrupt)(struct dray_source *source);

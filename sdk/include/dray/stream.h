@@ -33,7 +33,8 @@ enum {
 #define DRAY_COLUMN_ROW "_dray_row"         // "l": the row's number in the change set
 #define DRAY_COLUMN_OP "_dray_op"           // "l": DRAY_OP_*
 #define DRAY_COLUMN_CHANGED "_dray_changed" // "z": bitmap like _dray_absent, set where an update changes the column
-// "u", source side: why this record could not be read; its row is rejected. The text begins with the name of a DATA error, then place and
+// "u", source side: why this record could not be read; its row is rejected. The text begins with the name of a DATA
+// error, then place and
 // reason: "data_shape: orders.csv line 12: 7 fields, header has 8".
 #define DRAY_COLUMN_ERROR "_dray_error"
 #define DRAY_COLUMN_DELETED "_dray_deleted" // "b", source side: true for a tombstone
@@ -60,7 +61,8 @@ struct dray_stream {
   // Writes the next batch: a struct array of that schema with at least one row, within the caps of the
   // request. out->release is NULL at the end. The caller releases *out, which must not refer to the
   // stream: it may outlive it.
-  // @errors any. DATA errors of one record belong into its row as `_dray_error`; an error returned here ends the stream.
+  // @errors any. DATA errors of one record belong into its row as `_dray_error`; an error returned here ends the
+  // stream.
   // @thread blocks until rows are there; answers cancellation within a second.
   DRAY_NODISCARD int32_t (*next)(struct dray_stream *stream, struct ArrowArray *out, struct dray_error *error);
 

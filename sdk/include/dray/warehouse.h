@@ -31,12 +31,12 @@ enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
 // Facts about the engine. Caller-owned; strings are static memory of the plugin.
 struct dray_dialect {
   uint32_t struct_size;
-  uint32_t flags;                 // DRAY_DIALECT_*
-  uint32_t param_style;           // DRAY_PARAM_*
+  uint32_t flags;       // DRAY_DIALECT_*
+  uint32_t param_style; // DRAY_PARAM_*
   uint32_t identifier_bytes_max;
   uint32_t columns_max;
-  uint32_t quote;                 // the identifier quote character, doubled to escape: '"' or '`'
-  struct dray_str name;           // "sqlite", "postgres", ...
+  uint32_t quote;       // the identifier quote character, doubled to escape: '"' or '`'
+  struct dray_str name; // "sqlite", "postgres", ...
   // Column type of each canonical type, index DRAY_TYPE_*; 0 unused. "{p}" and "{s}" stand for precision and scale.
   struct dray_str types[10];
 };
@@ -48,20 +48,25 @@ struct dray_warehouse_vtable {
 
   // As in dray_source_vtable. Check names for a warehouse: reach, login, read, create, write.
   DRAY_NODISCARD int32_t (*spec)(struct dray_str *out_json, struct dray_error *error);
-  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json, struct dray_warehouse **out,
-                                   struct dray_error *error);
+  DRAY_NODISCARD int32_t (*create)(const struct dray_host *host, struct dray_str config_json,
+                                   struct dray_warehouse **out, struct dray_error *error);
   void (*destroy)(struct dray_warehouse *warehouse);
-  DRAY_NODISCARD int32_t (*check)(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*check)(struct dray_warehouse *warehouse, struct dray_str *out_json,
+                                  struct dray_error *error);
 
   // Connects. Every slot below needs it. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY.
   DRAY_NODISCARD int32_t (*open)(struct dray_warehouse *warehouse, struct dray_error *error);
 
-  DRAY_NODISCARD int32_t (*dialect)(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*dialect)(struct dray_warehouse *warehouse, struct dray_dialect *out,
+                                    struct dray_error *error);
 
-  // Lists tables and views, in the form of a source's discover. "schema" is given beside "name" where there are schemas.
-  DRAY_NODISCARD int32_t (*discover)(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);
+  // Lists tables and views, in the form of a source's discover. "schema" is given beside "name" where there are
+  // schemas.
+  DRAY_NODISCARD int32_t (*discover)(struct dray_warehouse *warehouse, struct dray_str *out_json,
+                                     struct dray_error *error);
 
-  // Describes one table: its columns as a struct schema, primary key columns with the metadata key "dray:primary_key". *out_found = 0 and no schema when
+  // Describes one table: its columns as a struct schema, primary key columns with the metadata key
+  // "dray:primary_key". *out_found = 0 and no schema when
   // there is no such table. The caller releases *out.
   DRAY_NODISCARD int32_t (*describe)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
                                      struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
@@ -73,13 +78,15 @@ struct dray_warehouse_vtable {
 
   // Executes one statement without a result. Parameters are the columns of a one-row struct array, or NULL
   // for none. *out_rows: rows affected, -1 if the engine does not say.
-  DRAY_NODISCARD int32_t (*execute)(struct dray_warehouse *warehouse, struct dray_str sql, const struct ArrowSchema *params_schema,
-                                    const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error);
+  DRAY_NODISCARD int32_t (*execute)(struct dray_warehouse *warehouse, struct dray_str sql,
+                                    const struct ArrowSchema *params_schema, const struct ArrowArray *params,
+                                    int64_t *out_rows, struct dray_error *error);
 
   // Loads a batch into an existing table by the engine's fastest way; columns are matched by name. Call it
   // again for the next batch; the load ends with the next call of another slot.
   DRAY_NODISCARD int32_t (*load)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
-                                 const struct ArrowSchema *batch_schema, const struct ArrowArray *batch, struct dray_error *error);
+                                 const struct ArrowSchema *batch_schema, const struct ArrowArray *batch,
+                                 struct dray_error *error);
 
   DRAY_NODISCARD int32_t (*begin)(struct dray_warehouse *warehouse, struct dray_error *error);
   // Durable when it returns DRAY_OK. NET_CLOSED means in doubt: the host compares generations.

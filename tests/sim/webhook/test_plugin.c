@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The plugin as it is installed, in the host's own hands, against a receiver that was written apart from it: loaded by its
+// The plugin as it is installed, in the host's own hands, against a receiver that was written apart from it: loaded
+// by its
 // manifest, called through the wrappers that check every receipt, over real sockets.
 #include <signal.h>
 #include <stdio.h>

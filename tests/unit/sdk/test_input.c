@@ -68,7 +68,8 @@ static size_t pack(size_t at, const unsigned char *data, size_t len) {
   return end;
 }
 
-// Reads from where `input` stands to its end in pieces of `piece`, comparing with text[from..]. Returns the code; *out_total the bytes.
+// Reads from where `input` stands to its end in pieces of `piece`, comparing with text[from..]. Returns the code;
+// *out_total the bytes.
 static int32_t drain(struct dray_input *input, size_t from, size_t piece, size_t *out_total, struct dray_error *error) {
   unsigned char buffer[70000];
   size_t total = 0;

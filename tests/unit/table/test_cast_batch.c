@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whole batches through the border: which rows and columns come out, what is moved and what is copied, what a plugin must
+// Whole batches through the border: which rows and columns come out, what is moved and what is copied, what a plugin
+// must
 // not do, and that memory running short loses nothing but the batch.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -373,7 +374,8 @@ static void test_schemas_that_cannot_be_meant_are_refused(void **state) {
   expect_refused(&given, SCHEMA_OF(COLUMN("a", INT64)), DRAY_E_PLUGIN_CONTRACT, 0);
 }
 
-// A batch of two rows laid out on the stack, in which anything can be bent: an int64, a text, a dictionary of texts, a list of
+// A batch of two rows laid out on the stack, in which anything can be bent: an int64, a text, a dictionary of texts,
+// a list of
 // int32, a view.
 enum { NUMBER, TEXT, DICTIONARY, LIST, VIEW, HAND_COLUMNS };
 

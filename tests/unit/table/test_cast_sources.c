@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every Arrow type that a plugin may hand over, cast to the canonical type that holds it: the values that come out, and the
+// Every Arrow type that a plugin may hand over, cast to the canonical type that holds it: the values that come out,
+// and the
 // rows that are refused because they could not come out exactly.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,8 @@
 
 #define COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
-// Casts one column to `type` (NULL: to what schema_from_arrow says) and compares row by row. "!data_date" means that the row
+// Casts one column to `type` (NULL: to what schema_from_arrow says) and compares row by row. "!data_date" means that
+// the row
 // was rejected with that code.
 static void expect_as(struct ArrowSchema *column, struct ArrowArray *values, const char *type,
                       const char *const *expected) {

@@ -30,7 +30,8 @@ void dray_error_init(struct dray_error *error);
 int32_t dray_fail(struct dray_error *error, int32_t code, const char *format, ...) DRAY_PRINTF(3, 4);
 
 // As dray_fail, and names the setting or column at fault.
-int32_t dray_fail_field(struct dray_error *error, int32_t code, const char *field, const char *format, ...) DRAY_PRINTF(4, 5);
+int32_t dray_fail_field(struct dray_error *error, int32_t code, const char *field, const char *format, ...)
+    DRAY_PRINTF(4, 5);
 
 // Puts "context: " before the text of an error that is passed on. Returns the error's code.
 int32_t dray_error_prefix(struct dray_error *error, const char *format, ...) DRAY_PRINTF(2, 3);
@@ -42,10 +43,10 @@ const struct dray_error_info *dray_error_table(size_t *out_count);
 const char *dray_class_name(int32_t error_class); // "config", "auth", ...
 
 // Returns from the enclosing function when the expression fails: the only macro that returns.
-#define DRAY_TRY(expression)                 \
-  do {                                       \
-    const int32_t dray_rc_ = (expression);   \
-    if (dray_rc_ != DRAY_OK) return dray_rc_; \
+#define DRAY_TRY(expression)                                                                                           \
+  do {                                                                                                                 \
+    const int32_t dray_rc_ = (expression);                                                                             \
+    if (dray_rc_ != DRAY_OK) return dray_rc_;                                                                          \
   } while (0)
 
 #ifdef __cplusplus

@@ -26,7 +26,8 @@ struct dray_services {
 };
 
 // @errors PLUGIN_ABI when the host lacks one.
-DRAY_NODISCARD int32_t dray_services_init(struct dray_services *services, const struct dray_host *host, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_services_init(struct dray_services *services, const struct dray_host *host,
+                                          struct dray_error *error);
 void dray_log_printf(const struct dray_services *services, uint32_t level, const char *format, ...) DRAY_PRINTF(3, 4);
 int dray_cancelled(const struct dray_services *services);
 // Fills `error` with CANCELLED when the run was asked to end; DRAY_OK otherwise.
