@@ -290,6 +290,7 @@ static void check(const struct place *place, const char *after, int done) {
   rc = dr_mirror_verify(place->mirror, &info, &error);
   if (rc != DRAY_OK) fail_msg("after %s: %d %s", after, rc, error.text);
   dr_schema_unref(schema);
+  note(place, generation); // seen once, it may not be lost any more
 }
 
 static void make_place(struct place *place) {
