@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// `dray check`: the steps that a run would take, tried one by one, each with what to do where it fails. Nothing that it
-// writes stays.
+// `dray check`: the steps that a run would take, tried one by one, each with what to do where it fails. All that it
+// writes is rolled back; where there was no file, an empty one stays, which is an empty database (removing it could
+// take it from a process that has begun to use it).
 #include "connection.h"
 
 #define TRIAL_TABLE "_dray_check"
