@@ -58,8 +58,8 @@ enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3
 struct dr_diff_options {
   uint32_t flags; // DR_DIFF_*
   int duplicates; // DR_DUPLICATES_*: what happens to several rows with one key in one pass
-  const char
-      *order_column; // FIRST and LAST by this column's value (rows without one lose); NULL: by place in the input
+  // FIRST and LAST by this column's value, rows without one lose; NULL: by place in the input
+  const char *order_column;
   const char *changeset_path; // written here, durable when dr_diff_finish returns
 };
 
@@ -122,8 +122,8 @@ DRAY_NODISCARD int32_t dr_changeset_next(struct dr_changeset *set, uint64_t seq,
                                          int with_before, struct dr_changes **out, struct dray_error *error);
 
 // ---- acknowledging ----
-// After an error of one of these but compact the journal is in an unknown state: every later call fails with the same
-// code until the mirror is closed and opened again.
+// After a write or sync that failed (IO, DISK_FULL) in ack, prepare, commit or rollback the journal is in an unknown
+// state: every later call fails with the same code until the mirror is closed and opened again. Misuse is INTERNAL.
 
 // Adds the changes whose `acked[i]` is 1 to the journal, in one frame. Not durable, and not seen by a new pass, before
 // commit. `changes` may come from a set that an earlier process made. @errors MIRROR_SCHEMA: it was made for another
