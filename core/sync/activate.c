@@ -3,11 +3,9 @@
 //
 // Activate: rows of a model (or a stream) to a destination. Order of things: settle what earlier runs left open, read and
 // compare, guard, send, wait for jobs.
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -18,7 +16,6 @@
 #define PAGE_ROWS 16384
 #define PAGE_BYTES (4u << 20)
 #define POLL_IN_RUN_MS (10 * 60 * 1000)
-#define PATH_BYTES_MAX 4096
 
 struct activation {
   struct dr_destination_instance *destination;
@@ -116,31 +113,14 @@ static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
   return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
 }
 
-// ---- change sets that are still needed ----
-
-static int32_t sweep(struct dr_context *run, struct dray_error *error) {
-  struct dr_batch_record *open = NULL;
-  size_t count = 0;
-  uint64_t rejected = 0, parked = 0;
-  DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &count, error));
-  int32_t rc = dr_store_rows_count(run->store, run->sync->name, &rejected, &parked, error);
-  DIR *folder = rc == DRAY_OK ? opendir(run->folder) : NULL;
-  for (struct dirent *entry = folder != NULL ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
-    const size_t len = strlen(entry->d_name);
-    if (strncmp(entry->d_name, "run-", 4) != 0 || len < 8 || strcmp(entry->d_name + len - 8, ".changes") != 0) continue;
-    int needed = 0;
-    for (size_t i = 0; i < count; i++) needed |= strcmp(open[i].changeset, entry->d_name) == 0;
-    if (needed) continue;
-    char *path = dr_path_join(run->folder, entry->d_name);
-    if (path != NULL) (void)unlink(path);
-    free(path);
-  }
-  if (folder != NULL) (void)closedir(folder);
-  free(open);
-  return rc;
-}
-
 // ---- recovery ----
+
+// How long a run waits for jobs; what has not ended by then is asked for by the next run.
+static int64_t poll_in_run_ms(void) {
+  const char *test = getenv("DRAY_TEST");
+  const char *text = test != NULL && strcmp(test, "1") == 0 ? getenv("DRAY_POLL_MS") : NULL;
+  return text != NULL ? strtol(text, NULL, 10) : POLL_IN_RUN_MS;
+}
 
 static struct dr_delivery_plan plan_of(const struct dr_context *run, const struct activation *activation,
                                        const struct dr_pass *pass) {
@@ -171,12 +151,32 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
     if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], error);
   }
-  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, POLL_IN_RUN_MS, error);
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, poll_in_run_ms(), error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
   dr_delivery_close(&delivery);
   dr_changeset_close(set);
   free(path);
   return rc;
+}
+
+// Of a batch that a crash left in `sending` the mirror's generation says whether its acknowledgement was written. All of
+// them are judged, durably, before the first is resolved: that moves the generation on. Batches that turn out to be
+// settled leave the list.
+static int32_t judge(struct dr_context *run, struct dr_batch_record *open, size_t *count, struct dray_error *error) {
+  struct dr_mirror_info info;
+  dr_mirror_info(run->mirror, &info);
+  size_t left = 0;
+  for (size_t i = 0; i < *count; i++) {
+    if (open[i].state == DR_BATCH_SENDING) {
+      open[i].state = info.generation >= open[i].mirror_frame ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT;
+      DRAY_TRY(dr_store_batch_update(run->store, &open[i], error));
+    }
+    if (open[i].state != DR_BATCH_ACKED) open[left++] = open[i];
+  }
+  run->report->recovered += *count - left;
+  *count = left;
+  (void)dr_fault_point("sync.judged");
+  return DRAY_OK;
 }
 
 static int32_t recover(struct dr_context *run, struct activation *activation, struct dray_error *error) {
@@ -186,13 +186,14 @@ static int32_t recover(struct dr_context *run, struct activation *activation, st
   DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &count, error));
   int32_t rc = DRAY_OK;
   if (count > 0) rc = dr_context_state(run, DR_RUN_PLANNED, "recovering", error);
+  if (rc == DRAY_OK) rc = judge(run, open, &count, error);
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
     int earlier = 0;
     for (size_t j = 0; j < i; j++) earlier |= strcmp(open[j].changeset, open[i].changeset) == 0;
     if (!earlier) rc = recover_set(run, activation, open, count, open[i].changeset, error);
   }
   free(open);
-  return rc != DRAY_OK ? rc : sweep(run, error);
+  return rc != DRAY_OK ? rc : dr_pass_sweep(run, error);
 }
 
 // ---- the run ----
@@ -228,8 +229,9 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
   struct dr_delivery delivery;
   DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
                             error));
-  int32_t rc = dr_delivery_range(&delivery, 0, count, error);
-  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, POLL_IN_RUN_MS, error);
+  int32_t rc = dr_waiting_load(run, &delivery.waiting, error);
+  if (rc == DRAY_OK) rc = dr_delivery_range(&delivery, 0, count, error);
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, poll_in_run_ms(), error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
   dr_delivery_close(&delivery);
   return rc;
@@ -267,7 +269,7 @@ static int32_t activate(struct dr_context *run, struct activation *activation, s
   run->report->apply_ms = dr_monotonic_ms() - read;
   dr_pass_close(&pass, dr_planning(run));
   if (dr_planning(run)) return rc;
-  const int32_t swept = sweep(run, rc == DRAY_OK ? error : NULL);
+  const int32_t swept = dr_pass_sweep(run, rc == DRAY_OK ? error : NULL);
   if (rc != DRAY_OK) return rc;
   DRAY_TRY(swept);
   DRAY_TRY(dr_context_state(run, DR_RUN_COMMITTING, "committing", error));

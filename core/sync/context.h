@@ -56,6 +56,8 @@ DRAY_NODISCARD int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, 
                                    struct dray_error *error);
 // Closes the set; `remove` deletes its file.
 void dr_pass_close(struct dr_pass *pass, int remove);
+// Removes the change sets of earlier runs that no open batch refers to: a run that was killed leaves its own.
+DRAY_NODISCARD int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *error);
 
 // ---- rows.c: what happened to rows that were not taken ----
 
@@ -70,6 +72,9 @@ DRAY_NODISCARD int32_t dr_rows_withheld(struct dr_context *run, struct dr_change
 // Records that the receiver refused change `i`; *out_parked = 1 when that was its last attempt.
 DRAY_NODISCARD int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
                                        struct dray_str text, int *out_parked, struct dray_error *error);
+// Records that the receiver put change `i` off until the run gave up: it comes again, and is never parked for this.
+DRAY_NODISCARD int32_t dr_rows_put_off(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
+                                       struct dray_str text, struct dray_error *error);
 // Parks change `i` until an operator says what became of it.
 DRAY_NODISCARD int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i,
                                         struct dray_error *error);

@@ -324,6 +324,7 @@ static int32_t ingest_direct(struct dr_context *run, struct dr_ingest *ingest, s
 
 static int32_t ingest_keyed(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   DRAY_TRY(dr_ingest_trust(run, ingest, error));
+  if (!dr_planning(run)) DRAY_TRY(dr_pass_sweep(run, error));
   int ended = 0;
   while (!ended) DRAY_TRY(one_window(run, ingest, &ended, error));
   if (dr_planning(run)) return DRAY_OK;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One pass: rows from the reader, mapped, compared with the mirror, changes on disk. Nothing is sent here.
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,4 +141,26 @@ void dr_pass_close(struct dr_pass *pass, int remove) {
   free(pass->path);
   free(pass->state);
   memset(pass, 0, sizeof(*pass));
+}
+
+// ---- change sets that are still needed ----
+
+int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &count, error));
+  DIR *folder = opendir(run->folder);
+  for (struct dirent *entry = folder != NULL ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
+    const size_t len = strlen(entry->d_name);
+    if (strncmp(entry->d_name, "run-", 4) != 0 || len < 8 || strcmp(entry->d_name + len - 8, ".changes") != 0) continue;
+    int needed = 0;
+    for (size_t i = 0; i < count; i++) needed |= strcmp(open[i].changeset, entry->d_name) == 0;
+    if (needed) continue;
+    char *path = dr_path_join(run->folder, entry->d_name);
+    if (path != NULL) (void)unlink(path);
+    free(path);
+  }
+  if (folder != NULL) (void)closedir(folder);
+  free(open);
+  return DRAY_OK;
 }
