@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import pathlib
+import re
 import signal
 import sqlite3
 import subprocess
@@ -71,16 +72,11 @@ class Result:
         return found[0]
 
     def errors(self):
-        """The names of the errors on stderr, of either form."""
-        names = []
-        for line in self.err.splitlines():
-            if line.startswith("{"):
-                record = json.loads(line)
-                if record["type"] == "error":
-                    names.append(record["name"])
-            elif "error[" in line:
-                names.append(line.split("error[", 1)[1].split("]", 1)[0])
-        return names
+        """The names of the errors that were told, of either form."""
+        told = [json.loads(line) for line in self.out.splitlines() if line.startswith('{"')]
+        names = [record["name"] for record in told if record["type"] == "error"]
+        names += [record["error"] for record in told if record["type"] in ("run", "plan") and record["error"]]
+        return names + re.findall(r"error\[([a-z0-9_]+)\]", self.err)
 
     def expect(self, code):
         assert self.code == code, f"exit code {self.code}, not {code}:\n{self}"

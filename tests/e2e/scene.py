@@ -38,6 +38,14 @@ def hook_connection(receiver, more="", results=RESULTS):
 SECRETS = {"HOOK_BEARER": harness.CANARY_BEARER, "HOOK_HMAC": harness.CANARY_HMAC}
 
 
+def make_people(path, count):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, score INTEGER)")
+    connection.executemany("INSERT INTO people VALUES (?, ?, ?)", [(i, f"name {i}", i * 10) for i in range(1, count + 1)])
+    connection.commit()
+    connection.close()
+
+
 def people_to_hook(project, receiver, count=20, more="", sync="", mode="mirror", to="object: people"):
     """`people`: a table of `count` rows that a model sends to the receiver."""
     project.environment.update(SECRETS)
@@ -50,11 +58,7 @@ def people_to_hook(project, receiver, count=20, more="", sync="", mode="mirror",
                    "    from: {model: people}\n"
                    f"    to: {{connection: hook, {to}}}\n"
                    f"    mode: {mode}\n" + textwrap.indent(textwrap.dedent(sync), "    "))
-    connection = sqlite3.connect(project.folder / "warehouse.db")
-    connection.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, score INTEGER)")
-    connection.executemany("INSERT INTO people VALUES (?, ?, ?)", [(i, f"name {i}", i * 10) for i in range(1, count + 1)])
-    connection.commit()
-    connection.close()
+    make_people(project.folder / "warehouse.db", count)
 
 
 def people(project):
