@@ -153,7 +153,6 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   struct dr_table_writer *writer = NULL;
   uint64_t written = 0;
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
-  dr_board_call("%s: writing", ingest->instance->label);
   int32_t rc =
       dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer, error);
   if (rc == DRAY_OK) rc = write_changes(run, writer, pass->set, error);
@@ -163,7 +162,6 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   if (rc == DRAY_OK) rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
   if (rc == DRAY_OK) rc = dr_table_writer_commit(writer, error);
   dr_table_writer_free(writer);
-  dr_board_call(NULL);
   if (rc != DRAY_OK) return rc; // the mirror's proposal stays: the next run settles it by the warehouse's generation
   (void)dr_fault_point("sync.warehouse_committed");
   run->report->applied += written;

@@ -1,33 +1,19 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calls into a warehouse plugin: each says on the board where the process is, so that a crash or a hang can be
-// named, and masks secrets in what comes back. Nothing else in core/warehouse touches the vtable.
+// The calls into a warehouse plugin. The slots are the guarded ones of core/plugin, which name the call on the board,
+// check what comes back and mask secrets. Nothing else in core/warehouse touches the vtable.
 #include "warehouse/table.h"
 
-#include "base/board.h"
 #include "base/log.h"
-#include "base/redact.h"
 #include "table/cast.h"
 
 #define QUERY_BYTES_MAX (1u << 20)
 #define QUERY_ROWS_MAX 4096u
 
-static void enter(const struct dr_warehouse *warehouse, const char *slot) {
-  dr_board_call("warehouse.%s of %s", slot, warehouse->label);
-}
-
-static int32_t leave(int32_t code, struct dray_error *error) {
-  dr_board_call(NULL);
-  dr_board_beat();
-  if (code != DRAY_OK && error != NULL) dr_redact_error(error);
-  return code;
-}
-
 int32_t dr_warehouse_bind(struct dr_warehouse *warehouse, struct dray_error *error) {
   struct dray_dialect dialect = {.struct_size = sizeof dialect};
-  enter(warehouse, "dialect");
-  const int32_t code = leave(warehouse->vtable->dialect(warehouse->self, &dialect, error), error);
+  const int32_t code = warehouse->vtable->dialect(warehouse->self, &dialect, error);
   if (code != DRAY_OK) return code;
   int whole = (dialect.quote == '"' || dialect.quote == '`') && dialect.identifier_bytes_max > 0 &&
               dialect.columns_max > 0 && dialect.name.len > 0 &&
@@ -47,35 +33,27 @@ int32_t dr_engine_execute(struct dr_warehouse *warehouse, struct dray_str sql, c
                           const struct ArrowArray *params, int64_t *out_rows, struct dray_error *error) {
   int64_t rows = -1;
   dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
-  enter(warehouse, "execute");
-  const int32_t code =
-      leave(warehouse->vtable->execute(warehouse->self, sql, params_schema, params, &rows, error), error);
+  const int32_t code = warehouse->vtable->execute(warehouse->self, sql, params_schema, params, &rows, error);
   if (code == DRAY_OK && out_rows != NULL) *out_rows = rows;
   return code;
 }
 
 int32_t dr_engine_load(struct dr_warehouse *warehouse, const struct dr_place *place, const struct ArrowSchema *schema,
                        const struct ArrowArray *batch, struct dray_error *error) {
-  enter(warehouse, "load");
-  return leave(warehouse->vtable->load(warehouse->self, dray_str_of(place->schema), dray_str_of(place->table), schema,
-                                       batch, error),
-               error);
+  return warehouse->vtable->load(warehouse->self, dray_str_of(place->schema), dray_str_of(place->table), schema, batch,
+                                 error);
 }
 
 int32_t dr_engine_begin(struct dr_warehouse *warehouse, struct dray_error *error) {
-  enter(warehouse, "begin");
-  return leave(warehouse->vtable->begin(warehouse->self, error), error);
+  return warehouse->vtable->begin(warehouse->self, error);
 }
 
 int32_t dr_engine_commit(struct dr_warehouse *warehouse, struct dray_error *error) {
-  enter(warehouse, "commit");
-  return leave(warehouse->vtable->commit(warehouse->self, error), error);
+  return warehouse->vtable->commit(warehouse->self, error);
 }
 
 void dr_engine_rollback(struct dr_warehouse *warehouse) {
-  enter(warehouse, "rollback");
   warehouse->vtable->rollback(warehouse->self);
-  (void)leave(DRAY_OK, NULL);
 }
 
 // ---- queries ----
@@ -92,9 +70,7 @@ static void query_close(struct query *query) {
   dr_caster_free(query->caster);
   dray_schema_release(&query->arrow);
   if (query->stream.close == NULL) return;
-  enter(query->warehouse, "close");
   query->stream.close(&query->stream);
-  (void)leave(DRAY_OK, NULL);
 }
 
 static int32_t query_open(struct query *query, struct dray_str sql, struct dr_schema *schema,
@@ -102,12 +78,9 @@ static int32_t query_open(struct query *query, struct dray_str sql, struct dr_sc
   struct dr_warehouse *warehouse = query->warehouse;
   struct dray_stream stream = {.struct_size = sizeof stream};
   dr_log_str(DRAY_LOG_DEBUG, warehouse->label, sql);
-  enter(warehouse, "query");
-  DRAY_TRY(
-      leave(warehouse->vtable->query(warehouse->self, sql, QUERY_BYTES_MAX, QUERY_ROWS_MAX, &stream, error), error));
+  DRAY_TRY(warehouse->vtable->query(warehouse->self, sql, QUERY_BYTES_MAX, QUERY_ROWS_MAX, &stream, error));
   query->stream = stream;
-  enter(warehouse, "schema");
-  DRAY_TRY(leave(query->stream.schema(&query->stream, &query->arrow, error), error));
+  DRAY_TRY(query->stream.schema(&query->stream, &query->arrow, error));
   return dr_caster_new(&query->arrow, schema, NULL, DR_CAST_REJECT_ROW, &query->caster, error);
 }
 
@@ -117,8 +90,7 @@ static int32_t query_next(struct query *query, struct dr_batch **out, struct dra
   struct dr_rejects rejects = {NULL, 0, 0};
   struct dr_batch *batch = NULL;
   *out = NULL;
-  enter(query->warehouse, "next");
-  DRAY_TRY(leave(query->stream.next(&query->stream, &array, error), error));
+  DRAY_TRY(query->stream.next(&query->stream, &array, error));
   if (array.release == NULL) return DRAY_OK;
   const uint64_t rows = (uint64_t)array.length;
   int32_t code = dr_caster_run(query->caster, &array, query->row_count, &batch, &rejects, error);

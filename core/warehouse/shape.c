@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/board.h"
-#include "base/redact.h"
 
 // Digits that any int64 needs before the point.
 #define INT64_DIGITS 19
@@ -80,14 +78,9 @@ static int32_t describe(struct dr_warehouse *warehouse, const struct dr_place *p
                         uint32_t *out_found, struct dray_error *error) {
   struct ArrowSchema arrow = {.release = NULL};
   uint32_t found = 0;
-  dr_board_call("warehouse.describe of %s", warehouse->label);
   const int32_t code = warehouse->vtable->describe(warehouse->self, dray_str_of(place->schema),
                                                    dray_str_of(place->table), &arrow, &found, error);
-  dr_board_call(NULL);
-  if (code != DRAY_OK) {
-    if (error != NULL) dr_redact_error(error);
-    return code;
-  }
+  if (code != DRAY_OK) return code;
   *out = arrow;
   *out_found = found;
   return DRAY_OK;
