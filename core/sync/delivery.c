@@ -18,6 +18,7 @@
 
 #define ATTEMPTS_MAX 5
 #define THROTTLE_TOTAL_MS_MAX (30 * 60 * 1000)
+#define TEXTS_BYTES_MAX (16u << 20)
 #define POLL_FIRST_MS 500
 #define POLL_MOST_MS 30000
 
@@ -28,8 +29,10 @@ struct parcel {
   struct dr_batch_record batch;
   struct dray_receipt *receipts; // per row of outgoing, in its order
   struct dray_receipts answer;
-  uint32_t attempt;
+  uint32_t attempt, failures; // calls of write; those that failed for a passing reason
   int64_t throttled_ms;
+  struct dr_arena texts; // of receipts that outlive their call
+  int doubtful;          // an earlier call may have arrived: a failure of this one proves nothing
 };
 
 static void parcel_free(struct parcel *parcel) {
@@ -37,6 +40,7 @@ static void parcel_free(struct parcel *parcel) {
   dr_changes_free(parcel->changes);
   free(parcel->receipts);
   free(parcel->answer.items);
+  dr_arena_free(&parcel->texts);
   memset(parcel, 0, sizeof(*parcel));
 }
 
@@ -75,6 +79,7 @@ int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance 
   delivery.run = run;
   delivery.destination = destination;
   delivery.caps = *caps;
+  delivery.pending_before = run->report->pending;
   delivery.set = set;
   const char *slash = strrchr(path, '/');
   (void)snprintf(delivery.changeset, sizeof(delivery.changeset), "%s", slash != NULL ? slash + 1 : path);
@@ -99,6 +104,7 @@ void dr_delivery_close(struct dr_delivery *delivery) {
   dray_builder_free(delivery->builder);
   dray_schema_release(&delivery->schema);
   free(delivery->columns);
+  dr_waiting_free(&delivery->waiting);
   memset(delivery, 0, sizeof(*delivery));
 }
 
@@ -117,9 +123,22 @@ static struct dray_receipt *receipt_of(struct parcel *parcel, int64_t row) {
   return &parcel->receipts[low]; // the call's wrapper has checked that every row is one of ours
 }
 
+// What was known of a row stays: only what was unknown is learnt.
 static void take_receipts(struct parcel *parcel) {
   for (uint64_t i = 0; i < parcel->answer.count; i++) {
-    *receipt_of(parcel, parcel->answer.items[i].row) = parcel->answer.items[i];
+    struct dray_receipt *receipt = receipt_of(parcel, parcel->answer.items[i].row);
+    if (receipt->status == DRAY_RECEIPT_UNKNOWN) {
+      *receipt = parcel->answer.items[i];
+    }
+  }
+}
+
+// Before another call takes the texts away.
+static void keep_texts(struct parcel *parcel) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    struct dray_str *text = &parcel->receipts[i].text;
+    const char *copy = text->len > 0 ? dr_arena_str(&parcel->texts, *text) : NULL;
+    *text = dray_str_make(copy, copy != NULL ? text->len : 0); // without memory the reason is lost, the row is not
   }
 }
 
@@ -166,7 +185,6 @@ static int32_t mirror_applied(struct dr_delivery *delivery, struct parcel *parce
 
 static int32_t record_rows(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
-  const int no_way_to_tell = delivery->caps.doubt == DRAY_DOUBT_NONE;
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
     const struct dray_receipt *receipt = &parcel->receipts[i];
     const size_t change = parcel->outgoing.change[i];
@@ -178,11 +196,6 @@ static int32_t record_rows(struct dr_delivery *delivery, struct parcel *parcel, 
       run->report->refused++;
       run->report->rejected_rows++;
       atomic_fetch_add_explicit(&dr_board()->rejected, 1, memory_order_relaxed);
-      break;
-    case DRAY_RECEIPT_UNKNOWN:
-      if (!no_way_to_tell) break;
-      DRAY_TRY(dr_rows_doubtful(run, parcel->changes, change, error));
-      delivery->has_records = 1;
       break;
     case DRAY_RECEIPT_APPLIED:
     case DRAY_RECEIPT_UNCHANGED:
@@ -199,9 +212,39 @@ static int32_t record_rows(struct dr_delivery *delivery, struct parcel *parcel, 
   return DRAY_OK;
 }
 
+static int32_t note_doubt(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  if (delivery->caps.doubt != DRAY_DOUBT_NONE) {
+    parcel->batch.state = DR_BATCH_IN_DOUBT;
+    return dr_store_batch_update(run->store, &parcel->batch, error);
+  }
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    if (parcel->receipts[i].status != DRAY_RECEIPT_UNKNOWN) continue;
+    DRAY_TRY(dr_rows_doubtful(run, parcel->changes, parcel->outgoing.change[i], error));
+    delivery->has_records = 1;
+  }
+  return DRAY_OK;
+}
+
+// The mirror's frame makes a batch pass for settled after a crash: what is not known of it must be on disk before.
+static int32_t secure_doubt(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  if (count_status(parcel, DRAY_RECEIPT_UNKNOWN) == 0) return DRAY_OK;
+  DRAY_TRY(dr_store_begin(run->store, error));
+  const int32_t rc = note_doubt(delivery, parcel, error);
+  if (rc != DRAY_OK) {
+    dr_store_rollback(run->store);
+    return rc;
+  }
+  DRAY_TRY(dr_store_commit(run->store, error));
+  (void)dr_fault_point("delivery.doubt_noted");
+  return DRAY_OK;
+}
+
 static int32_t settle(struct dr_delivery *delivery, struct parcel *parcel, int state, struct dray_error *error) {
   struct dr_context *run = delivery->run;
   (void)dr_fault_point("delivery.answered");
+  DRAY_TRY(secure_doubt(delivery, parcel, error));
   DRAY_TRY(mirror_applied(delivery, parcel, error));
   (void)dr_fault_point("delivery.mirrored");
   DRAY_TRY(dr_store_begin(run->store, error));
@@ -217,9 +260,11 @@ static int32_t settle(struct dr_delivery *delivery, struct parcel *parcel, int s
   return DRAY_OK;
 }
 
-// Nothing was applied: the rows stay different and come again.
+// Nothing was applied: the rows stay different and come again. Of a batch that an earlier call may have brought there,
+// this call's failure says nothing: it stays in doubt.
 static int32_t release(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
-  parcel->batch.state = DR_BATCH_ACKED;
+  parcel->batch.state = parcel->doubtful ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED;
+  if (parcel->doubtful) delivery->run->report->in_doubt += parcel->outgoing.count;
   return dr_store_batch_update(delivery->run->store, &parcel->batch, error);
 }
 
@@ -283,8 +328,8 @@ static int32_t after_failure(struct parcel *parcel, const struct dray_error *fai
     *out_next = NEXT_HALVE;
     return DRAY_OK;
   }
-  if (failure->error_class == DRAY_CLASS_TRANSIENT && parcel->attempt < ATTEMPTS_MAX) {
-    int64_t pause = dr_backoff_ms(parcel->attempt);
+  if (failure->error_class == DRAY_CLASS_TRANSIENT && ++parcel->failures < ATTEMPTS_MAX) {
+    int64_t pause = dr_backoff_ms(parcel->failures);
     if (pause < failure->retry_after_ms) pause = failure->retry_after_ms;
     *out_next = NEXT_AGAIN;
     return wait_for(pause, failure->text, error);
@@ -302,10 +347,13 @@ static int32_t after_failure(struct parcel *parcel, const struct dray_error *fai
 // Rows whose fate is unknown: ask, or send the whole batch once more under its key. Leaves UNKNOWN what stays so.
 static int32_t clear_doubt(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   const uint32_t doubt = delivery->caps.doubt;
+  if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
+  keep_texts(parcel);
   for (uint32_t tries = 1; count_status(parcel, DRAY_RECEIPT_UNKNOWN) > 0 && tries < ATTEMPTS_MAX; tries++) {
     struct dray_error failure;
     dray_error_init(&failure);
-    if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
+    // A job that was answered meanwhile must not be sent again beside itself.
+    if (count_status(parcel, DRAY_RECEIPT_PENDING) > 0) return DRAY_OK;
     DRAY_TRY(wait_for(dr_backoff_ms(tries), "a batch is in doubt", error));
     int32_t rc;
     if (doubt == DRAY_DOUBT_READ_BACK) {
@@ -328,17 +376,35 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct parcel *parcel, 
 static int32_t deliver(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
                        struct dray_error *error);
 
+// Rows that the destination puts off again and again are left to the next run, and recorded.
+static int32_t put_off(struct dr_delivery *delivery, struct parcel *parcel, size_t count, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  DRAY_TRY(dr_store_begin(run->store, error));
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; rc == DRAY_OK && i < parcel->outgoing.count; i++) {
+    const struct dray_receipt *receipt = &parcel->receipts[i];
+    if (receipt->status != DRAY_RECEIPT_RETRY) continue;
+    rc = dr_rows_put_off(run, parcel->changes, parcel->outgoing.change[i], receipt->code, receipt->text, error);
+  }
+  if (rc != DRAY_OK) {
+    dr_store_rollback(run->store);
+    return rc;
+  }
+  delivery->has_records = 1;
+  run->report->refused += count;
+  run->report->rejected_rows += count;
+  return dr_store_commit(run->store, error);
+}
+
 // Sends again what was not taken for a passing reason: each run of such rows as a batch of its own.
 static int32_t retry_rows(struct dr_delivery *delivery, struct parcel *parcel, uint32_t round,
                           struct dray_error *error) {
   const size_t count = count_status(parcel, DRAY_RECEIPT_RETRY);
   if (count == 0) return DRAY_OK;
   if (round >= ATTEMPTS_MAX) {
-    delivery->run->report->refused += count;
-    delivery->run->report->rejected_rows += count;
     dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%zu rows were put off %u times; the next run sends them again",
            count, round);
-    return DRAY_OK;
+    return put_off(delivery, parcel, count, error);
   }
   int64_t pause = dr_backoff_ms(round);
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
@@ -378,22 +444,32 @@ static int32_t leave_in_doubt(struct dr_delivery *delivery, struct parcel *parce
   return settle(delivery, parcel, known ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT, error);
 }
 
+// A batch with rows in a job is settled when the job has ended: until then its handle is all that is kept.
+static int32_t settle_pending(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  DRAY_TRY(keep_handle(parcel, error));
+  parcel->batch.state = DR_BATCH_PENDING;
+  (void)dr_fault_point("delivery.answered");
+  DRAY_TRY(dr_store_batch_update(delivery->run->store, &parcel->batch, error));
+  delivery->run->report->pending += count_status(parcel, DRAY_RECEIPT_PENDING);
+  return DRAY_OK;
+}
+
 static int32_t settle_answer(struct dr_delivery *delivery, struct parcel *parcel, uint32_t round,
                              struct dray_error *error) {
-  struct dr_run_report *report = delivery->run->report;
-  DRAY_TRY(clear_doubt(delivery, parcel, error));
-  const size_t unknown = count_status(parcel, DRAY_RECEIPT_UNKNOWN);
-  const size_t pending = count_status(parcel, DRAY_RECEIPT_PENDING);
-  int state = DR_BATCH_ACKED;
-  if (pending > 0) {
-    DRAY_TRY(keep_handle(parcel, error));
-    state = DR_BATCH_PENDING;
-  } else if (unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE) {
-    state = DR_BATCH_IN_DOUBT;
+  int32_t cleared = DRAY_OK;
+  if (count_status(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
+  // Interrupted: what is known is settled all the same.
+  if (count_status(parcel, DRAY_RECEIPT_PENDING) > 0) {
+    const int32_t rc = settle_pending(delivery, parcel, cleared == DRAY_OK ? error : NULL);
+    return cleared != DRAY_OK ? cleared : rc;
   }
-  DRAY_TRY(settle(delivery, parcel, state, error));
-  report->in_doubt += unknown;
-  report->pending += pending;
+  const size_t unknown = count_status(parcel, DRAY_RECEIPT_UNKNOWN);
+  const int open = unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
+  const int32_t rc =
+      settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, cleared == DRAY_OK ? error : NULL);
+  if (rc == DRAY_OK) delivery->run->report->in_doubt += unknown;
+  if (cleared != DRAY_OK) return cleared;
+  DRAY_TRY(rc);
   return retry_rows(delivery, parcel, round, error);
 }
 
@@ -411,8 +487,11 @@ static int32_t halve(struct dr_delivery *delivery, struct parcel *parcel, uint32
   const uint64_t first = parcel->changes->first_seq;
   const uint64_t middle = (uint64_t)parcel->outgoing.rows[parcel->outgoing.count / 2];
   const uint64_t end = first + parcel->changes->count;
-  DRAY_TRY(deliver(delivery, first, middle - first, round, error));
-  return deliver(delivery, middle, end - middle, round, error);
+  delivery->counted++; // as one batch already
+  int32_t rc = deliver(delivery, first, middle - first, round, error);
+  if (rc == DRAY_OK) rc = deliver(delivery, middle, end - middle, round, error);
+  delivery->counted--;
+  return rc;
 }
 
 // Sends a parcel until it is settled one way or another.
@@ -426,7 +505,11 @@ static int32_t send_parcel(struct dr_delivery *delivery, struct parcel *parcel, 
     int next = NEXT_STOP;
     const int32_t waited = after_failure(parcel, &failure, &next, error);
     if (waited != DRAY_OK) {
-      DRAY_TRY(release(delivery, parcel, NULL)); // cancelled while waiting: nothing of the batch was applied
+      const int32_t released = release(delivery, parcel, NULL); // cancelled while waiting
+      if (released != DRAY_OK) {
+        dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "batch %lld stays in doubt: the ledger could not be written",
+               (long long)parcel->batch.id);
+      }
       return waited;
     }
     switch (next) {
@@ -439,6 +522,7 @@ static int32_t send_parcel(struct dr_delivery *delivery, struct parcel *parcel, 
       break;
     case NEXT_HALVE:
       if (parcel->outgoing.count == 1) return refuse_single(delivery, parcel, &failure, error);
+      parcel->doubtful = 0; // refused as a whole: no call brought it there
       DRAY_TRY(release(delivery, parcel, error));
       return halve(delivery, parcel, round, error);
     default:
@@ -450,12 +534,12 @@ static int32_t send_parcel(struct dr_delivery *delivery, struct parcel *parcel, 
   }
 }
 
-static int32_t make_parcel(struct dr_delivery *delivery, uint64_t first, uint64_t count, struct parcel *out,
-                           struct dray_error *error) {
+static int32_t make_parcel(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint64_t bytes_max,
+                           struct parcel *out, struct dray_error *error) {
   struct parcel parcel;
   memset(&parcel, 0, sizeof(parcel));
-  int32_t rc =
-      dr_changeset_next(delivery->set, first, count, delivery->caps.batch_bytes_max, 0, &parcel.changes, error);
+  dr_arena_init(&parcel.texts, TEXTS_BYTES_MAX);
+  int32_t rc = dr_changeset_next(delivery->set, first, count, bytes_max, 0, &parcel.changes, error);
   if (rc == DRAY_OK && parcel.changes == NULL) {
     rc = dray_fail(error, DRAY_E_INTERNAL, "the change set ends before change %llu", (unsigned long long)first);
   }
@@ -474,6 +558,7 @@ static int32_t make_parcel(struct dr_delivery *delivery, uint64_t first, uint64_
     parcel_free(&parcel);
     return rc;
   }
+  all_unknown(&parcel);
   *out = parcel;
   return DRAY_OK;
 }
@@ -492,7 +577,7 @@ static int32_t deliver_parcel(struct dr_delivery *delivery, struct parcel *parce
     return refuse_single(delivery, parcel, &failure, error);
   }
   DRAY_TRY(open_ledger(delivery, parcel, error));
-  if (round == 1) report->sent += parcel->outgoing.count;
+  if (round == 1 && delivery->counted == 0) report->sent += parcel->outgoing.count;
   return send_parcel(delivery, parcel, round, error);
 }
 
@@ -504,9 +589,9 @@ static int32_t deliver(struct dr_delivery *delivery, uint64_t first, uint64_t co
     uint64_t rows = end - first;
     if (rows > delivery->caps.batch_rows_max) rows = delivery->caps.batch_rows_max;
     struct parcel parcel;
-    DRAY_TRY(make_parcel(delivery, first, rows, &parcel, error));
+    DRAY_TRY(make_parcel(delivery, first, rows, delivery->caps.batch_bytes_max, &parcel, error));
     first = parcel.changes->first_seq + parcel.changes->count;
-    if (round == 1) {
+    if (round == 1 && delivery->counted == 0) {
       delivery->run->report->ignored += parcel.outgoing.ignored;
       delivery->run->report->parked += parcel.outgoing.parked;
     }
@@ -523,11 +608,18 @@ int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t
 
 // ---- what an earlier run left open ----
 
+// All of the batch, whatever the destination's limits are by now.
 static int32_t parcel_of(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct parcel *out,
                          struct dray_error *error) {
-  DRAY_TRY(make_parcel(delivery, batch->first_seq, batch->count, out, error));
+  DRAY_TRY(make_parcel(delivery, batch->first_seq, batch->count, UINT64_MAX, out, error));
+  if (out->changes->count != batch->count) {
+    const int32_t rc = dray_fail(error, DRAY_E_INTERNAL, "batch %lld has %llu changes, its change set %zu",
+                                 (long long)batch->id, (unsigned long long)batch->count, out->changes->count);
+    parcel_free(out);
+    return rc;
+  }
   out->batch = *batch;
-  all_unknown(out);
+  out->doubtful = 1;
   return DRAY_OK;
 }
 
@@ -539,25 +631,32 @@ static int32_t poll_parcel(struct dr_delivery *delivery, struct parcel *parcel, 
   return DRAY_OK;
 }
 
-int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, struct dray_error *error) {
-  struct dr_mirror_info info;
-  dr_mirror_info(delivery->run->mirror, &info);
-  if (batch->state == DR_BATCH_SENDING && info.generation >= batch->mirror_frame) {
-    batch->state = DR_BATCH_ACKED; // killed between the mirror's frame and the ledger
-    return dr_store_batch_update(delivery->run->store, batch, error);
+static int32_t resolve_parcel(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  const struct dray_caps *caps = &delivery->caps;
+  if (parcel->outgoing.count == 0) {
+    parcel->doubtful = 0;
+    return settle(delivery, parcel, DR_BATCH_ACKED, error); // parked or resolved meanwhile
   }
-  if (batch->state == DR_BATCH_PENDING) return DRAY_OK; // polled
+  if (caps->doubt == DRAY_DOUBT_NONE || caps->doubt == DRAY_DOUBT_READ_BACK) {
+    return settle_answer(delivery, parcel, 1, error);
+  }
+  const int fits = parcel->outgoing.count <= caps->batch_rows_max && parcel->outgoing.bytes <= caps->batch_bytes_max;
+  if (fits || caps->doubt == DRAY_DOUBT_IDEMPOTENCY_KEY) return send_parcel(delivery, parcel, 1, error);
+  // The destination takes less at once than it did.
+  DRAY_TRY(deliver(delivery, parcel->batch.first_seq, parcel->batch.count, 1, error));
+  parcel->doubtful = 0;
+  return release(delivery, parcel, error);
+}
+
+int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, struct dray_error *error) {
+  if (batch->state != DR_BATCH_IN_DOUBT) return DRAY_OK; // pending ones are polled
   struct parcel parcel;
   DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
-  int32_t rc = DRAY_OK;
-  if (parcel.outgoing.count == 0) {
-    rc = release(delivery, &parcel, error);
-  } else if (delivery->caps.doubt == DRAY_DOUBT_NONE || delivery->caps.doubt == DRAY_DOUBT_READ_BACK) {
-    rc = settle_answer(delivery, &parcel, 1, error);
-  } else {
-    rc = send_parcel(delivery, &parcel, 1, error);
-  }
-  if (rc == DRAY_OK) delivery->run->report->recovered++;
+  delivery->counted++; // as sent by the run that did
+  const int32_t rc = resolve_parcel(delivery, &parcel, error);
+  delivery->counted--;
+  batch->state = parcel.batch.state;
+  if (rc == DRAY_OK && batch->state == DR_BATCH_ACKED) delivery->run->report->recovered++;
   parcel_free(&parcel);
   return rc;
 }
@@ -577,7 +676,11 @@ static int32_t poll_round(struct dr_delivery *delivery, uint64_t *out_left, stru
     rc = poll_parcel(delivery, &parcel, error);
     const size_t pending = count_status(&parcel, DRAY_RECEIPT_PENDING);
     left += pending;
-    if (rc == DRAY_OK && pending == 0) rc = settle_answer(delivery, &parcel, 1, error);
+    const int ended = rc == DRAY_OK && pending == 0;
+    if (ended) rc = settle_answer(delivery, &parcel, 1, error);
+    if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && open[i].run != delivery->run->record.id) {
+      delivery->run->report->recovered++;
+    }
     parcel_free(&parcel);
   }
   free(open);
@@ -588,11 +691,23 @@ static int32_t poll_round(struct dr_delivery *delivery, uint64_t *out_left, stru
 int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct dray_error *error) {
   const int64_t end = dr_monotonic_ms() + wait_ms;
   int64_t pause = POLL_FIRST_MS;
+  uint32_t failures = 0;
   for (;;) {
     uint64_t left = 0;
-    DRAY_TRY(poll_round(delivery, &left, error));
-    delivery->run->report->pending = left;
-    if (left == 0 || dr_monotonic_ms() + pause > end) return DRAY_OK;
+    struct dray_error failure;
+    dray_error_init(&failure);
+    const int32_t rc = poll_round(delivery, &left, &failure);
+    const int passing = failure.error_class == DRAY_CLASS_TRANSIENT || failure.error_class == DRAY_CLASS_THROTTLED;
+    if (rc != DRAY_OK && (!passing || ++failures >= ATTEMPTS_MAX)) {
+      if (error != NULL) *error = failure;
+      return rc; // the jobs stay in the ledger
+    }
+    if (rc == DRAY_OK) {
+      failures = 0;
+      delivery->run->report->pending = delivery->pending_before + left;
+      if (left == 0 || dr_monotonic_ms() + pause > end) return DRAY_OK;
+    }
+    if (pause < failure.retry_after_ms) pause = failure.retry_after_ms;
     DRAY_TRY(wait_for(pause, "the destination works on a job", error));
     pause = pause * 2 < POLL_MOST_MS ? pause * 2 : POLL_MOST_MS;
   }

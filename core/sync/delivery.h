@@ -8,6 +8,16 @@
 
 #include "sync/context.h"
 
+// Keys of rows in batches that are still open: until it is known what became of them, nothing newer may be sent. (waiting.c)
+struct dr_waiting {
+  struct dr_hash128 *keys; // sorted, owned
+  size_t count, capacity;
+};
+// Those of all open batches of the sync.
+DRAY_NODISCARD int32_t dr_waiting_load(struct dr_context *run, struct dr_waiting *out, struct dray_error *error);
+int dr_waiting_has(const struct dr_waiting *waiting, struct dr_hash128 key);
+void dr_waiting_free(struct dr_waiting *waiting);
+
 struct dr_delivery {
   struct dr_context *run;
   struct dr_destination_instance *destination;
@@ -21,6 +31,9 @@ struct dr_delivery {
   struct dray_builder *builder;
   int has_records; // the store holds rejected or parked rows of this sync
   int begun;
+  int counted;             // > 0: the report has these rows already
+  uint64_t pending_before; // rows pending when this was opened
+  struct dr_waiting waiting;
   char run_name[32];
 };
 
@@ -44,7 +57,7 @@ void dr_delivery_close(struct dr_delivery *delivery);
 // Sends changes [first, first + count). Returns an error when the run cannot go on; rows that were refused are recorded and are no error.
 DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
                                          struct dray_error *error);
-// Resolves a batch that a crash or a lost answer left open.
+// Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.
 DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch,
                                            struct dray_error *error);
 // Asks for the receipts of pending batches of this set until all are final or wait_ms is over.

@@ -8,7 +8,7 @@
 
 #include "sync/delivery.h"
 
-enum { FATE_SEND = 1, FATE_SILENT, FATE_IGNORE, FATE_PARKED };
+enum { FATE_SEND = 1, FATE_SILENT, FATE_IGNORE, FATE_PARKED, FATE_WAIT };
 
 // What each mode makes of an insert, an update and a delete of the diff; 0: not sent. `remove` takes rows of the model away at the
 // destination: its mirror holds what was removed, so a row that leaves the model is forgotten without a call.
@@ -174,6 +174,10 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
   for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
     int op = 0;
     int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run->sync->mode, changes->op[i], &op);
+    // Acknowledged without a call is as good as sent: it must not overtake the batch it waits for either.
+    if ((fate == FATE_SEND || fate == FATE_SILENT) && dr_waiting_has(&delivery->waiting, changes->key_hash[i])) {
+      fate = FATE_WAIT;
+    }
     if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, error);
     if (rc != DRAY_OK) break;
     if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);

@@ -153,6 +153,12 @@ int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes
   return record_change(run, changes, i, code, text, run->sync->attempts_max, out_parked, error);
 }
 
+int32_t dr_rows_put_off(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
+                        struct dray_str text, struct dray_error *error) {
+  int parked = 0;
+  return record_change(run, changes, i, code, text, 0, &parked, error);
+}
+
 int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dray_error *error) {
   int parked = 0;
   return record_change(run, changes, i, DRAY_E_STATE_IN_DOUBT,
