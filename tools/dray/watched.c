@@ -18,7 +18,8 @@ struct progress {
   struct dr_output *output;
   const char *sync;
   int64_t start_ms, drawn_ms;
-  int drawn; // a line stands on the terminal
+  uint64_t rows; // read when last drawn
+  int drawn;     // a line stands on the terminal
 };
 
 const char *dr_thousands(uint64_t number, char *out) {
@@ -80,7 +81,8 @@ static void draw(struct progress *progress, const struct dr_board_view *view, in
     if (percent >= 0) at = append(line, sizeof(line), at, " (%.0f %%)", percent > 100 ? 100 : percent);
     const int64_t elapsed = now - progress->start_ms;
     const uint64_t rate = elapsed > 0 ? view->rows_read * 1000 / (uint64_t)elapsed : 0;
-    at = append(line, sizeof(line), at, ", %s/s", dr_thousands(rate, number));
+    if (view->rows_read > progress->rows) at = append(line, sizeof(line), at, ", %s/s", dr_thousands(rate, number));
+    progress->rows = view->rows_read;
   }
   if (view->changes > 0) at = append(line, sizeof(line), at, ", %s changes", dr_thousands(view->changes, number));
   if (view->applied > 0) at = append(line, sizeof(line), at, ", %s sent", dr_thousands(view->applied, number));
