@@ -46,11 +46,11 @@ def make_people(path, count):
     connection.close()
 
 
-def people_to_hook(project, receiver, count=20, more="", sync="", mode="mirror", to="object: people"):
+def people_to_hook(project, receiver, count=20, more="", sync="", mode="mirror", to="object: people", results=RESULTS):
     """`people`: a table of `count` rows that a model sends to the receiver."""
     project.environment.update(SECRETS)
     project.config("connections:\n"
-                   "  wh: {plugin: sqlite, path: warehouse.db}\n" + hook_connection(receiver, more) +
+                   "  wh: {plugin: sqlite, path: warehouse.db}\n" + hook_connection(receiver, more, results) +
                    "models:\n"
                    "  people: {warehouse: wh, sql: \"SELECT id, name, score FROM people\", key: id}\n"
                    "syncs:\n"
