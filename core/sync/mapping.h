@@ -28,7 +28,9 @@ struct dr_mapping_options {
   const char *const *key; // columns of the source
   size_t key_count;
   const struct dr_object_facts *object; // the destination's fields; NULL for a warehouse
-  int discard_values;                   // drift policy discard_value: what cannot be cast becomes null
+  const char *const *left_out;          // fields that are not written after all (drift policy discard_value)
+  size_t left_out_count;
+  int discard_values; // drift policy discard_value: what cannot be cast becomes null
 };
 
 // @errors SCHEMA_COLUMN (a mapped or key column that is not read), SCHEMA_FIELD (a field the object has not, a required one nobody maps), SCHEMA_KEY, SCHEMA_TYPE; each with the

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 // Digits that any int64 needs before the point.
 #define INT64_DIGITS 19
 
