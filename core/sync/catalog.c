@@ -119,7 +119,7 @@ int32_t dr_catalog_object(struct dray_str json, const char *object, struct dr_ar
                           struct dray_error *error) {
   struct dray_json *root = NULL;
   DRAY_TRY(parse_catalog(json, &root, error));
-  struct dr_object_facts facts = {0, NULL, 0};
+  struct dr_object_facts facts = {0, NULL, 0, 0};
   int32_t rc = DRAY_OK;
   const struct dray_json *found = find_named(dray_json_get(root, "objects"), object);
   const struct dray_json *fields = found != NULL ? dray_json_get(found, "fields") : NULL;

@@ -25,6 +25,7 @@ struct dr_object_facts {
   int found;
   struct dr_field_facts *fields; // in the arena
   size_t field_count;            // 0: takes any
+  int dynamic;                   // takes fields that are not listed (DRAY_CAPS_DYNAMIC_FIELDS)
 };
 
 // @errors SCHEMA_STREAM with the nearest name, PLUGIN_CONTRACT when the document is not a catalogue, OUT_OF_MEMORY.

@@ -41,12 +41,17 @@ static const struct dr_field_facts *find_field(const struct dr_object_facts *obj
   return NULL;
 }
 
+// The object takes no other fields than those that it lists.
+static int is_fixed(const struct dr_object_facts *object) {
+  return object != NULL && object->field_count > 0 && !object->dynamic;
+}
+
 static int32_t check_field(const struct dr_object_facts *object, const char *name, struct dray_error *error) {
-  if (object == NULL || object->field_count == 0) return DRAY_OK;
   const struct dr_field_facts *facts = find_field(object, name);
-  if (facts != NULL && facts->writable) return DRAY_OK;
-  if (facts != NULL)
+  if (facts != NULL && !facts->writable) {
     return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the field \"%s\" cannot be written", name);
+  }
+  if (facts != NULL || !is_fixed(object)) return DRAY_OK;
   const char *names[FIELDS_MAX];
   size_t count = 0;
   for (; count < object->field_count && count < FIELDS_MAX; count++) names[count] = object->fields[count].name;
@@ -95,11 +100,19 @@ static int32_t add_constant(struct dr_mapping *mapping, struct draft *draft, con
   return add(mapping, draft, entry->to, type_of(options, draft->source, -1, entry->to), column, 0, error);
 }
 
+static int is_left_out(const struct dr_mapping_options *options, const char *field) {
+  for (size_t i = 0; i < options->left_out_count; i++) {
+    if (strcmp(options->left_out[i], field) == 0) return 1;
+  }
+  return 0;
+}
+
 static int32_t add_mapped(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
                           struct dray_error *error) {
   const struct dr_sync *sync = options->sync;
   for (size_t i = 0; i < sync->map_count; i++) {
     const struct dr_map_entry *entry = &sync->map[i];
+    if (is_left_out(options, entry->to)) continue;
     DRAY_TRY(check_field(options->object, entry->to, error));
     if (entry->from == NULL) {
       DRAY_TRY(add_constant(mapping, draft, options, entry, error));
@@ -111,13 +124,15 @@ static int32_t add_mapped(struct dr_mapping *mapping, struct draft *draft, const
   }
   for (size_t i = 0; sync->map_count == 0 && i < draft->source->field_count; i++) {
     const char *name = draft->source->fields[i].name;
+    if (is_left_out(options, name)) continue;
     DRAY_TRY(check_field(options->object, name, error));
     DRAY_TRY(add(mapping, draft, name, type_of(options, draft->source, (ptrdiff_t)i, name), name, 0, error));
   }
   return DRAY_OK;
 }
 
-// Each key column under its mapped name; one that nobody maps is carried along, hidden from a destination.
+// Each key column under its mapped name. One that nobody maps is carried along: sent where fields are free, hidden from
+// a destination that would not know it.
 static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
                        struct dray_error *error) {
   for (size_t k = 0; k < options->key_count; k++) {
@@ -135,7 +150,9 @@ static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const st
         field = dr_arena_str(&mapping->arena, dray_str_of(unlike));
         if (field == NULL) return no_memory(error);
       }
-      DRAY_TRY(add(mapping, draft, field, type_of(options, draft->source, column, ""), name, options->object != NULL,
+      const struct dr_field_facts *facts = find_field(options->object, field);
+      const int hidden = is_fixed(options->object) || (facts != NULL && !facts->writable);
+      DRAY_TRY(add(mapping, draft, field, type_of(options, draft->source, column, hidden ? "" : field), name, hidden,
                    error));
     }
     const int32_t type = draft->fields[i].type.id;
