@@ -89,6 +89,7 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
   activation->caps.struct_size = sizeof(activation->caps);
   DRAY_TRY(dr_destination_caps(activation->destination, dray_str_of(sync->object),
                                dray_buffer_view(&activation->options), &activation->caps, error));
+  activation->object.dynamic = (activation->caps.flags & DRAY_CAPS_DYNAMIC_FIELDS) != 0;
   DRAY_TRY(check_operations(run, &activation->caps, error));
   DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, &activation->object, error));
   if (run->mapping.key_count == 0) {
@@ -99,7 +100,9 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
 
 // A missing mirror is an empty one only where nothing was ever sent.
 static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
-  const int first = run->state.generation == 0;
+  // A baseline says what the destination holds, whatever became of the mirror.
+  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  const int first = run->state.generation == 0 || (baseline && !dr_mirror_exists(run->mirror_folder));
   if (!first && !dr_mirror_exists(run->mirror_folder)) {
     return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
                      run->mirror_folder);
@@ -199,11 +202,12 @@ static int32_t recover(struct dr_context *run, struct activation *activation, st
 // ---- the run ----
 
 static int32_t acknowledge_all(struct dr_context *run, struct dr_pass *pass, struct dray_error *error) {
-  const uint64_t count = dr_changeset_count(pass->set);
+  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld;
   struct dr_mirror_info info;
   for (uint64_t seq = 0; seq < count;) {
     struct dr_changes *changes = NULL;
-    DRAY_TRY(dr_changeset_next(pass->set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
+    DRAY_TRY(dr_changeset_next(pass->set, seq, rows, PAGE_BYTES, 0, &changes, error));
     if (changes == NULL) break;
     seq = changes->first_seq + changes->count;
     uint8_t *acked = malloc(changes->count);
@@ -224,7 +228,7 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
                     struct dray_error *error) {
   const struct dr_delivery_plan plan = plan_of(run, activation, pass);
   uint64_t count = dr_changeset_count(pass->set);
-  if (run->report->deletes_withheld > 0) count -= pass->deletes; // deletes are the last of a set
+  count -= pass->withheld; // deletes are the last of a set
   if (count == 0) return DRAY_OK;
   struct dr_delivery delivery;
   DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
@@ -261,8 +265,6 @@ static int32_t activate(struct dr_context *run, struct activation *activation, s
   DRAY_TRY(dr_pass_run(run, flags_of(run), 0, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms = read - start;
-  // A row that could not be read is not a row that is gone.
-  if (pass.unreadable > 0) run->report->deletes_withheld = pass.deletes;
   int32_t rc = dr_guard_check(run, &pass, error);
   if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
   if (rc == DRAY_OK && !dr_planning(run)) rc = apply(run, activation, &pass, error);

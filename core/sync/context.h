@@ -24,6 +24,8 @@ struct dr_context {
   struct dr_arena arena;      // names that live as long as the run
   struct dr_mirror *mirror;
   struct dr_mapping mapping;
+  const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
+                                  // discard_row); NULL: none
   struct dr_reader *reader;
   uint64_t window_mark, window_first; // see dr_rows_window
 };
@@ -36,6 +38,9 @@ DRAY_NODISCARD int32_t dr_context_state(struct dr_context *run, int state, const
 // Opens the reader and decides the mapping. `object` NULL for a warehouse.
 DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
                                        const struct dr_object_facts *object, struct dray_error *error);
+// Decides the mapping anew, without these fields of it.
+DRAY_NODISCARD int32_t dr_context_leave_out(struct dr_context *run, const char *const *fields, size_t count,
+                                            struct dray_error *error);
 // Opens (or with `create` makes) the sync's mirror for the mapped schema.
 DRAY_NODISCARD int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error *error);
 
@@ -46,6 +51,7 @@ struct dr_pass {
   char *path;
   int ended; // the reader has no more rows
   uint64_t rows;
+  uint64_t withheld;   // deletes at the end of the set that must not be applied
   uint64_t unreadable; // rows that could not be read or cast: what is missing is not known then
   char *state;         // the source's state after the last row of the pass; NULL: none
   size_t state_bytes;
@@ -64,6 +70,9 @@ DRAY_NODISCARD int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *
 // Says from which checkpoint the rows that follow are read: it tells apart the records of rows without a key, such as
 // "the third row", of different incremental reads. The same read done again meets its own records.
 void dr_rows_window(struct dr_context *run, struct dray_str checkpoint);
+// Takes the rows out of *batch that have a value in a refused column; they go to `rejects`.
+DRAY_NODISCARD int32_t dr_rows_refuse_columns(const struct dr_context *run, struct dr_batch **batch,
+                                              struct dr_rejects *rejects, struct dray_error *error);
 // Records rows that could not be read or cast. Durable when it returns.
 DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects,
                                           struct dray_error *error);

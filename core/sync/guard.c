@@ -11,22 +11,25 @@ static int passes(uint64_t count, uint64_t rows, double share, uint64_t least) {
 
 int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass, struct dray_error *error) {
   const struct dr_guard *guard = &run->sync->guard;
-  if (!guard->on || (run->options->flags & (DR_RUN_ALLOW_GUARD | DR_RUN_BASELINE | DR_RUN_FULL)) != 0) return DRAY_OK;
+  if (!guard->on || (run->options->flags & (DR_RUN_ALLOW_GUARD | DR_RUN_BASELINE)) != 0) return DRAY_OK;
   struct dr_mirror_info mirror;
   dr_mirror_info(run->mirror, &mirror);
-  const uint64_t changes = pass->inserts + pass->updates + pass->deletes;
-  if (guard->empty && pass->rows == 0 && pass->deletes > 0) {
+  const uint64_t deletes = pass->deletes - pass->withheld;
+  const uint64_t changes = pass->inserts + pass->updates + deletes;
+  if (guard->empty && pass->rows == 0 && deletes > 0) {
     return dray_fail(
         error, DRAY_E_GUARD,
         "nothing was read, while the other side holds %llu rows: all %llu would be deleted; nothing was sent",
-        (unsigned long long)mirror.rows, (unsigned long long)pass->deletes);
+        (unsigned long long)mirror.rows, (unsigned long long)deletes);
   }
-  if (passes(pass->deletes, mirror.rows, guard->deletes_share, guard->deletes_count)) {
+  if (passes(deletes, mirror.rows, guard->deletes_share, guard->deletes_count)) {
     return dray_fail(error, DRAY_E_GUARD,
                      "%llu of %llu rows would be deleted (%.1f %%, the guard allows %.1f %%); nothing was sent",
-                     (unsigned long long)pass->deletes, (unsigned long long)mirror.rows,
-                     100.0 * (double)pass->deletes / (double)mirror.rows, 100.0 * guard->deletes_share);
+                     (unsigned long long)deletes, (unsigned long long)mirror.rows,
+                     100.0 * (double)deletes / (double)mirror.rows, 100.0 * guard->deletes_share);
   }
+  // A full refresh changes every row: that much was asked for. What it deletes was not.
+  if ((run->options->flags & DR_RUN_FULL) != 0) return DRAY_OK;
   if (passes(changes, mirror.rows, guard->changes_share, guard->changes_count)) {
     return dray_fail(error, DRAY_E_GUARD,
                      "%llu changes to %llu rows (%.1f %%, the guard allows %.1f %%); nothing was sent",

@@ -41,6 +41,31 @@ static int32_t plan_table(struct dr_ingest *ingest, struct dray_error *error) {
   return dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error);
 }
 
+// What drift keeps out of the table. Under discard_value the mapping goes without it, and so does the mirror: when the
+// column is accepted one day, every row with a value in it is sent. Under discard_row the rows that have one stay out.
+static int32_t heed_drift(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_schema *schema = run->mapping.schema;
+  const char **names = dr_arena_alloc(&run->arena, (schema->field_count + 1) * sizeof(*names));
+  uint8_t *refused = dr_arena_alloc(&run->arena, schema->field_count + 1);
+  if (names == NULL || refused == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a plan");
+  size_t count = 0;
+  for (size_t i = 0; i < schema->field_count; i++) {
+    refused[i] = ingest->plan.drop_column[i];
+    if (!refused[i]) continue;
+    names[count] = dr_arena_str(&run->arena, dray_str_of(schema->fields[i].name));
+    if (names[count++] == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a plan");
+  }
+  if (count == 0) return DRAY_OK;
+  if (ingest->plan.discard_rows) {
+    run->refused_columns = refused;
+    return DRAY_OK;
+  }
+  DRAY_TRY(dr_context_leave_out(run, names, count, error));
+  ingest->table.schema = run->mapping.schema;
+  ingest->table.key = run->mapping.key;
+  return plan_table(ingest, error);
+}
+
 static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   ingest->table.key = run->mapping.key;
   ingest->table.key_count = run->mapping.key_count;
@@ -81,6 +106,7 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
   DRAY_TRY(plan_table(ingest, error));
+  DRAY_TRY(heed_drift(run, ingest, error));
   struct dr_run_report *report = run->report;
   report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
   if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
@@ -117,14 +143,17 @@ static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64
   return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
 }
 
-static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, struct dr_changeset *set,
+static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
                              struct dray_error *error) {
+  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
   uint64_t seq = 0;
   for (;;) {
     struct dr_changes *changes = NULL;
     DRAY_TRY(dr_cancel_check(error));
-    DRAY_TRY(dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (seq >= count) return DRAY_OK;
+    const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
+    DRAY_TRY(dr_changeset_next(pass->set, seq, rows, PAGE_BYTES, 0, &changes, error));
     if (changes == NULL) return DRAY_OK;
     seq = changes->first_seq + changes->count;
     int32_t rc = DRAY_OK;
@@ -155,7 +184,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
   int32_t rc =
       dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer, error);
-  if (rc == DRAY_OK) rc = write_changes(run, writer, pass->set, error);
+  if (rc == DRAY_OK) rc = write_changes(run, writer, pass, error);
   if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, &written, error);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
   if (rc == DRAY_OK) rc = dr_mirror_prepare(run->mirror, next, error);
@@ -188,16 +217,9 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms += read - start;
   int32_t rc = dr_guard_check(run, &pass, error);
-  if (rc == DRAY_OK && pass.deletes > 0 && pass.unreadable > 0) {
-    // A row that could not be read is not a row that is gone: without it nobody knows what is missing.
-    run->report->deletes_withheld = pass.deletes;
-    rc = dray_fail(error, DRAY_E_GUARD, "%llu rows could not be read, so %llu deletes cannot be trusted",
-                   (unsigned long long)pass.unreadable, (unsigned long long)pass.deletes);
-    if ((run->options->flags & DR_RUN_ALLOW_GUARD) != 0) rc = DRAY_OK;
-  }
   if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
   const struct dray_str checkpoint = checkpoint_of(ingest, &pass);
-  const uint64_t changes = pass.inserts + pass.updates + pass.deletes;
+  const uint64_t changes = pass.inserts + pass.updates + pass.deletes - pass.withheld;
   const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
   if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !same_checkpoint(ingest, checkpoint))) {
     rc = commit_window(run, ingest, &pass, checkpoint, error);
@@ -253,6 +275,7 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
   struct dr_rejects rejects = {NULL, 0, 0};
   int32_t rc = DRAY_OK;
   if (item->rows > 0) rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  if (rc == DRAY_OK) rc = dr_rows_refuse_columns(run, &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   run->report->unreadable_rows += rejects.count;
   run->report->rejected_rows += rejects.count;

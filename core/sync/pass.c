@@ -27,6 +27,7 @@ static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_
   struct dr_batch *batch = NULL;
   struct dr_rejects rejects = {NULL, 0, 0};
   int32_t rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  if (rc == DRAY_OK) rc = dr_rows_refuse_columns(run, &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   if (rc == DRAY_OK && dr_batch_rows(batch) > 0) rc = dr_diff_add(diff, batch, error);
   pass->rows += item->rows;
@@ -73,12 +74,15 @@ static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *
   return DRAY_OK;
 }
 
-static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *counts, struct dr_pass *pass,
-                          struct dray_error *error) {
+static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *counts, uint32_t diff_flags,
+                          struct dr_pass *pass, struct dray_error *error) {
   struct dr_run_report *report = run->report;
   pass->inserts = counts->inserts;
   pass->updates = counts->updates;
   pass->deletes = counts->deletes;
+  // A row that could not be read is not a row that is gone.
+  if ((pass->unreadable > 0) && (diff_flags & DR_DIFF_FULL) != 0) pass->withheld = counts->deletes;
+  report->deletes_withheld += pass->withheld;
   pass->unchanged = counts->unchanged;
   report->rows_read += pass->rows;
   report->inserts += counts->inserts;
@@ -105,6 +109,15 @@ static int32_t changeset_path(struct dr_context *run, char **out, struct dray_er
   return *out != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
 }
 
+// Which of several rows with one key is the last is told by the cursor, where the sync names one and it is mapped.
+static const char *order_column(const struct dr_context *run) {
+  const struct dr_mapping *mapping = &run->mapping;
+  for (size_t i = 0; run->sync->cursor != NULL && i < mapping->schema->field_count; i++) {
+    if (strcmp(mapping->source_columns[i], run->sync->cursor) == 0) return mapping->schema->fields[i].name;
+  }
+  return NULL;
+}
+
 int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_max, struct dr_pass *out,
                     struct dray_error *error) {
   struct dr_pass pass = {0};
@@ -115,14 +128,14 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_m
   const struct dr_diff_options options = {
       .flags = diff_flags,
       .duplicates = run->sync->duplicates,
-      .order_column = NULL,
+      .order_column = order_column(run),
       .changeset_path = pass.path,
   };
   rc = dr_diff_begin(run->mirror, &options, &diff, error);
   if (rc == DRAY_OK) rc = read_rows(run, diff, rows_max, &pass, error);
   if (rc == DRAY_OK) dr_board_phase("comparing");
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, &counts, error);
-  if (rc == DRAY_OK) rc = add_counts(run, &counts, &pass, error);
+  if (rc == DRAY_OK) rc = add_counts(run, &counts, diff_flags, &pass, error);
   if (rc == DRAY_OK) rc = dr_changeset_open(pass.path, &pass.set, error);
   if (rc == DRAY_OK) rc = dr_rows_withheld(run, pass.set, error);
 done:

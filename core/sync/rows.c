@@ -3,6 +3,7 @@
 //
 // Rows that were not taken: recorded with their reason, so that `dray rows` can show every one of them.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -60,6 +61,45 @@ static void place_key(const struct dr_context *run, struct dr_row_record *row, c
                          (unsigned long long)run->window_mark);
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(place, (uint64_t)n), 0);
   memcpy(row->key_hash, &hash, sizeof(row->key_hash));
+}
+
+// The first refused column in which the row has a value; -1: none.
+static ptrdiff_t refused_column(const struct dr_context *run, const struct dr_batch *batch, uint64_t row) {
+  if (dr_batch_is_deleted(batch, row)) return -1;
+  for (size_t c = 0; c < batch->schema->field_count; c++) {
+    if (run->refused_columns[c] && !dray_column_is_null(&batch->view.columns[c], row)) return (ptrdiff_t)c;
+  }
+  return -1;
+}
+
+int32_t dr_rows_refuse_columns(const struct dr_context *run, struct dr_batch **batch, struct dr_rejects *rejects,
+                               struct dray_error *error) {
+  const uint64_t count = *batch != NULL ? dr_batch_rows(*batch) : 0;
+  if (run->refused_columns == NULL || count == 0) return DRAY_OK;
+  uint32_t *kept = malloc(count * sizeof(*kept));
+  if (kept == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+  size_t kept_count = 0;
+  int32_t rc = DRAY_OK;
+  const size_t left_out = rejects->count; // by the cast, in the order of their rows
+  size_t before = 0;
+  for (uint64_t row = 0; rc == DRAY_OK && row < count; row++) {
+    const uint64_t place = (*batch)->first_row + row;
+    while (before < left_out && rejects->items[before].row <= place + before) before++;
+    const ptrdiff_t column = refused_column(run, *batch, row);
+    if (column < 0) {
+      kept[kept_count++] = (uint32_t)row;
+      continue;
+    }
+    rc = dr_rejects_add(rejects, place + before, DRAY_E_DATA_SHAPE, (*batch)->schema->fields[column].name,
+                        "the table does not have this column as it is now, and the drift policy is discard_row", error);
+  }
+  struct dr_batch *rest = NULL;
+  if (rc == DRAY_OK && kept_count < count) rc = dr_batch_gather(*batch, kept, kept_count, &rest, error);
+  free(kept);
+  if (rc != DRAY_OK || rest == NULL) return rc;
+  dr_batch_free(*batch);
+  *batch = rest;
+  return DRAY_OK;
 }
 
 int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects, struct dray_error *error) {

@@ -56,11 +56,8 @@ int32_t dr_context_state(struct dr_context *run, int state, const char *phase, s
   return dr_store_run_update(run->store, &run->record, error);
 }
 
-int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
-                        const struct dr_object_facts *object, struct dray_error *error) {
-  const struct dr_reader_options options = {run->sync, checkpoint, full};
-  dr_board_phase("opening");
-  DRAY_TRY(dr_reader_open(run->session, &options, &run->reader, error));
+static int32_t decide_mapping(struct dr_context *run, const struct dr_object_facts *object, const char *const *left_out,
+                              size_t left_out_count, struct dray_error *error) {
   const struct dr_stream_facts *facts = dr_reader_facts(run->reader);
   const int own = run->sync->key_count > 0;
   const int discard = run->sync->drift_type == DR_DRIFT_DISCARD_VALUE;
@@ -70,9 +67,25 @@ int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int 
       .key = own ? run->sync->key : facts->key,
       .key_count = own ? run->sync->key_count : facts->key_count,
       .object = object,
+      .left_out = left_out,
+      .left_out_count = left_out_count,
       .discard_values = discard,
   };
   return dr_mapping_init(&run->mapping, &mapping, error);
+}
+
+int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
+                        const struct dr_object_facts *object, struct dray_error *error) {
+  const struct dr_reader_options options = {run->sync, checkpoint, full};
+  dr_board_phase("opening");
+  DRAY_TRY(dr_reader_open(run->session, &options, &run->reader, error));
+  return decide_mapping(run, object, NULL, 0, error);
+}
+
+int32_t dr_context_leave_out(struct dr_context *run, const char *const *fields, size_t count,
+                             struct dray_error *error) {
+  dr_mapping_free(&run->mapping);
+  return decide_mapping(run, NULL, fields, count, error);
 }
 
 int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error *error) {
