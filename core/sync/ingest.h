@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Ingest: rows into a warehouse table. Data and checkpoint commit in one transaction of the warehouse; the
-// mirror proposes the same generation before it (prepare) and takes it after it (commit), so that a kill between the two is
+// mirror proposes the same generation before it (prepare) and takes it after it (commit), so that a kill between the
+// two is
 // settled by comparing generations.
 #ifndef DR_SYNC_INGEST_H
 #define DR_SYNC_INGEST_H
@@ -21,7 +22,8 @@ struct dr_ingest {
 DRAY_NODISCARD int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 void dr_ingest_close(struct dr_ingest *ingest);
 
-// trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or rebuilds the mirror from the
+// trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or
+// rebuilds the mirror from the
 // table when the two disagree (restored backup, second writer, lost file).
 DRAY_NODISCARD int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 // Makes the mirror anew from the table's rows, as generation `generation`.

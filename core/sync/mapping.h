@@ -33,7 +33,8 @@ struct dr_mapping_options {
   int discard_values; // drift policy discard_value: what cannot be cast becomes null
 };
 
-// @errors SCHEMA_COLUMN (a mapped or key column that is not read), SCHEMA_FIELD (a field the object has not, a required one nobody maps), SCHEMA_KEY, SCHEMA_TYPE; each with the
+// @errors SCHEMA_COLUMN (a mapped or key column that is not read), SCHEMA_FIELD (a field the object has not, a
+// required one nobody maps), SCHEMA_KEY, SCHEMA_TYPE; each with the
 // nearest name. Free with dr_mapping_free.
 DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options,
                                        struct dray_error *error);

@@ -127,7 +127,8 @@ int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, 
   return rc;
 }
 
-// The warehouse's own checkpoint goes back to the beginning, as a generation of its own: a run that was in the middle is fenced off.
+// The warehouse's own checkpoint goes back to the beginning, as a generation of its own: a run that was in the middle
+// is fenced off.
 static int32_t reset_table(struct bench *bench, struct dray_error *error) {
   struct dr_ingest ingest;
   struct dr_table_writer *writer = NULL;

@@ -28,10 +28,12 @@ struct dr_state_comparison {
   int compared;                                // 0: the other side cannot be read back, only the files were verified
   uint64_t table_only, mirror_only, different; // rows
 };
-// Verifies the mirror's files and, for a warehouse, compares it with the table. @errors MIRROR_CORRUPT, MIRROR_MISSING, LOCKED.
+// Verifies the mirror's files and, for a warehouse, compares it with the table. @errors MIRROR_CORRUPT,
+// MIRROR_MISSING, LOCKED.
 DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync,
                                        struct dr_state_comparison *out, struct dray_error *error);
-// Forgets mirror, checkpoint, ledger and rejected rows. Into a warehouse the next run reads everything again and writes what differs from the table;
+// Forgets mirror, checkpoint, ledger and rejected rows. Into a warehouse the next run reads everything again and
+// writes what differs from the table;
 // to a destination it sends everything.
 DRAY_NODISCARD int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error);
 // Makes the mirror anew from the warehouse table. @errors CONFIG_VALUE for a destination, which cannot be read back.

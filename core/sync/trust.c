@@ -23,7 +23,8 @@ static int32_t live_schema(struct dr_context *run, struct dr_ingest *ingest, str
   struct ArrowSchema table;
   memset(&table, 0, sizeof(table));
   uint32_t found = 0;
-  // Without schemas the host's name for the table carries the prefix; describe takes the name as core/warehouse writes it.
+  // Without schemas the host's name for the table carries the prefix; describe takes the name as core/warehouse
+  // writes it.
   DRAY_TRY(dr_table_describe(ingest->warehouse, &ingest->table.name, &table, &found, error));
   *out_found = found != 0;
   if (!found) return DRAY_OK;

@@ -1,4 +1,5 @@
-// The destination role: one object, `changes`, a JSON Lines file that every change is appended to: {"op": "insert", then
+// The destination role: one object, `changes`, a JSON Lines file that every change is appended to: {"op": "insert",
+// then
 // the columns of the row}. The last line of a key wins, so that a batch may be sent twice without harm.
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +165,8 @@ static int32_t write_line(struct dray_buffer *lines, const struct dray_view *vie
   return dray_buffer_append_char(lines, '\n', error);
 }
 
-// Turns the batch into lines, with a receipt for each row: what cannot be written is rejected, the rest will be applied.
+// Turns the batch into lines, with a receipt for each row: what cannot be written is rejected, the rest will be
+// applied.
 static int32_t make_lines(struct dray_destination *destination, const struct dray_view *view, struct dray_receipts *out,
                           struct dray_error *error) {
   const ptrdiff_t row_column = dray_view_find(view, dray_str_of(DRAY_COLUMN_ROW));

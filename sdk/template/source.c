@@ -1,4 +1,5 @@
-// The source role: one stream, `records`, read from a JSON Lines file. A real plugin reads an API here; what stays is the
+// The source role: one stream, `records`, read from a JSON Lines file. A real plugin reads an API here; what stays is
+// the
 // shape: describe what there is, open a stream, hand out batches, and say where reading can go on.
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Properties of encoding and hash: what is equal hashes equally wherever it comes from, what differs does not, and what was
+// Properties of encoding and hash: what is equal hashes equally wherever it comes from, what differs does not, and
+// what was
 // encoded is read back.
 #include <setjmp.h>
 #include <stdarg.h>
