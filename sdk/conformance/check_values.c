@@ -15,52 +15,11 @@
 
 // ---- destination ----
 
-struct delivery {
-  struct dr_destination_instance destination;
-  struct dray_caps caps;
-  struct edge edge;
-  struct dray_receipts answer;
-  int begun;
-};
-
-static int32_t open_delivery(struct subject *subject, struct delivery *delivery, struct dray_error *error) {
-  struct dray_buffer options;
-  memset(delivery, 0, sizeof(*delivery));
-  delivery->caps.struct_size = sizeof(delivery->caps);
-  dray_buffer_init(&options, 1u << 20);
-  DRAY_TRY(subject_destination(subject, &delivery->destination, error));
-  int32_t rc = dr_destination_caps(&delivery->destination, dray_str_of(subject_object(subject)),
-                                   subject_options(subject, &options), &delivery->caps, error);
-  dray_buffer_free(&options);
-  if (rc == DRAY_OK)
-    rc = edge_make(subject, &delivery->destination,
-                   (size_t)(delivery->caps.batch_rows_max < 64 ? delivery->caps.batch_rows_max : 0), &delivery->edge,
-                   error);
-  if (rc == DRAY_OK) rc = subject_begin(subject, &delivery->destination, &delivery->edge, error);
-  delivery->begun = rc == DRAY_OK;
-  delivery->answer.struct_size = sizeof(delivery->answer);
-  delivery->answer.capacity = 64;
-  delivery->answer.items = calloc(64, sizeof(*delivery->answer.items));
-  if (rc == DRAY_OK && delivery->answer.items == NULL)
-    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
-  return rc;
-}
-
-static void close_delivery(struct delivery *delivery) {
-  struct dray_error error;
-  if (delivery->begun && dr_destination_end(&delivery->destination, &error) != DRAY_OK)
-    dr_destination_abort(&delivery->destination);
-  edge_free(&delivery->edge);
-  free(delivery->answer.items);
-  dr_destination_destroy(&delivery->destination);
-}
-
-static int32_t write_edge(struct delivery *delivery, const struct dray_caps *caps, struct dray_error *error) {
-  const struct dray_batch_info info = {
-      .struct_size = sizeof(info), .attempt = 1, .batch = 1, .idempotency_key = dray_str_of("dray-kit-1")};
-  delivery->answer.count = 0;
-  return dr_destination_write(&delivery->destination, caps, &delivery->edge.array, 80000, delivery->edge.rows,
-                              delivery->edge.row_count, &info, &delivery->answer, error);
+// Caps that do not come are for the check of caps to judge.
+static int skip_or_fail(struct subject *subject, const struct delivery *delivery, const char *doing,
+                        const struct dray_error *error) {
+  if (!delivery->has_caps && delivery->destination.self != NULL) return kit_skip(subject, "caps did not come");
+  return kit_fail_error(subject, doing, error);
 }
 
 int check_receipts(struct subject *subject) {
@@ -68,12 +27,28 @@ int check_receipts(struct subject *subject) {
   struct dray_error error;
   dray_error_init(&error);
   if (!subject_has(subject, DR_ROLE_DESTINATION)) return kit_skip(subject, "no destination");
-  int32_t rc = open_delivery(subject, &delivery, &error);
-  if (rc == DRAY_OK)
-    rc = write_edge(&delivery, &delivery.caps, &error); // the wrapper holds the plugin to one receipt a row
-  close_delivery(&delivery);
-  if (rc == DRAY_E_PLUGIN_CONTRACT) return kit_fail(subject, "%s", error.text);
-  return rc == DRAY_OK || error.error_class == DRAY_CLASS_DATA ? DR_KIT_PASS : kit_fail_error(subject, "write", &error);
+  int32_t rc = delivery_open(subject, 0, &delivery, &error);
+  int verdict = rc == DRAY_OK ? DR_KIT_PASS : skip_or_fail(subject, &delivery, "begin", &error);
+  if (rc == DRAY_OK) { // the wrapper holds the plugin to one receipt a row
+    rc = delivery_write(&delivery, &delivery.caps, &error);
+    if (rc == DRAY_E_PLUGIN_CONTRACT)
+      verdict = kit_fail(subject, "%s", error.text);
+    else if (rc != DRAY_OK && error.error_class != DRAY_CLASS_DATA)
+      verdict = kit_fail_error(subject, "write", &error);
+  }
+  const int32_t ended = delivery_close(&delivery, rc, &error);
+  if (verdict == DR_KIT_PASS && rc == DRAY_OK && ended != DRAY_OK) return kit_fail_error(subject, "end", &error);
+  return verdict;
+}
+
+static int judge_caps(struct subject *subject, const struct dray_caps *caps) {
+  if (caps->operations == 0 || caps->operations > (DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE))
+    return kit_fail(subject, "caps name no operation, or one that there is not");
+  if (caps->doubt < DRAY_DOUBT_RESEND || caps->doubt > DRAY_DOUBT_NONE)
+    return kit_fail(subject, "caps do not say how doubt is resolved");
+  if (caps->parallel_max == 0 || caps->batch_rows_max == 0 || caps->batch_bytes_max == 0)
+    return kit_fail(subject, "a limit of caps is 0");
+  return DR_KIT_PASS;
 }
 
 int check_caps(struct subject *subject) {
@@ -81,27 +56,16 @@ int check_caps(struct subject *subject) {
   struct dray_error error;
   dray_error_init(&error);
   if (!subject_has(subject, DR_ROLE_DESTINATION)) return kit_skip(subject, "no destination");
-  int32_t rc = open_delivery(subject, &delivery, &error);
-  int verdict = rc == DRAY_OK ? DR_KIT_PASS : kit_fail_error(subject, "caps", &error);
-  const struct dray_caps *caps = &delivery.caps;
-  if (verdict == DR_KIT_PASS &&
-      (caps->operations == 0 || caps->operations > (DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE))) {
-    verdict = kit_fail(subject, "caps name no operation, or one that there is not");
-  }
-  if (verdict == DR_KIT_PASS && (caps->doubt < DRAY_DOUBT_RESEND || caps->doubt > DRAY_DOUBT_NONE)) {
-    verdict = kit_fail(subject, "caps do not say how doubt is resolved");
-  }
-  if (verdict == DR_KIT_PASS && (caps->parallel_max == 0 || caps->batch_rows_max == 0 || caps->batch_bytes_max == 0)) {
-    verdict = kit_fail(subject, "a limit of caps is 0");
-  }
-  if (verdict == DR_KIT_PASS) {
-    struct dray_caps tight = *caps;
+  int32_t rc = delivery_open(subject, 0, &delivery, &error);
+  int verdict = delivery.has_caps ? judge_caps(subject, &delivery.caps) : kit_fail_error(subject, "caps", &error);
+  if (verdict == DR_KIT_PASS && rc != DRAY_OK) verdict = kit_fail_error(subject, "begin", &error);
+  if (verdict == DR_KIT_PASS && delivery.edge.row_count > 1) {
+    struct dray_caps tight = delivery.caps;
     tight.batch_rows_max = delivery.edge.row_count - 1; // the host keeps a batch over the caps from the plugin
-    rc = write_edge(&delivery, &tight, &error);
-    if (delivery.edge.row_count > 1 && rc != DRAY_E_LIMIT)
-      verdict = kit_fail(subject, "a batch over the caps was not refused");
+    rc = delivery_write(&delivery, &tight, &error);
+    if (rc != DRAY_E_LIMIT) verdict = kit_fail(subject, "a batch over the caps was not refused");
   }
-  close_delivery(&delivery);
+  (void)delivery_close(&delivery, rc, &error);
   return verdict;
 }
 
@@ -110,10 +74,12 @@ static int values_destination(struct subject *subject) {
   struct delivery delivery;
   struct dray_error error;
   dray_error_init(&error);
-  int32_t rc = open_delivery(subject, &delivery, &error);
-  if (rc == DRAY_OK) rc = write_edge(&delivery, &delivery.caps, &error);
-  int verdict = rc == DRAY_OK || rc == DRAY_E_PLUGIN_CONTRACT ? DR_KIT_PASS
-                                                              : kit_fail_error(subject, "writing edge values", &error);
+  int32_t rc = delivery_open(subject, 0, &delivery, &error);
+  int verdict = rc == DRAY_OK ? DR_KIT_PASS : skip_or_fail(subject, &delivery, "begin", &error);
+  if (rc == DRAY_OK) {
+    rc = delivery_write(&delivery, &delivery.caps, &error);
+    if (rc != DRAY_OK && rc != DRAY_E_PLUGIN_CONTRACT) verdict = kit_fail_error(subject, "writing edge values", &error);
+  }
   for (uint64_t i = 0; rc == DRAY_OK && verdict == DR_KIT_PASS && i < delivery.answer.count; i++) {
     const struct dray_receipt *receipt = &delivery.answer.items[i];
     if (receipt->status == DRAY_RECEIPT_APPLIED || receipt->status == DRAY_RECEIPT_UNCHANGED ||
@@ -122,7 +88,7 @@ static int values_destination(struct subject *subject) {
     verdict = kit_fail(subject, "row %lld of edge values was not taken: %.*s", (long long)receipt->row,
                        DRAY_STR_ARG(receipt->text));
   }
-  close_delivery(&delivery);
+  (void)delivery_close(&delivery, rc, &error);
   return verdict;
 }
 
@@ -266,8 +232,7 @@ static int values_warehouse(struct subject *subject) {
   struct dray_error error;
   uint64_t apart = 0;
   dray_error_init(&error);
-  if (edge_make(subject, NULL, 0, &edge, &error) != DRAY_OK)
-    return kit_fail_error(subject, "the kit's own rows", &error);
+  if (edge_make(0, 0, &edge, &error) != DRAY_OK) return kit_fail_error(subject, "the kit's own rows", &error);
   int32_t rc = open_table(subject, &table, &edge, &error);
   if (rc == DRAY_OK) rc = edge_batch(&edge, table.schema, &batch, &error);
   edge.array.release = NULL; // moved into the batch
@@ -291,8 +256,7 @@ int check_second_warehouse(struct subject *subject) {
   struct dr_diff_counts counts;
   struct dray_error error;
   dray_error_init(&error);
-  if (edge_make(subject, NULL, 0, &edge, &error) != DRAY_OK)
-    return kit_fail_error(subject, "the kit's own rows", &error);
+  if (edge_make(0, 0, &edge, &error) != DRAY_OK) return kit_fail_error(subject, "the kit's own rows", &error);
   int32_t rc = open_table(subject, &table, &edge, &error);
   if (rc == DRAY_OK) rc = edge_batch(&edge, table.schema, &batch, &error);
   edge.array.release = NULL;
@@ -315,9 +279,13 @@ int check_second_warehouse(struct subject *subject) {
 
 // ---- source: the rows that the config expects ----
 
-static int same_value(const struct dray_json *wanted, const struct dray_column_view *column, uint64_t row) {
-  if (wanted->kind == DRAY_JSON_NULL) return dray_column_is_null(column, row);
-  if (dray_column_is_null(column, row)) return 0;
+// {} stands for absent, null for null, everything else is the value's text.
+static int same_value(const struct dray_json *wanted, const struct dr_batch *batch, size_t index, uint64_t row) {
+  const struct dray_column_view *column = &batch->view.columns[index];
+  const int absent = dr_batch_is_absent(batch, index, row);
+  if (wanted->kind == DRAY_JSON_OBJECT) return absent;
+  if (wanted->kind == DRAY_JSON_NULL) return !absent && dray_column_is_null(column, row);
+  if (absent || dray_column_is_null(column, row)) return 0;
   struct dray_buffer text;
   struct dray_error error;
   dray_buffer_init(&text, 1u << 26);
@@ -333,22 +301,27 @@ static int compare_rows(struct subject *subject, const struct dray_json *rows, c
     if (row >= dr_batch_rows(batch)) return kit_fail(subject, "only %llu rows came", (unsigned long long)row);
     size_t column = 0;
     for (const struct dray_json *value = wanted->child; value != NULL; value = value->next, column++) {
-      if (column < batch->view.column_count && same_value(value, &batch->view.columns[column], row)) continue;
-      return kit_fail(subject, "row %llu, column %zu is not the expected %.*s", (unsigned long long)row + 1, column + 1,
-                      DRAY_STR_ARG(value->text));
+      if (column < batch->view.column_count && same_value(value, batch, column, row)) continue;
+      return kit_fail(subject, "row %llu, column %zu (%s) is not the expected %s", (unsigned long long)row + 1,
+                      column + 1, column < batch->view.column_count ? batch->view.columns[column].name : "missing",
+                      value->kind == DRAY_JSON_OBJECT ? "nothing"
+                      : value->kind == DRAY_JSON_NULL ? "null"
+                                                      : value->text.data);
     }
   }
-  return DR_KIT_PASS;
+  if (row == dr_batch_rows(batch)) return DR_KIT_PASS;
+  return kit_fail(subject, "%llu rows came, %llu are expected", (unsigned long long)dr_batch_rows(batch),
+                  (unsigned long long)row);
 }
 
-static int values_source(struct subject *subject) {
-  const struct dray_json *expect = dray_json_get(subject->config, "expect");
-  const struct dray_json *rows = expect != NULL ? dray_json_get(expect, "rows") : NULL;
-  if (rows == NULL) return kit_skip(subject, "the kit's config expects no rows");
+// One member of `expect`: a stream, and its rows in their order, which must fit into one batch.
+static int expect_stream(struct subject *subject, const struct dray_json *expect) {
   struct dr_source_instance source;
   struct dray_stream stream;
   struct dray_error error;
   dray_error_init(&error);
+  const struct dray_json *rows = dray_json_get(expect, "rows");
+  if (rows == NULL || rows->kind != DRAY_JSON_ARRAY) return kit_fail(subject, "expect names no rows");
   if (subject_source(subject, &source, &error) != DRAY_OK) return kit_fail_error(subject, "create", &error);
   const struct dray_read_request request = {.struct_size = sizeof(request),
                                             .mode = DRAY_READ_FULL,
@@ -368,8 +341,9 @@ static int values_source(struct subject *subject) {
   if (rc == DRAY_OK) rc = dr_schema_from_arrow(&schema, &canonical, &error);
   if (rc == DRAY_OK) rc = dr_caster_new(&schema, canonical, NULL, DR_CAST_REJECT_ROW, &caster, &error);
   if (rc == DRAY_OK) rc = dr_stream_next(&stream, source.label, &schema, &array, &count, &error);
+  if (rc == DRAY_OK && count == 0) rc = dray_fail(&error, DRAY_E_DATA_SHAPE, "the stream is empty");
   if (rc == DRAY_OK) rc = dr_caster_run(caster, &array, 0, &batch, &rejects, &error);
-  const int verdict =
+  int verdict =
       rc == DRAY_OK ? compare_rows(subject, rows, batch) : kit_fail_error(subject, "reading edge values", &error);
   if (open) dr_stream_close(&stream, source.label);
   dr_batch_free(batch);
@@ -378,6 +352,16 @@ static int values_source(struct subject *subject) {
   dr_rejects_free(&rejects);
   dray_schema_release(&schema);
   dr_source_destroy(&source);
+  return verdict;
+}
+
+static int values_source(struct subject *subject) {
+  const struct dray_json *expect = dray_json_get(subject->config, "expect");
+  if (expect == NULL) return kit_skip(subject, "the kit's config expects no rows");
+  if (expect->kind == DRAY_JSON_OBJECT) return expect_stream(subject, expect);
+  int verdict = expect->child != NULL ? DR_KIT_PASS : kit_skip(subject, "the kit's config expects no rows");
+  for (const struct dray_json *one = expect->child; verdict == DR_KIT_PASS && one != NULL; one = one->next)
+    verdict = expect_stream(subject, one);
   return verdict;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of edge values: what plugins lose first. Unicode beyond the BMP, empty beside null, the ends of int64, 38 digits, dates and times at the ends of
-// their range, 64 KiB of text.
+// Rows of edge values: what plugins lose first. Unicode beyond the BMP, empty beside null, the ends of int64, 38
+// digits, dates and times at the ends of their range, 64 KiB of text.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,13 +117,11 @@ static int32_t fill(struct edge *edge, const struct dray_column_def *defs, size_
   return rc;
 }
 
-int32_t edge_make(struct subject *subject, struct dr_destination_instance *destination, size_t row_limit,
-                  struct edge *out, struct dray_error *error) {
+int32_t edge_make(int reserved, size_t row_limit, struct edge *out, struct dray_error *error) {
   static const char *const names[] = {"",       "a_bool",     "an_int", "a_float", "a_decimal",
                                       "a_text", "some_bytes", "a_date", "a_time",  "a_json"};
   struct dray_column_def defs[16];
   size_t count = 0;
-  (void)subject;
   memset(out, 0, sizeof(*out));
   defs[count++] = (struct dray_column_def){"id", {DRAY_TYPE_INT64, 0, 0}, 0};
   for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
@@ -131,7 +129,6 @@ int32_t edge_make(struct subject *subject, struct dr_destination_instance *desti
     defs[count++] = (struct dray_column_def){names[type], full, 1};
   }
   out->column_count = count;
-  const int reserved = destination != NULL;
   if (reserved) {
     defs[count] = (struct dray_column_def){DRAY_COLUMN_ABSENT, {DRAY_TYPE_BYTES, 0, 0}, 1};
     defs[count + 1] = (struct dray_column_def){DRAY_COLUMN_ROW, {DRAY_TYPE_INT64, 0, 0}, 0};
@@ -141,27 +138,5 @@ int32_t edge_make(struct subject *subject, struct dr_destination_instance *desti
   DRAY_TRY(dray_schema_make(defs, count + (reserved ? 4 : 0), &out->schema, error));
   const int32_t rc = fill(out, defs, count, reserved, row_limit, error);
   if (rc != DRAY_OK) edge_free(out);
-  return rc;
-}
-
-int32_t subject_begin(struct subject *subject, struct dr_destination_instance *destination, const struct edge *edge,
-                      struct dray_error *error) {
-  static const struct dray_str keys[] = {{"id", 2}};
-  struct dray_buffer options;
-  dray_buffer_init(&options, 1u << 20);
-  const struct dray_write_plan plan = {
-      .struct_size = sizeof(plan),
-      .operations = DRAY_OP_INSERT,
-      .object = dray_str_of(subject_object(subject)),
-      .schema = &edge->schema,
-      .match_keys = keys,
-      .match_key_count = 1,
-      .options_json = subject_options(subject, &options),
-      .sync = dray_str_of("kit"),
-      .run = dray_str_of("1"),
-      .insert_count = edge->row_count,
-  };
-  const int32_t rc = dr_destination_begin(destination, &plan, error);
-  dray_buffer_free(&options);
   return rc;
 }

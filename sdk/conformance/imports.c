@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Failing allocations in somebody else's library: the kit looks up the library's relocations of malloc, calloc and realloc (and of
-// free, to count) and points them to its own. Nothing of the plugin is rebuilt and no other library is touched.
+// Failing allocations in somebody else's library: the kit looks up the library's relocations of malloc, calloc and
+// realloc (and of free, to count) and points them to its own. Nothing of the plugin is rebuilt and no other library
+// is touched. A plugin in C++ gets std::bad_alloc from `new`; what it allocates so is not counted, since its library
+// may free it elsewhere.
 #include <dlfcn.h>
 #include <link.h>
 #include <stdatomic.h>
@@ -54,13 +56,30 @@ static void kit_free(void *memory) {
   free(memory);
 }
 
+// ---- C++: operator new and new[] of the plugin's own C++ library ----
+
+// A function type, as the checks have one.
+typedef void *new_fn(size_t size);
+static new_fn *real_new, *real_new_array; // what the library's slots held
+static void (*throw_bad_alloc)(void);     // std::__throw_bad_alloc()
+
+static void *kit_new(size_t size) {
+  if (must_fail()) throw_bad_alloc();
+  return real_new(size);
+}
+
+static void *kit_new_array(size_t size) {
+  if (must_fail()) throw_bad_alloc();
+  return real_new_array(size);
+}
+
 static const struct {
   const char *name;
   void *replacement;
-} imports[] = {{"malloc", (void *)kit_malloc},
-               {"calloc", (void *)kit_calloc},
-               {"realloc", (void *)kit_realloc},
-               {"free", (void *)kit_free}};
+  new_fn **real; // C++: keeps the function that is replaced
+} imports[] = {{"malloc", (void *)kit_malloc, NULL},   {"calloc", (void *)kit_calloc, NULL},
+               {"realloc", (void *)kit_realloc, NULL}, {"free", (void *)kit_free, NULL},
+               {"_Znwm", (void *)kit_new, &real_new},  {"_Znam", (void *)kit_new_array, &real_new_array}};
 
 // One relocation table of the library (PLT or data).
 static size_t patch_table(const struct link_map *map, const ElfW(Rela) * table, size_t count, const ElfW(Sym) * symbols,
@@ -72,10 +91,11 @@ static size_t patch_table(const struct link_map *map, const ElfW(Rela) * table, 
     if (symbol == 0) continue;
     const char *name = strings + symbols[symbol].st_name;
     for (size_t k = 0; k < sizeof(imports) / sizeof(imports[0]); k++) {
-      if (strcmp(name, imports[k].name) != 0) continue;
+      if (strcmp(name, imports[k].name) != 0 || (imports[k].real != NULL && throw_bad_alloc == NULL)) continue;
       void **slot = (void **)(map->l_addr + table[i].r_offset); // NOLINT: an address of the loader's
       void *start = (void *)((uintptr_t)slot & ~(page - 1));
       if (mprotect(start, page, PROT_READ | PROT_WRITE) != 0) continue; // RELRO made it read-only
+      if (imports[k].real != NULL) *(void **)imports[k].real = *slot;
       *slot = imports[k].replacement;
       patched++;
     }
@@ -101,6 +121,7 @@ size_t imports_patch(const char *library) {
     if (entry->d_tag == DT_STRTAB) strings = address;
   }
   if (symbols == NULL || strings == NULL) return 0;
+  *(void **)&throw_bad_alloc = dlsym(handle, "_ZSt17__throw_bad_allocv");
   size_t patched = 0;
   for (int i = 0; i < 2; i++) {
     if (tables[i] != NULL) patched += patch_table(map, tables[i], bytes[i] / sizeof(ElfW(Rela)), symbols, strings);

@@ -17,7 +17,8 @@
 #include "conformance/subject.h"
 #include "sync/supervise.h"
 
-#define CHECK_MS_MAX 60000
+#define CALL_MS_MAX 60000     // a call into the plugin without any progress is a hang
+#define CHECK_SECONDS_MAX 120 // the end of a check that hangs in a call that nobody watches
 #define FILES_OPEN_MAX 16
 
 static const struct {
@@ -62,12 +63,11 @@ static int run_child(void *ctx) {
   const struct errand *errand = ctx;
   struct subject subject;
   struct dray_error error;
-  memset(&subject, 0, sizeof(subject));
+  (void)alarm(CHECK_SECONDS_MAX);
+  subject_init(&subject, errand->options);
   dray_error_init(&error);
-  subject.options = errand->options;
-  (void)snprintf(subject.scratch, sizeof(subject.scratch), "%s", errand->scratch);
   int status;
-  if (subject_open(&subject, checks[errand->check].load, &error) != DRAY_OK) {
+  if (subject_open(&subject, errand->scratch, checks[errand->check].load, &error) != DRAY_OK) {
     const int refused =
         checks[errand->check].load && error.code >= DRAY_E_PLUGIN_MISSING && error.code <= DRAY_E_PLUGIN_ROLE;
     status = refused ? kit_skip(&subject, "the library was not loaded") : kit_fail_error(&subject, "preparing", &error);
@@ -92,7 +92,7 @@ static int32_t run_check(const struct dr_kit_options *options, size_t check, str
   char scratch[] = "/tmp/dray-kit-XXXXXX";
   if (mkdtemp(scratch) == NULL) return dr_fail_errno(error, "make", scratch);
   struct errand errand = {options, check, scratch, said};
-  const struct dr_supervise_options supervision = {.stall_timeout_ms = CHECK_MS_MAX};
+  const struct dr_supervise_options supervision = {.stall_timeout_ms = CALL_MS_MAX};
   struct dr_supervise_result outcome;
   const int64_t start = dr_monotonic_ms();
   memset(said, 0, sizeof(*said));
@@ -107,6 +107,10 @@ static int32_t run_check(const struct dr_kit_options *options, size_t check, str
   if (outcome.error.code != DRAY_OK) { // a crash in a check is its failure, even after it has said that all is well
     result->status = DR_KIT_FAIL;
     (void)snprintf(result->text, sizeof(result->text), "%s", outcome.error.text);
+  } else if (outcome.exit_code != 0) { // a sanitizer ends a process in its own way
+    result->status = DR_KIT_FAIL;
+    (void)snprintf(result->text, sizeof(result->text), "the process of the check ended with exit code %d",
+                   outcome.exit_code);
   }
   return DRAY_OK;
 }
@@ -125,10 +129,20 @@ static int32_t choose(const struct dr_kit_options *options, struct dray_error *e
                    nearest != NULL ? "\"?" : "");
 }
 
+// A config that cannot be read is said once, not by every check.
+static int32_t try_config(const struct dr_kit_options *options, struct dray_error *error) {
+  struct subject subject;
+  subject_init(&subject, options);
+  const int32_t rc = kit_config_read(options->config, "/tmp", &subject, error);
+  subject_close(&subject);
+  return rc;
+}
+
 int32_t dr_kit_run(const struct dr_kit_options *options, struct dr_kit_result **out, size_t *out_count,
                    struct dray_error *error) {
   struct dr_manifest manifest;
   DRAY_TRY(choose(options, error));
+  DRAY_TRY(try_config(options, error));
   DRAY_TRY(dr_manifest_read(options->library, &manifest, error));
   struct dr_kit_result *results = calloc(CHECK_COUNT, sizeof(*results));
   void *page = mmap(NULL, sizeof(struct said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The conformance kit: what every plugin must do, tried on a plugin. Each check runs in a child process of its own, so that one that
-// crashes fails one check. Used by `dray plugin test`; README.md describes every check.
+// The conformance kit: what every plugin must do, tried on a plugin. Each check runs in a child process of its own,
+// so that one that crashes fails one check. Used by `dray plugin test`; README.md describes every check.
 #ifndef DR_CONFORMANCE_KIT_H
 #define DR_CONFORMANCE_KIT_H
 
@@ -24,11 +24,12 @@ struct dr_kit_options {
   const char *only;    // one check; NULL: all
 };
 
-// Runs the checks in their order. The caller frees *out with free(). @errors PLUGIN_MISSING, PLUGIN_MANIFEST when there is no manifest to read,
-// CONFIG_* when the config is not usable or `only` names no check, OUT_OF_MEMORY.
+// Runs the checks in their order. The caller frees *out with free(). @errors PLUGIN_MISSING, PLUGIN_MANIFEST when
+// there is no manifest to read, CONFIG_* when the config is not usable or `only` names no check, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_kit_run(const struct dr_kit_options *options, struct dr_kit_result **out, size_t *out_count,
                                   struct dray_error *error);
-// Appends the machine-readable report: {"v":1,"plugin","version","library","passed","failed","skipped","checks":[{"check","status","text","took_ms"}]}.
+// Appends the machine-readable report:
+// {"v":1,"plugin","version","library","passed","failed","skipped","checks":[{"check","status","text","took_ms"}]}.
 DRAY_NODISCARD int32_t dr_kit_report(const struct dr_kit_options *options, const struct dr_kit_result *results,
                                      size_t count, struct dray_buffer *out, struct dray_error *error);
 

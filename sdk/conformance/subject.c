@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "dray/sdk/config.h"
 
 #define CONFIG_BYTES_MAX (1u << 20)
 #define SETTINGS_BYTES_MAX (1u << 20)
@@ -39,18 +40,29 @@ int kit_fail_error(struct subject *subject, const char *doing, const struct dray
 
 // ---- the host's callbacks ----
 
+// The role's own member of that name where there is one, else the one of all roles.
+static const struct dray_json *member_of(const struct side *side, const char *member) {
+  const struct dray_json *config = side->subject->config;
+  const struct dray_json *own = dray_json_get(dray_json_get(config, side->name), member);
+  return own != NULL ? own : dray_json_get(config, member);
+}
+
+const struct dray_json *subject_secrets(const struct subject *subject, int role) {
+  return member_of(&subject->sides[role], "secrets");
+}
+
 static int32_t give_secret(void *ctx, struct dray_str setting, struct dray_buffer *out, struct dray_error *error) {
-  struct subject *subject = ctx;
+  const struct side *side = ctx;
   char name[128];
   (void)snprintf(name, sizeof(name), "%.*s", DRAY_STR_ARG(setting));
-  subject->secrets_asked++;
-  const struct dray_json *given = dray_json_get(dray_json_get(subject->config, "secrets"), name);
-  const int own = given != NULL && given->kind == DRAY_JSON_STRING && !subject->canary;
+  side->subject->secrets_asked++;
+  const struct dray_json *given = dray_json_get(member_of(side, "secrets"), name);
+  const int own = given != NULL && given->kind == DRAY_JSON_STRING && !side->subject->canary;
   return dray_buffer_append_str(out, own ? given->text.data : KIT_CANARY, error);
 }
 
 static int32_t keep_state(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
-  struct subject *subject = ctx;
+  struct subject *subject = ((struct side *)ctx)->subject;
   (void)key;
   if (memmem(value.data, value.len, KIT_CANARY, strlen(KIT_CANARY)) != NULL) {
     (void)kit_fail(subject, "the plugin put a secret into its state");
@@ -62,19 +74,34 @@ static int32_t keep_state(void *ctx, struct dray_str key, struct dray_str value,
 
 // ---- settings ----
 
-// Copies JSON text with @SCRATCH@ replaced.
-static int32_t with_scratch(const struct subject *subject, const char *text, struct dray_buffer *out,
-                            struct dray_error *error) {
-  static const char mark[] = "@SCRATCH@";
-  while (*text != '\0') {
-    const char *hit = strstr(text, mark);
-    const size_t n = hit != NULL ? (size_t)(hit - text) : strlen(text);
-    DRAY_TRY(dray_buffer_append(out, text, n, error));
-    if (hit == NULL) break;
-    DRAY_TRY(dray_buffer_append_str(out, subject->scratch, error));
-    text = hit + strlen(mark);
+// A path as it may stand within a JSON string.
+static int32_t append_path(struct dray_buffer *out, const char *path, struct dray_error *error) {
+  for (; *path != '\0'; path++) {
+    if (*path == '"' || *path == '\\') DRAY_TRY(dray_buffer_append_char(out, '\\', error));
+    DRAY_TRY(dray_buffer_append_char(out, *path, error));
   }
   return DRAY_OK;
+}
+
+// Copies JSON text with @SCRATCH@ and @CONFIG@ replaced.
+static int32_t fill_in(const struct subject *subject, struct dray_str text, struct dray_buffer *out,
+                       struct dray_error *error) {
+  static const char scratch[] = "@SCRATCH@", config[] = "@CONFIG@";
+  const char *end = text.data + text.len, *start = text.data;
+  for (const char *at = start; at < end;) {
+    const size_t left = (size_t)(end - at);
+    const int is_scratch = left >= sizeof(scratch) - 1 && memcmp(at, scratch, sizeof(scratch) - 1) == 0;
+    const int is_config = left >= sizeof(config) - 1 && memcmp(at, config, sizeof(config) - 1) == 0;
+    if (!is_scratch && !is_config) {
+      at++;
+      continue;
+    }
+    DRAY_TRY(dray_buffer_append(out, start, (size_t)(at - start), error));
+    DRAY_TRY(append_path(out, is_scratch ? subject->scratch : subject->folder, error));
+    at += is_scratch ? sizeof(scratch) - 1 : sizeof(config) - 1;
+    start = at;
+  }
+  return dray_buffer_append(out, start, (size_t)(end - start), error);
 }
 
 static void write_json(struct dray_json_writer *writer, const struct dray_json *value) {
@@ -106,14 +133,13 @@ static void write_json(struct dray_json_writer *writer, const struct dray_json *
   }
 }
 
-// The settings of the config, and a reference for each secret that it names.
-static int32_t make_settings(struct subject *subject, struct dray_error *error) {
+// The settings of a role, and a reference for each secret that the config names.
+static int32_t make_settings(struct side *side, struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&subject->settings);
-  dray_json_writer_init(&writer, &subject->settings, error);
+  dray_json_writer_init(&writer, &side->settings, error);
   dray_json_begin_object(&writer);
-  const struct dray_json *settings = dray_json_get(subject->config, "settings");
-  const struct dray_json *secrets = dray_json_get(subject->config, "secrets");
+  const struct dray_json *settings = member_of(side, "settings");
+  const struct dray_json *secrets = member_of(side, "secrets");
   for (const struct dray_json *item = settings != NULL ? settings->child : NULL; item != NULL; item = item->next) {
     dray_json_key_str(&writer, item->name);
     write_json(&writer, item);
@@ -129,35 +155,96 @@ static int32_t make_settings(struct subject *subject, struct dray_error *error) 
   return dray_json_writer_finish(&writer);
 }
 
-static int32_t read_config(struct subject *subject, struct dray_error *error) {
+// What a misspelt member would leave untested without a word.
+static int32_t check_members(const struct dray_json *object, const char *const *known, const char *where,
+                             struct dray_error *error) {
+  if (object == NULL) return DRAY_OK;
+  if (object->kind != DRAY_JSON_OBJECT)
+    return dray_fail(error, DRAY_E_CONFIG_TYPE, "the kit's config: %s is no object", where);
+  for (const struct dray_json *item = object->child; item != NULL; item = item->next) {
+    struct dray_nearest nearest;
+    int found = 0;
+    dray_nearest_init(&nearest, item->name);
+    for (size_t i = 0; known[i] != NULL; i++) {
+      found |= dray_str_is(item->name, known[i]);
+      dray_nearest_offer(&nearest, known[i]);
+    }
+    if (found || item->name.data[0] == '$') continue;
+    return dray_fail(error, DRAY_E_CONFIG_UNKNOWN_KEY, "the kit's config: %s has no member \"%s\"%s%s", where,
+                     item->name.data, nearest.best != NULL ? "; did you mean " : "",
+                     nearest.best != NULL ? nearest.best : "");
+  }
+  return DRAY_OK;
+}
+
+static int32_t parse_config(const char *path, struct dray_str text, struct dray_json **out, struct dray_error *error) {
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = dray_json_parse(text, CONFIG_BYTES_MAX, out, &why);
+  if (rc == DRAY_OK || rc == DRAY_E_OUT_OF_MEMORY) return rc == DRAY_OK ? rc : dray_fail(error, rc, "%s", why.text);
+  return dray_fail(error, DRAY_E_CONFIG_VALUE, "%s is not JSON: %s", path, why.text);
+}
+
+int32_t kit_config_read(const char *path, const char *scratch, struct subject *subject, struct dray_error *error) {
+  static const char *const members[] = {"settings", "secrets",     "streams",   "cursors", "object", "options",
+                                        "source",   "destination", "warehouse", "expect",  NULL};
+  static const char *const role_members[] = {"settings", "secrets", NULL};
   struct dray_buffer raw, text;
   dray_buffer_init(&raw, CONFIG_BYTES_MAX);
   dray_buffer_init(&text, CONFIG_BYTES_MAX);
-  int32_t rc = DRAY_OK;
-  if (subject->options->config != NULL) rc = dr_file_read(subject->options->config, CONFIG_BYTES_MAX, &raw, error);
-  if (rc == DRAY_OK) rc = with_scratch(subject, raw.data != NULL ? raw.data : "{}", &text, error);
-  if (rc == DRAY_OK) rc = dray_json_parse(dray_buffer_view(&text), CONFIG_BYTES_MAX, &subject->config, error);
-  if (rc == DRAY_OK) rc = make_settings(subject, error);
+  (void)snprintf(subject->scratch, sizeof(subject->scratch), "%s", scratch);
+  const char *slash = strrchr(path, '/');
+  char *folder =
+      slash != NULL ? dray_str_dup(dray_str_make(path, (uint64_t)(slash - path))) : dray_str_dup(dray_str_of("."));
+  char *full = folder != NULL ? realpath(folder[0] != '\0' ? folder : "/", NULL) : NULL;
+  (void)snprintf(subject->folder, sizeof(subject->folder), "%s", full != NULL ? full : ".");
+  int32_t rc = dr_file_read(path, CONFIG_BYTES_MAX, &raw, error);
+  if (rc == DRAY_OK) rc = fill_in(subject, dray_buffer_view(&raw), &text, error);
+  if (rc == DRAY_OK) rc = parse_config(path, dray_buffer_view(&text), &subject->config, error);
+  if (rc == DRAY_OK) rc = check_members(subject->config, members, "the file", error);
+  for (int role = DR_ROLE_SOURCE; rc == DRAY_OK && role < KIT_SIDES; role++) {
+    const char *name = subject->sides[role].name;
+    rc = check_members(dray_json_get(subject->config, name), role_members, name, error);
+  }
   dray_buffer_free(&raw);
   dray_buffer_free(&text);
+  free(folder);
+  free(full);
   return rc;
 }
 
-int32_t subject_open(struct subject *subject, int load, struct dray_error *error) {
-  dray_buffer_init(&subject->settings, SETTINGS_BYTES_MAX);
-  DRAY_TRY(read_config(subject, error));
+void subject_init(struct subject *subject, const struct dr_kit_options *options) {
+  static const char *const names[KIT_SIDES] = {"", "source", "destination", "warehouse"};
+  memset(subject, 0, sizeof(*subject));
+  subject->options = options;
+  for (int role = 0; role < KIT_SIDES; role++) {
+    subject->sides[role].subject = subject;
+    subject->sides[role].name = names[role];
+    dray_buffer_init(&subject->sides[role].settings, SETTINGS_BYTES_MAX);
+  }
+}
+
+int32_t subject_open(struct subject *subject, const char *scratch, int load, struct dray_error *error) {
+  DRAY_TRY(kit_config_read(subject->options->config, scratch, subject, error));
   DRAY_TRY(dr_manifest_read(subject->options->library, &subject->manifest, error));
   if (!load) return DRAY_OK;
   DRAY_TRY(dr_plugin_load(&subject->manifest, &subject->plugin, error));
-  const struct dr_host_options options = {
-      .connection = "kit", .ctx = subject, .secret = give_secret, .state_put = keep_state};
-  return dr_host_new(&options, &subject->host, error);
+  for (int role = DR_ROLE_SOURCE; role < KIT_SIDES; role++) {
+    struct side *side = &subject->sides[role];
+    const struct dr_host_options options = {
+        .connection = "kit", .ctx = side, .secret = give_secret, .state_put = keep_state};
+    DRAY_TRY(make_settings(side, error));
+    DRAY_TRY(dr_host_new(&options, &side->host, error));
+  }
+  return DRAY_OK;
 }
 
 void subject_close(struct subject *subject) {
-  dr_host_free(subject->host);
+  for (int role = 0; role < KIT_SIDES; role++) {
+    dr_host_free(subject->sides[role].host);
+    dray_buffer_free(&subject->sides[role].settings);
+  }
   dray_json_free(subject->config);
-  dray_buffer_free(&subject->settings);
 }
 
 int subject_has(const struct subject *subject, int role) {
@@ -172,15 +259,18 @@ int subject_has(const struct subject *subject, int role) {
 }
 
 int32_t subject_source(struct subject *subject, struct dr_source_instance *out, struct dray_error *error) {
-  return dr_source_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+  const struct side *side = &subject->sides[DR_ROLE_SOURCE];
+  return dr_source_create(subject->plugin, side->host, "kit", dray_buffer_view(&side->settings), out, error);
 }
 
 int32_t subject_destination(struct subject *subject, struct dr_destination_instance *out, struct dray_error *error) {
-  return dr_destination_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+  const struct side *side = &subject->sides[DR_ROLE_DESTINATION];
+  return dr_destination_create(subject->plugin, side->host, "kit", dray_buffer_view(&side->settings), out, error);
 }
 
 int32_t subject_warehouse(struct subject *subject, struct dr_warehouse_instance *out, struct dray_error *error) {
-  return dr_warehouse_create(subject->plugin, subject->host, "kit", dray_buffer_view(&subject->settings), out, error);
+  const struct side *side = &subject->sides[DR_ROLE_WAREHOUSE];
+  return dr_warehouse_create(subject->plugin, side->host, "kit", dray_buffer_view(&side->settings), out, error);
 }
 
 const char *subject_object(const struct subject *subject) {
@@ -285,15 +375,21 @@ static int32_t read_batches(struct reading *reading, const char *label, struct r
   return rc;
 }
 
-int32_t rows_read(struct dr_source_instance *source, const char *stream, int mode, struct dray_str state,
-                  struct rows *out, struct dray_error *error) {
+struct dray_str subject_cursor(const struct subject *subject, const char *stream) {
+  const struct dray_json *cursor = dray_json_get(dray_json_get(subject->config, "cursors"), stream);
+  return cursor != NULL && cursor->kind == DRAY_JSON_STRING ? cursor->text : dray_str_make(NULL, 0);
+}
+
+int32_t rows_read(struct dr_source_instance *source, const struct reading_plan *plan, struct rows *out,
+                  struct dray_error *error) {
   struct reading reading;
   memset(&reading, 0, sizeof(reading));
   memset(out, 0, sizeof(*out));
   const struct dray_read_request request = {.struct_size = sizeof(request),
-                                            .mode = (uint32_t)mode,
-                                            .stream = dray_str_of(stream),
-                                            .state = state,
+                                            .mode = (uint32_t)plan->mode,
+                                            .stream = dray_str_of(plan->stream),
+                                            .cursor = plan->cursor,
+                                            .state = plan->state,
                                             .batch_bytes_max = 65536,
                                             .batch_rows_max = BATCH_ROWS};
   int32_t rc = dr_source_open(source, &request, &reading.stream, error);

@@ -13,18 +13,29 @@
 
 #define KIT_CANARY "dray-canary-7f3a91c4e2"
 
+// One role of the plugin: its settings, and a host that knows its secrets.
+struct side {
+  struct subject *subject;
+  const char *name;            // "source", ...; also where the config keeps what differs for this role
+  struct dray_buffer settings; // JSON handed to create
+  struct dr_host *host;
+};
+#define KIT_SIDES (DR_ROLE_WAREHOUSE + 1)
+
 struct subject {
   const struct dr_kit_options *options;
   struct dr_manifest manifest;
-  struct dr_plugin *plugin;    // NULL for the checks that look at the files alone
-  struct dray_json *config;    // the kit's config
-  struct dray_buffer settings; // JSON handed to create
-  char scratch[256];           // an empty folder of this check; @SCRATCH@ in the config
-  struct dr_host *host;
-  int secrets_asked;        // how often a secret was asked for
-  int canary;               // 1: secrets are canaries, whatever the config says
-  int64_t state_kept_bytes; // what the plugin keeps by the state service
-  char found[1024];         // what a check has found to be wrong
+  struct dr_plugin *plugin;     // NULL for the checks that look at the files alone
+  struct dray_json *config;     // the kit's config
+  struct side sides[KIT_SIDES]; // by DR_ROLE_*; 0 unused
+  char scratch[256];            // an empty folder of this check; @SCRATCH@ in the config
+  char folder[512];             // of the config; @CONFIG@ in it
+  uint64_t places;              // safe places that streams gave
+  uint64_t writes;              // batches written so far, for keys of their own
+  int secrets_asked;            // how often a secret was asked for
+  int canary;                   // 1: secrets are canaries, whatever the config says
+  int64_t state_kept_bytes;     // what the plugin keeps by the state service
+  char found[1024];             // what a check has found to be wrong
 };
 
 // What a check returns: PASS, FAIL or SKIP, with the reason in subject->found.
@@ -35,9 +46,15 @@ int kit_fail(struct subject *subject, const char *format, ...) DRAY_PRINTF(2, 3)
 int kit_skip(struct subject *subject, const char *format, ...) DRAY_PRINTF(2, 3);
 int kit_fail_error(struct subject *subject, const char *doing, const struct dray_error *error);
 
-DRAY_NODISCARD int32_t subject_open(struct subject *subject, int load, struct dray_error *error);
+void subject_init(struct subject *subject, const struct dr_kit_options *options);
+// Reads the config alone, with its placeholders filled in. @errors CONFIG_*, DATA_JSON.
+DRAY_NODISCARD int32_t kit_config_read(const char *path, const char *scratch, struct subject *subject,
+                                       struct dray_error *error);
+DRAY_NODISCARD int32_t subject_open(struct subject *subject, const char *scratch, int load, struct dray_error *error);
 void subject_close(struct subject *subject);
 int subject_has(const struct subject *subject, int role);
+// The secrets of a role in the config, or NULL.
+const struct dray_json *subject_secrets(const struct subject *subject, int role);
 // The streams to read: those of the config, else all that discover lists. `names` are owned by the config or `catalog`.
 DRAY_NODISCARD int32_t subject_streams(struct subject *subject, struct dr_source_instance *source,
                                        struct dray_json **catalog, const char ***names, size_t *count,
@@ -51,6 +68,10 @@ DRAY_NODISCARD int32_t subject_warehouse(struct subject *subject, struct dr_ware
 
 // ---- reading ----
 
+// Runs `check` on each stream of the source. Skipped without a source, fails when there is no stream.
+typedef int stream_check(struct subject *subject, struct dr_source_instance *source, const char *stream);
+int each_stream(struct subject *subject, stream_check *check);
+
 struct rows {
   struct dr_hash128 *hashes; // one per row, in the order read
   size_t count, capacity;
@@ -63,15 +84,23 @@ struct rows {
   size_t batches;
 };
 void rows_free(struct rows *rows);
-// Reads a stream to its end through the host's wrappers and the border cast. `state` NULL: from the beginning.
-DRAY_NODISCARD int32_t rows_read(struct dr_source_instance *source, const char *stream, int mode, struct dray_str state,
-                                 struct rows *out, struct dray_error *error);
+struct reading_plan {
+  const char *stream;
+  int mode;               // DRAY_READ_*
+  struct dray_str state;  // empty: from the beginning
+  struct dray_str cursor; // empty: the stream's own
+};
+// The column to read a stream incrementally by, as the config says; empty: the stream's own.
+struct dray_str subject_cursor(const struct subject *subject, const char *stream);
+// Reads a stream to its end through the host's wrappers and the border cast.
+DRAY_NODISCARD int32_t rows_read(struct dr_source_instance *source, const struct reading_plan *plan, struct rows *out,
+                                 struct dray_error *error);
 // How many rows of `part` (with their multiplicity) are not in `whole`; both are sorted by it.
 size_t rows_missing(struct rows *part, struct rows *whole);
 
 // ---- writing ----
 
-// The kit's rows of edge values, in every canonical type that the object's fields take (or all nine).
+// The kit's rows of edge values: a key and a column of each canonical type.
 struct edge {
   struct ArrowSchema schema;
   struct ArrowArray array;
@@ -81,19 +110,34 @@ struct edge {
   size_t column_count;
 };
 void edge_free(struct edge *edge);
-// For a destination: the reserved columns are there. `row_limit` 0: all rows there are.
-DRAY_NODISCARD int32_t edge_make(struct subject *subject, struct dr_destination_instance *destination, size_t row_limit,
-                                 struct edge *out, struct dray_error *error);
+// For a destination (`reserved` 1): the reserved columns are there. `row_limit` 0: all rows there are.
+DRAY_NODISCARD int32_t edge_make(int reserved, size_t row_limit, struct edge *out, struct dray_error *error);
 const char *subject_object(const struct subject *subject);
 struct dray_str subject_options(const struct subject *subject, struct dray_buffer *buffer);
-DRAY_NODISCARD int32_t subject_begin(struct subject *subject, struct dr_destination_instance *destination,
-                                     const struct edge *edge, struct dray_error *error);
+// A destination that is being written to: instance, caps, edge rows, begun.
+struct delivery {
+  struct subject *subject;
+  struct dr_destination_instance destination;
+  struct dray_caps caps;
+  struct edge edge;
+  struct dray_receipts answer;
+  int has_caps; // 0: caps failed, which is for the check of caps to judge
+  int begun;
+};
+// `row_limit` 0: all edge rows that the caps take. Close it also after a failure.
+DRAY_NODISCARD int32_t delivery_open(struct subject *subject, size_t row_limit, struct delivery *out,
+                                     struct dray_error *error);
+DRAY_NODISCARD int32_t delivery_write(struct delivery *delivery, const struct dray_caps *caps,
+                                      struct dray_error *error);
+// Ends what was begun, or aborts it when `rc` is a failure, and returns the first failure.
+int32_t delivery_close(struct delivery *delivery, int32_t rc, struct dray_error *error);
 
 // ---- imports.c: the plugin's own calls of malloc, calloc and realloc fail at will ----
 
 // Redirects the allocation functions that the library imports. Returns how many were found.
 size_t imports_patch(const char *library);
-// The n-th allocation of the plugin from now on fails, once (n from 1); 0: none. Returns whether one failed since the last call.
+// The n-th allocation of the plugin from now on fails, once (n from 1); 0: none. Returns whether one failed since the
+// last call.
 int imports_arm(uint64_t n);
 uint64_t imports_live(void); // blocks that the plugin has allocated and not freed since imports_patch
 
