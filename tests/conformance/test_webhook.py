@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""The kit on the plugin `webhook`, against the receiver of tests/sim, which checks token, signature and keys, and keeps what it got."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+
+import kit
+
+RECEIVER = os.path.join(kit.ROOT, "tests", "sim", "webhook", "server.py")
+TOKEN, SIGNING = "bearer of the test", "signing of the test"
+RESULTS = {"path": "results", "index": "index", "status": "status", "applied": ["applied"], "unchanged": ["unchanged"],
+           "retry": ["retry"], "error": "error.message"}
+
+
+@unittest.skipUnless(kit.BIN, "DRAY_BIN names no program")
+class TestWebhook(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="dray-conformance-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = temporary.name
+        command = [sys.executable, RECEIVER, "--ledger", os.path.join(self.folder, "ledger"), "--require-hmac", SIGNING,
+                   "--require-bearer", TOKEN, "--require-key"]
+        self.receiver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end)
+        self.url = "http://127.0.0.1:%d" % json.loads(self.receiver.stdout.readline())["port"]
+
+    def end(self):
+        self.receiver.terminate()
+        self.receiver.wait()
+        self.receiver.stdout.close()
+
+    def held(self):
+        with urllib.request.urlopen(self.url + "/_state", timeout=10) as answer:
+            return json.load(answer)
+
+    def check(self, **settings):
+        config = {
+            "settings": {"url": self.url + "/hooks", **settings},
+            "secrets": {"bearer_token": TOKEN, "hmac_secret": SIGNING},
+            "object": "rows",
+        }
+        results = kit.run(kit.library("webhook"), config, self.folder)
+        # Only the host decides what is sent, and there is nothing to read: no second sync, no resuming.
+        kit.expect_clean(self, results, may_skip=("resume", "second_sync"))
+
+    def test_results_row_by_row(self):
+        self.check(results=RESULTS)
+        # And the edge values have arrived as they are: the other side of the check of values.
+        rows = {row["id"]: row for row in self.held()["rows"]}
+        self.assertEqual(10, len(rows))
+        self.assertEqual((9223372036854775807, ""), (rows[4]["an_int"], rows[2]["a_text"]))
+        self.assertEqual("Grüße, 東京 \U0001F600 \u202eright to left", rows[3]["a_text"])
+        self.assertEqual((None, None, None), (rows[9]["a_text"], rows[9]["a_decimal"], rows[9]["a_time"]))
+        self.assertEqual("x" * 65536, rows[10]["a_text"])
+        self.assertEqual("2024-03-31T01:00:00Z", rows[6]["a_time"])
+
+    def test_a_batch_that_is_applied_as_a_whole(self):
+        self.check(gzip=True, batch_rows=5)
+        self.assertLessEqual(5, len(self.held()["rows"]))
+
+
+if __name__ == "__main__":
+    unittest.main()
