@@ -1,0 +1,370 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Batches of which nobody knows at first what became of them: lost answers, jobs, kills at every step. Nothing is lost;
+// where the destination cannot tell, nothing is sent twice.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+//
+#include <cmocka.h>
+
+#include "dray/destination.h"
+#include "scene.h"
+#include "store/store.h"
+
+#define FOUR "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]"
+#define MIRROR "    mode: mirror\n    guard: off\n"
+
+static const char *caps(int doubt, const char *more) {
+  static char text[512];
+  (void)snprintf(text, sizeof(text), ", \"caps\": {\"doubt\": %d, \"rows_max\": 2}%s", doubt, more);
+  return text;
+}
+
+// What the destination holds of a key, by what it got last.
+static size_t got(const struct scene *scene, int id) {
+  char begin[32];
+  (void)snprintf(begin, sizeof(begin), "GOT %d ", id);
+  return scene_count(scene, begin);
+}
+
+static uint64_t open_batches(struct scene *scene) {
+  struct dr_store *store = scene_store(scene);
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  struct dray_error error;
+  assert_int_equal(dr_store_batches_open(store, "s", &open, &count, &error), DRAY_OK);
+  free(open);
+  dr_store_close(store);
+  return count;
+}
+
+static uint64_t resolve(struct scene *scene, int applied) {
+  struct dr_store *store = scene_store(scene);
+  struct dray_error error;
+  uint64_t count = 0;
+  assert_int_equal(dr_store_rows_resolve(store, "s", applied, &count, &error), DRAY_OK);
+  dr_store_close(store);
+  return count;
+}
+
+static const char *const steps[] = {
+    "delivery.sending",  "delivery.written", "delivery.doubt_noted", "delivery.answered",
+    "delivery.mirrored", "delivery.settled", "sync.activated",
+};
+
+// Kills a run at its `pass`-th passing of each step, again in the recovery, and lets the next one end.
+static void kill_everywhere(int doubt, const char *more, void (*verify)(struct scene *scene, const char *where)) {
+  for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+    for (int pass = 1; pass <= 2; pass++) {
+      struct scene scene;
+      char fault[64];
+      scene_activate(&scene, MIRROR);
+      scene_rows(&scene, FOUR, caps(doubt, more));
+      (void)snprintf(fault, sizeof(fault), "kill:%s:%d", steps[i], pass);
+      (void)scene_run_killed(&scene, fault);
+      (void)scene_run_killed(&scene, "kill:sync.judged:1");
+      (void)snprintf(fault, sizeof(fault), "kill:%s:1", steps[i]);
+      (void)scene_run_killed(&scene, fault);
+      if (scene_run(&scene, 0) != DRAY_OK) fail_msg("%s: %s", steps[i], scene.report.error.text);
+      verify(&scene, steps[i]);
+      scene_end(&scene);
+    }
+  }
+}
+
+static void every_row_arrived(struct scene *scene, const char *where) {
+  for (int id = 1; id <= 4; id++) {
+    if (got(scene, id) == 0) fail_msg("killed at %s: row %d is lost", where, id);
+  }
+  assert_int_equal(scene->report.mirror_rows, 4);
+  assert_int_equal(open_batches(scene), 0);
+  assert_int_equal(scene_run(scene, 0), DRAY_OK);
+  assert_int_equal(scene->report.sent, 0);
+}
+
+static void every_row_arrived_once(struct scene *scene, const char *where) {
+  for (int id = 1; id <= 4; id++) {
+    if (got(scene, id) != 1) fail_msg("killed at %s: row %d came %zu times", where, id, got(scene, id));
+  }
+  every_row_arrived(scene, where);
+}
+
+static void none_came_twice(struct scene *scene, const char *where) {
+  struct dr_store *store = scene_store(scene);
+  struct dray_error error;
+  uint64_t rejected = 0, parked = 0;
+  assert_int_equal(dr_store_rows_count(store, "s", &rejected, &parked, &error), DRAY_OK);
+  dr_store_close(store);
+  for (int id = 1; id <= 4; id++) {
+    if (got(scene, id) > 1) fail_msg("killed at %s: row %d came %zu times", where, id, got(scene, id));
+  }
+  // Each is taken, or shown to the operator.
+  if (scene->report.mirror_rows + parked != 4) {
+    fail_msg("killed at %s: %llu in the mirror, %llu parked", where, (unsigned long long)scene->report.mirror_rows,
+             (unsigned long long)parked);
+  }
+  assert_int_equal(open_batches(scene), 0);
+}
+
+static void test_killed_anywhere_with_resend_nothing_is_lost(void **state) {
+  (void)state;
+  kill_everywhere(DRAY_DOUBT_RESEND, "", every_row_arrived);
+}
+
+static void test_killed_anywhere_with_keys_each_row_comes_once(void **state) {
+  (void)state;
+  kill_everywhere(DRAY_DOUBT_IDEMPOTENCY_KEY, "", every_row_arrived_once);
+}
+
+static void test_killed_anywhere_with_read_back_each_row_comes_once(void **state) {
+  (void)state;
+  kill_everywhere(DRAY_DOUBT_READ_BACK, "", every_row_arrived_once);
+}
+
+static void test_killed_anywhere_without_a_way_to_tell_no_row_comes_twice(void **state) {
+  (void)state;
+  kill_everywhere(DRAY_DOUBT_NONE, "", none_came_twice);
+}
+
+static void test_killed_anywhere_with_rows_in_doubt_no_row_comes_twice(void **state) {
+  (void)state;
+  kill_everywhere(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"unknown\"], \"3\": [\"unknown\"]}", none_came_twice);
+}
+
+static void test_unknown_rows_are_resent_read_back_or_parked(void **state) {
+  (void)state;
+  static const struct {
+    int doubt;
+    const char *answer;
+    size_t times; // that row 2 arrives
+    uint64_t in_mirror;
+  } cases[] = {{DRAY_DOUBT_RESEND, "unknown", 2, 4},
+               {DRAY_DOUBT_RESEND, "lost", 1, 4},
+               {DRAY_DOUBT_IDEMPOTENCY_KEY, "unknown", 1, 4},
+               {DRAY_DOUBT_READ_BACK, "unknown", 1, 4},
+               {DRAY_DOUBT_READ_BACK, "lost", 1, 4},
+               {DRAY_DOUBT_NONE, "unknown", 1, 3},
+               {DRAY_DOUBT_NONE, "lost", 0, 3}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    char more[128];
+    scene_activate(&scene, MIRROR);
+    (void)snprintf(more, sizeof(more), ", \"receipts\": {\"2\": [\"%s\", \"applied\"]}", cases[i].answer);
+    scene_rows(&scene, FOUR, caps(cases[i].doubt, more));
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(got(&scene, 2), cases[i].times);
+    assert_int_equal(scene.report.mirror_rows, cases[i].in_mirror);
+    assert_int_equal(scene.report.in_doubt, 4 - cases[i].in_mirror);
+    assert_int_equal(scene.report.applied, cases[i].in_mirror);
+    assert_int_equal(scene.report.sent, 4);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK); // parked: not sent again
+    assert_int_equal(got(&scene, 2), cases[i].times);
+    scene_end(&scene);
+  }
+}
+
+static void test_operator_says_that_rows_in_doubt_arrived(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"unknown\", \"applied\"]}"));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_int_equal(resolve(&scene, 1), 1);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(got(&scene, 2), 1);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  assert_int_equal(scene.report.exit_code, 0);
+  scene_end(&scene);
+}
+
+static void test_operator_says_that_rows_in_doubt_did_not_arrive(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"lost\", \"applied\"]}"));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(resolve(&scene, 0), 1);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(got(&scene, 2), 1);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  scene_end(&scene);
+}
+
+// The row goes back to what it was: the mirror says that nothing changed, the destination may hold the lost value.
+static void test_failed_resend_leaves_the_batch_in_doubt(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, "[[1,\"old\"]]", caps(DRAY_DOUBT_RESEND, ""));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_rows(&scene, "[[1,\"new\"]]", caps(DRAY_DOUBT_RESEND, ""));
+  assert_true(scene_run_killed(&scene, "kill:delivery.written:1"));
+  scene_forget(&scene);
+  scene_rows(&scene, "[[1,\"old\"]]", caps(DRAY_DOUBT_RESEND, ", \"calls\": [\"auth\"]"));
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_AUTH_REJECTED);
+  assert_int_equal(open_batches(&scene), 1);
+  assert_int_equal(scene.report.in_doubt, 1);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  // First the value in doubt, then the one it has now.
+  assert_int_equal(scene_count(&scene, "GOT 1 update {\"id\":1,\"name\":\"new\"}"), 1);
+  assert_int_equal(scene_count(&scene, "GOT 1 update {\"id\":1,\"name\":\"old\"}"), 1);
+  assert_int_equal(scene.report.recovered, 1);
+  scene_end(&scene);
+}
+
+static void test_jobs_are_polled_in_the_run(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"pending\"], \"3\": [\"pending\"]}"));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "POLL job-1"), 2); // two batches
+  assert_int_equal(scene.report.applied, 4);
+  assert_int_equal(scene.report.pending, 0);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  assert_int_equal(open_batches(&scene), 0);
+  scene_end(&scene);
+}
+
+static void test_job_that_outlives_its_run_is_settled_by_the_next(void **state) {
+  (void)state;
+  struct scene scene;
+  const char *script = ", \"receipts\": {\"2\": [\"pending\"]}, \"poll\": \"pending\"";
+  (void)setenv("DRAY_POLL_MS", "1", 1);
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, script));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.applied, 2);
+  assert_int_equal(scene.report.pending, 2);
+  assert_int_equal(open_batches(&scene), 1);
+  // While the job works its rows are not sent again, changed or not.
+  scene_rows(&scene, "[[1,\"a\"],[2,\"B\"],[3,\"c\"],[4,\"d\"],[5,\"e\"]]", caps(DRAY_DOUBT_NONE, script));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(got(&scene, 1), 1);
+  assert_int_equal(got(&scene, 2), 1);
+  assert_int_equal(got(&scene, 5), 1);
+  assert_int_equal(scene.report.pending, 2);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"B\"],[3,\"c\"],[4,\"d\"],[5,\"e\"]]", caps(DRAY_DOUBT_NONE, ""));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.recovered, 1);
+  assert_int_equal(scene_count(&scene, "GOT 2 update {\"id\":2,\"name\":\"B\"}"), 1);
+  assert_int_equal(got(&scene, 1), 1);
+  assert_int_equal(scene.report.mirror_rows, 5);
+  assert_int_equal(open_batches(&scene), 0);
+  scene_end(&scene);
+  (void)unsetenv("DRAY_POLL_MS");
+}
+
+static void test_job_that_nobody_knows_any_more_is_in_doubt(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"pending\"]}, \"poll\": \"unknown\""));
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.in_doubt, 2);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_int_equal(open_batches(&scene), 0);
+  scene_end(&scene);
+}
+
+// Any error may say that the batch may have arrived.
+static void test_error_in_doubt_is_never_taken_for_a_failure(void **state) {
+  (void)state;
+  static const char *const errors[] = {"doubt_server", "doubt_limit", "doubt_cancelled", "doubt_data"};
+  for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+    struct scene scene;
+    char more[64];
+    (void)snprintf(more, sizeof(more), ", \"calls\": [\"%s\"]", errors[i]);
+    scene_activate(&scene, MIRROR);
+    scene_rows(&scene, FOUR, caps(DRAY_DOUBT_NONE, more));
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.in_doubt, 2);
+    assert_int_equal(scene.report.mirror_rows, 2);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(got(&scene, 1), 1);
+    scene_end(&scene);
+
+    scene_activate(&scene, MIRROR);
+    scene_rows(&scene, FOUR, caps(DRAY_DOUBT_IDEMPOTENCY_KEY, more));
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(got(&scene, 1), 1);
+    assert_int_equal(scene.report.mirror_rows, 4);
+    scene_end(&scene);
+  }
+}
+
+static void test_broken_contract_leaves_the_batch_in_doubt(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_READ_BACK, ", \"calls\": [\"contract\"]"));
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_PLUGIN_CONTRACT);
+  assert_int_equal(scene.report.in_doubt, 2);
+  assert_int_equal(scene.report.mirror_rows, 0);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(got(&scene, 1), 1);
+  assert_int_equal(scene.report.recovered, 1);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  scene_end(&scene);
+}
+
+// The destination takes less at once than when the batch was sent.
+static void test_batch_in_doubt_is_resolved_under_smaller_limits(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, FOUR, ", \"caps\": {\"doubt\": 1, \"rows_max\": 4}");
+  assert_true(scene_run_killed(&scene, "kill:delivery.written:1"));
+  scene_rows(&scene, FOUR, ", \"caps\": {\"doubt\": 1, \"rows_max\": 1}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  assert_int_equal(scene.report.sent, 0);
+  assert_int_equal(scene.report.applied, 4);
+  assert_int_equal(open_batches(&scene), 0);
+  scene_end(&scene);
+}
+
+static void test_batch_in_doubt_survives_an_edited_mapping(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, MIRROR "    map: {id: id, name: title}\n");
+  scene_rows(&scene, FOUR, caps(DRAY_DOUBT_READ_BACK, ""));
+  assert_true(scene_run_killed(&scene, "kill:delivery.written:1"));
+  scene_config(&scene, "    to: {connection: dst, object: things}\n" MIRROR "    map: {id: id, name: label}\n");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "GOT 1 insert {\"id\":1,\"title\":\"a\"}"), 1);
+  assert_int_equal(scene_count(&scene, "GOT 1 update {\"id\":1,\"label\":\"a\"}"), 1);
+  assert_int_equal(scene_count(&scene, "GOT 4 insert {\"id\":4,\"label\":\"d\"}"), 1);
+  assert_int_equal(scene.report.mirror_rows, 4);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.sent, 0);
+  scene_end(&scene);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_killed_anywhere_with_resend_nothing_is_lost),
+      cmocka_unit_test(test_killed_anywhere_with_keys_each_row_comes_once),
+      cmocka_unit_test(test_killed_anywhere_with_read_back_each_row_comes_once),
+      cmocka_unit_test(test_killed_anywhere_without_a_way_to_tell_no_row_comes_twice),
+      cmocka_unit_test(test_killed_anywhere_with_rows_in_doubt_no_row_comes_twice),
+      cmocka_unit_test(test_unknown_rows_are_resent_read_back_or_parked),
+      cmocka_unit_test(test_operator_says_that_rows_in_doubt_arrived),
+      cmocka_unit_test(test_operator_says_that_rows_in_doubt_did_not_arrive),
+      cmocka_unit_test(test_failed_resend_leaves_the_batch_in_doubt),
+      cmocka_unit_test(test_jobs_are_polled_in_the_run),
+      cmocka_unit_test(test_job_that_outlives_its_run_is_settled_by_the_next),
+      cmocka_unit_test(test_job_that_nobody_knows_any_more_is_in_doubt),
+      cmocka_unit_test(test_error_in_doubt_is_never_taken_for_a_failure),
+      cmocka_unit_test(test_broken_contract_leaves_the_batch_in_doubt),
+      cmocka_unit_test(test_batch_in_doubt_is_resolved_under_smaller_limits),
+      cmocka_unit_test(test_batch_in_doubt_survives_an_edited_mapping),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,239 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whole runs into a SQLite file: windows, kills, deletes, drift, rows that cannot be taken.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+//
+#include <cmocka.h>
+
+#include "diff/diff.h"
+#include "scene.h"
+#include "store/store.h"
+
+#define TABLE "SELECT id, name FROM rows ORDER BY id"
+#define BARE "[[\"id\",\"int64\"],[\"name\",\"string\"]]"
+#define WIDE "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"extra\",\"string\"]]"
+#define WITH_ERROR "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"_dray_error\",\"string\"]]"
+#define WITH_DELETED "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"_dray_deleted\",\"bool\"]]"
+
+static void test_killed_between_windows_goes_on_from_the_last_checkpoint(void **state) {
+  (void)state;
+  static const char *const faults[] = {"kill:sync.merged:2", "kill:sync.warehouse_committed:1",
+                                       "kill:sync.warehouse_committed:2", "kill:sync.mirror_committed:1",
+                                       "kill:sync.mirror_committed:3"};
+  for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+    struct scene scene;
+    scene_ingest(&scene, "    mode: upsert\n    commit_rows: 2\n");
+    scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[1,\"A\"],[5,\"e\"],[6,\"f\"]]", ", \"batch\": 2");
+    assert_true(scene_run_killed(&scene, faults[i]));
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;3|c;4|d;5|e;6|f");
+    assert_int_equal(scene.report.mirror_rows, 6);
+    assert_true(scene.report.rows_read < 7);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.rows_read, 0);
+    scene_end(&scene);
+  }
+}
+
+static void test_reading_that_breaks_off_keeps_the_windows_before(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    commit_rows: 2\n");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1, \"fail_at\": 3");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_NET_CLOSED);
+  assert_non_null(strstr(scene.report.error.text, "the reading broke off"));
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.rows_read, 2);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b;3|c;4|d");
+  scene_end(&scene);
+}
+
+static void test_tombstones_delete(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    guard: off\n");
+  scene_script(&scene, WITH_DELETED, "[[1,\"a\",false],[2,\"b\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_DELETED, "[[1,\"a\",false],[2,\"b\",null],[1,null,true],[3,\"c\",false],[9,null,true]]",
+               "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "2|b;3|c");
+  assert_int_equal(scene.report.deletes, 1);
+  scene_end(&scene);
+}
+
+static void test_unreadable_row_withholds_deletes_alone(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n");
+  scene_script(&scene, WITH_ERROR, "[[1,\"a\",null],[2,\"b\",null],[3,\"c\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_ERROR, "[[1,\"A\",null],[2,\"b\",\"data_type: broken\"],[4,\"d\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;3|c;4|d");
+  assert_int_equal(scene.report.deletes_withheld, 2);
+  assert_int_equal(scene.report.unreadable_rows, 1);
+  assert_int_equal(scene.report.exit_code, 3);
+  scene_script(&scene, WITH_ERROR, "[[1,\"A\",null],[2,\"b\",null],[4,\"d\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;4|d");
+  assert_int_equal(scene.report.exit_code, 0);
+  scene_end(&scene);
+}
+
+static void test_tombstone_is_believed_beside_an_unreadable_row(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    guard: off\n");
+  const char *columns =
+      "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"_dray_deleted\",\"bool\"],[\"_dray_error\",\"string\"]]";
+  scene_script(&scene, columns, "[[1,\"a\",null,null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, columns, "[[1,\"a\",null,null],[1,null,true,null],[2,\"b\",null,\"data_type: broken\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "");
+  assert_int_equal(scene.report.deletes_withheld, 0);
+  scene_end(&scene);
+}
+
+static uint64_t recorded(struct scene *scene) {
+  struct dr_store *store = scene_store(scene);
+  struct dray_error error;
+  uint64_t rejected = 0, parked = 0;
+  assert_int_equal(dr_store_rows_count(store, "s", &rejected, &parked, &error), DRAY_OK);
+  dr_store_close(store);
+  return rejected;
+}
+
+static void test_discard_row_keeps_rows_with_a_new_column_out(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n    drift: {column: discard_row}\n");
+  scene_script(&scene, BARE, "[[1,\"a\"],[2,\"b\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WIDE, "[[1,\"A\",null],[2,\"B\",\"x\"],[3,\"c\",null],[4,\"d\",\"y\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;3|c");
+  assert_int_equal(scene.report.unreadable_rows, 2);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_int_equal(recorded(&scene), 2);
+  struct dr_store *store = scene_store(&scene);
+  struct dr_row_record *rows = NULL;
+  size_t count = 0;
+  struct dray_error error;
+  assert_int_equal(dr_store_rows(store, "s", 0, 10, &rows, &count, &error), DRAY_OK);
+  assert_string_equal(rows[0].column, "extra");
+  assert_string_equal(rows[0].key, "row 2");
+  assert_string_equal(rows[1].key, "row 4");
+  free(rows);
+  dr_store_close(store);
+  // Accepted: what was kept out comes.
+  scene_config(&scene, "    to: {connection: wh, table: rows}\n    mode: mirror\n    guard: off\n");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, "SELECT id, name, extra FROM rows ORDER BY id"),
+                      "1|A|null;2|B|x;3|c|null;4|d|y");
+  assert_int_equal(recorded(&scene), 0);
+  scene_end(&scene);
+}
+
+static void test_discard_value_leaves_the_column_out_until_it_is_accepted(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n    drift: {column: discard_value}\n");
+  scene_script(&scene, BARE, "[[1,\"a\"],[2,\"b\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WIDE, "[[1,\"a\",\"x\"],[2,\"B\",\"y\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|B");
+  assert_int_equal(scene.report.updates, 1); // a column that nobody keeps is no change
+  scene_config(&scene, "    to: {connection: wh, table: rows}\n    mode: mirror\n    guard: off\n");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, "SELECT id, name, extra FROM rows ORDER BY id"), "1|a|x;2|B|y");
+  scene_end(&scene);
+}
+
+static void test_frozen_columns_stop_the_run(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n    drift: {column: freeze}\n");
+  scene_script(&scene, BARE, "[[1,\"a\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WIDE, "[[1,\"b\",\"x\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_SCHEMA_DRIFT);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a");
+  scene_end(&scene);
+}
+
+static void test_changed_type_is_refused_by_row(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n    drift: {type: discard_row}\n");
+  scene_script(&scene, "[[\"id\",\"int64\"],[\"name\",\"int64\"]]", "[[1,10],[2,20]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, BARE, "[[1,\"ten\"],[2,null],[3,null]]", "");
+  const int32_t rc = scene_run(&scene, 0);
+  if (rc != DRAY_OK) fail_msg("%s", scene.report.error.text);
+  assert_int_equal(scene.report.unreadable_rows, 1);
+  assert_string_equal(scene_query(&scene, "SELECT count(*) FROM rows WHERE id = 1 AND name = 10"), "1");
+  assert_string_equal(scene_query(&scene, "SELECT count(*) FROM rows"), "3");
+  scene_end(&scene);
+}
+
+static void test_last_of_duplicates_goes_by_the_cursor(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    duplicates: last\n");
+  scene_config(&scene, "");
+  scene_write(&scene, "dray.yaml",
+              "version: 1\nconnections:\n  src: {plugin: probe, path: p}\n  wh: {plugin: sqlite, path: wh.db}\n"
+              "syncs:\n  s:\n    from: {connection: src, streams: [rows], cursor: at}\n"
+              "    to: {connection: wh, table: rows}\n    mode: upsert\n    duplicates: last\n");
+  scene_script(&scene, "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"at\",\"int64\"]]",
+               "[[1,\"new\",9],[1,\"old\",3],[2,\"b\",1]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|new;2|b");
+  scene_end(&scene);
+}
+
+static void test_lost_mirror_is_rebuilt_from_the_table(void **state) {
+  (void)state;
+  struct scene scene;
+  char command[200];
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  (void)snprintf(command, sizeof(command), "%s/.dray/syncs/s/mirror", scene.folder);
+  struct dray_error error;
+  assert_int_equal(dr_mirror_reset(command, &error), DRAY_OK);
+  scene_rows(&scene, "[[1,\"a\"],[3,\"c\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.rebuilt, 1);
+  assert_int_equal(scene.report.unchanged, 1);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;3|c");
+  scene_end(&scene);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_killed_between_windows_goes_on_from_the_last_checkpoint),
+      cmocka_unit_test(test_reading_that_breaks_off_keeps_the_windows_before),
+      cmocka_unit_test(test_tombstones_delete),
+      cmocka_unit_test(test_unreadable_row_withholds_deletes_alone),
+      cmocka_unit_test(test_tombstone_is_believed_beside_an_unreadable_row),
+      cmocka_unit_test(test_discard_row_keeps_rows_with_a_new_column_out),
+      cmocka_unit_test(test_discard_value_leaves_the_column_out_until_it_is_accepted),
+      cmocka_unit_test(test_frozen_columns_stop_the_run),
+      cmocka_unit_test(test_changed_type_is_refused_by_row),
+      cmocka_unit_test(test_last_of_duplicates_goes_by_the_cursor),
+      cmocka_unit_test(test_lost_mirror_is_rebuilt_from_the_table),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
