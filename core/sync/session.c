@@ -282,71 +282,72 @@ static int32_t prepare(struct dr_session *session, size_t connection, int role, 
   return DRAY_OK;
 }
 
-static void mark_made(struct dr_session *session, int *flag) {
-  (void)pthread_mutex_lock(&session->lock);
-  *flag = 1;
+static int *made_flag(struct opened *opened, int role) {
+  switch (role) {
+  case DR_ROLE_SOURCE:
+    return &opened->has_source;
+  case DR_ROLE_DESTINATION:
+    return &opened->has_destination;
+  default:
+    return &opened->has_warehouse;
+  }
+}
+
+static int32_t create(struct opened *opened, int role, const char *name, struct dray_str settings,
+                      struct dray_error *error) {
+  switch (role) {
+  case DR_ROLE_SOURCE:
+    return dr_source_create(opened->plugin, opened->host, name, settings, &opened->source, error);
+  case DR_ROLE_DESTINATION:
+    return dr_destination_create(opened->plugin, opened->host, name, settings, &opened->destination, error);
+  default:
+    return dr_warehouse_create(opened->plugin, opened->host, name, settings, &opened->warehouse_instance, error);
+  }
+}
+
+// Makes the instance of a role unless it is there.
+static int32_t instance(struct dr_session *session, size_t connection, int role, struct dray_error *error) {
+  struct opened *opened = &session->opened[connection];
+  int *made = made_flag(opened, role);
+  if (*made) return DRAY_OK;
+  struct dray_buffer settings;
+  dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
+  int32_t rc = prepare(session, connection, role, &settings, error);
+  if (rc == DRAY_OK) {
+    const char *name = session->project->connections[connection].name;
+    rc = create(opened, role, name, dray_buffer_view(&settings), error);
+  }
+  dray_buffer_free(&settings);
+  if (rc != DRAY_OK) return rc;
+  (void)pthread_mutex_lock(&session->lock); // the watcher looks at the flags
+  *made = 1;
   (void)pthread_mutex_unlock(&session->lock);
+  return DRAY_OK;
 }
 
 int32_t dr_session_source(struct dr_session *session, size_t connection, struct dr_source_instance **out,
                           struct dray_error *error) {
-  struct opened *opened = &session->opened[connection];
-  int32_t rc = DRAY_OK;
-  if (!opened->has_source) {
-    struct dray_buffer settings;
-    dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
-    rc = prepare(session, connection, DR_ROLE_SOURCE, &settings, error);
-    if (rc == DRAY_OK) {
-      rc = dr_source_create(opened->plugin, opened->host, session->project->connections[connection].name,
-                            dray_buffer_view(&settings), &opened->source, error);
-    }
-    dray_buffer_free(&settings);
-    if (rc == DRAY_OK) mark_made(session, &opened->has_source);
-  }
-  if (rc == DRAY_OK) *out = &opened->source;
-  return rc;
+  DRAY_TRY(instance(session, connection, DR_ROLE_SOURCE, error));
+  *out = &session->opened[connection].source;
+  return DRAY_OK;
 }
 
 int32_t dr_session_destination(struct dr_session *session, size_t connection, struct dr_destination_instance **out,
                                struct dray_error *error) {
-  struct opened *opened = &session->opened[connection];
-  int32_t rc = DRAY_OK;
-  if (!opened->has_destination) {
-    struct dray_buffer settings;
-    dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
-    rc = prepare(session, connection, DR_ROLE_DESTINATION, &settings, error);
-    if (rc == DRAY_OK) {
-      rc = dr_destination_create(opened->plugin, opened->host, session->project->connections[connection].name,
-                                 dray_buffer_view(&settings), &opened->destination, error);
-    }
-    dray_buffer_free(&settings);
-    if (rc == DRAY_OK) mark_made(session, &opened->has_destination);
-  }
-  if (rc == DRAY_OK) *out = &opened->destination;
-  return rc;
+  DRAY_TRY(instance(session, connection, DR_ROLE_DESTINATION, error));
+  *out = &session->opened[connection].destination;
+  return DRAY_OK;
 }
 
 int32_t dr_session_warehouse_unopened(struct dr_session *session, size_t connection, struct dr_warehouse_instance **out,
                                       struct dray_error *error) {
-  struct opened *opened = &session->opened[connection];
-  int32_t rc = DRAY_OK;
-  if (!opened->has_warehouse) {
-    struct dray_buffer settings;
-    dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
-    rc = prepare(session, connection, DR_ROLE_WAREHOUSE, &settings, error);
-    if (rc == DRAY_OK) {
-      rc = dr_warehouse_create(opened->plugin, opened->host, session->project->connections[connection].name,
-                               dray_buffer_view(&settings), &opened->warehouse_instance, error);
-    }
-    dray_buffer_free(&settings);
-    if (rc == DRAY_OK) mark_made(session, &opened->has_warehouse);
-  }
-  if (rc == DRAY_OK) *out = &opened->warehouse_instance;
-  return rc;
+  DRAY_TRY(instance(session, connection, DR_ROLE_WAREHOUSE, error));
+  *out = &session->opened[connection].warehouse_instance;
+  return DRAY_OK;
 }
 
 int32_t dr_session_warehouse(struct dr_session *session, size_t connection, struct dr_warehouse **out,
-                             struct dr_warehouse_instance **instance, struct dray_error *error) {
+                             struct dr_warehouse_instance **out_instance, struct dray_error *error) {
   struct opened *opened = &session->opened[connection];
   struct dr_warehouse_instance *made = NULL;
   DRAY_TRY(dr_session_warehouse_unopened(session, connection, &made, error));
@@ -359,7 +360,7 @@ int32_t dr_session_warehouse(struct dr_session *session, size_t connection, stru
     opened->warehouse_open = 1;
   }
   *out = &opened->warehouse;
-  if (instance != NULL) *instance = made;
+  if (out_instance != NULL) *out_instance = made;
   return DRAY_OK;
 }
 
