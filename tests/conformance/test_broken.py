@@ -5,6 +5,7 @@
 import concurrent.futures
 import json
 import os
+import sqlite3
 import subprocess
 import tempfile
 import unittest
@@ -36,6 +37,8 @@ FAULTS = {  # the fault: its check, and what the kit says
     "allocation_crash": ("allocation", ""),
     "allocation_leak": ("allocation", "not freed"),
     "allocation_lie": ("allocation", "was reported as io"),
+    "allocation_write": ("allocation", "not freed"),
+    "lifecycle_write": ("lifecycle", "left 89 blocks"),
     "lifecycle": ("lifecycle", "left 89 blocks"),
     "values_unicode": ("values", "row 1, column 2 (text)"),
     "values_decimal": ("values", "row 1, column 3 (amount)"),
@@ -43,7 +46,7 @@ FAULTS = {  # the fault: its check, and what the kit says
     "values_empty": ("values", "a text is empty"),
 }
 NOT_LOADED = ("exports", "manifest")  # with these faults nothing else can be tried
-LEAKS = ("allocation_leak", "lifecycle")
+LEAKS = ("allocation_leak", "allocation_write", "lifecycle", "lifecycle_write")
 CONFIG = {
     "settings": {"rows": 950},
     "secrets": {"token": "open sesame"},
@@ -56,8 +59,30 @@ CONFIG = {
 }
 
 
+# The plugin sqlite with something broken below it.
+WAREHOUSE_FAULTS = {
+    "float": ("values", "rows of edge values came back changed"),
+    "trim": ("values", "1 rows of edge values came back changed"),
+    "cancel": ("cancel", "query answered"),
+}
+WAREHOUSE_SKIPS = {"canary_secrets", "receipts", "caps"}  # no secrets, no destination
+
+
 def library(name):
     return os.path.join(BROKEN, name, "kit_%s.so" % name)
+
+
+def run_warehouse(name):
+    with tempfile.TemporaryDirectory(prefix="dray-broken-") as folder:
+        database = sqlite3.connect(os.path.join(folder, "theirs.db"))
+        database.execute("CREATE TABLE many (id INTEGER PRIMARY KEY, name TEXT)")
+        database.executemany("INSERT INTO many VALUES (?, ?)", [(i, str(i)) for i in range(250)])
+        database.commit()
+        database.close()
+        return kit.run(library("warehouse_" + name), {
+            "source": {"settings": {"path": "@CONFIG@/theirs.db"}},
+            "warehouse": {"settings": {"path": "@SCRATCH@/warehouse.db"}},
+            "cursors": {"many": "id"}}, folder)
 
 
 def run(name, config=None):
@@ -91,9 +116,18 @@ class TestBroken(unittest.TestCase):
                 else:
                     self.assertEqual({}, skipped)
 
+    def test_each_fault_of_a_warehouse_fails_its_check_and_no_other(self):
+        kit.expect_clean(self, run_warehouse("whole"), may_skip=WAREHOUSE_SKIPS)
+        for name, (check, text) in WAREHOUSE_FAULTS.items():
+            results = run_warehouse(name)
+            with self.subTest(fault=name):
+                self.assertEqual({check}, {found for found, (status, _) in results.items() if status == "fail"}, results)
+                self.assertIn(text, results[check][1])
+                self.assertEqual(WAREHOUSE_SKIPS, {found for found, (status, _) in results.items() if status == "skip"})
+
     def test_every_fault_that_is_built_is_tried(self):
-        built = {name for name in os.listdir(BROKEN) if name != "none"}
-        self.assertEqual(set(FAULTS), built)
+        built = set(os.listdir(BROKEN)) - {"none", "warehouse_whole"}
+        self.assertEqual(set(FAULTS) | {"warehouse_" + name for name in WAREHOUSE_FAULTS}, built)
         self.assertEqual(set(kit.CHECKS), {check for check, _ in FAULTS.values()})
 
     def test_a_config_that_says_nothing_skips_what_needs_it(self):

@@ -108,10 +108,15 @@ static int32_t destination_write(struct dray_destination *destination, const str
                                  const struct dray_batch_info *info, struct dray_receipts *out,
                                  struct dray_error *error) {
   struct dray_view view;
-  (void)info;
   DRAY_TRY(settings_cancelled(&destination->services, HAS(CANCEL_WRITE), error));
   DRAY_TRY(dray_view_init(&view, &destination->schema, batch, error));
   const ptrdiff_t row_column = dray_view_find(&view, dray_str_of(DRAY_COLUMN_ROW));
+  char *note = dray_str_dup(info->idempotency_key); // here so that something can be forgotten
+  if (note == NULL) {
+    if (!HAS(ALLOCATION_WRITE)) dray_view_free(&view);
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a note");
+  }
+  if (!HAS(LIFECYCLE_WRITE)) free(note);
   if (row_column >= 0) receive(destination, &view, (size_t)row_column, out);
   dray_view_free(&view);
   return row_column >= 0 ? DRAY_OK : dray_fail(error, DRAY_E_INTERNAL, "the batch lacks its row numbers");

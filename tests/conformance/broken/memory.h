@@ -33,6 +33,8 @@ enum {
   FAULT_ALLOCATION_CRASH, // malloc is not looked at
   FAULT_ALLOCATION_LEAK,  // a failure forgets what it had
   FAULT_ALLOCATION_LIE,   // a failure is reported as something else
+  FAULT_ALLOCATION_WRITE, // write leaks what it had
+  FAULT_LIFECYCLE_WRITE,  // each write forgets something
   FAULT_LIFECYCLE,        // destroy forgets something
   FAULT_VALUES_UNICODE,   // characters beyond the BMP are lost
   FAULT_VALUES_DECIMAL,   // decimals go through a double
