@@ -33,7 +33,10 @@ uint32_t dr_outgoing_operations(int mode) {
   return 0;
 }
 
-static int fate_of(int mode, int op, int *out_op) {
+static int fate_of(const struct dr_context *run, int op, int *out_op) {
+  const int mode = run->sync->mode;
+  // A full refresh takes away again what was taken away before.
+  if (mode == DR_MODE_REMOVE && op == DRAY_OP_UPDATE && (run->options->flags & DR_RUN_FULL) != 0) op = DRAY_OP_INSERT;
   for (size_t i = 0; i < FATE_COUNT; i++) {
     if (fates[i].mode != mode) continue;
     *out_op = op == DRAY_OP_INSERT ? fates[i].insert : op == DRAY_OP_UPDATE ? fates[i].update : fates[i].delete;
@@ -46,7 +49,7 @@ static int fate_of(int mode, int op, int *out_op) {
 
 // A parked row stays parked while it is the same; one in doubt until an operator resolves it. Both are marked as met, since what a
 // full read does not meet is forgotten.
-static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *fate,
+static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *fate, int *op,
                        struct dray_error *error) {
   if (!delivery->has_records) return DRAY_OK;
   struct dr_context *run = delivery->run;
@@ -59,6 +62,13 @@ static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *ch
   const int same = row.row_hash == changes->row_hash[i];
   if (row.parked == 2 && same) {
     *fate = FATE_SILENT;
+    return DRAY_OK;
+  }
+  if (row.parked == 2) {
+    // The receiver holds the row as it was then, or (a delete) has it no more; the mirror does not know.
+    const int really = row.op == DRAY_OP_DELETE ? DRAY_OP_INSERT : DRAY_OP_UPDATE;
+    *fate = changes->op[i] == DRAY_OP_DELETE ? *fate : fate_of(run, really, op);
+    if (*fate == FATE_IGNORE) *fate = FATE_SILENT;
     return DRAY_OK;
   }
   if (row.parked != 1 || (!same && row.code != DRAY_E_STATE_IN_DOUBT)) return DRAY_OK;
@@ -173,12 +183,12 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
   }
   for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
     int op = 0;
-    int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run->sync->mode, changes->op[i], &op);
+    int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run, changes->op[i], &op);
     // Acknowledged without a call is as good as sent: it must not overtake the batch it waits for either.
     if ((fate == FATE_SEND || fate == FATE_SILENT) && dr_waiting_has(&delivery->waiting, changes->key_hash[i])) {
       fate = FATE_WAIT;
     }
-    if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, error);
+    if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, &op, error);
     if (rc != DRAY_OK) break;
     if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);
     batch.silent[i] = fate == FATE_SILENT;

@@ -205,3 +205,21 @@ int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *change
                        dray_str_of("nobody knows whether the receiver got this row; see `dray rows resolve`"), 1,
                        &parked, error);
 }
+
+int32_t dr_rows_keep_doubtful(struct dr_context *run, struct dray_error *error) {
+  uint64_t rejected = 0, parked = 0;
+  DRAY_TRY(dr_store_rows_count(run->store, run->sync->name, &rejected, &parked, error));
+  size_t count = parked > 0 ? PAGE_ROWS : 0;
+  for (size_t offset = 0; count == PAGE_ROWS; offset += count) {
+    struct dr_row_record *rows = NULL;
+    DRAY_TRY(dr_store_rows(run->store, run->sync->name, offset, PAGE_ROWS, &rows, &count, error));
+    int32_t rc = DRAY_OK;
+    for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+      if (rows[i].parked != 1 || rows[i].code != DRAY_E_STATE_IN_DOUBT || rows[i].run == run->record.id) continue;
+      rc = dr_store_row_touch(run->store, run->sync->name, rows[i].key_hash, run->record.id, error);
+    }
+    free(rows);
+    if (rc != DRAY_OK) return rc;
+  }
+  return DRAY_OK;
+}

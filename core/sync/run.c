@@ -145,8 +145,11 @@ static void end(struct dr_context *run, int32_t rc) {
   dray_error_init(&second);
   int32_t told = dr_store_run_update(run->store, &run->record, &second);
   const int complete = rc == DRAY_OK && run->reader != NULL && !dr_reader_incremental(run->reader);
-  if (told == DRAY_OK &&
-      complete) { // a full read has seen every row: older records are of rows that are gone or were taken
+  // A full read has seen every row: older records are of rows that are gone or were taken. A baseline resolves all.
+  if (told == DRAY_OK && complete && (run->options->flags & DR_RUN_BASELINE) == 0) {
+    told = dr_rows_keep_doubtful(run, &second);
+  }
+  if (told == DRAY_OK && complete) {
     told = dr_store_rows_clear_before(run->store, run->sync->name, run->record.id, &second);
   }
   if (told == DRAY_OK) told = dr_store_batches_trim(run->store, run->sync->name, LEDGER_RUNS_KEPT, &second);
