@@ -3,6 +3,7 @@
 //
 // Checks of memory: failing allocations at each n, and a hundred lives that leave nothing behind.
 #include <string.h>
+#include <unistd.h>
 
 #include "conformance/subject.h"
 
@@ -91,6 +92,7 @@ static int32_t live_warehouse(struct subject *subject, struct dray_error *error)
 }
 
 static int32_t live(struct subject *subject, struct dray_error *error) {
+  (void)alarm(KIT_SECONDS_MAX); // for each life: there may be thousands, and each may go over a network
   if (subject_has(subject, DR_ROLE_SOURCE)) DRAY_TRY(live_source(subject, error));
   if (subject_has(subject, DR_ROLE_DESTINATION)) DRAY_TRY(live_destination(subject, error));
   if (subject_has(subject, DR_ROLE_WAREHOUSE)) DRAY_TRY(live_warehouse(subject, error));

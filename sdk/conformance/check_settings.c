@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "conformance/subject.h"
 
 #define TEXT_BYTES_MAX (16u << 20)
@@ -289,8 +290,13 @@ int check_canary(struct subject *subject) {
   if (freopen(path, "w", stdout) == NULL || dup2(fileno(stdout), STDERR_FILENO) < 0)
     return kit_fail(subject, "the output could not be caught");
   subject->canary = 1;
-  int verdict = DR_KIT_PASS;
-  if (subject_has(subject, DR_ROLE_SOURCE)) verdict = canary_source(subject);
+  const struct dr_log_options log = {.level = DRAY_LOG_DEBUG}; // what an operator would see who looks for an error
+  struct dray_error error;
+  dray_error_init(&error);
+  dr_log_setup(&log);
+  int verdict =
+      subject_hosts(subject, &error) == DRAY_OK ? DR_KIT_PASS : kit_fail_error(subject, "making hosts", &error);
+  if (verdict == DR_KIT_PASS && subject_has(subject, DR_ROLE_SOURCE)) verdict = canary_source(subject);
   if (verdict == DR_KIT_PASS && subject_has(subject, DR_ROLE_DESTINATION)) verdict = canary_destination(subject);
   if (verdict == DR_KIT_PASS && subject_has(subject, DR_ROLE_WAREHOUSE)) verdict = canary_warehouse(subject);
   (void)fflush(NULL);

@@ -17,8 +17,7 @@
 #include "conformance/subject.h"
 #include "sync/supervise.h"
 
-#define CALL_MS_MAX 60000     // a call into the plugin without any progress is a hang
-#define CHECK_SECONDS_MAX 120 // the end of a check that hangs in a call that nobody watches
+#define CALL_MS_MAX 60000 // a call into the plugin without any progress is a hang
 #define FILES_OPEN_MAX 16
 
 static const struct {
@@ -63,7 +62,7 @@ static int run_child(void *ctx) {
   const struct errand *errand = ctx;
   struct subject subject;
   struct dray_error error;
-  (void)alarm(CHECK_SECONDS_MAX);
+  (void)alarm(KIT_SECONDS_MAX);
   subject_init(&subject, errand->options);
   dray_error_init(&error);
   int status;

@@ -136,6 +136,7 @@ static void write_json(struct dray_json_writer *writer, const struct dray_json *
 // The settings of a role, and a reference for each secret that the config names.
 static int32_t make_settings(struct side *side, struct dray_error *error) {
   struct dray_json_writer writer;
+  dray_buffer_clear(&side->settings);
   dray_json_writer_init(&writer, &side->settings, error);
   dray_json_begin_object(&writer);
   const struct dray_json *settings = member_of(side, "settings");
@@ -198,7 +199,10 @@ int32_t kit_config_read(const char *path, const char *scratch, struct subject *s
       slash != NULL ? dray_str_dup(dray_str_make(path, (uint64_t)(slash - path))) : dray_str_dup(dray_str_of("."));
   char *full = folder != NULL ? realpath(folder[0] != '\0' ? folder : "/", NULL) : NULL;
   (void)snprintf(subject->folder, sizeof(subject->folder), "%s", full != NULL ? full : ".");
-  int32_t rc = dr_file_read(path, CONFIG_BYTES_MAX, &raw, error);
+  struct dray_error why;
+  dray_error_init(&why);
+  int32_t rc = dr_file_read(path, CONFIG_BYTES_MAX, &raw, &why);
+  if (rc != DRAY_OK) rc = dray_fail(error, rc == DRAY_E_IO ? DRAY_E_CONFIG_FILE : rc, "%s", why.text);
   if (rc == DRAY_OK) rc = fill_in(subject, dray_buffer_view(&raw), &text, error);
   if (rc == DRAY_OK) rc = parse_config(path, dray_buffer_view(&text), &subject->config, error);
   if (rc == DRAY_OK) rc = check_members(subject->config, members, "the file", error);
@@ -224,19 +228,25 @@ void subject_init(struct subject *subject, const struct dr_kit_options *options)
   }
 }
 
+int32_t subject_hosts(struct subject *subject, struct dray_error *error) {
+  for (int role = DR_ROLE_SOURCE; role < KIT_SIDES; role++) {
+    struct side *side = &subject->sides[role];
+    const struct dr_host_options options = {
+        .connection = "kit", .ctx = side, .secret = give_secret, .state_put = keep_state};
+    dr_host_free(side->host);
+    side->host = NULL;
+    DRAY_TRY(make_settings(side, error));
+    DRAY_TRY(dr_host_new(&options, &side->host, error));
+  }
+  return DRAY_OK;
+}
+
 int32_t subject_open(struct subject *subject, const char *scratch, int load, struct dray_error *error) {
   DRAY_TRY(kit_config_read(subject->options->config, scratch, subject, error));
   DRAY_TRY(dr_manifest_read(subject->options->library, &subject->manifest, error));
   if (!load) return DRAY_OK;
   DRAY_TRY(dr_plugin_load(&subject->manifest, &subject->plugin, error));
-  for (int role = DR_ROLE_SOURCE; role < KIT_SIDES; role++) {
-    struct side *side = &subject->sides[role];
-    const struct dr_host_options options = {
-        .connection = "kit", .ctx = side, .secret = give_secret, .state_put = keep_state};
-    DRAY_TRY(make_settings(side, error));
-    DRAY_TRY(dr_host_new(&options, &side->host, error));
-  }
-  return DRAY_OK;
+  return subject_hosts(subject, error);
 }
 
 void subject_close(struct subject *subject) {

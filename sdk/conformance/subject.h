@@ -11,6 +11,7 @@
 #include "table/cast.h"
 #include "table/encode.h"
 
+#define KIT_SECONDS_MAX 120 // alarm(): the end of a check that hangs in a call that nobody watches
 #define KIT_CANARY "dray-canary-7f3a91c4e2"
 
 // One role of the plugin: its settings, and a host that knows its secrets.
@@ -51,6 +52,8 @@ void subject_init(struct subject *subject, const struct dr_kit_options *options)
 DRAY_NODISCARD int32_t kit_config_read(const char *path, const char *scratch, struct subject *subject,
                                        struct dray_error *error);
 DRAY_NODISCARD int32_t subject_open(struct subject *subject, const char *scratch, int load, struct dray_error *error);
+// Makes the hosts and settings of the roles, again when there are some: a host keeps the log's level of its birth.
+DRAY_NODISCARD int32_t subject_hosts(struct subject *subject, struct dray_error *error);
 void subject_close(struct subject *subject);
 int subject_has(const struct subject *subject, int role);
 // The secrets of a role in the config, or NULL.

@@ -21,6 +21,7 @@ FAULTS = {  # the fault: its check, and what the kit says
     "unknown_setting": ("unknown_setting", "took the setting"),
     "canary_print": ("canary_secrets", "printed or logged"),
     "canary_log": ("canary_secrets", "printed or logged"),
+    "canary_debug": ("canary_secrets", "printed or logged"),
     "canary_text": ("canary_secrets", "answer of check"),
     "canary_state": ("canary_secrets", "stream's state"),
     "canary_receipt": ("canary_secrets", "answer of write"),
@@ -146,6 +147,12 @@ class TestBroken(unittest.TestCase):
                                       text=True, check=False)
                 self.assertEqual((4, ""), (done.returncode, done.stdout), done)
                 self.assertIn(said, done.stderr)
+
+    def test_a_config_that_is_not_there(self):
+        done = subprocess.run([kit.BIN, "plugin", "test", library("none"), "--config", "/nonexistent/kit.json"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(4, done.returncode)
+        self.assertIn("/nonexistent/kit.json", done.stderr)
 
     def test_one_check_alone_and_a_name_that_is_none(self):
         with tempfile.TemporaryDirectory(prefix="dray-broken-") as folder:

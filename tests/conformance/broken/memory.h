@@ -17,6 +17,7 @@ enum {
   FAULT_UNKNOWN_SETTING,  // create takes any setting
   FAULT_CANARY_PRINT,     // the secret goes to stderr
   FAULT_CANARY_LOG,       // ... to the log
+  FAULT_CANARY_DEBUG,     // ... to the log, at a level that is off by default
   FAULT_CANARY_TEXT,      // ... into what check says
   FAULT_CANARY_STATE,     // ... into a stream's state
   FAULT_CANARY_RECEIPT,   // ... into a receipt

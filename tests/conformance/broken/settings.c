@@ -69,6 +69,7 @@ int32_t settings_token(const struct dray_services *services, const struct settin
   DRAY_TRY(dray_secret_get(services, "token", out_token, error));
   if (HAS(CANARY_PRINT)) (void)fprintf(stderr, "using %s\n", *out_token);
   if (HAS(CANARY_LOG)) dray_log_printf(services, DRAY_LOG_ERROR, "using %s", *out_token);
+  if (HAS(CANARY_DEBUG)) dray_log_printf(services, DRAY_LOG_DEBUG, "using %s", *out_token);
   return DRAY_OK;
 }
 
