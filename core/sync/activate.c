@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Activate: rows of a model (or a stream) to a destination. Order of things: settle what earlier runs left open, read and
-// compare, guard, send, wait for jobs.
+// Activate: rows of a model (or a stream) to a destination. Order of things: settle what earlier runs left open, read
+// and compare, guard, send, wait for jobs.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,9 @@ static int32_t choose_match_keys(struct dr_context *run, struct activation *acti
 static int32_t check_identity(struct dr_context *run, struct dray_error *error) {
   char identity[sizeof(run->state.identity)];
   const struct dr_connection *to = &dr_session_project(run->session)->connections[run->sync->to_connection];
-  (void)snprintf(identity, sizeof(identity), "%s/%s/%s", to->plugin, to->name, run->sync->object);
+  // The mirror of mode remove holds what was taken away, all others what is there.
+  (void)snprintf(identity, sizeof(identity), "%s/%s/%s%s", to->plugin, to->name, run->sync->object,
+                 run->sync->mode == DR_MODE_REMOVE ? " (mode remove)" : "");
   if (run->state.identity[0] != '\0' && strcmp(run->state.identity, identity) != 0) {
     return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
                      run->state.identity, identity);
@@ -162,8 +164,8 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   return rc;
 }
 
-// Of a batch that a crash left in `sending` the mirror's generation says whether its acknowledgement was written. All of
-// them are judged, durably, before the first is resolved: that moves the generation on. Batches that turn out to be
+// Of a batch that a crash left in `sending` the mirror's generation says whether its acknowledgement was written. All
+// of them are judged, durably, before the first is resolved: that moves the generation on. Batches that turn out to be
 // settled leave the list.
 static int32_t judge(struct dr_context *run, struct dr_batch_record *open, size_t *count, struct dray_error *error) {
   struct dr_mirror_info info;
@@ -265,8 +267,7 @@ static int32_t activate(struct dr_context *run, struct activation *activation, s
   DRAY_TRY(dr_pass_run(run, flags_of(run), 0, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms = read - start;
-  int32_t rc = dr_guard_check(run, &pass, error);
-  if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
+  int32_t rc = dr_guard_and_samples(run, &pass, error);
   if (rc == DRAY_OK && !dr_planning(run)) rc = apply(run, activation, &pass, error);
   run->report->apply_ms = dr_monotonic_ms() - read;
   dr_pass_close(&pass, dr_planning(run));

@@ -154,7 +154,7 @@ static size_t count_status(const struct parcel *parcel, int32_t status) {
   return count;
 }
 
-// ---- settling: the mirror first, since its frame decides after a crash; then receipts and ledger in one transaction ----
+// ---- settling: the mirror first, since its frame decides after a crash; then receipts and ledger together ----
 
 static int32_t mirror_applied(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
@@ -214,13 +214,18 @@ static int32_t record_rows(struct dr_delivery *delivery, struct parcel *parcel, 
 
 static int32_t note_doubt(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
-  if (delivery->caps.doubt != DRAY_DOUBT_NONE) {
+  const int asks_again = delivery->caps.doubt != DRAY_DOUBT_NONE;
+  if (asks_again) {
     parcel->batch.state = DR_BATCH_IN_DOUBT;
-    return dr_store_batch_update(run->store, &parcel->batch, error);
+    DRAY_TRY(dr_store_batch_update(run->store, &parcel->batch, error));
   }
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
     if (parcel->receipts[i].status != DRAY_RECEIPT_UNKNOWN) continue;
-    DRAY_TRY(dr_rows_doubtful(run, parcel->changes, parcel->outgoing.change[i], error));
+    const size_t change = parcel->outgoing.change[i];
+    const struct dray_str why =
+        dray_str_of("nobody knows yet whether the receiver got this row; the next run asks again");
+    DRAY_TRY(asks_again ? dr_rows_put_off(run, parcel->changes, change, DRAY_E_STATE_IN_DOUBT, why, error)
+                        : dr_rows_doubtful(run, parcel->changes, change, error));
     delivery->has_records = 1;
   }
   return DRAY_OK;

@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Delivery: changes of a change set to a destination, batch by batch, through the ledger. `sending` is durable
-// before the first byte leaves; mirror and receipts are durable after it; what happened to every row is known or said to be unknown.
+// before the first byte leaves; mirror and receipts are durable after it; what happened to every row is known or said
+// to be unknown.
 #ifndef DR_SYNC_DELIVERY_H
 #define DR_SYNC_DELIVERY_H
 
 #include "sync/context.h"
 
-// Keys of rows in batches that are still open: until it is known what became of them, nothing newer may be sent. (waiting.c)
+// Keys of rows in batches that are still open: until it is known what became of them, nothing newer may be sent.
+// (waiting.c)
 struct dr_waiting {
   struct dr_hash128 *keys; // sorted, owned
   size_t count, capacity;
@@ -54,7 +56,8 @@ DRAY_NODISCARD int32_t dr_delivery_open(struct dr_context *run, struct dr_destin
 DRAY_NODISCARD int32_t dr_delivery_end(struct dr_delivery *delivery, struct dray_error *error);
 void dr_delivery_close(struct dr_delivery *delivery);
 
-// Sends changes [first, first + count). Returns an error when the run cannot go on; rows that were refused are recorded and are no error.
+// Sends changes [first, first + count). Returns an error when the run cannot go on; rows that were refused are recorded
+// and are no error.
 DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
                                          struct dray_error *error);
 // Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.

@@ -216,8 +216,7 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   DRAY_TRY(dr_pass_run(run, flags, whole ? 0 : run->sync->commit_rows, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms += read - start;
-  int32_t rc = dr_guard_check(run, &pass, error);
-  if (rc == DRAY_OK && dr_planning(run)) rc = dr_samples_take(run, pass.set, error);
+  int32_t rc = dr_guard_and_samples(run, &pass, error);
   const struct dray_str checkpoint = checkpoint_of(ingest, &pass);
   const uint64_t changes = pass.inserts + pass.updates + pass.deletes - pass.withheld;
   const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;

@@ -10,8 +10,9 @@
 
 enum { FATE_SEND = 1, FATE_SILENT, FATE_IGNORE, FATE_PARKED, FATE_WAIT };
 
-// What each mode makes of an insert, an update and a delete of the diff; 0: not sent. `remove` takes rows of the model away at the
-// destination: its mirror holds what was removed, so a row that leaves the model is forgotten without a call.
+// What each mode makes of an insert, an update and a delete of the diff; 0: not sent. `remove` takes rows of the model
+// away at the destination: its mirror holds what was removed, so a row that leaves the model is forgotten without a
+// call.
 static const struct {
   int mode;
   int insert, update, delete;
@@ -47,8 +48,8 @@ static int fate_of(const struct dr_context *run, int op, int *out_op) {
   return FATE_IGNORE;
 }
 
-// A parked row stays parked while it is the same; one in doubt until an operator resolves it. Both are marked as met, since what a
-// full read does not meet is forgotten.
+// A parked row stays parked while it is the same; one in doubt until an operator resolves it. Both are marked as met,
+// since what a full read does not meet is forgotten.
 static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *fate, int *op,
                        struct dray_error *error) {
   if (!delivery->has_records) return DRAY_OK;

@@ -103,3 +103,10 @@ int32_t dr_samples_take(struct dr_context *run, struct dr_changeset *set, struct
     if (rc != DRAY_OK) return rc;
   }
 }
+
+int32_t dr_guard_and_samples(struct dr_context *run, const struct dr_pass *pass, struct dray_error *error) {
+  const int32_t rc = dr_guard_check(run, pass, error);
+  if (!dr_planning(run) || (rc != DRAY_OK && rc != DRAY_E_GUARD)) return rc;
+  const int32_t taken = dr_samples_take(run, pass->set, rc == DRAY_OK ? error : NULL);
+  return rc != DRAY_OK ? rc : taken;
+}

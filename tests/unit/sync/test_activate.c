@@ -364,6 +364,8 @@ static void test_state_that_does_not_fit_is_refused(void **state) {
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
   scene_config(&scene, "    to: {connection: dst, object: others}\n    mode: mirror\n" OFF);
   assert_int_equal(scene_run(&scene, 0), DRAY_E_STATE_IDENTITY);
+  scene_config(&scene, "    to: {connection: dst, object: things}\n    mode: remove\n" OFF);
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_STATE_IDENTITY);
   scene_config(&scene, "    to: {connection: dst, object: things}\n    mode: mirror\n" OFF "    key: name\n");
   assert_int_equal(scene_run(&scene, 0), DRAY_E_MIRROR_SCHEMA);
   scene_config(&scene, "    to: {connection: dst, object: things}\n    mode: mirror\n" OFF);

@@ -187,6 +187,20 @@ static void test_changed_type_is_refused_by_row(void **state) {
   scene_end(&scene);
 }
 
+static void test_changed_type_is_left_out_by_value(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: mirror\n    guard: off\n    drift: {type: discard_value}\n");
+  scene_script(&scene, "[[\"id\",\"int64\"],[\"name\",\"int64\"]]", "[[1,10],[2,20]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, BARE, "[[1,\"ten\"],[2,null],[3,\"x\"]]", "");
+  const int32_t rc = scene_run(&scene, 0);
+  if (rc != DRAY_OK) fail_msg("%s", scene.report.error.text);
+  assert_int_equal(scene.report.unreadable_rows, 0);
+  assert_string_equal(scene_query(&scene, TABLE), "1|10;2|20;3|null");
+  scene_end(&scene);
+}
+
 static void test_last_of_duplicates_goes_by_the_cursor(void **state) {
   (void)state;
   struct scene scene;
@@ -232,6 +246,7 @@ int main(void) {
       cmocka_unit_test(test_discard_value_leaves_the_column_out_until_it_is_accepted),
       cmocka_unit_test(test_frozen_columns_stop_the_run),
       cmocka_unit_test(test_changed_type_is_refused_by_row),
+      cmocka_unit_test(test_changed_type_is_left_out_by_value),
       cmocka_unit_test(test_last_of_duplicates_goes_by_the_cursor),
       cmocka_unit_test(test_lost_mirror_is_rebuilt_from_the_table),
   };
