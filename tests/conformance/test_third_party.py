@@ -16,6 +16,7 @@ CMAKE = os.environ.get("DRAY_CMAKE", "cmake")
 SANITIZE = os.environ.get("DRAY_SANITIZE", "")
 FLAGS = "-Werror" + (" -fsanitize=%s -fno-sanitize-recover=undefined" % SANITIZE if SANITIZE else "")
 FLAGS += " --coverage" if os.environ.get("DRAY_COVERAGE") == "ON" else ""
+TEMPLATE = "their_crm"
 DAYS = {
     "2026-11-20.log": "1763596800 kitchen 21.5\n1763596801 cellar -0.000001 door open\n\n"
                       "1763596802 Küche 999999999999.999999 \U0001F600 warm\n1763596803 attic -\n",
@@ -47,7 +48,10 @@ class TestThirdParty(unittest.TestCase):
 
     def build(self, name, edit=None):
         source = tempfile.mkdtemp(prefix=name + "-", dir=self.folder)  # away from the tree
-        shutil.copytree(os.path.join(kit.HERE, "third_party", name), source, dirs_exist_ok=True)
+        if name == TEMPLATE:
+            self.instantiate(os.path.join(self.prefix, "share", "dray", "template"), source)
+        else:
+            shutil.copytree(os.path.join(kit.HERE, "third_party", name), source, dirs_exist_ok=True)
         if edit:
             path, old, new = edit
             with open(os.path.join(source, path), encoding="utf-8") as file:
@@ -61,6 +65,32 @@ class TestThirdParty(unittest.TestCase):
              "-DCMAKE_CXX_COMPILER=" + os.environ.get("DRAY_CXX", "c++"), "-DCMAKE_CXX_FLAGS=" + FLAGS])
         run([CMAKE, "--build", build])
         return os.path.join(build, "plugins", name, name + ".so")
+
+    @staticmethod
+    def instantiate(template, folder):
+        """What `dray plugin new` does, from the installed template."""
+        for root, _, files in os.walk(template):
+            target = os.path.join(folder, os.path.relpath(root, template))
+            os.makedirs(target, exist_ok=True)
+            for name in files:
+                with open(os.path.join(root, name), encoding="utf-8") as file:
+                    text = file.read()
+                with open(os.path.join(target, name), "w", encoding="utf-8") as file:
+                    file.write(text.replace("@NAME@", TEMPLATE))
+
+    def test_what_plugin_new_gives(self):
+        library = self.build(TEMPLATE)
+        with open(os.path.join(self.folder, "records.jsonl"), "w", encoding="utf-8") as file:
+            file.write('{"id": 9223372036854775807, "name": "\\ud83d\\ude00", "amount": -0.01, "updated_at": null}\n')
+            file.write('{"id": 2, "name": ""}\n')
+            file.write("".join('{"id": %d, "name": "n"}\n' % i for i in range(3, 300)))
+        rows = [["9223372036854775807", "\U0001F600", "-0.01", None], ["2", "", None, None]]
+        rows += [[str(i), "n", None, None] for i in range(3, 300)]
+        config = {"source": {"settings": {"path": "@CONFIG@/records.jsonl"}},
+                  "destination": {"settings": {"path": "@SCRATCH@/changes.jsonl"}}, "object": "changes",
+                  "expect": {"stream": "records", "rows": rows}}
+        # It has no secrets.
+        kit.expect_clean(self, kit.run(library, config, self.folder), may_skip=("canary_secrets",))
 
     def test_a_source_in_c(self):
         library = self.build("sensors")

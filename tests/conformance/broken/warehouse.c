@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Breaks the plugin sqlite, whose sources it is linked with, from below: calls into SQLite go through the functions here
-// (the linker's --wrap), each build with one fault. What is left alone goes to SQLite.
+// Breaks the plugin sqlite, whose sources it is linked with, from below: calls into SQLite go through the functions
+// here (the linker's --wrap), each build with one fault. What is left alone goes to SQLite.
 #include <math.h>
 #include <sqlite3.h>
 #include <string.h>
