@@ -19,8 +19,10 @@ static int32_t append_text(struct dray_buffer *out, const char *text, struct dra
       DRAY_TRY(dray_buffer_append_str(out, "\\e", error));
     } else if (*text == '-') {
       DRAY_TRY(dray_buffer_append_str(out, "\\-", error));
-    } else if (*text == '\n') {
-      DRAY_TRY(dray_buffer_append_str(out, "\n.br\n", error));
+    } else if (*text == '\n') { // an empty line begins a paragraph
+      const int paragraph = text[1] == '\n';
+      DRAY_TRY(dray_buffer_append_str(out, paragraph ? "\n.sp\n" : "\n.br\n", error));
+      text += paragraph;
     } else {
       DRAY_TRY(dray_buffer_append_char(out, *text, error));
     }
