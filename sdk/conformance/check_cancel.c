@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "conformance/subject.h"
 
 #define CANCEL_MS_MAX 1000
-#define QUERY_MS 100 // how long the query works before it is cancelled
+#define HANG_SECONDS_MAX 8 // a call that has not answered by then never will: nobody watches it here
+#define QUERY_MS 100       // how long the query works before it is cancelled
 // Works for many seconds in any engine of today, and gives its one row at the end.
 #define LONG_QUERY                                                                                                     \
   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000) SELECT count(*) AS n FROM n"
@@ -136,6 +138,7 @@ static int cancel_next(struct work *work) {
   struct ArrowArray array = {.release = NULL};
   dray_error_init(&error);
   const int64_t start = dr_monotonic_ms();
+  (void)alarm(HANG_SECONDS_MAX);
   const int32_t rc = work->stream.next(&work->stream, &array, &error);
   const int verdict = judge(work->subject, "next", start, rc, &error);
   dray_array_release(&array);
@@ -150,6 +153,7 @@ static int cancel_write(struct work *work) {
   struct delivery *delivery = &work->delivery;
   const struct dray_destination_vtable *vtable = &delivery->destination.plugin->destination;
   const int64_t start = dr_monotonic_ms();
+  (void)alarm(HANG_SECONDS_MAX);
   const int32_t rc = vtable->write(delivery->destination.self, &delivery->edge.array, &info, &delivery->answer, &error);
   return judge(work->subject, "write", start, rc, &error);
 }
@@ -165,6 +169,7 @@ int check_cancel(struct subject *subject) {
   dr_cancel_request();
   if (verdict == DR_KIT_PASS && work.has_stream) verdict = cancel_next(&work);
   if (verdict == DR_KIT_PASS && work.delivery.begun) verdict = cancel_write(&work);
+  (void)alarm(KIT_SECONDS_MAX);
   close_all(&work);
   return verdict;
 }

@@ -5,6 +5,7 @@
 #include "conformance/kit.h"
 
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,9 @@ static int32_t run_check(const struct dr_kit_options *options, size_t check, str
   (void)snprintf(result->text, sizeof(result->text), "%s", said->text);
   if (outcome.error.code != DRAY_OK) { // a crash in a check is its failure, even after it has said that all is well
     result->status = DR_KIT_FAIL;
-    (void)snprintf(result->text, sizeof(result->text), "%s", outcome.error.text);
+    const int hung = strstr(outcome.error.text, strsignal(SIGALRM)) != NULL;
+    (void)snprintf(result->text, sizeof(result->text), "%s",
+                   hung ? "a call did not answer, and the check was ended" : outcome.error.text);
   } else if (outcome.exit_code != 0) { // a sanitizer ends a process in its own way
     result->status = DR_KIT_FAIL;
     (void)snprintf(result->text, sizeof(result->text), "the process of the check ended with exit code %d",

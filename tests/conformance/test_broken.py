@@ -34,6 +34,7 @@ FAULTS = {  # the fault: its check, and what the kit says
     "caps_zero": ("caps", "caps"),
     "caps_doubt": ("caps", "doubt"),
     "cancel_next": ("cancel", "next answered"),
+    "cancel_hang": ("cancel", "a call did not answer"),
     "cancel_write": ("cancel", "write answered"),
     "allocation_crash": ("allocation", ""),
     "allocation_leak": ("allocation", "not freed"),

@@ -30,6 +30,7 @@ enum {
   FAULT_CAPS_ZERO,        // no row fits into a batch
   FAULT_CAPS_DOUBT,       // a way to resolve doubt that there is not
   FAULT_CANCEL_NEXT,      // next sleeps on
+  FAULT_CANCEL_HANG,      // next waits for ever
   FAULT_CANCEL_WRITE,     // write sleeps on
   FAULT_ALLOCATION_CRASH, // malloc is not looked at
   FAULT_ALLOCATION_LEAK,  // a failure forgets what it had

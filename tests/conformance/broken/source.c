@@ -5,6 +5,7 @@
 // With the faults of reading.
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "memory.h"
 
@@ -132,7 +133,8 @@ static int32_t put_number(const struct reader *reader, int64_t row, struct dray_
 
 static int32_t reader_next(struct dray_stream *stream, struct ArrowArray *out, struct dray_error *error) {
   struct reader *reader = stream->private_data;
-  DRAY_TRY(settings_cancelled(&reader->source->services, HAS(CANCEL_NEXT), error));
+  DRAY_TRY(settings_cancelled(&reader->source->services, HAS(CANCEL_NEXT) || HAS(CANCEL_HANG), error));
+  while (HAS(CANCEL_HANG) && dray_cancelled(&reader->source->services)) (void)pause();
   int64_t *scratch = malloc(sizeof(*scratch)); // here so that it can fail
   if (scratch == NULL && !HAS(ALLOCATION_CRASH)) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
   *(volatile int64_t *)scratch = reader->next + reader->batch_rows;
