@@ -449,30 +449,84 @@ static int32_t leave_in_doubt(struct dr_delivery *delivery, struct parcel *parce
   return settle(delivery, parcel, known ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT, error);
 }
 
-// A batch with rows in a job is settled when the job has ended: until then its handle is all that is kept.
+// All of the batch is in a job: it stays open under the job's handle.
 static int32_t settle_pending(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   DRAY_TRY(keep_handle(parcel, error));
   parcel->batch.state = DR_BATCH_PENDING;
   (void)dr_fault_point("delivery.answered");
   DRAY_TRY(dr_store_batch_update(delivery->run->store, &parcel->batch, error));
-  delivery->run->report->pending += count_status(parcel, DRAY_RECEIPT_PENDING);
+  delivery->run->report->pending += parcel->outgoing.count;
+  return DRAY_OK;
+}
+
+// Rows [from, end) of the parcel as a batch of their own that is open in `state`, under the key they were sent with.
+static int32_t put_part(struct dr_delivery *delivery, struct parcel *parcel, size_t from, size_t end, int state,
+                        struct dray_error *error) {
+  struct dr_batch_record part = parcel->batch;
+  part.id = 0;
+  part.first_seq = (uint64_t)parcel->outgoing.rows[from];
+  part.count = end - from;
+  if (state != DR_BATCH_PENDING) part.handle[0] = '\0';
+  DRAY_TRY(dr_store_batch_sending(delivery->run->store, delivery->run->sync->name, &part, error));
+  part.state = state;
+  return dr_store_batch_update(delivery->run->store, &part, error);
+}
+
+static int32_t put_parts(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  const int can_tell = delivery->caps.doubt != DRAY_DOUBT_NONE; // else the rows are parked one by one
+  for (size_t i = 0; i < parcel->outgoing.count;) {
+    const int32_t status = parcel->receipts[i].status;
+    size_t end = i + 1;
+    while (end < parcel->outgoing.count && parcel->receipts[end].status == status &&
+           parcel->outgoing.change[end] == parcel->outgoing.change[end - 1] + 1) {
+      end++;
+    }
+    if (status == DRAY_RECEIPT_PENDING) {
+      DRAY_TRY(put_part(delivery, parcel, i, end, DR_BATCH_PENDING, error));
+    } else if (status == DRAY_RECEIPT_UNKNOWN && can_tell) {
+      DRAY_TRY(put_part(delivery, parcel, i, end, DR_BATCH_IN_DOUBT, error));
+    }
+    i = end;
+  }
+  return DRAY_OK;
+}
+
+// Some rows are in a job, others are not: only the former may be asked for. Those that stay open become batches of
+// their own before the rest is settled.
+static int32_t split(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  DRAY_TRY(keep_handle(parcel, error));
+  DRAY_TRY(dr_store_begin(delivery->run->store, error));
+  const int32_t rc = put_parts(delivery, parcel, error);
+  if (rc != DRAY_OK) {
+    dr_store_rollback(delivery->run->store);
+    return rc;
+  }
+  DRAY_TRY(dr_store_commit(delivery->run->store, error));
+  parcel->batch.handle[0] = '\0';
+  (void)dr_fault_point("delivery.split");
+  return DRAY_OK;
+}
+
+static int32_t settle_known(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  struct dr_run_report *report = delivery->run->report;
+  const size_t pending = count_status(parcel, DRAY_RECEIPT_PENDING);
+  const size_t unknown = count_status(parcel, DRAY_RECEIPT_UNKNOWN);
+  if (pending == parcel->outgoing.count) return settle_pending(delivery, parcel, error);
+  if (pending > 0) DRAY_TRY(split(delivery, parcel, error));
+  const int open = pending == 0 && unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
+  DRAY_TRY(settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, error));
+  report->pending += pending;
+  report->in_doubt += unknown;
   return DRAY_OK;
 }
 
 static int32_t settle_answer(struct dr_delivery *delivery, struct parcel *parcel, uint32_t round,
                              struct dray_error *error) {
   int32_t cleared = DRAY_OK;
+  // Sending again would bring rows that are in a job there a second time.
   if (count_status(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
   // Interrupted: what is known is settled all the same.
-  if (count_status(parcel, DRAY_RECEIPT_PENDING) > 0) {
-    const int32_t rc = settle_pending(delivery, parcel, cleared == DRAY_OK ? error : NULL);
-    return cleared != DRAY_OK ? cleared : rc;
-  }
-  const size_t unknown = count_status(parcel, DRAY_RECEIPT_UNKNOWN);
-  const int open = unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
-  const int32_t rc =
-      settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, cleared == DRAY_OK ? error : NULL);
-  if (rc == DRAY_OK) delivery->run->report->in_doubt += unknown;
+  const int32_t rc = settle_known(delivery, parcel, cleared == DRAY_OK ? error : NULL);
   if (cleared != DRAY_OK) return cleared;
   DRAY_TRY(rc);
   return retry_rows(delivery, parcel, round, error);
@@ -683,6 +737,7 @@ static int32_t poll_round(struct dr_delivery *delivery, uint64_t *out_left, stru
     left += pending;
     const int ended = rc == DRAY_OK && pending == 0;
     if (ended) rc = settle_answer(delivery, &parcel, 1, error);
+    if (ended) left += count_status(&parcel, DRAY_RECEIPT_PENDING); // sent again, into another job
     if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && open[i].run != delivery->run->record.id) {
       delivery->run->report->recovered++;
     }

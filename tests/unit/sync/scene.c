@@ -21,6 +21,7 @@
 
 #include "base/fault.h"
 #include "store/store.h"
+#include "torture.h"
 
 #define STREAMS                                                                                                        \
   "{\"streams\":[{\"name\":\"rows\",\"columns\":[{\"name\":\"id\",\"type\":\"int64\"}],\"primary_key\":[\"id\"],"      \
@@ -103,7 +104,9 @@ int32_t scene_run(struct scene *scene, uint32_t flags) {
   if (project->problems.count > 0) fail_msg("%s", project->problems.items[0].what);
   if (dr_session_open(project, &session, &error) != DRAY_OK) fail_msg("%s", error.text);
   const struct dr_run_options options = {.flags = flags, .samples_max = 3};
+  (void)torture_arm(scene->arm);
   const int32_t rc = dr_run(session, &project->syncs[0], &options, &scene->report);
+  scene->starved = torture_arm(0);
   dr_session_close(session);
   dr_project_free(project);
   return rc;

@@ -10,6 +10,8 @@
 struct scene {
   char folder[64];             // probe's files are in FOLDER/p
   struct dr_run_report report; // of the last run
+  uint64_t arm;                // the allocation of the next run that fails; 0: none
+  int starved;                 // one did
 };
 
 // From the probe's rows to its object `things`; `sync` is YAML below the sync, indented by four: "    mode: mirror\n".
