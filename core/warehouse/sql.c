@@ -82,7 +82,7 @@ static int32_t append_place(const struct dray_dialect *dialect, const struct dr_
 
 int32_t dr_sql_table(const struct dray_dialect *dialect, const struct dr_table_name *name, struct dray_buffer *out,
                      struct dray_error *error) {
-  struct dr_place place;
+  struct dr_place place = {NULL, NULL};
   if (name->table == NULL || name->table[0] == '\0')
     return dray_fail(error, DRAY_E_SCHEMA_NAME, "the table has no name");
   DRAY_TRY(dr_place_make(dialect, name->schema, name->table, &place, error));

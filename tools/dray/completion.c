@@ -21,7 +21,7 @@ typedef int32_t visit_fn(struct writer *w, const struct dr_command *command, con
 static int32_t walk(struct writer *w, const struct dr_command *command, const char *place, visit_fn *visit) {
   DRAY_TRY(visit(w, command, place));
   for (size_t i = 0; i < command->command_count; i++) {
-    char below[96];
+    char below[256];
     if (command->commands[i].hidden) continue;
     (void)snprintf(below, sizeof(below), "%s %s", place, command->commands[i].name);
     DRAY_TRY(walk(w, &command->commands[i], below, visit));
