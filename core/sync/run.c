@@ -19,6 +19,7 @@
 #define ARENA_BYTES_MAX (64u << 20)
 #define LEDGER_RUNS_KEPT 20
 #define RECENT_RUNS 100
+#define ABANDONED_RUNS 8
 
 void dr_run_report_free(struct dr_run_report *report) {
   for (size_t i = 0; i < report->ddl_count; i++) free(report->ddl[i]);
@@ -103,6 +104,24 @@ int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error 
 
 // ---- begin and end ----
 
+// Who holds the lease is the only run: an earlier one that never ended was killed together with the one who watched it.
+static int32_t end_abandoned(struct dr_context *run, struct dray_error *error) {
+  struct dr_run_record *runs = NULL;
+  size_t count = 0;
+  int32_t rc = dr_store_runs(run->store, run->sync->name, ABANDONED_RUNS, &runs, &count, error);
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    if (runs[i].ended_us != 0) continue;
+    runs[i].state = DR_RUN_CRASHED;
+    runs[i].ended_us = dr_now_us();
+    runs[i].code = DRAY_E_CANCELLED;
+    runs[i].exit_code = dray_error_info(DRAY_E_CANCELLED)->exit_code;
+    (void)snprintf(runs[i].text, sizeof(runs[i].text), "process %d was killed, or the machine stopped", runs[i].pid);
+    rc = dr_store_run_update(run->store, &runs[i], error);
+  }
+  free(runs);
+  return rc;
+}
+
 static int32_t begin(struct dr_context *run, struct dray_error *error) {
   DRAY_TRY(dr_session_sync_folder(run->session, run->sync->name, &run->folder, error));
   run->mirror_folder = dr_path_join(run->folder, "mirror");
@@ -110,6 +129,7 @@ static int32_t begin(struct dr_context *run, struct dray_error *error) {
   DRAY_TRY(dr_lease_take(run->folder, &run->lease, error));
   DRAY_TRY(dr_store_sync_get(run->store, run->sync->name, &run->state, error));
   if (dr_planning(run)) return DRAY_OK; // a plan leaves no trace
+  DRAY_TRY(end_abandoned(run, error));
   DRAY_TRY(dr_store_run_begin(run->store, run->sync->name, (int32_t)getpid(), &run->record.id, error));
   run->record.state = DR_RUN_PLANNED;
   run->report->run = run->record.id;
