@@ -324,3 +324,19 @@ def test_interrupted_run_ends_soon_and_the_next_goes_on(project, receiver, numbe
     applied = [row["key"]["id"] for row in receiver.applied()]
     assert len(applied) == len(set(applied)) == 50
     assert not project.left_behind()
+
+
+def test_run_that_was_killed_with_its_watcher_is_shown_as_crashed(project, receiver):
+    """As after a power cut: nobody was left to write down that the run ended."""
+    process = slow_run(project, receiver)
+    os.kill(process.pid, signal.SIGKILL)
+    project.finish(process)
+    time.sleep(2)  # the receiver goes on with what it was given
+    project.sync("people")
+    done, killed = project.status("people")
+    assert done["state"] == "done"
+    assert (killed["state"], killed["error"]) == ("crashed", "cancelled") and killed["ended_us"] > 0
+    assert str(killed["pid"]) in killed["text"]
+    assert scene.held(receiver) == scene.people(project)
+    applied = [row["key"]["id"] for row in receiver.applied()]
+    assert len(applied) == len(set(applied)) == 50
