@@ -75,6 +75,8 @@ DRAY_NODISCARD int32_t dr_store_batches_trim(struct dr_store *store, const char 
                                              struct dray_error *error);
 
 // ---- rows that were not taken ----
+enum { DR_ROW_PARKED = 1, DR_ROW_APPLIED = 2, DR_ROW_RESEND = 3 }; // dr_row_record.parked; 0: comes again by itself
+
 struct dr_row_record {
   uint8_t key_hash[16];
   uint64_t row_hash;
@@ -100,8 +102,8 @@ DRAY_NODISCARD int32_t dr_store_row_clear(struct dr_store *store, const char *sy
 // Says that the row was met again in `run`, unchanged: a parked row is skipped, not forgotten.
 DRAY_NODISCARD int32_t dr_store_row_touch(struct dr_store *store, const char *sync, const uint8_t key_hash[16],
                                           int64_t run, struct dray_error *error);
-// What an operator says of the rows in doubt: the receiver holds them (parked becomes 2: the next run acknowledges
-// them without sending) or not (they are sent again).
+// What an operator says of the rows in doubt: the receiver holds them (parked becomes DR_ROW_APPLIED: the next run
+// acknowledges them without sending), or they are to be sent again (DR_ROW_RESEND).
 DRAY_NODISCARD int32_t dr_store_rows_resolve(struct dr_store *store, const char *sync, int applied, uint64_t *out_count,
                                              struct dray_error *error);
 // Removes rows last seen before `run`: they are no longer in the input, or were taken.

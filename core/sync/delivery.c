@@ -690,8 +690,18 @@ static int32_t poll_parcel(struct dr_delivery *delivery, struct parcel *parcel, 
   return DRAY_OK;
 }
 
+// An operator has said what became of the rows in doubt: those that the receiver holds are acknowledged, the others
+// come again
+// through the next pass, in another batch. What was known of the batch is in the mirror already.
+static int32_t settle_resolved(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) parcel->receipts[i].status = 0;
+  parcel->doubtful = 0;
+  return settle(delivery, parcel, DR_BATCH_ACKED, error);
+}
+
 static int32_t resolve_parcel(struct dr_delivery *delivery, struct parcel *parcel, struct dray_error *error) {
   const struct dray_caps *caps = &delivery->caps;
+  if (parcel->outgoing.resolved > 0) return settle_resolved(delivery, parcel, error);
   if (parcel->outgoing.count == 0) {
     parcel->doubtful = 0;
     return settle(delivery, parcel, DR_BATCH_ACKED, error); // parked or resolved meanwhile

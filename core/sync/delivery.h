@@ -78,6 +78,7 @@ struct dr_outgoing {
   uint8_t *silent; // per change: 1 = acknowledged without being sent (mode remove)
   size_t silent_count;
   uint64_t ignored, parked;
+  uint64_t resolved; // rows of which an operator has said what became of them
 };
 DRAY_NODISCARD int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes,

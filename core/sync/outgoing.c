@@ -51,7 +51,7 @@ static int fate_of(const struct dr_context *run, int op, int *out_op) {
 // A parked row stays parked while it is the same; one in doubt until an operator resolves it. Both are marked as met,
 // since what a full read does not meet is forgotten.
 static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int *fate, int *op,
-                       struct dray_error *error) {
+                       uint64_t *resolved, struct dray_error *error) {
   if (!delivery->has_records) return DRAY_OK;
   struct dr_context *run = delivery->run;
   struct dr_row_record row;
@@ -60,19 +60,20 @@ static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *ch
   memcpy(key_hash, &changes->key_hash[i], sizeof(key_hash));
   DRAY_TRY(dr_store_row_find(run->store, run->sync->name, key_hash, &row, &found, error));
   if (!found || row.parked == 0) return DRAY_OK;
+  *resolved += row.parked == DR_ROW_APPLIED || row.parked == DR_ROW_RESEND;
   const int same = row.row_hash == changes->row_hash[i];
-  if (row.parked == 2 && same) {
+  if (row.parked == DR_ROW_APPLIED && same) {
     *fate = FATE_SILENT;
     return DRAY_OK;
   }
-  if (row.parked == 2) {
+  if (row.parked == DR_ROW_APPLIED) {
     // The receiver holds the row as it was then, or (a delete) has it no more; the mirror does not know.
     const int really = row.op == DRAY_OP_DELETE ? DRAY_OP_INSERT : DRAY_OP_UPDATE;
     *fate = changes->op[i] == DRAY_OP_DELETE ? *fate : fate_of(run, really, op);
     if (*fate == FATE_IGNORE) *fate = FATE_SILENT;
     return DRAY_OK;
   }
-  if (row.parked != 1 || (!same && row.code != DRAY_E_STATE_IN_DOUBT)) return DRAY_OK;
+  if (row.parked != DR_ROW_PARKED || (!same && row.code != DRAY_E_STATE_IN_DOUBT)) return DRAY_OK;
   *fate = FATE_PARKED;
   return dr_store_row_touch(run->store, run->sync->name, key_hash, run->record.id, error);
 }
@@ -189,7 +190,7 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
     if ((fate == FATE_SEND || fate == FATE_SILENT) && dr_waiting_has(&delivery->waiting, changes->key_hash[i])) {
       fate = FATE_WAIT;
     }
-    if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, &op, error);
+    if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, &op, &batch.resolved, error);
     if (rc != DRAY_OK) break;
     if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);
     batch.silent[i] = fate == FATE_SILENT;

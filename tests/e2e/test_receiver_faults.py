@@ -206,6 +206,19 @@ def test_row_that_never_gets_a_result_is_shown_and_can_be_resolved(project, rece
     everything_arrived_once(project, receiver, 20)
 
 
+def test_row_that_never_gets_a_result_can_be_sent_again(project, receiver):
+    """Sent again by an operator's word, it goes in another batch: the old key stays with the old body."""
+    scene.people_to_hook(project, receiver)
+    receiver.faults({"kind": "drop_results"})
+    project.sync("people", code=3)
+    project.dray("rows", "resolve", "people", "--resend").expect(0)
+    run = project.sync("people")
+    assert run["sent"] == 1
+    keys = [entry["headers"]["idempotency-key"] for entry in receiver.ledger()]
+    assert keys[-1] != keys[0]
+    assert scene.held(receiver) == scene.people(project) and project.rows("people") == []
+
+
 def test_rejected_delete_is_tried_again(project, receiver):
     scene.people_to_hook(project, receiver)
     project.sync("people")

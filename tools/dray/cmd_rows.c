@@ -21,10 +21,23 @@ static void write_row(struct dr_output *output, const char *sync, const struct d
   dr_record_text(&record, "column", row->column[0] != '\0' ? row->column : NULL);
   dr_record_text(&record, "text", row->text);
   dr_record_count(&record, "attempts", row->attempts);
-  dr_record_bool(&record, "parked", row->parked == 1);
+  dr_record_bool(&record, "parked", row->parked == DR_ROW_PARKED);
   dr_record_int(&record, "run", row->run);
   dr_record_int(&record, "seen_us", row->seen_us);
   dr_record_end(&record);
+}
+
+static const char *state_of(const struct dr_row_record *row) {
+  switch (row->parked) {
+  case DR_ROW_PARKED:
+    return "parked";
+  case DR_ROW_APPLIED:
+    return "applied, you say";
+  case DR_ROW_RESEND:
+    return "to be sent";
+  default:
+    return "";
+  }
 }
 
 static void print_rows(struct dr_output *output, const struct dr_row_record *rows, size_t count) {
@@ -36,7 +49,7 @@ static void print_rows(struct dr_output *output, const struct dr_row_record *row
     dr_table_cell(table, "%s", dray_error_info(rows[i].code)->name);
     dr_table_cell(table, "%s", rows[i].column);
     dr_table_cell(table, "%u", rows[i].attempts);
-    dr_table_cell(table, "%s", rows[i].parked == 1 ? "parked" : rows[i].parked == 2 ? "resolved" : "");
+    dr_table_cell(table, "%s", state_of(&rows[i]));
     dr_table_cell(table, "%s", rows[i].text);
   }
   dr_table_print(table);
