@@ -23,6 +23,7 @@ struct dr_context {
   struct dr_sync_state state; // what the store knows of the sync
   struct dr_arena arena;      // names that live as long as the run
   struct dr_mirror *mirror;
+  int adopted; // ingest: the table was there before the sync
   struct dr_mapping mapping;
   const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
                                   // discard_row); NULL: none

@@ -22,6 +22,13 @@ int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
         "nothing was read, while the other side holds %llu rows: all %llu would be deleted; nothing was sent",
         (unsigned long long)mirror.rows, (unsigned long long)deletes);
   }
+  if (run->adopted && deletes > 0) {
+    return dray_fail(
+        error, DRAY_E_GUARD,
+        "the table was there before this sync, and %llu of its %llu rows are not in the source: they would "
+        "be deleted; nothing was sent",
+        (unsigned long long)deletes, (unsigned long long)mirror.rows);
+  }
   if (passes(deletes, mirror.rows, guard->deletes_share, guard->deletes_count)) {
     return dray_fail(error, DRAY_E_GUARD,
                      "%llu of %llu rows would be deleted (%.1f %%, the guard allows %.1f %%); nothing was sent",

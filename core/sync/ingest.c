@@ -4,6 +4,7 @@
 // Ingest, window by window: a full read is one window, an incremental one is cut at the source's safe places.
 #include "sync/ingest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,9 +352,24 @@ static int32_t ingest_keyed(struct dr_context *run, struct dr_ingest *ingest, st
   return dr_mirror_compact(run->mirror, error);
 }
 
+// A checkpoint and a mirror belong to one table.
+static int32_t check_place(struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
+  char identity[sizeof(run->state.identity)];
+  const struct dr_connection *to = &dr_session_project(run->session)->connections[run->sync->to_connection];
+  (void)snprintf(identity, sizeof(identity), "%s/%s/%s.%s", to->plugin, to->name,
+                 ingest->table.name.schema != NULL ? ingest->table.name.schema : "", ingest->table.name.table);
+  if (run->state.identity[0] != '\0' && strcmp(run->state.identity, identity) != 0) {
+    return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
+                     run->state.identity, identity);
+  }
+  memcpy(run->state.identity, identity, sizeof(identity));
+  return DRAY_OK;
+}
+
 int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
   struct dr_ingest ingest;
   int32_t rc = dr_ingest_open(run, &ingest, error);
+  if (rc == DRAY_OK) rc = check_place(run, &ingest, error);
   if (rc == DRAY_OK) {
     const int keyed = ingest.table.mode == DR_WRITE_UPSERT || ingest.table.mode == DR_WRITE_HISTORY;
     rc = keyed ? ingest_keyed(run, &ingest, error) : ingest_direct(run, &ingest, error);

@@ -10,6 +10,8 @@
 
 #include "base/redact.h"
 #include "dray/sdk/json.h"
+#include "sync/mapping.h"
+#include "sync/reader.h"
 
 #define REPORT_BYTES_MAX (1u << 20)
 
@@ -104,11 +106,12 @@ int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct d
   DRAY_TRY(dr_session_plugin(session, connection, &plugin, error));
   DRAY_TRY(dr_session_check_settings(session, connection, error));
   const struct dr_project *project = dr_session_project(session);
-  const int any = !is_used_at_all(project, connection, plugin);
+  const int any = !is_used_at_all(project, connection, plugin); // then one role, its first, stands for it
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < ROLE_COUNT; i++) {
     if (!dr_plugin_has_role(plugin, roles[i].role)) continue;
     if (!any && !is_used(project, connection, plugin, roles[i].role)) continue;
+    if (any && items.count > 0) break;
     struct dr_check_item start;
     memset(&start, 0, sizeof(start));
     (void)snprintf(start.connection, sizeof(start.connection), "%s",
@@ -137,6 +140,57 @@ int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct d
   }
   *out = items.list;
   *out_count = items.count;
+  return DRAY_OK;
+}
+
+// Opens reader and mapping; *out_columns and *out_keys say what was found.
+static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync, size_t *out_columns, size_t *out_keys,
+                         struct dray_error *error) {
+  struct dr_reader *reader = NULL;
+  struct dr_mapping mapping;
+  const struct dr_reader_options options = {.sync = sync, .full = 1};
+  DRAY_TRY(dr_reader_open(session, &options, &reader, error));
+  const struct dr_stream_facts *facts = dr_reader_facts(reader);
+  const struct dr_mapping_options wanted = {
+      .sync = sync,
+      .source = dr_reader_schema(reader),
+      .key = sync->key_count > 0 ? sync->key : facts->key,
+      .key_count = sync->key_count > 0 ? sync->key_count : facts->key_count,
+  };
+  const int32_t rc = dr_mapping_init(&mapping, &wanted, error);
+  if (rc == DRAY_OK) {
+    *out_columns = mapping.schema->field_count;
+    *out_keys = mapping.key_count;
+    dr_mapping_free(&mapping);
+  }
+  dr_reader_close(reader);
+  return rc;
+}
+
+int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, struct dr_check_item *out,
+                        struct dray_error *error) {
+  struct dr_check_item item;
+  struct dray_error failure;
+  size_t columns = 0, keys = 0;
+  memset(&item, 0, sizeof(item));
+  dray_error_init(&failure);
+  (void)snprintf(item.connection, sizeof(item.connection), "%s", sync->name);
+  (void)snprintf(item.role, sizeof(item.role), "sync");
+  (void)snprintf(item.name, sizeof(item.name), "open");
+  const int32_t rc = open_sync(session, sync, &columns, &keys, &failure);
+  if (failure.error_class == DRAY_CLASS_CANCELLED) {
+    *error = failure;
+    return rc;
+  }
+  item.ok = rc == DRAY_OK;
+  if (item.ok) {
+    (void)snprintf(item.text, sizeof(item.text), "%zu columns, a key of %zu", columns, keys);
+  } else {
+    dr_redact_error(&failure);
+    (void)snprintf(item.text, sizeof(item.text), "%s", failure.text);
+    (void)snprintf(item.fix, sizeof(item.fix), "%s", dray_error_info(failure.code)->fix);
+  }
+  *out = item;
   return DRAY_OK;
 }
 

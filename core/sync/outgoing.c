@@ -172,6 +172,14 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   return DRAY_OK;
 }
 
+// Parked rows are marked as met, all of a batch in one transaction of the store.
+static int32_t end_marking(struct dr_delivery *delivery, int marking, int32_t rc, struct dray_error *error) {
+  if (!marking) return rc;
+  if (rc == DRAY_OK) return dr_store_commit(delivery->run->store, error);
+  dr_store_rollback(delivery->run->store);
+  return rc;
+}
+
 int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes, struct dr_outgoing *out,
                           struct dray_error *error) {
   struct dr_outgoing batch;
@@ -182,6 +190,11 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
   int32_t rc = DRAY_OK;
   if (batch.rows == NULL || batch.change == NULL || batch.silent == NULL) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+  }
+  int marking = 0;
+  if (rc == DRAY_OK && delivery->has_records) {
+    rc = dr_store_begin(delivery->run->store, error);
+    marking = rc == DRAY_OK;
   }
   for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
     int op = 0;
@@ -198,6 +211,7 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
     batch.ignored += fate == FATE_IGNORE;
     batch.parked += fate == FATE_PARKED;
   }
+  rc = end_marking(delivery, marking, rc, error);
   if (rc == DRAY_OK) rc = dray_builder_finish(delivery->builder, &batch.array, error);
   if (rc != DRAY_OK) {
     dray_builder_abandon_row(delivery->builder);

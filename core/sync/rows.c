@@ -215,7 +215,8 @@ int32_t dr_rows_keep_doubtful(struct dr_context *run, struct dray_error *error) 
     DRAY_TRY(dr_store_rows(run->store, run->sync->name, offset, PAGE_ROWS, &rows, &count, error));
     int32_t rc = DRAY_OK;
     for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
-      if (rows[i].parked != DR_ROW_PARKED || rows[i].code != DRAY_E_STATE_IN_DOUBT || rows[i].run == run->record.id) continue;
+      if (rows[i].parked != DR_ROW_PARKED || rows[i].code != DRAY_E_STATE_IN_DOUBT || rows[i].run == run->record.id)
+        continue;
       rc = dr_store_row_touch(run->store, run->sync->name, rows[i].key_hash, run->record.id, error);
     }
     free(rows);

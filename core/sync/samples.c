@@ -59,6 +59,13 @@ static int32_t describe(const struct dr_context *run, const struct dr_changes *c
   return DRAY_OK;
 }
 
+// A cell must neither move the terminal's cursor nor forge a line.
+static void make_plain(struct dray_buffer *text) {
+  for (size_t i = 0; i < text->len; i++) {
+    if ((unsigned char)text->data[i] < 0x20 || text->data[i] == 0x7F) text->data[i] = ' ';
+  }
+}
+
 static int32_t take_one(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dr_sample *out,
                         struct dray_error *error) {
   struct dray_buffer key, text;
@@ -67,6 +74,8 @@ static int32_t take_one(struct dr_context *run, const struct dr_changes *changes
   int32_t rc = dr_rows_key(run, changes->rows, i, &key, error);
   if (rc == DRAY_OK) rc = describe(run, changes, i, &text, error);
   if (rc == DRAY_OK) {
+    make_plain(&key);
+    make_plain(&text);
     *out = (struct dr_sample){changes->op[i], changes->op[i] == DR_OP_REJECT ? changes->code[i] : 0,
                               dray_str_dup(dray_buffer_view(&key)), dray_str_dup(dray_buffer_view(&text))};
     if (out->key == NULL || out->text == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a sample");

@@ -183,6 +183,8 @@ static int32_t rebuild_because(struct dr_context *run, struct dr_ingest *ingest,
 
 int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const uint64_t table = ingest->state.generation;
+  run->adopted =
+      table == 0 && ingest->plan.table_exists; // somebody else's: what it holds is not ours to delete unasked
   if (!dr_mirror_exists(run->mirror_folder)) {
     if (table == 0 && !ingest->plan.table_exists) return dr_context_mirror(run, 1, error); // the first run
     return rebuild_because(run, ingest, "the table exists and there is no mirror", error);
@@ -194,6 +196,8 @@ int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct
     if (info.prepared_generation == table) return dr_mirror_commit(run->mirror, table, error);
     DRAY_TRY(dr_mirror_rollback(run->mirror, error));
   }
+  const int gone = info.rows > 0 && !ingest->plan.table_exists;
+  if (gone) return rebuild_because(run, ingest, "the table is not there", error);
   if (info.generation == table) return DRAY_OK;
   return rebuild_because(run, ingest, "the warehouse and the mirror are of different generations", error);
 }

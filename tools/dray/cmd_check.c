@@ -52,14 +52,31 @@ static int32_t check_one(struct dr_watched *watched, size_t connection) {
   return code;
 }
 
+static int32_t check_sync(struct dr_watched *watched, const struct dr_sync *sync) {
+  struct dr_check_item item;
+  struct dray_error error;
+  dray_error_init(&error);
+  if (dr_inspect_sync(watched->session, sync, &item, &error) != DRAY_OK) {
+    return dr_print_error(watched->call->output, &error);
+  }
+  print_item(watched->call->output, &item);
+  return item.ok ? DR_EXIT_DONE : DR_EXIT_FAILED;
+}
+
 static int32_t check_all(struct dr_watched *watched) {
   const struct request *request = watched->ctx;
-  int32_t code = DR_EXIT_DONE;
+  int32_t code = DR_EXIT_DONE, failed = DR_EXIT_DONE;
   for (size_t i = 0; i < watched->project->connection_count; i++) {
     if (request->only >= 0 && (size_t)request->only != i) continue;
     const int32_t one = check_one(watched, i);
     if (code == DR_EXIT_DONE) code = one;
   }
+  // What a sync opens is looked at where all connections are well: their failures would only be said twice.
+  for (size_t i = 0; code == DR_EXIT_DONE && request->only < 0 && i < watched->project->sync_count; i++) {
+    const int32_t one = check_sync(watched, &watched->project->syncs[i]);
+    if (one != DR_EXIT_DONE) failed = one;
+  }
+  if (code == DR_EXIT_DONE) code = failed;
   const int32_t problems = dr_print_problems(watched->call->output, watched->project);
   if (problems != 0) return problems;
   if (code == DR_EXIT_DONE && !watched->call->output->json) dr_print(watched->call->output, "all is well\n");

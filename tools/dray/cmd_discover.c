@@ -85,7 +85,7 @@ static int32_t discover(struct dr_watched *watched) {
 
 int32_t cmd_discover(struct dr_command_call *call) {
   struct dr_project *project = NULL;
-  int32_t code = dr_command_project(call, &project);
+  int32_t code = dr_command_project_any(call, &project); // a sync that is half written is what discover helps with
   if (code != 0) return code;
   const char *name = call->positionals[0];
   size_t connection = 0;

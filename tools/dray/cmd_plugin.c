@@ -82,8 +82,8 @@ int32_t cmd_plugin_list(struct dr_command_call *call) {
       dr_table_cell(table, "%s", manifests[i].summary);
     }
     dr_table_print(table);
-    dr_note(call->output, "looked in:");
-    for (size_t i = 0; i < paths.count; i++) dr_note(call->output, "  %s", paths.items[i]);
+    dr_note(call->output, "looked in:\n");
+    for (size_t i = 0; i < paths.count; i++) dr_note(call->output, "  %s\n", paths.items[i]);
   }
   free(manifests);
   dr_plugin_paths_free(&paths);
@@ -299,8 +299,9 @@ int32_t cmd_plugin_new(struct dr_command_call *call) {
   if (rc == DRAY_OK) rc = copy_folder(template, folder, name, &call->error);
   if (rc != DRAY_OK) return dr_print_error(call->output, &call->error);
   dr_print(call->output, "%s\n", folder);
-  dr_note(call->output,
-          "a working plugin; build it with\n  cmake -S %s -B %s/build && cmake --build %s/build\nand read %s/README.md",
-          folder, folder, folder, folder);
+  dr_note(
+      call->output,
+      "a working plugin; build it with\n  cmake -S %s -B %s/build && cmake --build %s/build\nand read %s/README.md\n",
+      folder, folder, folder, folder);
   return 0;
 }

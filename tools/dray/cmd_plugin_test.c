@@ -55,7 +55,7 @@ int32_t cmd_plugin_test(struct dr_command_call *call) {
   }
   int32_t code = path != NULL ? write_report(call, &options, results, count, path) : 0;
   if (code == 0 && failed > 0) {
-    dr_note(call->output, "%zu of %zu checks failed", failed, count);
+    dr_note(call->output, "%zu of %zu checks failed\n", failed, count);
     code = DR_EXIT_FAILED;
   }
   free(results);

@@ -91,7 +91,7 @@ int32_t cmd_rows(struct dr_command_call *call) {
   } else {
     char a[32], b[32], c[32];
     print_rows(call->output, rows, count);
-    dr_note(call->output, "%s of %s rows that were not taken, %s of them parked", dr_thousands(count, a),
+    dr_note(call->output, "%s of %s rows that were not taken, %s of them parked\n", dr_thousands(count, a),
             dr_thousands(rejected, b), dr_thousands(parked, c));
   }
   free(rows);

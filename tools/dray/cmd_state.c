@@ -29,7 +29,7 @@ static int32_t for_each(struct dr_command_call *call, int all, int careful,
   size_t *chosen = NULL;
   size_t count = 0;
   if (careful && dr_option(call, "yes") == NULL) {
-    return dr_usage(call, NULL, "`dray %s` changes what dray believes of the other side: add --yes", call->name);
+    return dr_usage(call, NULL, "`%s` changes what dray believes of the other side: add --yes", call->name);
   }
   int32_t code = dr_command_project(call, &project);
   if (code != 0) return code;
@@ -141,7 +141,7 @@ int32_t cmd_state_verify(struct dr_command_call *call) {
 
 static int32_t reset(struct dr_watched *watched, const struct dr_sync *sync, struct dray_error *error) {
   DRAY_TRY(dr_state_reset(watched->session, sync, error));
-  dr_note(watched->call->output, "%s: forgotten; the next run starts from the beginning", sync->name);
+  dr_note(watched->call->output, "%s: forgotten; the next run starts from the beginning\n", sync->name);
   return DRAY_OK;
 }
 
@@ -153,7 +153,7 @@ static int32_t rebuild(struct dr_watched *watched, const struct dr_sync *sync, s
   uint64_t rows = 0;
   char number[32];
   DRAY_TRY(dr_state_rebuild(watched->session, sync, &rows, error));
-  dr_note(watched->call->output, "%s: the mirror holds the table's %s rows", sync->name, dr_thousands(rows, number));
+  dr_note(watched->call->output, "%s: the mirror holds the table's %s rows\n", sync->name, dr_thousands(rows, number));
   return DRAY_OK;
 }
 
@@ -167,7 +167,7 @@ static int32_t baseline(struct dr_watched *watched, const struct dr_sync *sync, 
   char number[32];
   const int32_t rc = dr_run(watched->session, sync, &options, &report);
   if (rc == DRAY_OK) {
-    dr_note(watched->call->output, "%s: the mirror holds %s rows as if they had been sent", sync->name,
+    dr_note(watched->call->output, "%s: the mirror holds %s rows as if they had been sent\n", sync->name,
             dr_thousands(report.mirror_rows, number));
   } else {
     *error = report.error;

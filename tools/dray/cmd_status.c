@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `dray status`: the runs of the past, from the store. Touches no plugin.
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -47,24 +49,30 @@ static void write_run(struct dr_output *output, const struct dr_run_record *run)
   dr_record_end(&record);
 }
 
+// A run that nobody ended and whose process is gone; the next run of its sync records the end.
+static int is_dead(const struct dr_run_record *run) {
+  return run->ended_us == 0 && kill((pid_t)run->pid, 0) != 0 && errno == ESRCH;
+}
+
 static void print_runs(struct dr_output *output, const struct dr_run_record *runs, size_t count) {
-  static const struct dr_table_column columns[] = {{"RUN", 1},     {"SYNC", 0},     {"STATE", 0}, {"STARTED", 0},
-                                                   {"TOOK", 1},    {"READ", 1},     {"ADDED", 1}, {"CHANGED", 1},
-                                                   {"REMOVED", 1}, {"REJECTED", 1}, {"ERROR", 0}};
+  static const struct dr_table_column columns[] = {{"RUN", 1},     {"SYNC", 0},    {"STATE", 0},    {"STARTED", 0},
+                                                   {"TOOK", 1},    {"READ", 1},    {"ADDED", 1},    {"CHANGED", 1},
+                                                   {"REMOVED", 1}, {"APPLIED", 1}, {"REJECTED", 1}, {"ERROR", 0}};
   struct dr_table *table = dr_table_new(output, columns, sizeof(columns) / sizeof(columns[0]));
   for (size_t i = 0; i < count; i++) {
     const struct dr_run_record *run = &runs[i];
     char started[40], took[32], number[32];
     dr_table_cell(table, "%lld", (long long)run->id);
     dr_table_cell(table, "%s", run->sync);
-    dr_table_cell(table, "%s", dr_run_state_name(run->state));
+    dr_table_cell(table, "%s", is_dead(run) ? "killed" : dr_run_state_name(run->state));
     dr_table_cell(table, "%s", when(run->started_us, started, sizeof(started)));
     const int64_t end = run->ended_us != 0 ? run->ended_us : dr_now_us();
-    dr_table_cell(table, "%s", dr_duration_text((end - run->started_us) / 1000, took));
+    dr_table_cell(table, "%s", is_dead(run) ? "" : dr_duration_text((end - run->started_us) / 1000, took));
     dr_table_cell(table, "%s", dr_thousands(run->rows_read, number));
     dr_table_cell(table, "%s", dr_thousands(run->inserts, number));
     dr_table_cell(table, "%s", dr_thousands(run->updates, number));
     dr_table_cell(table, "%s", dr_thousands(run->deletes, number));
+    dr_table_cell(table, "%s", dr_thousands(run->applied, number));
     dr_table_cell(table, "%s", dr_thousands(run->rejected, number));
     dr_table_cell(table, "%s", run->code != DRAY_OK ? dray_error_info(run->code)->name : "");
   }
@@ -90,14 +98,19 @@ int32_t cmd_status(struct dr_command_call *call) {
   int32_t code = dr_command_project(call, &project);
   if (code != 0) return code;
   const char *sync = call->positional_count > 0 ? call->positionals[0] : NULL;
-  code = dr_command_store(call, project, &store);
+  size_t *chosen = NULL;
+  size_t chosen_count = 0;
+  if (sync != NULL)
+    code = dr_command_syncs(call, project, 0, &chosen, &chosen_count); // a name that is not there is said
+  free(chosen);
+  if (code == 0) code = dr_command_store(call, project, &store);
   if (code == 0 && dr_store_runs(store, sync, (size_t)count_max, &runs, &count, &call->error) != DRAY_OK) {
     code = dr_print_error(call->output, &call->error);
   }
   if (code == 0 && call->output->json) {
     for (size_t i = 0; i < count; i++) write_run(call->output, &runs[i]);
   } else if (code == 0 && count == 0) {
-    dr_note(call->output, "no run yet: `dray sync`");
+    dr_note(call->output, "no run yet: `dray sync`\n");
   } else if (code == 0) {
     print_runs(call->output, runs, count);
     if (runs[0].code != DRAY_OK) dr_print(call->output, "\nlast error: %s\n", runs[0].text);

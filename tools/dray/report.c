@@ -115,7 +115,13 @@ void dr_report_run(struct dr_output *output, const struct dr_run_report *report)
     return;
   }
   char read[32], inserts[32], updates[32], deletes[32], unchanged[32], time[32];
-  if (report->error.code == DRAY_OK) {
+  const uint64_t planned = report->inserts + report->updates + report->deletes;
+  if (report->error.code == DRAY_OK && !report->ingest && report->applied < planned) {
+    dr_print(output, "%s: %s read, %s of %s changes applied, %s unchanged (%s)\n", report->sync,
+             dr_thousands(report->rows_read, read), dr_thousands(report->applied, inserts),
+             dr_thousands(planned, updates), dr_thousands(report->unchanged, unchanged),
+             dr_duration_text(report->total_ms, time));
+  } else if (report->error.code == DRAY_OK) {
     dr_print(output, "%s: %s read, %s inserted, %s updated, %s deleted, %s unchanged (%s)\n", report->sync,
              dr_thousands(report->rows_read, read), dr_thousands(report->inserts, inserts),
              dr_thousands(report->updates, updates), dr_thousands(report->deletes, deletes),
@@ -134,29 +140,30 @@ void dr_report_run(struct dr_output *output, const struct dr_run_report *report)
   }
 }
 
-static int by_count(const void *a, const void *b) {
-  const uint64_t *x = a, *y = b;
-  return *x < *y ? 1 : *x > *y ? -1 : 0;
-}
-
 // "columns: rfm 10, country 2": the most frequent first.
 static void print_columns(struct dr_output *output, const struct dr_run_report *report) {
-  uint64_t counts[256];
-  size_t count = 0;
-  for (size_t i = 0; i < report->column_count && count < 256; i++) {
-    if (report->columns[i].count > 0)
-      counts[count++] = report->columns[i].count << 8 | i; // place in the low bits keeps them apart
-  }
-  if (count == 0) return;
-  qsort(counts, count, sizeof(counts[0]), by_count);
-  dr_print(output, "      columns:");
-  for (size_t i = 0; i < count && i < COLUMNS_SHOWN; i++) {
+  uint64_t above = UINT64_MAX; // count and place of the one printed last: the next is the largest below it
+  size_t last = 0, shown = 0;
+  while (shown <= COLUMNS_SHOWN) {
+    size_t best = report->column_count;
+    for (size_t i = 0; i < report->column_count; i++) {
+      const uint64_t count = report->columns[i].count;
+      const int comes_after = count < above || (count == above && i > last && shown > 0);
+      if (count == 0 || !comes_after) continue;
+      if (best == report->column_count || count > report->columns[best].count) best = i;
+    }
+    if (best == report->column_count) break;
     char number[32];
-    const size_t column = counts[i] & 255;
-    dr_print(output, "%s %s %s", i > 0 ? "," : "", report->columns[column].name,
-             dr_thousands(report->columns[column].count, number));
+    if (shown == 0) dr_print(output, "      columns:");
+    if (shown < COLUMNS_SHOWN) {
+      dr_print(output, "%s %s %s", shown > 0 ? "," : "", report->columns[best].name,
+               dr_thousands(report->columns[best].count, number));
+    }
+    above = report->columns[best].count;
+    last = best;
+    shown++;
   }
-  dr_print(output, "%s\n", count > COLUMNS_SHOWN ? ", ..." : "");
+  if (shown > 0) dr_print(output, "%s\n", shown > COLUMNS_SHOWN ? ", ..." : "");
 }
 
 static void print_samples(struct dr_output *output, const struct dr_run_report *report) {
