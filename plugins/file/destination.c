@@ -99,21 +99,6 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
 
 // ---- discover ----
 
-static void write_field(struct dray_json_writer *writer, const char *name) {
-  dray_json_begin_object(writer);
-  dray_json_key(writer, "name");
-  dray_json_write_text(writer, name);
-  dray_json_key(writer, "type");
-  dray_json_write_text(writer, "string");
-  dray_json_key(writer, "required");
-  dray_json_write_bool(writer, 0);
-  dray_json_key(writer, "writable");
-  dray_json_write_bool(writer, 1);
-  dray_json_key(writer, "match_key");
-  dray_json_write_bool(writer, 1);
-  dray_json_end_object(writer);
-}
-
 static void write_operations(struct dray_json_writer *writer) {
   dray_json_key(writer, "operations");
   dray_json_begin_array(writer);
@@ -123,7 +108,9 @@ static void write_operations(struct dray_json_writer *writer) {
   dray_json_end_array(writer);
 }
 
-// A file that is there. Only a CSV file with a header says which fields it has room for.
+// A file that is there. It lists no fields, also where a CSV header names them: text has no types, and to name a string
+// would make the host cast every value to one, so that a second run would look like a change of all rows. Which fields
+// the header has room for is checked by begin.
 static int32_t write_object(struct dray_destination *destination, struct dray_json_writer *writer, const char *path,
                             int jsonl, struct dray_error *error) {
   const char *slash = strrchr(path, '/');
@@ -139,14 +126,6 @@ static int32_t write_object(struct dray_destination *destination, struct dray_js
     dray_json_begin_object(writer);
     dray_json_key(writer, "name");
     dray_json_write_text(writer, slash != NULL ? slash + 1 : path);
-    if (names.count > 0) {
-      dray_json_key(writer, "fields");
-      dray_json_begin_array(writer);
-      for (size_t i = 0; i < names.count; i++) {
-        if (strcmp(names.items[i], FILE_OP_COLUMN) != 0) write_field(writer, names.items[i]);
-      }
-      dray_json_end_array(writer);
-    }
     write_operations(writer);
     dray_json_key(writer, "description");
     dray_json_write_text(writer, jsonl ? "a log of changes, JSON Lines" : "a log of changes, CSV");
