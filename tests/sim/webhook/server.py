@@ -244,6 +244,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "webhook-sim"
     sys_version = ""
+    busy_key = None  # the idempotency key this request works under
 
     def log_message(self, *arguments):
         pass
@@ -279,6 +280,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refusal(413, "too_large", "the body is too large")
 
     def answer(self, status, payload, headers=(), content_type="application/json", announce=0):
+        self.let_go()
         raw = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
@@ -290,8 +292,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(raw)
             self.wfile.flush()
 
+    def let_go(self):
+        """The work under the key is done before the client can know: it may come again at once."""
+        with self.server.receiver.lock:
+            self.server.receiver.busy.discard(self.busy_key)
+
     def hang_up(self):
         """Closes with a reset, as a crashed process or a load balancer does."""
+        self.let_go()
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         # rfile and wfile hold the descriptor open: the reset leaves when the last of them is closed.
@@ -366,11 +374,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         entry["body_sha256"], entry["body_bytes"] = hashlib.sha256(raw).hexdigest(), len(raw)
         key = headers.get("idempotency-key")
+        self.busy_key = None
         with receiver.lock:
             if key is not None and key in receiver.busy:
                 self.refuse(entry, Refusal(409, "in_progress", "a request with this key is in work"))
                 return
             receiver.busy.add(key)
+            self.busy_key = key
         try:
             self.receive_whole(headers, raw, key, entry)
         except Refusal as problem:
