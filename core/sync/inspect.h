@@ -22,7 +22,8 @@ struct dr_check_item {
 // @errors when the plugin cannot be loaded or the settings are wrong.
 DRAY_NODISCARD int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct dr_check_item **out,
                                         size_t *out_count, struct dray_error *error);
-// Opens what a sync reads and decides its mapping, without reading a row: a wrong stream, SQL, key or mapped column is one failed item.
+// Opens what a sync reads and decides its mapping, without reading a row: a wrong stream, SQL, key or mapped column is
+// one failed item.
 DRAY_NODISCARD int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync,
                                        struct dr_check_item *out, struct dray_error *error);
 // Appends {"connection","plugin","version","source":{...},"destination":{...},"warehouse":{...}}: the catalogues of
