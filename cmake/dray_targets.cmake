@@ -33,7 +33,8 @@ function(dray_plugin name)
     COMMAND ${CMAKE_COMMAND} -DMANIFEST=${CMAKE_CURRENT_SOURCE_DIR}/manifest.json -DLIBRARY=$<TARGET_FILE:plugin_${name}>
       -P ${PROJECT_SOURCE_DIR}/sdk/cmake/dray_manifest.cmake
     VERBATIM)
-  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_LIBDIR}/dray/plugins USE_SOURCE_PERMISSIONS FILES_MATCHING PATTERN "*.so" PATTERN "manifest.json")
+  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_LIBDIR}/dray/plugins USE_SOURCE_PERMISSIONS FILES_MATCHING PATTERN "*.so" PATTERN "manifest.json"
+    PATTERN CMakeFiles EXCLUDE PATTERN tests EXCLUDE)
 endfunction()
 
 # dray_unit_tests(MODULE libraries...): each tests/unit/MODULE/test_*.c is one cmocka program; other *.c there are linked into all of them.

@@ -299,9 +299,9 @@ int32_t cmd_plugin_new(struct dr_command_call *call) {
   if (rc == DRAY_OK) rc = copy_folder(template, folder, name, &call->error);
   if (rc != DRAY_OK) return dr_print_error(call->output, &call->error);
   dr_print(call->output, "%s\n", folder);
-  dr_note(
-      call->output,
-      "a working plugin; build it with\n  cmake -S %s -B %s/build && cmake --build %s/build\nand read %s/README.md\n",
-      folder, folder, folder, folder);
+  dr_note(call->output,
+          "a working plugin; build it with\n  cmake -S %s -B %s/build && cmake --build %s/build\nand try it with\n"
+          "  dray plugin test %s/build/plugins/%s/%s.so --config %s/tests/kit.json\n",
+          folder, folder, folder, folder, name, name, folder);
   return 0;
 }

@@ -10,7 +10,7 @@
 #include "watched.h"
 
 #define LIMIT_DEFAULT 50
-#define LIMIT_MAX 1000000
+#define LIMIT_MAX 100000
 
 static void write_row(struct dr_output *output, const char *sync, const struct dr_row_record *row) {
   struct dr_record record;

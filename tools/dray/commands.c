@@ -40,7 +40,7 @@ static const struct dr_option sync_options[] = {
 };
 
 static const struct dr_option status_options[] = {
-    {"runs", 0, "N", "runs to show of each sync, 1 to 1000; otherwise 1, or 10 of a named sync", 0},
+    {"runs", 0, "N", "runs to show, 1 to 1000; otherwise 10", 0},
 };
 
 static const struct dr_option rows_options[] = {
