@@ -33,8 +33,8 @@ static int32_t read_connection(struct dr_project *project, const struct dr_entry
   struct dr_node **tail = &settings->child;
   for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
     if (dray_str_is(child->name, "plugin")) {
-      out->plugin_mark = child->mark;
       DRAY_TRY(dr_read_text(&reader, child, &out->plugin));
+      if (out->plugin[0] != '\0') out->plugin_mark = child->mark;
       continue;
     }
     struct dr_node *copy = NULL;

@@ -114,6 +114,12 @@ DRAY_NODISCARD int32_t dr_problem_type(struct dr_reader *reader, const struct dr
 int dr_name_is_torn(const struct dr_node *node);
 DRAY_NODISCARD int32_t dr_problem_torn(struct dr_reader *reader, const struct dr_node *node);
 
+// In {...} YAML ends a value at a comma: decimal(10,2) without quotes becomes "decimal(10" and a key "2)". Torn: both
+// halves are there; open: the first is.
+#define DR_TORN_DECIMAL_WHY "put it in quotes: YAML cuts it at the comma"
+int dr_is_open_decimal(const struct dr_node *node);
+int dr_is_torn_decimal(const struct dr_node *node);
+
 struct dr_choice {
   const char *name;
   int value;

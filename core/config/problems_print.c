@@ -207,8 +207,13 @@ static int compare_problems(const void *a, const void *b) {
   return x < y ? -1 : x > y; // of one place: in the order they were found
 }
 
-static int32_t print_sum(struct printer *p) {
-  const size_t total = p->project->problems.count + p->project->problems.more;
+// Of a connection without a plugin: whoever looks for the plugin finds none, but that is not a second mistake.
+static int is_consequence(const struct dr_problem *problem) {
+  return problem->code == DRAY_E_PLUGIN_MISSING && problem->mark.line == 0;
+}
+
+static int32_t print_sum(struct printer *p, size_t shown) {
+  const size_t total = shown + p->project->problems.more;
   if (total == 0) return DRAY_OK;
   if (p->project->problems.more > 0)
     return dray_buffer_printf(p->out, p->error, "%zu errors in the config, %zu of them not shown\n", total,
@@ -225,9 +230,13 @@ int32_t dr_problems_print(const struct dr_project *project, int json, int colour
   for (size_t i = 0; i < count; i++) sorted[i] = &project->problems.items[i];
   qsort(sorted, count, sizeof(const struct dr_problem *), compare_problems);
   int32_t rc = DRAY_OK;
-  for (size_t i = 0; i < count && rc == DRAY_OK; i++)
+  size_t shown = 0;
+  for (size_t i = 0; i < count && rc == DRAY_OK; i++) {
+    if (is_consequence(sorted[i])) continue;
     rc = json ? print_problem_json(&p, sorted[i]) : print_problem(&p, sorted[i]);
-  if (rc == DRAY_OK && !json) rc = print_sum(&p);
+    shown++;
+  }
+  if (rc == DRAY_OK && !json) rc = print_sum(&p, shown);
   free(sorted);
   if (rc == DRAY_OK && out->len > start) {
     out->len = start + dr_redact(out->data + start, out->len - start);

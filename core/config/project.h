@@ -25,7 +25,7 @@ struct dr_problems {
 
 struct dr_connection {
   const char *name;
-  const char *plugin;
+  const char *plugin;             // "" when the config names none, which is a problem already; plugin_mark is then 0
   const struct dr_node *settings; // MAP without `plugin`
   struct dr_mark mark, plugin_mark;
 };
@@ -145,7 +145,8 @@ DRAY_NODISCARD int32_t dr_project_settings_json(const struct dr_node *settings, 
 DRAY_NODISCARD int32_t dr_project_problem(struct dr_project *project, struct dr_mark mark, uint32_t width, int32_t code,
                                           const char *nearest, const char *why, const char *format, ...)
     DRAY_PRINTF(7, 8);
-// Prints the problems for people (with the lines and carets) or as JSON lines.
+// Prints the problems for people (with the lines and carets) or as JSON lines. A PLUGIN_MISSING without a place is left
+// out: a connection that names no plugin is a problem already, at its own place.
 DRAY_NODISCARD int32_t dr_problems_print(const struct dr_project *project, int json, int colour,
                                          struct dray_buffer *out, struct dray_error *error);
 // The nearest of `names` to `name` by edit distance, NULL when none is near.

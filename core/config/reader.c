@@ -63,6 +63,17 @@ int32_t dr_problem_torn(struct dr_reader *reader, const struct dr_node *node) {
                             "a blank is missing after the colon, in %s", reader->where);
 }
 
+int dr_is_open_decimal(const struct dr_node *node) {
+  return node->kind == DR_NODE_STRING && node->text.len >= 8 && memcmp(node->text.data, "decimal(", 8) == 0 &&
+         memchr(node->text.data, ')', (size_t)node->text.len) == NULL;
+}
+
+int dr_is_torn_decimal(const struct dr_node *node) {
+  const struct dr_node *next = node->next;
+  return dr_is_open_decimal(node) && next != NULL && next->kind == DR_NODE_NULL && next->name.len > 0 &&
+         next->name.data[next->name.len - 1] == ')';
+}
+
 static int32_t unknown_key(struct dr_reader *reader, const struct dr_node *child, const struct dr_key *keys,
                            size_t key_count) {
   if (dr_name_is_torn(child)) return dr_problem_torn(reader, child);

@@ -231,7 +231,11 @@ static int32_t check_object(struct checking *c, const struct dr_node *node, cons
                          *more = dray_json_get(schema, "additionalProperties");
   for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
     const struct dray_json *property = dray_json_get(properties, child->name.data);
-    if (property != NULL) {
+    if (property == NULL && dr_is_torn_decimal(child)) {
+      DRAY_TRY(dr_problem_at(&c->reader, child, DRAY_E_CONFIG_VALUE, NULL, DR_TORN_DECIMAL_WHY,
+                             "the type of `%.*s` is torn apart at its comma", DRAY_STR_ARG(child->name)));
+      child = child->next; // the other half
+    } else if (property != NULL) {
       DRAY_TRY(check_value(c, child, property, depth + 1));
     } else if (more != NULL && more->kind == DRAY_JSON_BOOL && !more->boolean) {
       DRAY_TRY(unknown_setting(c, child, properties)); // stays masked: it may be a misspelt secret

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `syncs:`: from where, to where, how. A sync that lists several streams becomes one struct per stream. The parts
-// with
-// a grammar of their own (map, types, drift, guard) are in sync_parts.c.
+// with a grammar of their own (map, types, drift, guard) are in sync_parts.c.
+#include <stdlib.h>
+
 #include "config/inside.h"
 #include "diff/diff.h"
 
@@ -158,7 +159,20 @@ static const struct dr_key to_keys[] = {
 
 #define TO_KEYS (sizeof(to_keys) / sizeof(to_keys[0]))
 
-// The keys of `to` that are not dray's own: the destination's options.
+// Whether a key of `to` is the destination's option rather than dray's own. Only an object takes options; a key that
+// is all but the name of one that is missing is a slip of the pen, and must not pass as an option.
+static int is_option(const struct dr_node *to, struct dray_str name) {
+  const char *names[TO_KEYS];
+  for (size_t i = 0; i < TO_KEYS; i++) {
+    names[i] = to_keys[i].name;
+    if (dray_str_is(name, names[i])) return 0;
+  }
+  const char *nearest = dr_nearest(name.data, names, TO_KEYS);
+  if (dr_node_get(to, "object") == NULL) return nearest == NULL && dr_has_key(to, "object", to_keys, TO_KEYS);
+  return nearest == NULL || strcmp(nearest, "connection") != 0 || dr_node_get(to, "connection") != NULL;
+}
+
+// Parts the keys of `to` that are dray's own from the destination's options.
 static int32_t split_options(struct dr_reader *reader, const struct dr_node *to, struct dr_node *own) {
   struct dr_node *options = NULL;
   struct dr_node **tails[2] = {&own->child, NULL};
@@ -169,15 +183,14 @@ static int32_t split_options(struct dr_reader *reader, const struct dr_node *to,
   options->next = NULL;
   tails[1] = &options->child;
   for (const struct dr_node *child = to->child; child != NULL; child = child->next) {
-    int is_option = 1;
-    for (size_t i = 0; i < TO_KEYS; i++) is_option &= !dray_str_is(child->name, to_keys[i].name);
+    const int option = is_option(to, child->name);
     struct dr_node *copy = NULL;
     DRAY_TRY(dr_project_alloc(reader->project, sizeof(*copy), &copy, reader->error));
     *copy = *child;
     copy->next = NULL;
-    *tails[is_option] = copy;
-    tails[is_option] = &copy->next;
-    (is_option ? options : own)->child_count++;
+    *tails[option] = copy;
+    tails[option] = &copy->next;
+    (option ? options : own)->child_count++;
   }
   if (options->child_count > 0) draft_of(reader)->sync.to_options = options;
   return DRAY_OK;
@@ -211,12 +224,8 @@ static int32_t sync_to(struct dr_reader *reader, const struct dr_node *node) {
 // ---- the rest ----
 
 static int32_t sync_mode(struct dr_reader *reader, const struct dr_node *node) {
-  static const struct dr_choice choices[] = {{"append", DR_MODE_APPEND},   {"upsert", DR_MODE_UPSERT},
-                                             {"mirror", DR_MODE_MIRROR},   {"replace", DR_MODE_REPLACE},
-                                             {"history", DR_MODE_HISTORY}, {"create", DR_MODE_CREATE},
-                                             {"update", DR_MODE_UPDATE},   {"remove", DR_MODE_REMOVE}};
-  draft_of(reader)->mode = node;
-  return dr_read_choice(reader, node, choices, sizeof(choices) / sizeof(choices[0]), &draft_of(reader)->sync.mode);
+  draft_of(reader)->mode = node; // which ones there are depends on `to`: see check_mode
+  return DRAY_OK;
 }
 
 static int32_t sync_delete(struct dr_reader *reader, const struct dr_node *node) {
@@ -267,12 +276,55 @@ static const struct dr_key sync_keys[] = {{"from", sync_from},         {"to", sy
 
 #define SYNC_KEYS (sizeof(sync_keys) / sizeof(sync_keys[0]))
 
+static const struct dr_choice all_modes[] = {
+    {"append", DR_MODE_APPEND},   {"upsert", DR_MODE_UPSERT}, {"mirror", DR_MODE_MIRROR}, {"replace", DR_MODE_REPLACE},
+    {"history", DR_MODE_HISTORY}, {"create", DR_MODE_CREATE}, {"update", DR_MODE_UPDATE}, {"remove", DR_MODE_REMOVE}};
+static const struct dr_choice object_modes[] = {{"upsert", DR_MODE_UPSERT}, {"mirror", DR_MODE_MIRROR},
+                                                {"create", DR_MODE_CREATE}, {"update", DR_MODE_UPDATE},
+                                                {"append", DR_MODE_APPEND}, {"remove", DR_MODE_REMOVE}};
+#define ALL_MODES (sizeof(all_modes) / sizeof(all_modes[0]))
+#define TABLE_MODES 5 // the first of all_modes
+#define OBJECT_MODES (sizeof(object_modes) / sizeof(object_modes[0]))
+
+static int is_mode(const struct dr_node *node, const struct dr_choice *modes, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (node->kind == DR_NODE_STRING && dray_str_is(node->text, modes[i].name)) return 1;
+  }
+  return 0;
+}
+
+// A warehouse's table and a destination's object do not take the same modes.
+static int32_t check_mode(struct dr_reader *reader) {
+  struct sync_draft *draft = draft_of(reader);
+  const struct dr_node *mode = draft->mode;
+  const int object = draft->object != NULL;
+  const int known = draft->to != NULL && draft->to->kind == DR_NODE_MAP &&
+                    (object || !dr_has_key(draft->to, "object", to_keys, TO_KEYS));
+  const struct dr_choice *modes = object ? object_modes : all_modes;
+  const size_t count = object ? OBJECT_MODES : known ? TABLE_MODES : ALL_MODES;
+  if (mode == NULL) return DRAY_OK;
+  if (is_mode(mode, modes, count) || !is_mode(mode, all_modes, ALL_MODES))
+    return dr_read_choice(reader, mode, modes, count, &draft->sync.mode);
+  if (object)
+    return dr_problem_at(reader, mode, DRAY_E_CONFIG_VALUE, NULL,
+                         "`to` has an `object`, so what is written to is a destination",
+                         "\"%.*s\" is a mode for a warehouse's table; a destination's object takes upsert, mirror, "
+                         "create, update, append or remove",
+                         DRAY_STR_ARG(mode->text));
+  return dr_problem_at(reader, mode, DRAY_E_CONFIG_VALUE, NULL,
+                       "`to` has no `object`, so what is written to is a table of a warehouse",
+                       "\"%.*s\" is a mode for a destination's object; a warehouse's table takes append, upsert, "
+                       "mirror, replace or history",
+                       DRAY_STR_ARG(mode->text));
+}
+
 static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) {
   struct sync_draft *draft = draft_of(reader);
   if (!dr_has_key(node, "from", sync_keys, SYNC_KEYS))
     DRAY_TRY(dr_problem_at_name(reader, node, DRAY_E_CONFIG_MISSING, NULL, NULL, "%s has no `from`", reader->where));
   if (!dr_has_key(node, "to", sync_keys, SYNC_KEYS))
     DRAY_TRY(dr_problem_at_name(reader, node, DRAY_E_CONFIG_MISSING, NULL, NULL, "%s has no `to`", reader->where));
+  DRAY_TRY(check_mode(reader));
   if (draft->delete != NULL && draft->sync.mode != DR_MODE_MIRROR)
     DRAY_TRY(dr_problem_at_name(reader, draft->delete, DRAY_E_CONFIG_VALUE, NULL,
                                 "only `mode: mirror` deletes what the source no longer shows",
@@ -310,14 +362,23 @@ static const struct dr_node *nth(const struct dr_node *list, size_t index) {
 // A chain of syncs while their number is not known.
 struct found {
   struct dr_sync sync;
+  const struct dr_node *to; // where two syncs are told that they write the same table
+  const char *table;        // that it writes; NULL: an object, or not known
+  size_t index;
   struct found *next;
 };
 
-static int32_t keep(struct dr_project *project, const struct dr_sync *sync, struct found ***tail,
-                    struct dray_error *error) {
+static int32_t keep(struct dr_project *project, const struct sync_draft *draft, const struct dr_sync *sync,
+                    struct found ***tail, struct dray_error *error) {
   struct found *found = NULL;
   DRAY_TRY(dr_project_alloc(project, sizeof(*found), &found, error));
   found->sync = *sync;
+  found->to = draft->to;
+  found->index = project->sync_count;
+  if (draft->to_index >= 0 && !dr_has_key(draft->to, "object", to_keys, TO_KEYS)) {
+    found->table = sync->table;
+    if (found->table == NULL) found->table = sync->model >= 0 ? project->models[sync->model].name : sync->stream;
+  }
   **tail = found;
   *tail = &found->next;
   project->sync_count++;
@@ -339,14 +400,68 @@ static int32_t read_sync(struct dr_project *project, const struct dr_entry *entr
   if (entry->node->kind != DR_NODE_MAP) return DRAY_OK;
   DRAY_TRY(check_sync(&reader, entry->node));
   if (draft.stream != NULL) draft.sync.stream_mark = draft.stream->mark;
-  if (draft.stream_count == 0) return keep(project, &draft.sync, tail, error);
+  if (draft.stream_count == 0) return keep(project, &draft, &draft.sync, tail, error);
   for (size_t i = 0; i < draft.stream_count; i++) {
     struct dr_sync sync = draft.sync;
     sync.stream = draft.stream_names[i];
     sync.stream_mark = nth(draft.streams, i)->mark;
     if (draft.stream_count > 1)
       DRAY_TRY(dr_project_format(project, &sync.name, error, "%s.%s", draft.sync.name, sync.stream));
-    DRAY_TRY(keep(project, &sync, tail, error));
+    DRAY_TRY(keep(project, &draft, &sync, tail, error));
+  }
+  return DRAY_OK;
+}
+
+// ---- two syncs into one table ----
+
+static int compare_tables(const struct found *x, const struct found *y) {
+  const char *schemas[2] = {x->sync.schema, y->sync.schema};
+  if (x->sync.to_connection != y->sync.to_connection) return x->sync.to_connection < y->sync.to_connection ? -1 : 1;
+  if ((schemas[0] == NULL) != (schemas[1] == NULL)) return schemas[0] == NULL ? -1 : 1;
+  const int schema = schemas[0] != NULL ? strcmp(schemas[0], schemas[1]) : 0;
+  return schema != 0 ? schema : strcmp(x->table, y->table);
+}
+
+static int compare_found(const void *a, const void *b) {
+  const struct found *x = *(struct found *const *)a, *y = *(struct found *const *)b;
+  const int tables = compare_tables(x, y);
+  return tables != 0 ? tables : x->index < y->index ? -1 : x->index > y->index;
+}
+
+static int takes_all(const struct found *found) {
+  return found->sync.mode == DR_MODE_MIRROR || found->sync.mode == DR_MODE_REPLACE;
+}
+
+static int32_t shared_table(struct dr_project *project, const struct found *found, const struct found *other,
+                            struct dray_error *error) {
+  struct dr_reader reader = {project, "", NULL, error};
+  if (found->to == other->to) return DRAY_OK; // one sync of several streams into one table: reported already
+  return dr_problem_at_name(&reader, found->to, DRAY_E_CONFIG_VALUE, NULL,
+                            "`mode: mirror` and `mode: replace` want a table for themselves; give each sync its own",
+                            "sync \"%s\" writes the table \"%s\" that sync \"%s\" writes too: they would delete each "
+                            "other's rows",
+                            found->sync.name, found->table, other->sync.name);
+}
+
+// Sorted, so that the number of syncs squared is nobody's time.
+static int32_t check_tables(struct dr_project *project, struct found *first, struct dray_error *error) {
+  struct found **sorted = NULL;
+  const struct found *earliest = NULL, *taker = NULL; // of the table at hand; the taker has mode mirror or replace
+  size_t count = 0;
+  DRAY_TRY(dr_project_alloc(project, (project->sync_count + 1) * sizeof(*sorted), &sorted, error));
+  for (struct found *found = first; found != NULL; found = found->next) {
+    if (found->table != NULL) sorted[count++] = found;
+  }
+  if (count > 1) qsort(sorted, count, sizeof(*sorted), compare_found);
+  for (size_t i = 0; i < count; i++) {
+    const struct found *found = sorted[i];
+    if (i == 0 || compare_tables(sorted[i - 1], found) != 0) {
+      earliest = found;
+      taker = NULL;
+    } else if (taker != NULL || takes_all(found)) {
+      DRAY_TRY(shared_table(project, found, taker != NULL ? taker : earliest, error));
+    }
+    if (taker == NULL && takes_all(found)) taker = found;
   }
   return DRAY_OK;
 }
@@ -356,6 +471,7 @@ int32_t dr_read_syncs(struct dr_project *project, const struct dr_entries *entri
   struct dr_sync *syncs = NULL;
   for (const struct dr_entry *entry = entries->first; entry != NULL; entry = entry->next)
     DRAY_TRY(read_sync(project, entry, &tail, error));
+  DRAY_TRY(check_tables(project, first, error));
   DRAY_TRY(dr_project_alloc(project, (project->sync_count + 1) * sizeof(*syncs), &syncs, error));
   project->syncs = syncs;
   for (const struct found *found = first; found != NULL; found = found->next) *syncs++ = found->sync;

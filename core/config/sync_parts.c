@@ -76,13 +76,6 @@ int32_t dr_read_map(struct dr_reader *reader, const struct dr_node *node) {
 
 // ---- types ----
 
-// In {...} YAML ends a value at a comma: "decimal(10,2)" without quotes becomes "decimal(10" and a key "2)".
-static int is_torn_decimal(const struct dr_node *node) {
-  return node->kind == DR_NODE_STRING && node->text.len > 8 && memcmp(node->text.data, "decimal(", 8) == 0 &&
-         memchr(node->text.data, ')', (size_t)node->text.len) == NULL && node->next != NULL &&
-         node->next->kind == DR_NODE_NULL && node->next->name.data[node->next->name.len - 1] == ')';
-}
-
 static int32_t read_type(struct dr_reader *reader, const struct dr_node *node, struct dray_column_def *out) {
   static const char *const names[] = {"bool",  "int64", "float64",   "decimal", "string",
                                       "bytes", "date",  "timestamp", "json"};
@@ -96,6 +89,8 @@ static int32_t read_type(struct dr_reader *reader, const struct dr_node *node, s
     out->nullable = 1;
     return DRAY_OK;
   }
+  if (dr_is_open_decimal(node))
+    return dr_problem_at(reader, node, DRAY_E_CONFIG_VALUE, NULL, DR_TORN_DECIMAL_WHY, "\"%s\" is not a type", text);
   return dr_problem_at(
       reader, node, DRAY_E_CONFIG_VALUE, dr_nearest(text, names, sizeof(names) / sizeof(names[0])),
       "the types are bool, int64, float64, decimal(precision,scale) with a precision up to 38, string, bytes, "
@@ -109,9 +104,8 @@ int32_t dr_read_types(struct dr_reader *reader, const struct dr_node *node) {
   if (node->kind != DR_NODE_MAP) return dr_problem_type(reader, node, "a mapping of columns to types");
   DRAY_TRY(dr_project_alloc(reader->project, (node->child_count + 1) * sizeof(*types), &types, reader->error));
   for (const struct dr_node *child = node->child; child != NULL; child = child->next) {
-    if (is_torn_decimal(child)) {
-      DRAY_TRY(dr_problem_at(reader, child, DRAY_E_CONFIG_VALUE, NULL,
-                             "within {...} a comma ends a value; put the type in quotes, or give it a line of its own",
+    if (dr_is_torn_decimal(child)) {
+      DRAY_TRY(dr_problem_at(reader, child, DRAY_E_CONFIG_VALUE, NULL, DR_TORN_DECIMAL_WHY,
                              "\"%s,%s\" is torn apart at its comma", child->text.data, child->next->name.data));
       child = child->next;
       continue;

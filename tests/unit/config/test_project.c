@@ -374,6 +374,74 @@ static void test_others_can_add_problems(void **state) {
   scratch_free(folder);
 }
 
+// Whoever looks for the plugin of such a connection stops, as with any problem, but there is nothing more to say.
+static void test_a_connection_without_a_plugin_is_one_problem(void **state) {
+  (void)state;
+  static const char *const connections[] = {"{path: x}", "{plugin: 5}", "{plugin: \"\"}", "nothing", "{plugn: file}"};
+  for (size_t i = 0; i < sizeof(connections) / sizeof(connections[0]); i++) {
+    char yaml[256];
+    char *folder = scratch_new();
+    (void)snprintf(yaml, sizeof(yaml), "version: 1\nconnections:\n  a: %s\n", connections[i]);
+    struct dr_project *p = scratch_load(folder, yaml);
+    assert_int_equal(p->connection_count, 1);
+    assert_string_equal(p->connections[0].plugin, "");
+    assert_int_equal(p->problems.count, 1);
+    assert_int_equal(dr_project_problem(p, p->connections[0].plugin_mark, 0, DRAY_E_PLUGIN_MISSING, NULL, NULL,
+                                        "there is no plugin %s", p->connections[0].plugin),
+                     DRAY_OK);
+    assert_int_equal(p->problems.count, 2); // so that the caller sees that there is one
+    char *said = scratch_problems(p, 0), *json = scratch_problems(p, 1);
+    assert_null(strstr(said, "there is no plugin"));
+    assert_non_null(strstr(said, "dray.yaml:3:"));
+    assert_non_null(strstr(said, "\n1 error in the config\n"));
+    assert_null(strstr(json, "there is no plugin"));
+    free(json);
+    free(said);
+    dr_project_free(p);
+    scratch_free(folder);
+  }
+}
+
+static void test_a_plugin_that_is_named_and_missing_is_said_at_its_name(void **state) {
+  (void)state;
+  char *folder = scratch_new();
+  struct dr_project *p = scratch_load(folder, "version: 1\nconnections:\n  a: {plugin: flie}\n");
+  assert_int_equal(dr_project_problem(p, p->connections[0].plugin_mark, 4, DRAY_E_PLUGIN_MISSING, "file", NULL,
+                                      "there is no plugin flie"),
+                   DRAY_OK);
+  char *said = scratch_problems(p, 0);
+  assert_non_null(strstr(said, "dray.yaml:3:15: error[plugin_missing]: there is no plugin flie"));
+  free(said);
+  dr_project_free(p);
+  scratch_free(folder);
+}
+
+// Every mode is allowed on one side at least, and is what the struct then holds.
+static void test_modes_of_tables_and_of_objects(void **state) {
+  (void)state;
+  static const struct {
+    const char *mode;
+    int value, table, object;
+  } cases[] = {{"append", DR_MODE_APPEND, 1, 1},   {"upsert", DR_MODE_UPSERT, 1, 1},   {"mirror", DR_MODE_MIRROR, 1, 1},
+               {"replace", DR_MODE_REPLACE, 1, 0}, {"history", DR_MODE_HISTORY, 1, 0}, {"create", DR_MODE_CREATE, 0, 1},
+               {"update", DR_MODE_UPDATE, 0, 1},   {"remove", DR_MODE_REMOVE, 0, 1}};
+  for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+    char yaml[256];
+    char *folder = scratch_new();
+    const int object = (int)(i % 2), good = object ? cases[i / 2].object : cases[i / 2].table;
+    (void)snprintf(yaml, sizeof(yaml),
+                   "version: 1\nconnections: {a: {plugin: file}}\nsyncs: {s: {mode: %s, from: {connection: a, "
+                   "stream: x}, to: {connection: a%s}}}\n",
+                   cases[i / 2].mode, object ? ", object: o" : "");
+    struct dr_project *p = scratch_load(folder, yaml);
+    assert_int_equal(p->problems.count, good ? 0 : 1);
+    if (good) assert_int_equal(p->syncs[0].mode, cases[i / 2].value);
+    if (!good) assert_int_equal(p->problems.items[0].code, DRAY_E_CONFIG_VALUE);
+    dr_project_free(p);
+    scratch_free(folder);
+  }
+}
+
 static void test_nearest_names(void **state) {
   (void)state;
   static const char *const names[] = {"connection", "model", "stream", "streams", "read"};
@@ -446,6 +514,9 @@ int main(void) {
       cmocka_unit_test(test_a_file_that_cannot_be_read_is_a_config_error),
       cmocka_unit_test(test_problems_as_json_carry_place_and_fix),
       cmocka_unit_test(test_others_can_add_problems),
+      cmocka_unit_test(test_a_connection_without_a_plugin_is_one_problem),
+      cmocka_unit_test(test_a_plugin_that_is_named_and_missing_is_said_at_its_name),
+      cmocka_unit_test(test_modes_of_tables_and_of_objects),
       cmocka_unit_test(test_nearest_names),
       cmocka_unit_test(test_sizes_and_durations),
       cmocka_unit_test(test_schedules_that_are_good),
