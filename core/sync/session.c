@@ -44,7 +44,8 @@ struct dr_session {
   pthread_mutex_t lock;       // guards the flags in `opened` against the watcher
   pthread_t watcher;
   int watching;
-  _Atomic int ending;
+  pthread_cond_t ended;
+  int ending; // guarded by `lock`
 };
 
 // ---- what the host of an instance calls back ----
@@ -109,14 +110,19 @@ static void interrupt_all(struct dr_session *session) {
 
 static void *watch(void *ctx) {
   struct dr_session *session = ctx;
-  const struct timespec pause = {0, INTERRUPT_PERIOD_MS * 1000000L};
+  (void)pthread_mutex_lock(&session->lock);
   while (!session->ending) {
-    (void)nanosleep(&pause, NULL);
-    if (!dr_cancelled()) continue;
-    (void)pthread_mutex_lock(&session->lock);
-    if (!session->ending) interrupt_all(session);
-    (void)pthread_mutex_unlock(&session->lock);
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += INTERRUPT_PERIOD_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+      until.tv_sec++;
+      until.tv_nsec -= 1000000000L;
+    }
+    (void)pthread_cond_timedwait(&session->ended, &session->lock, &until); // the end is not waited for
+    if (!session->ending && dr_cancelled()) interrupt_all(session);
   }
+  (void)pthread_mutex_unlock(&session->lock);
   return NULL;
 }
 
@@ -128,6 +134,7 @@ int32_t dr_session_open(struct dr_project *project, struct dr_session **out, str
   if (session == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a session");
   session->project = project;
   (void)pthread_mutex_init(&session->lock, NULL);
+  (void)pthread_cond_init(&session->ended, NULL);
   (void)pthread_mutex_init(&session->store_lock, NULL);
   int32_t rc = DRAY_OK;
   session->state_folder = dr_path_join(project->folder, ".dray");
@@ -165,7 +172,10 @@ static void close_instances(struct dr_session *session) {
 
 void dr_session_close(struct dr_session *session) {
   if (session == NULL) return;
+  (void)pthread_mutex_lock(&session->lock);
   session->ending = 1;
+  (void)pthread_cond_signal(&session->ended);
+  (void)pthread_mutex_unlock(&session->lock);
   if (session->watching) (void)pthread_join(session->watcher, NULL);
   if (session->opened != NULL) close_instances(session);
   free(session->opened);
@@ -173,6 +183,7 @@ void dr_session_close(struct dr_session *session) {
   dr_store_close(session->plugin_store);
   dr_store_close(session->store);
   free(session->state_folder);
+  (void)pthread_cond_destroy(&session->ended);
   (void)pthread_mutex_destroy(&session->lock);
   (void)pthread_mutex_destroy(&session->store_lock);
   free(session);
