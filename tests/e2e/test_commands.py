@@ -345,3 +345,22 @@ def test_folder_of_the_state_is_private(project, receiver):
         assert path.stat().st_mode & 0o022 == 0, f"{path} can be written by others"
     assert sqlite3.connect(project.folder / ".dray" / "state.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert pathlib.Path(harness.program()).exists()
+
+
+def test_check_opens_what_each_sync_reads(project):
+    """A wrong key is found before a run; a model on a table that an earlier sync will make is not held against it."""
+    project.write("people.csv", "id,name\n1,Ada\n")
+    project.write("dray.yaml", """version: 1
+connections:
+  files: {plugin: file, path: people.csv}
+  wh: {plugin: sqlite, path: w.db}
+models:
+  names: {warehouse: wh, sql: "select id, nmae from people", key: id}
+syncs:
+  people: {from: {connection: files, stream: people}, to: {connection: wh, table: people}, key: id}
+  copy: {from: {model: names}, to: {connection: wh, table: copy}}
+""")
+    assert "not tried" in project.dray("check").expect(0).out
+    project.dray("sync", "people").expect(0)
+    wrong = project.dray("check").expect(1)
+    assert "nmae" in wrong.out
