@@ -14,35 +14,6 @@ struct writing {
   struct dray_error *error;
 };
 
-static void write_json(struct dray_json_writer *writer, const struct dray_json *value) {
-  switch (value->kind) {
-  case DRAY_JSON_NULL:
-    dray_json_write_null(writer);
-    return;
-  case DRAY_JSON_BOOL:
-    dray_json_write_bool(writer, value->boolean);
-    return;
-  case DRAY_JSON_NUMBER:
-    dray_json_write_raw(writer, value->text);
-    return;
-  case DRAY_JSON_STRING:
-    dray_json_write_str(writer, value->text);
-    return;
-  case DRAY_JSON_ARRAY:
-    dray_json_begin_array(writer);
-    for (const struct dray_json *item = value->child; item != NULL; item = item->next) write_json(writer, item);
-    dray_json_end_array(writer);
-    return;
-  default:
-    dray_json_begin_object(writer);
-    for (const struct dray_json *member = value->child; member != NULL; member = member->next) {
-      dray_json_key_str(writer, member->name);
-      write_json(writer, member);
-    }
-    dray_json_end_object(writer);
-  }
-}
-
 static int32_t write_value(struct writing *w, const struct dr_node *node, const struct dray_json *schema);
 
 static int32_t write_object(struct writing *w, const struct dr_node *node, const struct dray_json *schema) {
@@ -60,7 +31,7 @@ static int32_t write_object(struct writing *w, const struct dr_node *node, const
     const struct dray_json *otherwise = dray_json_get(property, "default");
     if (otherwise == NULL || dr_node_get(node, property->name.data) != NULL) continue;
     dray_json_key_str(&w->writer, property->name);
-    write_json(&w->writer, otherwise);
+    dray_json_write_value(&w->writer, otherwise);
   }
   dray_json_end_object(&w->writer);
   return DRAY_OK;

@@ -104,35 +104,6 @@ static int32_t fill_in(const struct subject *subject, struct dray_str text, stru
   return dray_buffer_append(out, start, (size_t)(end - start), error);
 }
 
-static void write_json(struct dray_json_writer *writer, const struct dray_json *value) {
-  switch (value->kind) {
-  case DRAY_JSON_BOOL:
-    dray_json_write_bool(writer, value->boolean);
-    return;
-  case DRAY_JSON_NUMBER:
-    dray_json_write_raw(writer, value->text);
-    return;
-  case DRAY_JSON_STRING:
-    dray_json_write_str(writer, value->text);
-    return;
-  case DRAY_JSON_ARRAY:
-    dray_json_begin_array(writer);
-    for (const struct dray_json *item = value->child; item != NULL; item = item->next) write_json(writer, item);
-    dray_json_end_array(writer);
-    return;
-  case DRAY_JSON_OBJECT:
-    dray_json_begin_object(writer);
-    for (const struct dray_json *item = value->child; item != NULL; item = item->next) {
-      dray_json_key_str(writer, item->name);
-      write_json(writer, item);
-    }
-    dray_json_end_object(writer);
-    return;
-  default:
-    dray_json_write_null(writer);
-  }
-}
-
 // The settings of a role, and a reference for each secret that the config names.
 static int32_t make_settings(struct side *side, struct dray_error *error) {
   struct dray_json_writer writer;
@@ -143,7 +114,7 @@ static int32_t make_settings(struct side *side, struct dray_error *error) {
   const struct dray_json *secrets = member_of(side, "secrets");
   for (const struct dray_json *item = settings != NULL ? settings->child : NULL; item != NULL; item = item->next) {
     dray_json_key_str(&writer, item->name);
-    write_json(&writer, item);
+    dray_json_write_value(&writer, item);
   }
   for (const struct dray_json *item = secrets != NULL ? secrets->child : NULL; item != NULL; item = item->next) {
     dray_json_key_str(&writer, item->name);
@@ -292,7 +263,7 @@ struct dray_str subject_options(const struct subject *subject, struct dray_buffe
   struct dray_json_writer writer;
   if (options == NULL) return dray_str_of("{}");
   dray_json_writer_init(&writer, buffer, NULL);
-  write_json(&writer, options);
+  dray_json_write_value(&writer, options);
   return dray_json_writer_finish(&writer) == DRAY_OK ? dray_buffer_view(buffer) : dray_str_of("{}");
 }
 

@@ -177,6 +177,36 @@ void dray_json_write_column(struct dray_json_writer *writer, const struct dray_c
   }
 }
 
+void dray_json_write_value(struct dray_json_writer *writer, const struct dray_json *value) {
+  switch (value->kind) {
+  case DRAY_JSON_NULL:
+    dray_json_write_null(writer);
+    return;
+  case DRAY_JSON_BOOL:
+    dray_json_write_bool(writer, value->boolean);
+    return;
+  case DRAY_JSON_NUMBER:
+    dray_json_write_raw(writer, value->text);
+    return;
+  case DRAY_JSON_STRING:
+    dray_json_write_str(writer, value->text);
+    return;
+  case DRAY_JSON_ARRAY:
+    dray_json_begin_array(writer);
+    for (const struct dray_json *item = value->child; item != NULL; item = item->next)
+      dray_json_write_value(writer, item);
+    dray_json_end_array(writer);
+    return;
+  default:
+    dray_json_begin_object(writer);
+    for (const struct dray_json *member = value->child; member != NULL; member = member->next) {
+      dray_json_key_str(writer, member->name);
+      dray_json_write_value(writer, member);
+    }
+    dray_json_end_object(writer);
+  }
+}
+
 int32_t dray_json_writer_finish(struct dray_json_writer *writer) {
   assert(writer->failed != DRAY_OK || (writer->depth == 0 && !writer->after_key));
   return writer->failed;

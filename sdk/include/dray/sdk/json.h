@@ -131,6 +131,8 @@ void dray_json_write_float(struct dray_json_writer *writer, double value); // Na
 void dray_json_write_str(struct dray_json_writer *writer, struct dray_str value);
 void dray_json_write_text(struct dray_json_writer *writer, const char *value);
 void dray_json_write_raw(struct dray_json_writer *writer, struct dray_str json); // already JSON
+// A tree as it was parsed, members in their order, numbers with the digits they had.
+void dray_json_write_value(struct dray_json_writer *writer, const struct dray_json *value);
 // One value of a column by its type: decimals as numbers with all digits, dates and timestamps as strings, bytes as
 // base64, json as it is (line ends in it become blanks, for JSON Lines).
 void dray_json_write_column(struct dray_json_writer *writer, const struct dray_column_view *column, uint64_t row);
