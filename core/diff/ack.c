@@ -5,6 +5,7 @@
 // journal; a write or sync that fails makes the object unusable, since nobody knows what is on the disk until it is
 // read again.
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -120,6 +121,28 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
   DRAY_TRY(make_frame(mirror, changes, acked, schema, error));
   const int32_t rc = write_frame(mirror, changes, acked, schema, error);
   return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
+}
+
+#define PAGE_ROWS 16384u
+#define PAGE_BYTES (4u << 20)
+
+int32_t dr_mirror_ack_all(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t count,
+                          struct dray_error *error) {
+  uint8_t *all = malloc(PAGE_ROWS);
+  if (all == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to acknowledge a page of changes");
+  memset(all, 1, PAGE_ROWS);
+  int32_t rc = DRAY_OK;
+  for (uint64_t seq = 0; rc == DRAY_OK && seq < count;) {
+    struct dr_changes *changes = NULL;
+    const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
+    rc = dr_changeset_next(set, seq, rows, PAGE_BYTES, 0, &changes, error);
+    if (rc != DRAY_OK || changes == NULL) break;
+    seq += changes->count;
+    if (changes->op[0] != DR_OP_REJECT) rc = dr_mirror_ack(mirror, changes, all, error);
+    dr_changes_free(changes);
+  }
+  free(all);
+  return rc;
 }
 
 // Appends a frame that holds `generation` and makes the journal durable.

@@ -111,6 +111,15 @@ int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *ou
   return DRAY_OK;
 }
 
+int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out, size_t *out_count,
+                        struct dray_error *error) {
+  DRAY_TRY(load_entries(base, first / DR_ENTRIES_PER_BLOCK, error));
+  for (uint32_t i = 0; i < base->block.count; i++) base->run[i] = entry_at(base->block.raw.data + i * DR_ENTRY_BYTES);
+  *out = base->run + first % DR_ENTRIES_PER_BLOCK;
+  *out_count = base->block.count - (size_t)(first % DR_ENTRIES_PER_BLOCK);
+  return DRAY_OK;
+}
+
 static int32_t read_all(struct dr_base *base, uint64_t *entries, struct dray_error *error) {
   struct dr_entry last = {0, 0, 0};
   for (uint64_t at = 0; at < base->footer.entries_count; at++) {

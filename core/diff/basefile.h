@@ -23,6 +23,7 @@ struct dr_base {
   struct dr_rows_in rows;
   struct dray_buffer keys; // 16 bytes per block of entries: its first key
   struct dr_block block;   // the last block of entries that was used
+  struct dr_entry run[DR_ENTRIES_PER_BLOCK]; // the same, for dr_base_entries
   uint64_t *entries;       // all of them, three words each, once they are held in memory; else NULL
   uint32_t *directory;     // into them by the top bits of the hash
   unsigned shift;
@@ -41,6 +42,10 @@ DRAY_NODISCARD int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_
                                     uint64_t *out_row_hash, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out,
                                      struct dray_error *error);
+// The entries from number `first` on, as many as are at hand (at least one); valid until the next call of this base.
+// The way to read them all. `first` < dr_base_rows.
+DRAY_NODISCARD int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out,
+                                       size_t *out_count, struct dray_error *error);
 // The row as it was encoded; valid until the next call.
 DRAY_NODISCARD int32_t dr_base_row(struct dr_base *base, uint64_t number, struct dray_str *out,
                                    struct dray_error *error);

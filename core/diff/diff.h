@@ -4,8 +4,7 @@
 // Rows of one side, keyed, against a mirror of what the other side holds: what must be sent. This header is all that
 // the rest of dray knows of the engine; file formats and memory are inside.
 //
-//   dr_mirror_open -> dr_diff_begin -> dr_diff_add * n -> dr_diff_finish -> dr_changeset_next * n -> dr_mirror_ack
-//   -> dr_mirror_commit
+//   mirror_open -> diff_begin -> diff_add * n -> diff_finish -> changeset_next * n -> mirror_ack -> mirror_commit
 #ifndef DR_DIFF_DIFF_H
 #define DR_DIFF_DIFF_H
 
@@ -16,6 +15,11 @@ struct dr_mirror;    // the durable record of what the other side holds
 struct dr_diff;      // one pass of rows against it
 struct dr_changeset; // the outcome of a pass, a file: survives the process until it is removed
 
+// What a mirror holds of a row beside its hashes. ROW: all of it: exact changed columns, before -> after, whole rows in
+// deletes. COLUMNS: its key and 32 bits a column: changed columns, the key alone in deletes, nothing before. KEY: its
+// key, which costs nothing when it is one integer: an update changes all columns.
+enum { DR_KEEP_ROW = 0, DR_KEEP_COLUMNS = 1, DR_KEEP_KEY = 2 };
+
 struct dr_mirror_options {
   const char *folder;       // holds the mirror's files; one process at a time (the caller holds the sync's lease)
   struct dr_schema *schema; // of the mapped rows
@@ -24,6 +28,8 @@ struct dr_mirror_options {
   uint64_t seed;         // the project's secret
   uint64_t memory_bytes; // budget for mirror and pass together; beyond it they work from disk
   int create;            // 1: make an empty mirror when there is none; 0: MIRROR_MISSING
+  int keep;              // DR_KEEP_*, of a mirror that is made; one that is there keeps what it keeps
+  unsigned threads;      // 1: passes work in the caller's thread alone; 0 or more: beside it as well
 };
 // Opens and verifies what opening reads; rows are verified when they are read. A torn journal tail is cut and logged.
 // Another schema with the same key is taken over: columns are compared by name, a column the mirror does not know
@@ -38,10 +44,10 @@ struct dr_mirror_info {
   uint64_t prepared_generation; // of a prepare whose commit was not seen; 0: none
   uint64_t rows;                // of the last commit
   uint64_t base_bytes, journal_bytes;
+  int keep; // DR_KEEP_*
 };
 void dr_mirror_info(const struct dr_mirror *mirror, struct dr_mirror_info *out);
-// Reads every block of the files in `folder` and checks every sum; changes nothing. @errors MIRROR_CORRUPT names file
-// and offset; MIRROR_MISSING.
+// Reads all of the files in `folder` and checks every sum; changes nothing. @errors MIRROR_CORRUPT, MIRROR_MISSING.
 DRAY_NODISCARD int32_t dr_mirror_verify(const char *folder, struct dr_mirror_info *out, struct dray_error *error);
 // Removes the mirror durably; a crash in between is made good by the next open or reset.
 DRAY_NODISCARD int32_t dr_mirror_reset(const char *folder, struct dray_error *error);
@@ -56,10 +62,9 @@ enum {
 enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3 };
 
 struct dr_diff_options {
-  uint32_t flags; // DR_DIFF_*
-  int duplicates; // DR_DUPLICATES_*: what happens to several rows with one key in one pass
-  // FIRST and LAST by this column's value, rows without one lose; NULL: by place in the input
-  const char *order_column;
+  uint32_t flags;             // DR_DIFF_*
+  int duplicates;             // DR_DUPLICATES_*: what happens to several rows with one key in one pass
+  const char *order_column;   // FIRST and LAST by its value, rows without one lose; NULL: by place
   const char *changeset_path; // written here, durable when dr_diff_finish returns
 };
 
@@ -69,6 +74,7 @@ struct dr_diff_counts {
   uint64_t null_keys;      // rows rejected for a null key
   uint64_t duplicate_keys; // keys that came more than once
   uint64_t duplicate_rows; // rows withheld for that
+  uint64_t deferred; // rows left for the next pass: whether they changed was not certain (README.md, "The filter")
   uint64_t spilled_bytes;
   uint64_t *column_updates; // per schema field: updates that change it; owned by the diff
 };
@@ -78,10 +84,11 @@ struct dr_diff_counts {
 // OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options,
                                      struct dr_diff **out, struct dray_error *error);
-// `batch` is borrowed. Rows marked deleted are tombstones: a delete when the mirror has the key. Several copies of a
-// key among which is a tombstone are settled as LAST under every policy. After an error the pass can only be freed.
-DRAY_NODISCARD int32_t dr_diff_add(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error);
-// The input was not all there is after all (rows were refused on the way here, say): takes DR_DIFF_FULL back.
+// Takes `batch`, also when it fails; an error may come with a later call. Rows marked deleted are tombstones: a delete
+// when the mirror has the key. Several copies of a key among which is a tombstone are settled as LAST under every policy.
+// After an error the pass can only be freed.
+DRAY_NODISCARD int32_t dr_diff_add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error);
+// The input is not all there is after all (rows were refused on the way here): takes DR_DIFF_FULL back.
 void dr_diff_not_full(struct dr_diff *diff);
 DRAY_NODISCARD int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct dray_error *error);
 void dr_diff_free(struct dr_diff *diff); // the change set stays
@@ -90,15 +97,14 @@ void dr_diff_free(struct dr_diff *diff); // the change set stays
 
 #define DR_OP_REJECT 128 // a row withheld by the pass: null key or duplicate
 
-// A run of changes in columns. Inserts, updates and rejects in input order first, deletes last: a receiver that
-// enforces unique values of its own sees a moved value before it loses the old owner, as every upsert-then-remove tool
-// does.
+// A run of changes in columns. Inserts, updates and rejects in input order first, deletes last: as every
+// upsert-then-remove tool sends them.
 struct dr_changes {
   size_t count;
   uint64_t first_seq;      // the first change's number in the set; the others follow without a gap
   struct dr_batch *rows;   // as they came, absent values absent (the mirror keeps its own there); for deletes: as the
                            // other side holds them now
-  struct dr_batch *before; // for updates the mirror's row, else nulls; NULL unless asked for
+  struct dr_batch *before; // for updates the mirror's row as far as it holds it, else nulls; NULL unless asked for
   uint8_t *op;             // DRAY_OP_* or DR_OP_REJECT
   int32_t *code;           // for rejects: DRAY_E_DATA_KEY_NULL or DRAY_E_DATA_KEY_DUPLICATE
   uint8_t *changed;        // changed_stride bytes per change: bit i set when an update changes field i (never an absent
@@ -110,8 +116,7 @@ struct dr_changes {
 };
 void dr_changes_free(struct dr_changes *changes);
 
-// A change set is self-contained: it can be read after a crash without the mirror. @errors IO, MIRROR_CORRUPT when it
-// does not verify.
+// A change set is self-contained: it is read without the mirror. @errors IO, MIRROR_CORRUPT.
 DRAY_NODISCARD int32_t dr_changeset_open(const char *path, struct dr_changeset **out, struct dray_error *error);
 void dr_changeset_close(struct dr_changeset *set);
 uint64_t dr_changeset_count(const struct dr_changeset *set);           // changes and rejects; numbers run from 0
@@ -130,6 +135,9 @@ DRAY_NODISCARD int32_t dr_changeset_next(struct dr_changeset *set, uint64_t seq,
 // key.
 DRAY_NODISCARD int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
                                      struct dray_error *error);
+// The first `count` changes of the set but for rejects, in bounded frames.
+DRAY_NODISCARD int32_t dr_mirror_ack_all(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t count,
+                                         struct dray_error *error);
 // Makes what was acknowledged durable as a proposal for `generation` (not 0): the other side commits next, then
 // dr_mirror_commit. A prepare that is found at open must be committed (as the same generation) or rolled back first.
 DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
@@ -138,8 +146,8 @@ DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t gene
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
-// Merges journal and base when the journal has grown past its share, or rows are held under an older schema; call at
-// the end of a run. Does nothing while changes are acknowledged and not committed.
+// Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the end
+// of a run. Nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);
 
 #endif // DR_DIFF_DIFF_H

@@ -406,11 +406,14 @@ static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
   return rc;
 }
 
-int32_t dr_diff_add(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error) {
-  DRAY_TRY(check_open(diff, error));
-  if (dr_batch_rows(batch) == 0) return DRAY_OK;
-  const int32_t rc = add_batch(diff, batch, error);
-  return rc == DRAY_OK ? rc : end_pass(diff, rc);
+int32_t dr_diff_add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error) {
+  int32_t rc = check_open(diff, error);
+  if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
+    rc = add_batch(diff, batch, error);
+    if (rc != DRAY_OK) (void)end_pass(diff, rc);
+  }
+  dr_batch_free(batch);
+  return rc;
 }
 
 // ---- ending ----

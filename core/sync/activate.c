@@ -13,8 +13,6 @@
 #include "sync/delivery.h"
 
 #define OPTIONS_BYTES_MAX (1u << 20)
-#define PAGE_ROWS 16384
-#define PAGE_BYTES (4u << 20)
 #define POLL_IN_RUN_MS (10 * 60 * 1000)
 
 struct activation {
@@ -204,24 +202,9 @@ static int32_t recover(struct dr_context *run, struct activation *activation, st
 // ---- the run ----
 
 static int32_t acknowledge_all(struct dr_context *run, struct dr_pass *pass, struct dray_error *error) {
-  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld;
   struct dr_mirror_info info;
-  for (uint64_t seq = 0; seq < count;) {
-    struct dr_changes *changes = NULL;
-    const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
-    DRAY_TRY(dr_changeset_next(pass->set, seq, rows, PAGE_BYTES, 0, &changes, error));
-    if (changes == NULL) break;
-    seq = changes->first_seq + changes->count;
-    uint8_t *acked = malloc(changes->count);
-    int32_t rc = acked == NULL ? dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch") : DRAY_OK;
-    if (rc == DRAY_OK && changes->op[0] != DR_OP_REJECT) {
-      memset(acked, 1, changes->count);
-      rc = dr_mirror_ack(run->mirror, changes, acked, error);
-    }
-    free(acked);
-    dr_changes_free(changes);
-    if (rc != DRAY_OK) return rc;
-  }
+  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
+  DRAY_TRY(dr_mirror_ack_all(run->mirror, pass->set, count, error));
   dr_mirror_info(run->mirror, &info);
   return dr_mirror_commit(run->mirror, info.generation + 1, error);
 }

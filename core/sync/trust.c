@@ -13,8 +13,6 @@
 #include "sync/ingest.h"
 
 #define SQL_BYTES_MAX (1u << 20)
-#define PAGE_ROWS 16384
-#define PAGE_BYTES (4u << 20)
 
 // The fields of the mapped schema that the table has already.
 static int32_t live_schema(struct dr_context *run, struct dr_ingest *ingest, struct dr_schema **out, int *out_found,
@@ -79,7 +77,10 @@ static int32_t feed_table(struct dr_context *run, struct dr_ingest *ingest, stru
     struct dr_batch *batch = NULL;
     rc = dr_caster_run(caster, &array, row, &batch, &rejects, error);
     row += (uint64_t)rows;
-    if (rc == DRAY_OK && dr_batch_rows(batch) > 0) rc = dr_diff_add(diff, batch, error);
+    if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
+      rc = dr_diff_add(diff, batch, error);
+      batch = NULL; // the diff's
+    }
     dr_batch_free(batch);
   }
   if (rc == DRAY_OK && rejects.count > 0) {
@@ -98,22 +99,7 @@ static int32_t feed_table(struct dr_context *run, struct dr_ingest *ingest, stru
 static int32_t ack_all(struct dr_context *run, const char *path, struct dray_error *error) {
   struct dr_changeset *set = NULL;
   DRAY_TRY(dr_changeset_open(path, &set, error));
-  int32_t rc = DRAY_OK;
-  uint64_t seq = 0;
-  while (rc == DRAY_OK) {
-    struct dr_changes *changes = NULL;
-    rc = dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error);
-    if (rc != DRAY_OK || changes == NULL) break;
-    seq = changes->first_seq + changes->count;
-    uint8_t *acked = malloc(changes->count);
-    if (acked == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
-    if (rc == DRAY_OK && changes->op[0] != DR_OP_REJECT) {
-      memset(acked, 1, changes->count);
-      rc = dr_mirror_ack(run->mirror, changes, acked, error);
-    }
-    free(acked);
-    dr_changes_free(changes);
-  }
+  const int32_t rc = dr_mirror_ack_all(run->mirror, set, dr_changeset_count(set), error);
   dr_changeset_close(set);
   return rc;
 }

@@ -26,10 +26,31 @@ void dr_encoder_free(struct dr_encoder *encoder);
 // Appends one row's encoding: reversible, typed, length-prefixed.
 DRAY_NODISCARD int32_t dr_encode_row(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row,
                                      struct dray_buffer *out, struct dray_error *error);
-// Hashes every row of a batch: XXH3-128 of the encoding with the seed. `out` has dr_batch_rows elements.
+struct dr_hash128 dr_hash_bytes(struct dray_str encoded, uint64_t seed); // XXH3-128
+
 DRAY_NODISCARD int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch,
                                     struct dr_hash128 *out, struct dray_error *error);
-struct dr_hash128 dr_hash_bytes(struct dray_str encoded, uint64_t seed);
+
+// Row hashes: XXH3-64 of the row's encoding with the seed.
+uint64_t dr_row_hash(struct dray_str encoded, uint64_t seed);
+// Of every row of a batch. `out` has dr_batch_rows elements.
+DRAY_NODISCARD int32_t dr_row_hashes(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t *out,
+                                     struct dray_error *error);
+
+// Key hashes: XXH3-128 of the encoding of the key columns with the seed. A key of one column of bool, int64, date or
+// timestamp is not hashed but mixed: `high` is an invertible function of the value, `low` is 0 (ENCODING.md).
+int dr_key_is_mixed(const struct dr_encoder *keys, const struct dr_schema *schema);
+uint64_t dr_mix_key(uint64_t value, uint64_t seed); // value: the integer, sign-extended to 64 bits
+uint64_t dr_unmix_key(uint64_t high, uint64_t seed);
+struct dr_hash128 dr_key_hash(struct dray_str encoded, int mixed, uint64_t seed); // of one encoded key, no null in it
+// Appends the encoded key that a mixed hash stands for: tag and value of the key column's type.
+DRAY_NODISCARD int32_t dr_encode_mixed_key(uint64_t high, uint64_t seed, struct dray_type type, struct dray_buffer *out,
+                                           struct dray_error *error);
+// Of every row. null_keys: a bitmap (LSB first, dr_batch_rows bits, written whole) of the rows in which a key column is
+// null or absent; their hashes mean nothing. *out_nulls: how many there are.
+DRAY_NODISCARD int32_t dr_key_hashes(const struct dr_encoder *keys, const struct dr_batch *batch,
+                                     struct dr_hash128 *out, uint8_t *null_keys, uint64_t *out_nulls,
+                                     struct dray_error *error);
 
 // Reading an encoding back. A value's slice includes its tag; equal slices are equal values.
 enum { DR_SLOT_ABSENT = 0, DR_SLOT_NULL = 1, DR_SLOT_VALUE = 2 };

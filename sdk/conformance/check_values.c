@@ -139,14 +139,26 @@ static void close_table(struct table *table) {
   dr_warehouse_destroy(&table->instance);
 }
 
+static int32_t copy_batch(const struct dr_batch *batch, struct dr_batch **out, struct dray_error *error) {
+  const size_t count = (size_t)dr_batch_rows(batch);
+  uint32_t *rows = calloc(count + 1, sizeof(*rows));
+  if (rows == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu rows", count);
+  for (size_t i = 0; i < count; i++) rows[i] = (uint32_t)i;
+  const int32_t rc = dr_batch_gather(batch, rows, count, out, error);
+  free(rows);
+  return rc;
+}
+
 // Compares a batch with the mirror; the change set is left at changes_path.
 static int32_t compare(struct table *table, const struct dr_batch *batch, struct dr_diff_counts *counts,
                        struct dray_error *error) {
   struct dr_diff *diff = NULL;
   const struct dr_diff_options options = {
       .flags = DR_DIFF_FULL, .duplicates = DR_DUPLICATES_REJECT, .changeset_path = table->changes_path};
+  struct dr_batch *copy = NULL;
   DRAY_TRY(dr_diff_begin(table->mirror, &options, &diff, error));
-  int32_t rc = dr_diff_add(diff, batch, error);
+  int32_t rc = copy_batch(batch, &copy, error);
+  if (rc == DRAY_OK) rc = dr_diff_add(diff, copy, error);
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, counts, error);
   counts->column_updates = NULL;
   dr_diff_free(diff);

@@ -125,12 +125,16 @@ static int32_t resolve(const struct place *place, struct dr_mirror *mirror, stru
   return dr_mirror_rollback(mirror, error);
 }
 
-static int32_t pass(const struct place *place, struct dr_mirror *mirror, const struct dr_batch *batch,
+static int32_t pass(const struct place *place, struct dr_mirror *mirror, struct dr_batch *batch,
                     struct dr_diff_counts *out, struct dray_error *error) {
   const struct dr_diff_options options = {.flags = DR_DIFF_FULL, .changeset_path = place->set};
   struct dr_diff *diff = NULL;
-  DRAY_TRY(dr_diff_begin(mirror, &options, &diff, error));
-  int32_t rc = dr_diff_add(diff, batch, error);
+  int32_t rc = dr_diff_begin(mirror, &options, &diff, error);
+  if (rc != DRAY_OK) {
+    dr_batch_free(batch);
+    return rc;
+  }
+  rc = dr_diff_add(diff, batch, error);
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, out, error);
   dr_diff_free(diff);
   return rc;
@@ -180,7 +184,6 @@ static int32_t next_generation(const struct place *place, struct dr_mirror *mirr
   struct dr_diff_counts counts;
   DRAY_TRY(rows_of(schema, generation, &batch, error));
   int32_t rc = pass(place, mirror, batch, &counts, error);
-  dr_batch_free(batch);
   DRAY_TRY(rc);
   rc = acknowledge(place, mirror, error);
   if (rc == DRAY_OK) rc = commit(place, mirror, generation, error);
@@ -285,7 +288,6 @@ static void check(const struct place *place, const char *after, int done) {
              (unsigned long long)generation, (unsigned long long)counts.unchanged, (unsigned long long)counts.rows,
              (unsigned long long)counts.deletes);
   }
-  dr_batch_free(batch);
   dr_mirror_close(mirror);
   rc = dr_mirror_verify(place->mirror, &info, &error);
   if (rc != DRAY_OK) fail_msg("after %s: %d %s", after, rc, error.text);

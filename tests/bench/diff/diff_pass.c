@@ -146,7 +146,6 @@ static void pass(struct bench *bench, int round) {
     begin = moment_now();
     must(dr_diff_add(diff, batch, &bench->error), &bench->error);
     add_since(&bench->spent, begin);
-    dr_batch_free(batch);
   }
   begin = moment_now();
   must(dr_diff_finish(diff, &counts, &bench->error), &bench->error);

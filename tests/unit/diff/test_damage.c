@@ -80,7 +80,6 @@ static void change(uint64_t first, uint64_t count, uint64_t version) {
   assert_ok(&world, dr_diff_add(diff, batch, &world.error));
   assert_ok(&world, dr_diff_finish(diff, &world.counts, &world.error));
   dr_diff_free(diff);
-  dr_batch_free(batch);
   assert_ok(&world, world_ack(&world, NULL));
 }
 

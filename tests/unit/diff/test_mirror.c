@@ -337,7 +337,6 @@ static void test_abandoned_pass_leaves_nothing_behind(void **state) {
   dr_diff_free(diff);
   assert_int_equal(files_in(world.root), 1);
   assert_int_equal(files_in(world.folder), 3);
-  dr_batch_free(batch);
   assert_string_equal(world_run(&world, &full, ROWS("1,ann,5")), "+ 1,ann,5\n"); // and the mirror can go on
 }
 
@@ -369,7 +368,6 @@ static void pass_of_many(uint64_t rows, int64_t qty, uint32_t flags) {
   for (uint64_t at = 0; at < rows; at += 3000) {
     struct dr_batch *batch = many(at, rows - at < 3000 ? rows - at : 3000, qty);
     assert_ok(&world, dr_diff_add(diff, batch, &world.error));
-    dr_batch_free(batch);
   }
   assert_ok(&world, dr_diff_finish(diff, &world.counts, &world.error));
   dr_diff_free(diff);
@@ -467,7 +465,6 @@ static void test_row_larger_than_a_block_is_kept_whole(void **state) {
     world_commit(&world, (uint64_t)round + 1);
     assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
     assert_int_equal(world_base(&world), (uint64_t)round + 2);
-    dr_batch_free(batch);
   }
   free(text);
 }

@@ -371,7 +371,6 @@ static int32_t feed(struct life *life, struct dr_diff *diff, size_t batch_rows) 
     const size_t left = life->input_count - at;
     struct dr_batch *batch = build_batch(life, life->input + at, left < batch_rows ? left : batch_rows);
     const int32_t rc = dr_diff_add(diff, batch, &life->world.error);
-    dr_batch_free(batch);
     if (rc != DRAY_OK) return rc;
   }
   return DRAY_OK;

@@ -161,7 +161,6 @@ static int32_t add_rows(struct world *world, struct dr_diff *diff, const struct 
   for (size_t at = 0; at < count; at += step) {
     struct dr_batch *batch = world_batch(world, rows + at, count - at < step ? count - at : step);
     const int32_t rc = dr_diff_add(diff, batch, &world->error);
-    dr_batch_free(batch);
     if (rc != DRAY_OK) return rc;
   }
   return DRAY_OK;
