@@ -259,8 +259,10 @@ static size_t fit_block(struct block *block) {
   return bytes;
 }
 
-int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch, struct dr_hash128 *out,
-                     struct dray_error *error) {
+// Encodes every row and hands the encodings to `take`, block by block.
+static int32_t for_each_block(const struct dr_encoder *encoder, const struct dr_batch *batch,
+                              void (*take)(const struct dr_encoder *, const struct block *, void *), void *out,
+                              struct dray_error *error) {
   uint8_t *scratch = NULL;
   size_t capacity = 0;
   struct block block;
@@ -278,12 +280,144 @@ int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *ba
     block.from[0] = scratch;
     for (size_t i = 1; i < block.count; i++) block.from[i] = block.from[i - 1] + block.room[i - 1];
     put_block(encoder, batch, &block);
-    for (size_t i = 0; i < block.count; i++) {
-      const struct dray_str encoded =
-          dray_str_make((const char *)block.from[i], (uint64_t)(block.to[i] - block.from[i]));
-      out[block.first + i] = dr_hash_bytes(encoded, encoder->seed);
-    }
+    take(encoder, &block, out);
   }
   free(scratch);
+  return DRAY_OK;
+}
+
+static struct dray_str encoded_row(const struct block *block, size_t i) {
+  return dray_str_make((const char *)block->from[i], (uint64_t)(block->to[i] - block->from[i]));
+}
+
+static void take_128(const struct dr_encoder *encoder, const struct block *block, void *out) {
+  struct dr_hash128 *hashes = out;
+  for (size_t i = 0; i < block->count; i++) {
+    hashes[block->first + i] = dr_hash_bytes(encoded_row(block, i), encoder->seed);
+  }
+}
+
+static void take_64(const struct dr_encoder *encoder, const struct block *block, void *out) {
+  uint64_t *hashes = out;
+  for (size_t i = 0; i < block->count; i++) {
+    hashes[block->first + i] = dr_row_hash(encoded_row(block, i), encoder->seed);
+  }
+}
+
+int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch, struct dr_hash128 *out,
+                     struct dray_error *error) {
+  return for_each_block(encoder, batch, take_128, out, error);
+}
+
+uint64_t dr_row_hash(struct dray_str encoded, uint64_t seed) {
+  return XXH3_64bits_withSeed(encoded.data, (size_t)encoded.len, seed);
+}
+
+int32_t dr_row_hashes(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t *out,
+                      struct dray_error *error) {
+  return for_each_block(encoder, batch, take_64, out, error);
+}
+
+// ---- keys ----
+
+#define MIX_A UINT64_C(0x3C79AC492BA7B653)
+#define MIX_B UINT64_C(0x1C69B3F74AC4AE35)
+#define UNMIX_A UINT64_C(0xC09C5FE5BD6DFDDB) // MIX_A * UNMIX_A = 1 modulo 2^64
+#define UNMIX_B UINT64_C(0xC47C8F6B6BAFB41D)
+#define MIX_SEED UINT64_C(0x9E3779B97F4A7C15)
+
+static inline uint64_t mix(uint64_t x) {
+  x = (x ^ x >> 27) * MIX_A;
+  x = (x ^ x >> 33) * MIX_B;
+  return x ^ x >> 27;
+}
+
+static inline uint64_t unmix(uint64_t x) {
+  x = (x ^ x >> 27 ^ x >> 54) * UNMIX_B;
+  x = (x ^ x >> 33) * UNMIX_A;
+  return x ^ x >> 27 ^ x >> 54;
+}
+
+static inline uint64_t mix_start(uint64_t seed) {
+  return mix(seed + MIX_SEED);
+}
+
+uint64_t dr_mix_key(uint64_t value, uint64_t seed) {
+  return mix(value ^ mix_start(seed));
+}
+
+uint64_t dr_unmix_key(uint64_t high, uint64_t seed) {
+  return unmix(high) ^ mix_start(seed);
+}
+
+int dr_key_is_mixed(const struct dr_encoder *keys, const struct dr_schema *schema) {
+  if (keys->column_count != 1) return 0;
+  const int32_t id = schema->fields[keys->columns[0]].type.id;
+  return id == DRAY_TYPE_BOOL || id == DRAY_TYPE_INT64 || id == DRAY_TYPE_DATE || id == DRAY_TYPE_TIMESTAMP;
+}
+
+// The integer of an encoded bool, int64, date or timestamp; a date is the only one of 4 bytes.
+static uint64_t get_integer(struct dray_str encoded) {
+  uint64_t word = 0;
+  assert(encoded.len == 2 || encoded.len == 5 || encoded.len == 9);
+  memcpy(&word, encoded.data + 1, (size_t)encoded.len - 1);
+  word = le64toh(word);
+  return encoded.len == 5 ? (uint64_t)(int64_t)(int32_t)(uint32_t)word : word;
+}
+
+struct dr_hash128 dr_key_hash(struct dray_str encoded, int mixed, uint64_t seed) {
+  if (!mixed) return dr_hash_bytes(encoded, seed);
+  return (struct dr_hash128){.low = 0, .high = dr_mix_key(get_integer(encoded), seed)};
+}
+
+int32_t dr_encode_mixed_key(uint64_t high, uint64_t seed, struct dray_type type, struct dray_buffer *out,
+                            struct dray_error *error) {
+  const uint64_t value = dr_unmix_key(high, seed);
+  const size_t bytes = type.id == DRAY_TYPE_BOOL ? 1 : type.id == DRAY_TYPE_DATE ? 4 : 8;
+  const int64_t number = (int64_t)value;
+  uint8_t encoded[9];
+  assert(type.id == DRAY_TYPE_BOOL || type.id == DRAY_TYPE_INT64 || type.id == DRAY_TYPE_DATE ||
+         type.id == DRAY_TYPE_TIMESTAMP);
+  if ((bytes == 1 && value > 1) || (bytes == 4 && number != (int32_t)number)) {
+    return dray_fail(error, DRAY_E_MIRROR_CORRUPT, "a mixed key stands for %lld, which is no %s", (long long)number,
+                     dray_type_name(type.id));
+  }
+  encoded[0] = (uint8_t)(DR_TAG_VALUE + type.id);
+  (void)put_u64(encoded + 1, value);
+  return dray_buffer_append(out, encoded, 1 + bytes, error);
+}
+
+static uint64_t mark_null_keys(const struct dr_encoder *keys, const struct dr_batch *batch, uint8_t *null_keys) {
+  const uint64_t rows = dr_batch_rows(batch);
+  uint64_t nulls = 0;
+  memset(null_keys, 0, (size_t)((rows + 7) / 8));
+  for (uint64_t row = 0; row < rows; row++) {
+    int is_null = 0;
+    for (size_t c = 0; c < keys->column_count && !is_null; c++) {
+      is_null = dray_column_is_null(&batch->view.columns[keys->columns[c]], row);
+    }
+    nulls += (uint64_t)is_null;
+    null_keys[row >> 3] |= (uint8_t)(is_null << (row & 7));
+  }
+  return nulls;
+}
+
+static void mix_column(const struct dray_column_view *column, uint64_t rows, uint64_t seed, struct dr_hash128 *out) {
+  for (uint64_t row = 0; row < rows; row++) {
+    const int64_t value = column->type.id == DRAY_TYPE_BOOL   ? dray_column_bool(column, row)
+                          : column->type.id == DRAY_TYPE_DATE ? dray_column_date(column, row)
+                                                              : dray_column_int64(column, row);
+    out[row] = (struct dr_hash128){.low = 0, .high = dr_mix_key((uint64_t)value, seed)};
+  }
+}
+
+int32_t dr_key_hashes(const struct dr_encoder *keys, const struct dr_batch *batch, struct dr_hash128 *out,
+                      uint8_t *null_keys, uint64_t *out_nulls, struct dray_error *error) {
+  if (dr_key_is_mixed(keys, batch->schema)) {
+    mix_column(&batch->view.columns[keys->columns[0]], dr_batch_rows(batch), keys->seed, out);
+  } else {
+    DRAY_TRY(for_each_block(keys, batch, take_128, out, error));
+  }
+  *out_nulls = mark_null_keys(keys, batch, null_keys);
   return DRAY_OK;
 }

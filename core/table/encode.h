@@ -11,7 +11,7 @@ struct dr_hash128 {
   uint64_t low, high;
 };
 
-#define DR_ENCODING_VERSION 1
+#define DR_ENCODING_VERSION 2
 
 // The order in which columns are encoded: byte order of their names, so that column order does not matter.
 struct dr_encoder {

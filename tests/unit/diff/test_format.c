@@ -55,7 +55,7 @@ static size_t read_header(const struct file *file, const char *magic, uint64_t n
   const uint64_t seed = world.seed;
   assert_true(u64(body + 16) == (sum(&seed, 8, 0x5EED1D) & UINT32_MAX));
   *out_twin = u64(body + 24);
-  assert_int_equal(u32(body + 32), 1); // encoding
+  assert_int_equal(u32(body + 32), 2); // encoding
   assert_int_equal(u32(body + 36), 1); // one key column
   assert_int_equal(u32(body + 40), 2);
   assert_memory_equal(body + 44, "id", 2);
