@@ -79,25 +79,70 @@ static struct dr_batch *read_row(char *text) {
   return batch;
 }
 
-static void expect_encoding(const struct dr_batch *batch, const char *what, const char *hex, uint64_t seed,
-                            const char *hash) {
-  char got[4096], hash_text[40];
+// Encodes the row into `out`, which must then be what `hex` says.
+static void encode(const struct dr_encoder *encoder, const struct dr_batch *batch, const char *what, const char *hex,
+                   struct dray_buffer *out) {
+  char got[4096];
+  dray_buffer_init(out, 1000);
+  assert_int_equal(dr_encode_row(encoder, batch, 0, out, NULL), DRAY_OK);
+  to_hex(dray_buffer_view(out), got);
+  if (strcmp(got, hex) != 0) fail_msg("%s: encoded as %s instead of %s", what, got, hex);
+}
+
+static void expect_text(const char *what, const char *got, const char *expected) {
+  if (strcmp(got, expected) != 0) fail_msg("%s: hash %s instead of %s", what, got, expected);
+}
+
+static void expect_row(const struct dr_batch *batch, const char *what, const char *hex, uint64_t seed,
+                       const char *expected) {
+  char text[20];
   struct dr_encoder encoder;
   struct dray_buffer out;
-  struct dr_hash128 hashed;
-  dray_buffer_init(&out, 1000);
+  uint64_t hash;
   assert_int_equal(dr_encoder_init(&encoder, batch->schema, NULL, 0, seed, NULL), DRAY_OK);
-  assert_int_equal(dr_encode_row(&encoder, batch, 0, &out, NULL), DRAY_OK);
-  to_hex(dray_buffer_view(&out), got);
-  if (strcmp(got, hex) != 0) fail_msg("%s: encoded as %s instead of %s", what, got, hex);
-  assert_int_equal(dr_hash_rows(&encoder, batch, &hashed, NULL), DRAY_OK);
-  const struct dr_hash128 same = dr_hash_bytes(dray_buffer_view(&out), seed);
-  assert_true(same.low == hashed.low && same.high == hashed.high);
-  (void)snprintf(hash_text, sizeof(hash_text), "%016llx%016llx", (unsigned long long)hashed.high,
-                 (unsigned long long)hashed.low);
-  if (hash != NULL && strcmp(hash_text, hash) != 0) fail_msg("%s: hash %s instead of %s", what, hash_text, hash);
+  encode(&encoder, batch, what, hex, &out);
+  assert_int_equal(dr_row_hashes(&encoder, batch, &hash, NULL), DRAY_OK);
+  assert_int_equal(dr_row_hash(dray_buffer_view(&out), seed), hash);
+  (void)snprintf(text, sizeof(text), "%016llx", (unsigned long long)hash);
+  if (expected != NULL) expect_text(what, text, expected);
   dr_encoder_free(&encoder);
   dray_buffer_free(&out);
+}
+
+static void expect_key(const struct dr_batch *batch, const char *what, const char *hex, uint64_t seed,
+                       const char *expected) {
+  char text[40];
+  struct dr_encoder keys;
+  struct dray_buffer out, back;
+  struct dr_hash128 hash;
+  uint8_t null_keys;
+  uint64_t nulls;
+  assert_int_equal(dr_encoder_init(&keys, batch->schema, NULL, 0, seed, NULL), DRAY_OK);
+  encode(&keys, batch, what, hex, &out);
+  assert_int_equal(dr_key_hashes(&keys, batch, &hash, &null_keys, &nulls, NULL), DRAY_OK);
+  assert_true(nulls == 0 && null_keys == 0);
+  (void)snprintf(text, sizeof(text), "%016llx%016llx", (unsigned long long)hash.high, (unsigned long long)hash.low);
+  expect_text(what, text, expected);
+  const int mixed = dr_key_is_mixed(&keys, batch->schema);
+  const struct dr_hash128 same = dr_key_hash(dray_buffer_view(&out), mixed, seed);
+  assert_true(same.low == hash.low && same.high == hash.high);
+  if (mixed) {
+    dray_buffer_init(&back, 100);
+    assert_int_equal(dr_encode_mixed_key(hash.high, seed, batch->schema->fields[0].type, &back, NULL), DRAY_OK);
+    assert_int_equal(back.len, out.len);
+    assert_memory_equal(back.data, out.data, out.len);
+    dray_buffer_free(&back);
+  }
+  dr_encoder_free(&keys);
+  dray_buffer_free(&out);
+}
+
+static void expect_mixed(const char *value, uint64_t seed, const char *expected) {
+  char text[20];
+  const uint64_t number = (uint64_t)strtoll(value, NULL, 10);
+  (void)snprintf(text, sizeof(text), "%016llx", (unsigned long long)dr_mix_key(number, seed));
+  expect_text(value, text, expected);
+  assert_int_equal(dr_unmix_key(strtoull(expected, NULL, 16), seed), number);
 }
 
 static void expect_decoding(const struct dr_batch *batch, const char *hex) {
@@ -125,31 +170,52 @@ static void expect_decoding(const struct dr_batch *batch, const char *hex) {
   dray_builder_free(builder);
 }
 
+// Tables are known by the first cell of their heads.
+enum { TABLE_OTHER, TABLE_VALUES, TABLE_ROWS, TABLE_KEYS, TABLE_MIXED, TABLE_COUNT };
+static const struct {
+  const char *head;
+  int fields, lines; // a page that lost its tables must not pass
+} tables[TABLE_COUNT] = {[TABLE_OTHER] = {"| ", 0, 0},
+                         [TABLE_VALUES] = {"| type |", 3, 38},
+                         [TABLE_ROWS] = {"| row |", 4, 21},
+                         [TABLE_KEYS] = {"| key |", 4, 26},
+                         [TABLE_MIXED] = {"| value |", 3, 30}};
+
+static void expect_line(int table, char **fields) {
+  char row[1024];
+  if (table == TABLE_MIXED) {
+    expect_mixed(fields[0], strtoull(fields[1], NULL, 10), fields[2]);
+    return;
+  }
+  (void)snprintf(row, sizeof(row), table == TABLE_VALUES ? "x %s %s" : "%s", fields[0], fields[1]);
+  struct dr_batch *batch = read_row(row);
+  if (table == TABLE_VALUES) {
+    expect_row(batch, fields[1], fields[2], 0, NULL);
+    expect_decoding(batch, fields[2]);
+  } else {
+    (table == TABLE_ROWS ? expect_row : expect_key)(batch, fields[0], fields[1], strtoull(fields[2], NULL, 10),
+                                                    fields[3]);
+  }
+  dr_batch_free(batch);
+}
+
 static void test_encoding_vectors_of_the_page(void **state) {
   (void)state;
   char *page = read_page(), *rest = page, *line;
-  int values = 0, rows = 0;
+  int table = TABLE_OTHER, lines[TABLE_COUNT] = {0};
   while ((line = strsep(&rest, "\n")) != NULL) {
-    char *fields[FIELDS_MAX], row[1024];
-    const int count = split_line(line, fields);
-    if (count == 3) {
-      (void)snprintf(row, sizeof(row), "x %s %s", fields[0], fields[1]);
-      struct dr_batch *batch = read_row(row);
-      expect_encoding(batch, fields[1], fields[2], 0, NULL);
-      expect_decoding(batch, fields[2]);
-      dr_batch_free(batch);
-      values++;
-    } else if (count == 4) {
-      (void)snprintf(row, sizeof(row), "%s", fields[0]);
-      struct dr_batch *batch = read_row(row);
-      expect_encoding(batch, fields[0], fields[1], strtoull(fields[2], NULL, 10), fields[3]);
-      dr_batch_free(batch);
-      rows++;
+    char *fields[FIELDS_MAX];
+    for (int i = TABLE_VALUES; i < TABLE_COUNT; i++) {
+      if (strncmp(line, tables[i].head, strlen(tables[i].head)) == 0) table = i;
     }
+    if (line[0] == '\0') table = TABLE_OTHER;
+    const int count = split_line(line, fields);
+    if (count == 0 || count != tables[table].fields) continue;
+    expect_line(table, fields);
+    lines[table]++;
   }
   free(page);
-  assert_int_equal(values, 38); // a page that lost its tables must not pass
-  assert_int_equal(rows, 14);
+  for (int i = TABLE_VALUES; i < TABLE_COUNT; i++) assert_int_equal(lines[i], tables[i].lines);
 }
 
 int main(void) {
