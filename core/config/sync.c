@@ -240,6 +240,11 @@ static int32_t sync_duplicates(struct dr_reader *reader, const struct dr_node *n
   return dr_read_choice(reader, node, choices, 3, &draft_of(reader)->sync.duplicates);
 }
 
+static int32_t sync_keep(struct dr_reader *reader, const struct dr_node *node) {
+  static const struct dr_choice choices[] = {{"row", DR_KEEP_ROW}, {"columns", DR_KEEP_COLUMNS}, {"key", DR_KEEP_KEY}};
+  return dr_read_choice(reader, node, choices, 3, &draft_of(reader)->sync.keep);
+}
+
 static int32_t sync_key(struct dr_reader *reader, const struct dr_node *node) {
   return dr_read_texts(reader, node, &draft_of(reader)->sync.key, &draft_of(reader)->sync.key_count);
 }
@@ -270,9 +275,9 @@ static const struct dr_key sync_keys[] = {{"from", sync_from},         {"to", sy
                                           {"mode", sync_mode},         {"delete", sync_delete},
                                           {"map", dr_read_map},        {"types", dr_read_types},
                                           {"drift", dr_read_drift},    {"duplicates", sync_duplicates},
-                                          {"key", sync_key},           {"guard", dr_read_guard},
-                                          {"attempts", sync_attempts}, {"commit_rows", sync_commit_rows},
-                                          {"schedule", sync_schedule}};
+                                          {"keep", sync_keep},         {"key", sync_key},
+                                          {"guard", dr_read_guard},    {"attempts", sync_attempts},
+                                          {"schedule", sync_schedule}, {"commit_rows", sync_commit_rows}};
 
 #define SYNC_KEYS (sizeof(sync_keys) / sizeof(sync_keys[0]))
 

@@ -40,6 +40,23 @@ static int32_t check_operations(const struct dr_context *run, const struct dray_
   return DRAY_OK;
 }
 
+// What is deleted is found again by the match keys; a mirror that holds the key alone has no other field to show.
+static int32_t check_kept(const struct dr_context *run, const struct activation *activation, struct dray_error *error) {
+  static const char *const names[] = {"row", "columns", "key"};
+  const struct dr_mapping *mapping = &run->mapping;
+  if (run->sync->keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
+  for (size_t i = 0; i < activation->match_key_count; i++) {
+    size_t k = 0;
+    while (k < mapping->key_count && strcmp(mapping->key[k], activation->match_keys[i]) != 0) k++;
+    if (k < mapping->key_count) continue;
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
+                           "with `keep: %s` the mirror does not hold \"%s\", by which the object \"%s\" finds the row "
+                           "that is to be removed: make it part of the key, or keep the row",
+                           names[run->sync->keep], activation->match_keys[i], run->sync->object);
+  }
+  return DRAY_OK;
+}
+
 static int32_t choose_match_keys(struct dr_context *run, struct activation *activation, struct dray_error *error) {
   const struct dr_mapping *mapping = &run->mapping;
   activation->match_keys =
@@ -95,7 +112,8 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
   if (run->mapping.key_count == 0) {
     return dray_fail(error, DRAY_E_SCHEMA_KEY, "the rows have no key: declare `key:` in the model or the sync");
   }
-  return choose_match_keys(run, activation, error);
+  DRAY_TRY(choose_match_keys(run, activation, error));
+  return check_kept(run, activation, error);
 }
 
 // A missing mirror is an empty one only where nothing was ever sent.

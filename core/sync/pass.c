@@ -98,6 +98,8 @@ static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *c
   report->unreadable_rows += pass->unreadable;
   report->rejected_rows += pass->unreadable + counts->null_keys;
   if (run->sync->duplicates == DR_DUPLICATES_REJECT) report->rejected_rows += counts->duplicate_rows;
+  report->deferred += counts->deferred;
+  if (counts->deferred > 0) run->held_back = 1;
   report->spilled_bytes += counts->spilled_bytes;
   atomic_fetch_add_explicit(&dr_board()->changes, counts->inserts + counts->updates + counts->deletes,
                             memory_order_relaxed);
@@ -139,6 +141,10 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_m
   if (rc == DRAY_OK) dr_board_phase("comparing");
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, &counts, error);
   if (rc == DRAY_OK) rc = add_counts(run, &counts, diff_flags, &pass, error);
+  if (run->held_back) { // an incremental read must meet the deferred rows again
+    free(pass.state);
+    pass.state = NULL;
+  }
   if (rc == DRAY_OK) rc = dr_changeset_open(pass.path, &pass.set, error);
   if (rc == DRAY_OK) rc = dr_rows_withheld(run, pass.set, error);
 done:

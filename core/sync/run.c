@@ -98,6 +98,7 @@ int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error 
       .seed = dr_store_seed(run->store),
       .memory_bytes = dr_session_project(run->session)->memory_bytes,
       .create = create,
+      .keep = run->sync->keep,
   };
   return dr_mirror_open(&options, &run->mirror, error);
 }

@@ -38,6 +38,7 @@ struct dr_run_report {
   uint64_t duplicate_keys, duplicate_rows, null_keys, unreadable_rows;
   uint64_t sent, applied, refused, parked, pending, in_doubt;
   uint64_t deletes_withheld; // rows could not be read, so what is missing is not known
+  uint64_t deferred;         // rows the next run looks at again (diff.h)
   uint64_t ignored;          // changes that the mode does not send
   uint64_t mirror_rows, generation, spilled_bytes;
   int64_t read_ms, apply_ms, total_ms;

@@ -58,6 +58,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
       {"pending", report->pending},
       {"in_doubt", report->in_doubt},
       {"deletes_withheld", report->deletes_withheld},
+      {"deferred", report->deferred},
       {"ignored", report->ignored},
       {"recovered_batches", report->recovered},
       {"mirror_rows", report->mirror_rows},
@@ -104,6 +105,10 @@ static void print_rejects(struct dr_output *output, const struct dr_run_report *
   if (report->deletes_withheld > 0) {
     dr_print(output, "  %s deletes were withheld, since some rows could not be read\n",
              dr_thousands(report->deletes_withheld, a));
+  }
+  if (report->deferred > 0) {
+    dr_print(output, "  %s rows wait for the next run: whether they changed cannot be told in this `memory`\n",
+             dr_thousands(report->deferred, a));
   }
   const int any = report->rejected_rows + report->parked + report->in_doubt > 0;
   if (any && report->run != 0) dr_print(output, "  see `dray rows %s`\n", report->sync);

@@ -45,6 +45,7 @@ static const char *const whole =
     "      born: date\n"
     "    drift: {column: freeze, type: discard_row}\n"
     "    duplicates: last\n"
+    "    keep: columns\n"
     "    guard: {deletes: 10%, changes: 50%, min: 100, empty: allow}\n"
     "    attempts: 7\n"
     "    commit_rows: 500\n"
@@ -131,6 +132,7 @@ static void test_a_sync_without_a_word_has_the_defaults(void **state) {
   assert_int_equal(s->drift_column, DR_DRIFT_EVOLVE);
   assert_int_equal(s->drift_type, DR_DRIFT_EVOLVE);
   assert_int_equal(s->duplicates, DR_DUPLICATES_REJECT);
+  assert_int_equal(s->keep, DR_KEEP_ROW);
   assert_int_equal(s->attempts_max, 5);
   assert_int_equal(s->commit_rows, 1000000);
   assert_null(s->schedule);
@@ -174,6 +176,7 @@ static void test_an_activation_carries_all_it_says(void **state) {
   assert_int_equal(s->drift_column, DR_DRIFT_FREEZE);
   assert_int_equal(s->drift_type, DR_DRIFT_DISCARD_ROW);
   assert_int_equal(s->duplicates, DR_DUPLICATES_LAST);
+  assert_int_equal(s->keep, DR_KEEP_COLUMNS);
   assert_true(s->guard.deletes_share > 0.0999 && s->guard.deletes_share < 0.1001);
   assert_int_equal(s->guard.deletes_count, 100);
   assert_true(s->guard.changes_share > 0.4999 && s->guard.changes_share < 0.5001);

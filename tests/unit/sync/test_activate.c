@@ -177,6 +177,41 @@ static void test_mapping_is_checked_before_anything_is_sent(void **state) {
   }
 }
 
+// What the mirror holds of a row changes what it costs, not what arrives.
+static void test_changes_arrive_whatever_the_mirror_keeps(void **state) {
+  (void)state;
+  static const char *const keeps[] = {"row", "columns", "key"};
+  for (size_t i = 0; i < sizeof(keeps) / sizeof(keeps[0]); i++) {
+    struct scene scene;
+    char sync[160];
+    (void)snprintf(sync, sizeof(sync), "    mode: mirror\n" OFF "    keep: %s\n", keeps[i]);
+    scene_activate(&scene, sync);
+    scene_rows(&scene, THREE, "");
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    scene_rows(&scene, "[[1,\"a\"],[2,\"B\"],[4,\"d\"]]", "");
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.applied, 3);
+    assert_int_equal(scene_count(&scene, "GOT 2 update {\"id\":2,\"name\":\"B\"}"), 1);
+    assert_int_equal(scene_count(&scene, "GOT 4 insert {\"id\":4,\"name\":\"d\"}"), 1);
+    assert_int_equal(scene_count(&scene, "GOT 3 delete"), 1);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.sent, 0);
+    scene_end(&scene);
+  }
+}
+
+static void test_what_deletes_are_found_by_must_be_kept(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {name: title}\n    keep: key\n");
+  scene_write(&scene, "p/objects.json", FIELDS);
+  scene_rows(&scene, "[[1,\"a\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_CONFIG_VALUE);
+  if (strstr(scene.report.error.text, "\"title\"") == NULL) fail_msg("%s", scene.report.error.text);
+  assert_int_equal(scene_count(&scene, ""), 0);
+  scene_end(&scene);
+}
+
 static void test_edited_mapping_resends_rows_whose_result_differs(void **state) {
   (void)state;
   struct scene scene;
@@ -452,6 +487,8 @@ int main(void) {
       cmocka_unit_test(test_listed_fields_and_others_where_the_caps_say_so),
       cmocka_unit_test(test_constants_and_types_of_the_destination),
       cmocka_unit_test(test_mapping_is_checked_before_anything_is_sent),
+      cmocka_unit_test(test_changes_arrive_whatever_the_mirror_keeps),
+      cmocka_unit_test(test_what_deletes_are_found_by_must_be_kept),
       cmocka_unit_test(test_edited_mapping_resends_rows_whose_result_differs),
       cmocka_unit_test(test_rejected_row_comes_again_until_it_is_parked),
       cmocka_unit_test(test_rows_put_off_are_retried_in_the_run),
