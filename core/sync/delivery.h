@@ -60,6 +60,8 @@ void dr_delivery_close(struct dr_delivery *delivery);
 // and are no error.
 DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
                                          struct dray_error *error);
+// ---- earlier.c ----
+
 // Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.
 DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch,
                                            struct dray_error *error);

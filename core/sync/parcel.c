@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rows of a parcel and what the destination said of each.
+#include "sync/parcel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXTS_BYTES_MAX (16u << 20)
+
+void dr_parcel_free(struct dr_parcel *parcel) {
+  dr_outgoing_free(&parcel->outgoing);
+  dr_changes_free(parcel->changes);
+  free(parcel->receipts);
+  free(parcel->answer.items);
+  dr_arena_free(&parcel->texts);
+  memset(parcel, 0, sizeof(*parcel));
+}
+
+int32_t dr_parcel_make(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint64_t bytes_max,
+                       struct dr_parcel *out, struct dray_error *error) {
+  struct dr_parcel parcel;
+  memset(&parcel, 0, sizeof(parcel));
+  dr_arena_init(&parcel.texts, TEXTS_BYTES_MAX);
+  int32_t rc = dr_changeset_next(delivery->set, first, count, bytes_max, 0, &parcel.changes, error);
+  if (rc == DRAY_OK && parcel.changes == NULL) {
+    rc = dray_fail(error, DRAY_E_INTERNAL, "the change set ends before change %llu", (unsigned long long)first);
+  }
+  if (rc == DRAY_OK) rc = dr_outgoing_build(delivery, parcel.changes, &parcel.outgoing, error);
+  if (rc == DRAY_OK) {
+    const size_t rows = parcel.outgoing.count + 1;
+    parcel.receipts = calloc(rows, sizeof(*parcel.receipts));
+    parcel.answer.struct_size = sizeof(parcel.answer);
+    parcel.answer.items = calloc(rows, sizeof(*parcel.answer.items));
+    parcel.answer.capacity = rows;
+    if (parcel.receipts == NULL || parcel.answer.items == NULL) {
+      rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+    }
+  }
+  if (rc != DRAY_OK) {
+    dr_parcel_free(&parcel);
+    return rc;
+  }
+  dr_parcel_forget(&parcel);
+  *out = parcel;
+  return DRAY_OK;
+}
+
+// ---- receipts ----
+
+static struct dray_receipt *receipt_of(struct dr_parcel *parcel, int64_t row) {
+  size_t low = 0, high = parcel->outgoing.count; // rows ascend
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (parcel->outgoing.rows[middle] < row) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return &parcel->receipts[low]; // the call's wrapper has checked that every row is one of ours
+}
+
+void dr_parcel_take(struct dr_parcel *parcel) {
+  for (uint64_t i = 0; i < parcel->answer.count; i++) {
+    struct dray_receipt *receipt = receipt_of(parcel, parcel->answer.items[i].row);
+    if (receipt->status == DRAY_RECEIPT_UNKNOWN) {
+      *receipt = parcel->answer.items[i];
+    }
+  }
+}
+
+void dr_parcel_keep_texts(struct dr_parcel *parcel) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    struct dray_str *text = &parcel->receipts[i].text;
+    const char *copy = text->len > 0 ? dr_arena_str(&parcel->texts, *text) : NULL;
+    *text = dray_str_make(copy, copy != NULL ? text->len : 0); // without memory the reason is lost, the row is not
+  }
+}
+
+void dr_parcel_forget(struct dr_parcel *parcel) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    parcel->receipts[i] = (struct dray_receipt){.row = parcel->outgoing.rows[i], .status = DRAY_RECEIPT_UNKNOWN};
+  }
+}
+
+size_t dr_parcel_count(const struct dr_parcel *parcel, int32_t status) {
+  size_t count = 0;
+  for (size_t i = 0; i < parcel->outgoing.count; i++) count += parcel->receipts[i].status == status;
+  return count;
+}

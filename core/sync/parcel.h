@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c knows its rows and
+// receipts, settle.c writes down what became of it, delivery.c sends, earlier.c takes up what earlier runs left open.
+#ifndef DR_SYNC_PARCEL_H
+#define DR_SYNC_PARCEL_H
+
+#include "sync/delivery.h"
+
+#define DR_SEND_ATTEMPTS_MAX 5
+
+struct dr_parcel {
+  struct dr_changes *changes;
+  struct dr_outgoing outgoing;
+  struct dr_batch_record batch;
+  struct dray_receipt *receipts; // per row of outgoing, in its order
+  struct dray_receipts answer;
+  uint32_t attempt, failures; // calls of write; those that failed for a passing reason
+  int64_t throttled_ms;
+  struct dr_arena texts; // of receipts that outlive their call
+  int doubtful;          // an earlier call may have arrived: a failure of this one proves nothing
+};
+
+// ---- parcel.c ----
+
+// Changes from number `first` on, at most `count` and about bytes_max, ready to be written; every row is UNKNOWN.
+DRAY_NODISCARD int32_t dr_parcel_make(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint64_t bytes_max,
+                                      struct dr_parcel *out, struct dray_error *error);
+void dr_parcel_free(struct dr_parcel *parcel);
+// Learns from parcel->answer. What was known of a row stays: only what was unknown is learnt.
+void dr_parcel_take(struct dr_parcel *parcel);
+// Copies the receipts' texts before another call takes them away.
+void dr_parcel_keep_texts(struct dr_parcel *parcel);
+void dr_parcel_forget(struct dr_parcel *parcel); // every row is UNKNOWN
+size_t dr_parcel_count(const struct dr_parcel *parcel, int32_t status);
+
+// ---- settle.c ----
+
+// Acknowledges in the mirror what was applied.
+DRAY_NODISCARD int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                        struct dray_error *error);
+// Writes down what became of every row; the batch goes to `state`.
+DRAY_NODISCARD int32_t dr_settle(struct dr_delivery *delivery, struct dr_parcel *parcel, int state,
+                                 struct dray_error *error);
+// As its receipts say: rows in a job and rows in doubt stay open, as batches of their own where they must.
+DRAY_NODISCARD int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                       struct dray_error *error);
+DRAY_NODISCARD int32_t dr_settle_in_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                          struct dray_error *error);
+// Nothing was applied: the rows stay different and come again. Of a batch that an earlier call may have brought there,
+// this call's failure says nothing: it stays in doubt.
+DRAY_NODISCARD int32_t dr_settle_release(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                         struct dray_error *error);
+
+// ---- delivery.c ----
+
+// Waits where the dashboard can see it. @errors CANCELLED.
+DRAY_NODISCARD int32_t dr_send_wait(int64_t duration_ms, const char *why, struct dray_error *error);
+// Sends changes [first, first + count); `round` counts how often they were put off.
+DRAY_NODISCARD int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
+                                     struct dray_error *error);
+// Sends a parcel until it is settled one way or another.
+DRAY_NODISCARD int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
+                                      struct dray_error *error);
+// Settles a parcel by its receipts: asks after what is in doubt, sends again what was put off.
+DRAY_NODISCARD int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
+                                      struct dray_error *error);
+
+#endif // DR_SYNC_PARCEL_H

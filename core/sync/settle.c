@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What became of a parcel, written down: the mirror first, since its frame decides after a crash; then receipts and
+// ledger together.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/board.h"
+#include "base/fault.h"
+#include "sync/parcel.h"
+
+int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  uint8_t *acked = malloc(parcel->changes->count);
+  if (acked == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  memcpy(acked, parcel->outgoing.silent, parcel->changes->count);
+  size_t applied = 0;
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const int32_t status = parcel->receipts[i].status;
+    if (status != DRAY_RECEIPT_APPLIED && status != DRAY_RECEIPT_UNCHANGED) continue;
+    acked[parcel->outgoing.change[i]] = 1;
+    applied++;
+  }
+  int32_t rc = DRAY_OK;
+  if (applied + parcel->outgoing.silent_count > 0) {
+    struct dr_mirror_info info;
+    dr_mirror_info(run->mirror, &info);
+    rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
+    if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, info.generation + 1, error);
+  }
+  free(acked);
+  if (rc != DRAY_OK) return rc;
+  run->report->applied += applied;
+  atomic_fetch_add_explicit(&dr_board()->applied, applied, memory_order_relaxed);
+  dr_board_beat();
+  return DRAY_OK;
+}
+
+static int32_t record_rows(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const struct dray_receipt *receipt = &parcel->receipts[i];
+    const size_t change = parcel->outgoing.change[i];
+    int parked = 0;
+    switch (receipt->status) {
+    case DRAY_RECEIPT_REJECTED:
+      DRAY_TRY(dr_rows_refused(run, parcel->changes, change, receipt->code, receipt->text, &parked, error));
+      delivery->has_records = 1;
+      run->report->refused++;
+      run->report->rejected_rows++;
+      atomic_fetch_add_explicit(&dr_board()->rejected, 1, memory_order_relaxed);
+      break;
+    case DRAY_RECEIPT_APPLIED:
+    case DRAY_RECEIPT_UNCHANGED:
+      if (delivery->has_records) {
+        uint8_t key_hash[16];
+        memcpy(key_hash, &parcel->changes->key_hash[change], sizeof(key_hash));
+        DRAY_TRY(dr_store_row_clear(run->store, run->sync->name, key_hash, error));
+      }
+      break;
+    default:
+      break;
+    }
+  }
+  return DRAY_OK;
+}
+
+static int32_t note_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  const int asks_again = delivery->caps.doubt != DRAY_DOUBT_NONE;
+  if (asks_again) {
+    parcel->batch.state = DR_BATCH_IN_DOUBT;
+    DRAY_TRY(dr_store_batch_update(run->store, &parcel->batch, error));
+  }
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    if (parcel->receipts[i].status != DRAY_RECEIPT_UNKNOWN) continue;
+    const size_t change = parcel->outgoing.change[i];
+    const struct dray_str why =
+        dray_str_of("nobody knows yet whether the receiver got this row; the next run asks again");
+    DRAY_TRY(asks_again ? dr_rows_put_off(run, parcel->changes, change, DRAY_E_STATE_IN_DOUBT, why, error)
+                        : dr_rows_doubtful(run, parcel->changes, change, error));
+    delivery->has_records = 1;
+  }
+  return DRAY_OK;
+}
+
+// The mirror's frame makes a batch pass for settled after a crash: what is not known of it must be on disk before.
+static int32_t secure_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  if (dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) == 0) return DRAY_OK;
+  DRAY_TRY(dr_store_begin(run->store, error));
+  const int32_t rc = note_doubt(delivery, parcel, error);
+  if (rc != DRAY_OK) {
+    dr_store_rollback(run->store);
+    return rc;
+  }
+  DRAY_TRY(dr_store_commit(run->store, error));
+  (void)dr_fault_point("delivery.doubt_noted");
+  return DRAY_OK;
+}
+
+int32_t dr_settle(struct dr_delivery *delivery, struct dr_parcel *parcel, int state, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  (void)dr_fault_point("delivery.answered");
+  DRAY_TRY(secure_doubt(delivery, parcel, error));
+  DRAY_TRY(dr_settle_mirror(delivery, parcel, error));
+  (void)dr_fault_point("delivery.mirrored");
+  DRAY_TRY(dr_store_begin(run->store, error));
+  int32_t rc = record_rows(delivery, parcel, error);
+  parcel->batch.state = state;
+  if (rc == DRAY_OK && parcel->batch.id != 0) rc = dr_store_batch_update(run->store, &parcel->batch, error);
+  if (rc != DRAY_OK) {
+    dr_store_rollback(run->store);
+    return rc;
+  }
+  DRAY_TRY(dr_store_commit(run->store, error));
+  (void)dr_fault_point("delivery.settled");
+  return DRAY_OK;
+}
+
+int32_t dr_settle_release(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  parcel->batch.state = parcel->doubtful ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED;
+  if (parcel->doubtful) delivery->run->report->in_doubt += parcel->outgoing.count;
+  return dr_store_batch_update(delivery->run->store, &parcel->batch, error);
+}
+
+// ---- parcels of which not all is known ----
+
+static int32_t keep_handle(struct dr_parcel *parcel, struct dray_error *error) {
+  const struct dray_str handle = parcel->answer.handle;
+  if (handle.len == 0 || handle.len > DRAY_HANDLE_BYTES_MAX || memchr(handle.data, '\0', (size_t)handle.len) != NULL) {
+    return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "a job handle of %llu bytes", (unsigned long long)handle.len);
+  }
+  memcpy(parcel->batch.handle, handle.data, (size_t)handle.len);
+  parcel->batch.handle[handle.len] = '\0';
+  return DRAY_OK;
+}
+
+int32_t dr_settle_in_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  delivery->run->report->in_doubt += parcel->outgoing.count;
+  const int known = delivery->caps.doubt == DRAY_DOUBT_NONE; // parked row by row: the batch itself is done with
+  return dr_settle(delivery, parcel, known ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT, error);
+}
+
+// All of the batch is in a job: it stays open under the job's handle.
+static int32_t settle_pending(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  DRAY_TRY(keep_handle(parcel, error));
+  parcel->batch.state = DR_BATCH_PENDING;
+  (void)dr_fault_point("delivery.answered");
+  DRAY_TRY(dr_store_batch_update(delivery->run->store, &parcel->batch, error));
+  delivery->run->report->pending += parcel->outgoing.count;
+  return DRAY_OK;
+}
+
+// Rows [from, end) of the parcel as a batch of their own that is open in `state`, under the key they were sent with.
+static int32_t put_part(struct dr_delivery *delivery, struct dr_parcel *parcel, size_t from, size_t end, int state,
+                        struct dray_error *error) {
+  struct dr_batch_record part = parcel->batch;
+  part.id = 0;
+  part.first_seq = (uint64_t)parcel->outgoing.rows[from];
+  part.count = end - from;
+  if (state != DR_BATCH_PENDING) part.handle[0] = '\0';
+  DRAY_TRY(dr_store_batch_sending(delivery->run->store, delivery->run->sync->name, &part, error));
+  part.state = state;
+  return dr_store_batch_update(delivery->run->store, &part, error);
+}
+
+static int32_t put_parts(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  const int can_tell = delivery->caps.doubt != DRAY_DOUBT_NONE; // else the rows are parked one by one
+  for (size_t i = 0; i < parcel->outgoing.count;) {
+    const int32_t status = parcel->receipts[i].status;
+    size_t end = i + 1;
+    while (end < parcel->outgoing.count && parcel->receipts[end].status == status &&
+           parcel->outgoing.change[end] == parcel->outgoing.change[end - 1] + 1) {
+      end++;
+    }
+    if (status == DRAY_RECEIPT_PENDING) {
+      DRAY_TRY(put_part(delivery, parcel, i, end, DR_BATCH_PENDING, error));
+    } else if (status == DRAY_RECEIPT_UNKNOWN && can_tell) {
+      DRAY_TRY(put_part(delivery, parcel, i, end, DR_BATCH_IN_DOUBT, error));
+    }
+    i = end;
+  }
+  return DRAY_OK;
+}
+
+// Some rows are in a job, others are not: only the former may be asked for. Those that stay open become batches of
+// their own before the rest is settled.
+static int32_t split(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  DRAY_TRY(keep_handle(parcel, error));
+  DRAY_TRY(dr_store_begin(delivery->run->store, error));
+  const int32_t rc = put_parts(delivery, parcel, error);
+  if (rc != DRAY_OK) {
+    dr_store_rollback(delivery->run->store);
+    return rc;
+  }
+  DRAY_TRY(dr_store_commit(delivery->run->store, error));
+  parcel->batch.handle[0] = '\0';
+  (void)dr_fault_point("delivery.split");
+  return DRAY_OK;
+}
+
+int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_run_report *report = delivery->run->report;
+  const size_t pending = dr_parcel_count(parcel, DRAY_RECEIPT_PENDING);
+  const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
+  if (pending == parcel->outgoing.count) return settle_pending(delivery, parcel, error);
+  if (pending > 0) DRAY_TRY(split(delivery, parcel, error));
+  const int open = pending == 0 && unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
+  DRAY_TRY(dr_settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, error));
+  report->pending += pending;
+  report->in_doubt += unknown;
+  return DRAY_OK;
+}
