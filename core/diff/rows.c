@@ -29,6 +29,8 @@ void dr_slots_free(struct dr_slots *slots) {
 
 void dr_rows_map_free(struct dr_rows_map *map) {
   dr_schema_unref(map->from);
+  if (map->slots != NULL) dr_slots_free(map->slots);
+  free(map->slots);
   dray_builder_free(map->probe);
   free(map->place);
   free(map->same_type);
@@ -65,12 +67,14 @@ static int32_t match(struct dr_rows_map *map, const struct dr_slots *from, struc
 
 int32_t dr_rows_map_init(struct dr_rows_map *map, struct dr_schema *from, const struct dr_slots *to,
                          struct dray_error *error) {
-  struct dr_slots slots;
   struct dr_rows_map fresh = {.to = to, .to_count = dr_slots_count(to), .from_count = from->field_count};
-  DRAY_TRY(dr_slots_init(&slots, from, 0, error));
-  fresh.from = dr_schema_ref(from);
-  const int32_t rc = match(&fresh, &slots, error);
-  dr_slots_free(&slots);
+  fresh.slots = calloc(1, sizeof *fresh.slots);
+  if (fresh.slots == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to map columns");
+  int32_t rc = dr_slots_init(fresh.slots, from, to->encoder.seed, error);
+  if (rc == DRAY_OK) {
+    fresh.from = dr_schema_ref(from);
+    rc = match(&fresh, fresh.slots, error);
+  }
   if (rc != DRAY_OK) {
     dr_rows_map_free(&fresh);
     return rc;
@@ -131,4 +135,10 @@ int32_t dr_rows_remap(struct dr_rows_map *map, struct dray_str row, struct dray_
     DRAY_TRY(dray_buffer_append(out, slices[i].data, (size_t)slices[i].len, error));
   }
   return DRAY_OK;
+}
+
+void dr_rows_map_columns(const struct dr_rows_map *map, const char *columns, uint32_t *out) {
+  for (size_t i = 0; i < map->to_count; i++) {
+    out[i] = map->place[i] < 0 ? 0 : dr_get_u32(columns + (size_t)map->place[i] * 4);
+  }
 }

@@ -25,6 +25,7 @@ struct dr_rows_map {
   int identical; // same columns and types: nothing needs mapping
   size_t from_count, to_count;
   struct dr_schema *from;     // one reference
+  struct dr_slots *slots;     // of it; owned
   int32_t *place;             // per slot of `to`: the slot of `from`, -1 when the old rows do not know the column
   uint8_t *same_type;         // per slot of `to`
   struct dray_str *slices;    // scratch, from_count
@@ -47,5 +48,7 @@ DRAY_NODISCARD int32_t dr_rows_split_fit(struct dr_rows_map *map, struct dray_st
 // Appends the row as `to` encodes it.
 DRAY_NODISCARD int32_t dr_rows_remap(struct dr_rows_map *map, struct dray_str row, struct dray_str *slices,
                                      struct dray_buffer *out, struct dray_error *error);
+// The 32 bits a column (payload.h) of a row of `from`, as the slots of `to` have them; 0 where there is none.
+void dr_rows_map_columns(const struct dr_rows_map *map, const char *columns, uint32_t *out);
 
 #endif // DR_DIFF_ROWS_H
