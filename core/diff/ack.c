@@ -49,47 +49,60 @@ static int32_t schema_number(struct dr_mirror *mirror, struct dr_schema *schema,
   return rc;
 }
 
-static struct dr_change change_at(const struct dr_changes *changes, size_t i) {
-  const struct dr_held *held = changes->held;
-  const uint64_t begin = i > 0 ? held->ends[i - 1] : 0;
-  struct dr_change change = {.op = held->op[i],
-                             .high = changes->key_hash[i].high,
-                             .low = changes->key_hash[i].low,
-                             .row_hash = changes->row_hash[i],
-                             .row = dray_str_make(held->rows.data + begin, held->ends[i] - begin)};
-  if (change.op == DRAY_OP_DELETE) change.row.len = 0;
-  return change;
-}
-
-static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
-                          size_t schema, struct dray_error *error) {
-  uint8_t front[8];
-  uint32_t count = 0;
-  dray_buffer_clear(&mirror->frame);
-  dr_put_u32(front, mirror->schemas[schema].id);
-  for (size_t i = 0; i < changes->count; i++) count += acked[i] == 1;
-  dr_put_u32(front + 4, count);
-  DRAY_TRY(dray_buffer_append(&mirror->frame, front, sizeof front, error));
-  for (size_t i = 0; i < changes->count; i++) {
-    if (acked[i] != 1) continue;
-    const struct dr_change change = change_at(changes, i);
-    DRAY_TRY(dr_change_put(&mirror->frame, &change, error));
-  }
+// Appends one change to the frame: the payload first, which knows its length only then.
+static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, struct dr_change change,
+                          struct dray_str row, struct dray_error *error) {
+  struct dray_buffer *frame = &mirror->frame;
+  const size_t at = frame->len;
+  DRAY_TRY(dray_buffer_reserve(frame, DR_CHANGE_BYTES + (size_t)row.len, NULL, error));
+  frame->len += DR_CHANGE_BYTES;
+  if (change.op != DRAY_OP_DELETE) DRAY_TRY(dr_payload_put(payload, row, frame, error));
+  change.payload = dray_str_make(frame->data + at + DR_CHANGE_BYTES, frame->len - at - DR_CHANGE_BYTES);
+  dr_change_put(frame->data + at, &change);
   return DRAY_OK;
 }
 
-static int32_t write_frame(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
-                           size_t schema, struct dray_error *error) {
-  uint64_t place = 0;
-  DRAY_TRY(fault("mirror.ack", mirror, error));
-  DRAY_TRY(dr_journal_append(mirror->journal, DR_FRAME_ACK, dray_buffer_view(&mirror->frame), &place, error));
-  place += 8;
+static int32_t begin_frame(struct dr_mirror *mirror, struct dray_error *error) {
+  dray_buffer_clear(&mirror->frame);
+  DRAY_TRY(dray_buffer_reserve(&mirror->frame, DR_FRAME_HEADER_BYTES + DR_ACK_BYTES, NULL, error));
+  mirror->frame.len = DR_FRAME_HEADER_BYTES + DR_ACK_BYTES;
+  return DRAY_OK;
+}
+
+static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
+                          size_t schema, uint32_t *out_count, struct dray_error *error) {
+  const struct dr_held *held = changes->held;
+  struct dr_payload *payload = &mirror->schemas[schema].payload;
+  uint32_t count = 0;
+  DRAY_TRY(begin_frame(mirror, error));
   for (size_t i = 0; i < changes->count; i++) {
     if (acked[i] != 1) continue;
-    const struct dr_change change = change_at(changes, i);
-    place += DR_CHANGE_BYTES;
-    DRAY_TRY(dr_mirror_remember(mirror, &change, place, schema, error));
-    place += change.row.len;
+    const uint64_t begin = i > 0 ? held->ends[i - 1] : 0;
+    const struct dr_change change = {.op = held->op[i],
+                                     .high = changes->key_hash[i].high,
+                                     .low = changes->key_hash[i].low,
+                                     .row_hash = changes->row_hash[i]};
+    DRAY_TRY(put_change(mirror, payload, change, dray_str_make(held->rows.data + begin, held->ends[i] - begin), error));
+    count++;
+  }
+  *out_count = count;
+  return DRAY_OK;
+}
+
+// Appends the frame to the journal and remembers what is in it.
+static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t count, struct dray_error *error) {
+  struct dray_buffer *frame = &mirror->frame;
+  struct dr_change_reader reader;
+  struct dr_change change;
+  uint64_t body = 0;
+  dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES, mirror->schemas[schema].id);
+  dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES + 4, count);
+  DRAY_TRY(fault("mirror.ack", mirror, error));
+  DRAY_TRY(dr_journal_append_frame(mirror->journal, DR_FRAME_ACK, frame->data, frame->len, &body, error));
+  (void)dr_change_reader_init(&reader,
+                              dray_str_make(frame->data + DR_FRAME_HEADER_BYTES, frame->len - DR_FRAME_HEADER_BYTES));
+  while (dr_change_next(&reader, &change)) {
+    DRAY_TRY(dr_mirror_remember(mirror, &change, body + change.offset, schema, error));
   }
   return DRAY_OK;
 }
@@ -117,9 +130,10 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
     return dray_fail(error, DRAY_E_MIRROR_SCHEMA, "the change set was not made for the mirror in %s", mirror->folder);
   }
   size_t schema = 0;
+  uint32_t count = 0;
   DRAY_TRY(schema_number(mirror, held->schema, &schema, error));
-  DRAY_TRY(make_frame(mirror, changes, acked, schema, error));
-  const int32_t rc = write_frame(mirror, changes, acked, schema, error);
+  DRAY_TRY(make_frame(mirror, changes, acked, schema, &count, error));
+  const int32_t rc = write_frame(mirror, schema, count, error);
   return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
 }
 
@@ -196,9 +210,7 @@ int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
                                : dr_journal_cut(journal, mirror->committed_end, mirror->committed_next, error);
   }
   if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
-  while (mirror->schema_count > 0 && mirror->schemas[mirror->schema_count - 1].frame_end > journal->end) {
-    dr_rows_map_free(&mirror->schemas[--mirror->schema_count].map);
-  }
+  dr_mirror_drop_schemas(mirror, journal->end);
   dr_mirror_settle_pending(mirror, 0);
   return DRAY_OK;
 }

@@ -24,6 +24,7 @@ void dr_base_close(struct dr_base *base) {
   dray_buffer_free(&base->keys);
   dr_file_info_free(&base->info);
   dr_in_close(&base->in);
+  free(base->window);
   free(base->entries);
   free(base->directory);
   free(base->path);
@@ -33,7 +34,8 @@ void dr_base_close(struct dr_base *base) {
 static int32_t check_footer(const struct dr_base *base, struct dray_error *error) {
   const struct dr_footer *footer = &base->footer;
   const uint64_t blocks = footer->records / DR_ENTRIES_PER_BLOCK + (footer->records % DR_ENTRIES_PER_BLOCK != 0);
-  if (footer->entries_count == blocks && footer->keys_count == blocks && footer->places_count <= footer->records) {
+  const uint64_t places_max = base->has_rows ? footer->records : 0;
+  if (footer->entries_count == blocks && footer->keys_count == blocks && footer->places_count <= places_max) {
     return DRAY_OK;
   }
   return dr_corrupt(error, base->path, base->in.bytes - DR_FOOTER_BYTES, "the footer's counts contradict each other");
@@ -44,18 +46,23 @@ static int32_t open_parts(struct dr_base *base, uint64_t number, struct dray_err
   if (base->info.number != number) {
     return dr_corrupt(error, base->path, 16, "it is base %llu", (unsigned long long)base->info.number);
   }
+  base->entry_bytes = base->info.mixed ? 16 : 24;
+  base->key_bytes = base->info.mixed ? 8 : 16;
+  base->has_rows = dr_base_keeps_rows(&base->info);
   DRAY_TRY(dr_in_footer(&base->in, &base->footer, error));
   DRAY_TRY(check_footer(base, error));
-  DRAY_TRY(dr_rows_in_open(&base->rows, &base->in, &base->footer, error));
-  return dr_in_table(&base->in, DR_BLOCK_KEYS, base->footer.keys_offset, base->footer.keys_count, 16, &base->keys,
-                     error);
+  if (base->has_rows) DRAY_TRY(dr_rows_in_open(&base->rows, &base->in, &base->footer, error));
+  return dr_in_table(&base->in, DR_BLOCK_KEYS, base->footer.keys_offset, base->footer.keys_count, base->key_bytes,
+                     &base->keys, error);
 }
 
 int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out, struct dray_error *error) {
   struct dr_base *base = calloc(1, sizeof *base);
   if (base == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open a base");
   base->in.fd = -1;
+  base->swept = UINT64_MAX;
   dr_block_init(&base->block);
+  dr_block_init(&base->rows.block);
   dray_buffer_init(&base->keys, SIZE_MAX / 4);
   int32_t rc = DRAY_OK;
   base->path = base_path(folder, number);
@@ -77,7 +84,8 @@ int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out, 
 
 // ---- entries ----
 
-static struct dr_entry entry_at(const char *bytes) {
+static struct dr_entry entry_at(const struct dr_base *base, const char *bytes) {
+  if (base->entry_bytes == 16) return (struct dr_entry){dr_get_u64(bytes), 0, dr_get_u64(bytes + 8)};
   return (struct dr_entry){dr_get_u64(bytes), dr_get_u64(bytes + 8), dr_get_u64(bytes + 16)};
 }
 
@@ -85,17 +93,32 @@ static int key_less(uint64_t high, uint64_t low, uint64_t other_high, uint64_t o
   return high != other_high ? high < other_high : low < other_low;
 }
 
-// Loads block `at` of the entries. All but the last are full, so that their places can be computed.
+// All blocks but the last are full, so that their places can be computed.
+static uint64_t block_step(const struct dr_base *base) {
+  return DR_BLOCK_HEADER_BYTES + DR_ENTRIES_PER_BLOCK * base->entry_bytes + DR_BLOCK_SUM_BYTES;
+}
+static uint32_t block_count(const struct dr_base *base, uint64_t at) {
+  const uint64_t left = dr_base_rows(base) - at * DR_ENTRIES_PER_BLOCK;
+  return left < DR_ENTRIES_PER_BLOCK ? (uint32_t)left : DR_ENTRIES_PER_BLOCK;
+}
+static uint64_t block_offset(const struct dr_base *base, uint64_t at) {
+  return base->footer.entries_offset + at * block_step(base);
+}
+
+// Loads block `at` of the entries for a look-up. Its sum is compared each time: the page may have left the cache since
+// and come back from a failing disk, and beside the read itself the sum is cheap.
 static int32_t load_entries(struct dr_base *base, uint64_t at, struct dray_error *error) {
-  const uint64_t step = DR_BLOCK_HEADER_BYTES + DR_ENTRIES_PER_BLOCK * DR_ENTRY_BYTES + DR_BLOCK_SUM_BYTES;
-  const uint64_t offset = base->footer.entries_offset + at * step, first = at * DR_ENTRIES_PER_BLOCK;
-  DRAY_TRY(dr_in_block(&base->in, offset, DR_BLOCK_ENTRIES, &base->block, error));
-  const uint64_t left = dr_base_rows(base) - first;
-  const uint64_t count = left < DR_ENTRIES_PER_BLOCK ? left : DR_ENTRIES_PER_BLOCK;
-  if (base->block.first == first && base->block.count == count && base->block.raw.len == count * DR_ENTRY_BYTES) {
+  const uint64_t offset = block_offset(base, at), first = at * DR_ENTRIES_PER_BLOCK;
+  struct dr_block *block = &base->block;
+  const uint32_t count = block_count(base, at);
+  if (block->offset == offset) return DRAY_OK;
+  const uint64_t bytes = DR_BLOCK_HEADER_BYTES + count * base->entry_bytes + DR_BLOCK_SUM_BYTES;
+  DRAY_TRY(dr_in_block_packed(&base->in, offset, bytes, DR_BLOCK_ENTRIES, block, error));
+  if (block->first == first && block->count == count && block->packed == 0 &&
+      block->stored.len == count * base->entry_bytes) {
     return DRAY_OK;
   }
-  base->block.offset = UINT64_MAX;
+  block->offset = UINT64_MAX;
   return dr_corrupt(error, base->path, offset, "a block does not hold the entries from %llu on",
                     (unsigned long long)first);
 }
@@ -107,37 +130,129 @@ int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *ou
     return DRAY_OK;
   }
   DRAY_TRY(load_entries(base, number / DR_ENTRIES_PER_BLOCK, error));
-  *out = entry_at(base->block.raw.data + number % DR_ENTRIES_PER_BLOCK * DR_ENTRY_BYTES);
+  *out = entry_at(base, base->block.stored.data + number % DR_ENTRIES_PER_BLOCK * base->entry_bytes);
+  return DRAY_OK;
+}
+
+// ---- the sweep ----
+
+#define WINDOW_BYTES (1u << 20)
+
+void dr_base_end_sweep(struct dr_base *base) {
+  free(base->window);
+  base->window = NULL;
+  base->window_capacity = 0;
+  base->window_count = 0;
+  base->swept = UINT64_MAX;
+}
+
+// Reads blocks from `at` on into the window, as many as it holds.
+static int32_t read_window(struct dr_base *base, uint64_t at, struct dray_error *error) {
+  const uint64_t step = block_step(base), left = base->footer.entries_count - at;
+  uint64_t count = WINDOW_BYTES / step;
+  if (count > left) count = left;
+  const uint64_t offset = block_offset(base, at), last = at + count - 1;
+  const uint64_t bytes =
+      (count - 1) * step + step - (DR_ENTRIES_PER_BLOCK - block_count(base, last)) * base->entry_bytes;
+  base->window_count = 0;
+  if (offset > base->in.bytes || base->in.bytes - offset < bytes) {
+    return dr_corrupt(error, base->path, offset, "the blocks of entries are cut");
+  }
+  if (base->window_capacity < bytes) {
+    uint8_t *window = realloc(base->window, (size_t)(count * step));
+    if (window == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read %s", base->path);
+    base->window = window;
+    base->window_capacity = (size_t)(count * step);
+  }
+  DRAY_TRY(dr_fd_pread(base->in.fd, base->window, (size_t)bytes, offset, base->path, error));
+  base->window_first = at;
+  base->window_count = count;
+  return DRAY_OK;
+}
+
+// Compares the keys of neighbours. Branchless, so that it costs little: a block that is out of order is a rare thing.
+static int is_rising(const uint8_t *entries, size_t entry_bytes, size_t count) {
+  unsigned wrong = 0;
+  if (entry_bytes == 16) {
+    for (size_t i = 1; i < count; i++) {
+      wrong |= dr_get_u64(entries + i * 16 - 16) >= dr_get_u64(entries + i * 16);
+    }
+    return wrong == 0;
+  }
+  for (size_t i = 1; i < count; i++) {
+    const uint8_t *a = entries + i * 24 - 24, *b = a + 24;
+    const uint64_t a_high = dr_get_u64(a), b_high = dr_get_u64(b);
+    wrong |= (unsigned)(a_high > b_high) | ((unsigned)(a_high == b_high) & (dr_get_u64(a + 8) >= dr_get_u64(b + 8)));
+  }
+  return wrong == 0;
+}
+
+// Whether block `at` begins with the key that the directory says and ends before the next block's.
+static int fits_directory(const struct dr_base *base, uint64_t at, const uint8_t *entries, size_t count) {
+  const char *key = base->keys.data + at * base->key_bytes;
+  if (memcmp(key, entries, base->key_bytes) != 0) return 0;
+  if (at + 1 == base->footer.entries_count) return 1;
+  const uint8_t *last = entries + (count - 1) * base->entry_bytes;
+  const uint64_t high = dr_get_u64(last), next = dr_get_u64(key + base->key_bytes);
+  if (high != next || base->key_bytes == 8) return high < next;
+  return dr_get_u64(last + 8) < dr_get_u64(key + base->key_bytes + 8);
+}
+
+int32_t dr_base_entries_raw(struct dr_base *base, uint64_t first, const uint8_t **out, size_t *out_count,
+                            struct dray_error *error) {
+  const uint64_t at = first / DR_ENTRIES_PER_BLOCK, step = block_step(base);
+  if (at < base->window_first || at - base->window_first >= base->window_count) {
+    base->swept = UINT64_MAX;
+    DRAY_TRY(read_window(base, at, error));
+  }
+  const uint8_t *bytes = base->window + (at - base->window_first) * step, *entries = bytes + DR_BLOCK_HEADER_BYTES;
+  const uint32_t count = block_count(base, at);
+  if (base->swept != at) {
+    const uint32_t stored = count * (uint32_t)base->entry_bytes;
+    base->swept = UINT64_MAX;
+    if (!dr_block_is_true(bytes, DR_BLOCK_ENTRIES, block_offset(base, at), at * DR_ENTRIES_PER_BLOCK, count, stored)) {
+      return dr_corrupt(error, base->path, block_offset(base, at), "the checksum of a block of entries is wrong");
+    }
+    if (!is_rising(entries, base->entry_bytes, count) || !fits_directory(base, at, entries, count)) {
+      return dr_corrupt(error, base->path, block_offset(base, at), "the entries are out of order");
+    }
+    base->swept = at;
+  }
+  *out = entries + first % DR_ENTRIES_PER_BLOCK * base->entry_bytes;
+  *out_count = count - (size_t)(first % DR_ENTRIES_PER_BLOCK);
   return DRAY_OK;
 }
 
 int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out, size_t *out_count,
                         struct dray_error *error) {
-  DRAY_TRY(load_entries(base, first / DR_ENTRIES_PER_BLOCK, error));
-  for (uint32_t i = 0; i < base->block.count; i++) base->run[i] = entry_at(base->block.raw.data + i * DR_ENTRY_BYTES);
-  *out = base->run + first % DR_ENTRIES_PER_BLOCK;
-  *out_count = base->block.count - (size_t)(first % DR_ENTRIES_PER_BLOCK);
+  const uint8_t *entries;
+  size_t count;
+  DRAY_TRY(dr_base_entries_raw(base, first, &entries, &count, error));
+  if (base->entry_bytes == 16) {
+    for (size_t i = 0; i < count; i++) {
+      base->run[i] = (struct dr_entry){dr_get_u64(entries + i * 16), 0, dr_get_u64(entries + i * 16 + 8)};
+    }
+  } else {
+    memcpy(base->run, entries, count * sizeof base->run[0]);
+  }
+  *out = base->run;
+  *out_count = count;
   return DRAY_OK;
 }
 
 static int32_t read_all(struct dr_base *base, uint64_t *entries, struct dray_error *error) {
-  struct dr_entry last = {0, 0, 0};
-  for (uint64_t at = 0; at < base->footer.entries_count; at++) {
-    DRAY_TRY(load_entries(base, at, error));
-    for (uint64_t i = 0; i < base->block.count; i++) {
-      const struct dr_entry entry = entry_at(base->block.raw.data + i * DR_ENTRY_BYTES);
-      if (!key_less(last.high, last.low, entry.high, entry.low) && at + i > 0) {
-        return dr_corrupt(error, base->path, base->block.offset, "the entries are out of order");
-      }
-      last = entry;
-      if (entries == NULL) continue;
-      *entries++ = entry.high;
-      *entries++ = entry.low;
-      *entries++ = entry.row_hash;
-    }
+  for (uint64_t at = 0; at < dr_base_rows(base);) {
+    const struct dr_entry *run;
+    size_t count;
+    DRAY_TRY(dr_base_entries(base, at, &run, &count, error));
+    if (entries != NULL) memcpy(entries + at * 3, run, count * sizeof *run);
+    at += count;
   }
+  dr_base_end_sweep(base);
   return DRAY_OK;
 }
+
+// ---- looking up ----
 
 static void fill_directory(const uint64_t *entries, uint64_t rows, uint32_t *directory, uint64_t buckets,
                            unsigned shift) {
@@ -155,8 +270,8 @@ int32_t dr_base_hold(struct dr_base *base, uint64_t memory_max, struct dray_erro
   while (bits < 31 && (UINT64_C(1) << bits) * BUCKET_ROWS < rows) bits++;
   const uint64_t buckets = UINT64_C(1) << bits;
   if (base->entries != NULL || rows == 0 || rows >= UINT32_MAX) return DRAY_OK;
-  if (rows > memory_max / DR_ENTRY_BYTES || rows * DR_ENTRY_BYTES + buckets * 4 > memory_max) return DRAY_OK;
-  uint64_t *entries = malloc((size_t)rows * DR_ENTRY_BYTES);
+  if (rows > memory_max / DR_ENTRY_BYTES_MAX || rows * DR_ENTRY_BYTES_MAX + buckets * 4 > memory_max) return DRAY_OK;
+  uint64_t *entries = malloc((size_t)rows * DR_ENTRY_BYTES_MAX);
   uint32_t *directory = malloc((size_t)(buckets + 1) * sizeof *directory);
   int32_t rc = DRAY_OK;
   if (entries == NULL || directory == NULL) {
@@ -177,12 +292,12 @@ int32_t dr_base_hold(struct dr_base *base, uint64_t memory_max, struct dray_erro
   return DRAY_OK;
 }
 
-// The place of `key` among `count` sorted entries read by `at(i)`: here for entries in a block.
-static uint64_t find_in_block(const struct dr_block *block, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
+static uint64_t find_in_block(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
+  const struct dr_block *block = &base->block;
   uint64_t from = 0, to = block->count;
   while (from < to) {
     const uint64_t middle = from + (to - from) / 2;
-    const struct dr_entry entry = entry_at(block->raw.data + middle * DR_ENTRY_BYTES);
+    const struct dr_entry entry = entry_at(base, block->stored.data + middle * base->entry_bytes);
     if (entry.high == high && entry.low == low) {
       *out_row_hash = entry.row_hash;
       return block->first + middle;
@@ -194,6 +309,33 @@ static uint64_t find_in_block(const struct dr_block *block, uint64_t high, uint6
     }
   }
   return UINT64_MAX;
+}
+
+// Whether block `at` does not begin behind the key.
+static int begins_before(const struct dr_base *base, uint64_t at, uint64_t high, uint64_t low) {
+  const char *key = base->keys.data + at * base->key_bytes;
+  return !key_less(high, low, dr_get_u64(key), base->key_bytes == 8 ? 0 : dr_get_u64(key + 8));
+}
+
+// The block that the key can be in; UINT64_MAX when it lies before all of them.
+static uint64_t find_block(const struct dr_base *base, uint64_t high, uint64_t low) {
+  uint64_t from = 0, to = base->footer.keys_count; // blocks before `from` begin at or before the key
+  if (base->block.offset != UINT64_MAX) {          // keys that come in order mostly stay where they are
+    const uint64_t at = base->block.first / DR_ENTRIES_PER_BLOCK;
+    if (begins_before(base, at, high, low)) {
+      if (at + 1 == to || !begins_before(base, at + 1, high, low)) return at;
+      from = at + 2;
+    }
+  }
+  while (from < to) {
+    const uint64_t middle = from + (to - from) / 2;
+    if (begins_before(base, middle, high, low)) {
+      from = middle + 1;
+    } else {
+      to = middle;
+    }
+  }
+  return from - 1;
 }
 
 static uint64_t find_in_memory(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
@@ -214,24 +356,17 @@ int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t
     *out_number = find_in_memory(base, high, low, out_row_hash);
     return DRAY_OK;
   }
-  uint64_t from = 0, to = base->footer.keys_count; // blocks before `from` begin at or before the key
-  while (from < to) {
-    const uint64_t middle = from + (to - from) / 2;
-    const char *key = base->keys.data + middle * 16;
-    if (key_less(high, low, dr_get_u64(key), dr_get_u64(key + 8))) {
-      to = middle;
-    } else {
-      from = middle + 1;
-    }
-  }
-  if (from == 0) return DRAY_OK;
-  DRAY_TRY(load_entries(base, from - 1, error));
-  *out_number = find_in_block(&base->block, high, low, out_row_hash);
+  const uint64_t at = find_block(base, high, low);
+  if (at == UINT64_MAX) return DRAY_OK;
+  DRAY_TRY(load_entries(base, at, error));
+  *out_number = find_in_block(base, high, low, out_row_hash);
   return DRAY_OK;
 }
 
 int32_t dr_base_row(struct dr_base *base, uint64_t number, struct dray_str *out, struct dray_error *error) {
-  return dr_rows_in_get(&base->rows, number, out, error);
+  if (base->has_rows) return dr_rows_in_get(&base->rows, number, out, error);
+  *out = dray_str_make(NULL, 0);
+  return DRAY_OK;
 }
 
 // ---- verifying ----

@@ -5,10 +5,11 @@
 #ifndef DR_DIFF_BASEFILE_H
 #define DR_DIFF_BASEFILE_H
 
+#include "diff/diff.h"
 #include "diff/format.h"
 
-#define DR_ENTRY_BYTES 24u        // key hash (high, low), row hash
-#define DR_ENTRIES_PER_BLOCK 128u // what one look-up reads when the entries do not fit into memory
+#define DR_ENTRIES_PER_BLOCK 256u // what one look-up reads: 4 or 6 KiB
+#define DR_ENTRY_BYTES_MAX 24u
 
 struct dr_entry {
   uint64_t high, low; // the key's hash: entries are ordered by it
@@ -20,12 +21,22 @@ struct dr_base {
   struct dr_in in;
   struct dr_file_info info;
   struct dr_footer footer;
-  struct dr_rows_in rows;
-  struct dray_buffer keys; // 16 bytes per block of entries: its first key
-  struct dr_block block;   // the last block of entries that was used
-  struct dr_entry run[DR_ENTRIES_PER_BLOCK]; // the same, for dr_base_entries
-  uint64_t *entries;       // all of them, three words each, once they are held in memory; else NULL
-  uint32_t *directory;     // into them by the top bits of the hash
+  size_t entry_bytes;      // 16 or 24: a mixed key has no low half
+  size_t key_bytes;        // 8 or 16
+  int has_rows;            // payloads are kept; without them there are no blocks of rows
+  struct dr_rows_in rows;  // payloads
+  struct dray_buffer keys; // per block of entries: its first key
+  struct dr_block block;   // the last block of entries that was looked into
+
+  // The sweep: many blocks of entries read at once, verified one by one as they are handed out.
+  uint8_t *window; // owned
+  size_t window_capacity;
+  uint64_t window_first, window_count; // blocks in it
+  uint64_t swept;                      // the block verified last, UINT64_MAX: none
+  struct dr_entry run[DR_ENTRIES_PER_BLOCK];
+
+  uint64_t *entries;   // all of them, three words each, once they are held in memory; else NULL
+  uint32_t *directory; // into them by the top bits of the hash
   unsigned shift;
 };
 // Checks what must be right before anything is looked up: header, footer, the directories.
@@ -37,20 +48,30 @@ static inline uint64_t dr_base_rows(const struct dr_base *base) {
 }
 // Holds the entries in memory when they need no more than memory_max.
 DRAY_NODISCARD int32_t dr_base_hold(struct dr_base *base, uint64_t memory_max, struct dray_error *error);
-// *out_number: of the row, UINT64_MAX when the key is not there. Looking up in the order of the keys is cheap.
+// *out_number: of the row, UINT64_MAX when the key is not there. One read of a block, or none when the block was the
+// last one looked into.
 DRAY_NODISCARD int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number,
                                     uint64_t *out_row_hash, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out,
                                      struct dray_error *error);
-// The entries from number `first` on, as many as are at hand (at least one); valid until the next call of this base.
-// The way to read them all. `first` < dr_base_rows.
+// The entries from number `first` on, as many as are at hand (at least one); valid until the next call of this
+// function. The way to read them all: sums and order are checked on the way. `first` < dr_base_rows.
 DRAY_NODISCARD int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out,
                                        size_t *out_count, struct dray_error *error);
-// The row as it was encoded; valid until the next call.
+// The same as they lie in the file, base->entry_bytes each.
+DRAY_NODISCARD int32_t dr_base_entries_raw(struct dr_base *base, uint64_t first, const uint8_t **out, size_t *out_count,
+                                           struct dray_error *error);
+// Gives the memory of the sweep back.
+void dr_base_end_sweep(struct dr_base *base);
+// The payload of the row; valid until the next call.
 DRAY_NODISCARD int32_t dr_base_row(struct dr_base *base, uint64_t number, struct dray_str *out,
                                    struct dray_error *error);
 // Reads all of it and compares every sum.
 DRAY_NODISCARD int32_t dr_base_verify(struct dr_base *base, struct dray_error *error);
+// Whether files of this kind have blocks of rows at all: there is nothing to keep of a row whose hash is its key.
+static inline int dr_base_keeps_rows(const struct dr_file_info *info) {
+  return info->keep != DR_KEEP_KEY || !info->mixed;
+}
 
 // ---- writing one ----
 
@@ -58,18 +79,29 @@ struct dr_base_out {
   const char *folder; // borrowed
   char *path;         // owned
   int fd;
+  size_t entry_bytes, key_bytes;
+  int has_rows;
+  uint64_t count; // entries so far
   struct dr_out out;
   struct dr_rows_out rows;
-  struct dray_buffer entries; // waiting, then in `spilled`
+  struct dray_buffer entries; // waiting for their block; with rows: for the rows to be complete, and then in `spilled`
+  struct dray_buffer keys;
   struct dr_out spilled;
   char *spilled_path;
-  struct dr_entry last;
+  uint64_t entries_at; // where they begin when no rows stand before them
 };
 DRAY_NODISCARD int32_t dr_base_out_begin(struct dr_base_out *base, const char *folder, const struct dr_file_info *info,
                                          struct dray_error *error);
 // Rows come in the order of their key hashes, each once.
-DRAY_NODISCARD int32_t dr_base_out_add(struct dr_base_out *base, const struct dr_entry *entry, struct dray_str row,
+DRAY_NODISCARD int32_t dr_base_out_add(struct dr_base_out *base, const struct dr_entry *entry, struct dray_str payload,
                                        struct dray_error *error);
+// `count` entries as another base of the same kind has them; their payloads follow by dr_base_out_payload or _block.
+DRAY_NODISCARD int32_t dr_base_out_run(struct dr_base_out *base, const uint8_t *entries, size_t count,
+                                       struct dray_error *error);
+DRAY_NODISCARD int32_t dr_base_out_payload(struct dr_base_out *base, struct dray_str payload, struct dray_error *error);
+// All rows of a packed block, as they are stored.
+DRAY_NODISCARD int32_t dr_base_out_block(struct dr_base_out *base, const struct dr_block *block,
+                                         struct dray_error *error);
 // Ends the file and makes it durable (not its name).
 DRAY_NODISCARD int32_t dr_base_out_end(struct dr_base_out *base, struct dr_footer *out, uint64_t *out_bytes,
                                        struct dray_error *error);

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Merging base and journal into a new base, in one sequential pass over both. The journal is sorted on the way, on disk
-// when it is long. Until the head is replaced the old files are the mirror; afterwards the new ones are.
+// when it is long. What no change falls into is copied as it is stored: runs of entries, and packed blocks of rows
+// under new numbers; every sum is compared on the way. Until the head is replaced the old files are the mirror;
+// afterwards the new ones are.
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -24,10 +26,12 @@ enum { WORD_HIGH, WORD_LOW, WORD_PLACE, WORD_ROW_HASH, WORD_META, WORD_COUNT };
 struct rewrite {
   struct dr_mirror *mirror;
   struct dr_sorter changes;
-  const uint64_t *words; // the current change, NULL at the end
-  struct dray_str row;   // its row
+  const uint64_t *words;   // the current change, NULL at the end
+  struct dray_str payload; // its payload
   struct dr_base_out out;
+  uint64_t copy_from, copy_to; // rows of the base whose entries were copied and whose payloads still must be
   struct dray_str *slices;
+  uint32_t *columns;
   struct dray_buffer mapped;
 };
 
@@ -74,20 +78,110 @@ static int32_t collect(void *ctx, const struct dr_frame *frame, struct dray_erro
     }
     const uint64_t words[WORD_COUNT] = {change.high, change.low, ~(frame->body_offset + change.offset), change.row_hash,
                                         (uint64_t)schema << 8 | (uint64_t)change.op};
-    DRAY_TRY(dr_sorter_add(&rewrite->changes, words, change.row, error));
+    DRAY_TRY(dr_sorter_add(&rewrite->changes, words, change.payload, error));
   }
   return DRAY_OK;
 }
 
-static int32_t put_row(struct rewrite *rewrite, struct dr_entry entry, struct dray_str row, struct dr_rows_map *map,
-                       struct dray_error *error) {
-  if (!map->identical) {
-    dray_buffer_clear(&rewrite->mapped);
-    DRAY_TRY(dr_rows_remap(map, row, rewrite->slices, &rewrite->mapped, error));
-    row = dray_buffer_view(&rewrite->mapped);
-    entry.row_hash = dr_hash_bytes(row, rewrite->mirror->seed).low;
+// What the hash of a row becomes whose row is not there to be hashed under another schema: no row's hash. It takes the
+// schema in, so that a row is never found equal because a column took another's place, or the schema came back.
+static uint64_t moved_hash(uint64_t row_hash, const struct dr_rows_map *map) {
+  uint8_t bytes[16];
+  dr_put_u64(bytes, row_hash);
+  dr_put_u64(bytes + 8, dr_schema_fingerprint(map->from));
+  return dr_sum(bytes, sizeof bytes, 0);
+}
+
+// Brings a payload under the current schema, in rewrite->mapped.
+static int32_t map_payload(struct rewrite *rewrite, struct dr_rows_map *map, const struct dr_payload *payload,
+                           struct dray_str bytes, uint64_t *row_hash, struct dray_error *error) {
+  struct dray_buffer *mapped = &rewrite->mapped;
+  struct dray_str key;
+  dray_buffer_clear(mapped);
+  if (payload->keep == DR_KEEP_ROW) {
+    DRAY_TRY(dr_rows_remap(map, bytes, rewrite->slices, mapped, error));
+    *row_hash = dr_row_hash(dray_buffer_view(mapped), rewrite->mirror->seed);
+    return DRAY_OK;
   }
-  return dr_base_out_add(&rewrite->out, &entry, row, error);
+  *row_hash = moved_hash(*row_hash, map);
+  if (payload->keep == DR_KEEP_KEY) return dray_buffer_append(mapped, bytes.data, (size_t)bytes.len, error);
+  DRAY_TRY(dr_payload_columns(payload, bytes, NULL, &key, error));
+  dr_rows_map_columns(map, bytes.data, rewrite->columns);
+  DRAY_TRY(dray_buffer_append(mapped, rewrite->columns, map->to_count * sizeof *rewrite->columns, error));
+  return dray_buffer_append(mapped, key.data, (size_t)key.len, error);
+}
+
+static int32_t put_row(struct rewrite *rewrite, struct dr_entry entry, struct dray_str bytes, struct dr_rows_map *map,
+                       const struct dr_payload *payload, struct dray_error *error) {
+  if (!map->identical) {
+    DRAY_TRY(map_payload(rewrite, map, payload, bytes, &entry.row_hash, error));
+    bytes = dray_buffer_view(&rewrite->mapped);
+  }
+  return dr_base_out_add(&rewrite->out, &entry, bytes, error);
+}
+
+// ---- rows that stay as they are ----
+
+// A block is copied as it is stored unless blocks would become small by that, merge after merge.
+static int is_copied_whole(const struct rewrite *rewrite, const struct dr_block *block) {
+  const size_t waiting = rewrite->out.rows.bytes.len;
+  return block->raw_bytes >= DR_BLOCK_RAW_BYTES / 2 && (waiting == 0 || waiting >= DR_BLOCK_RAW_BYTES / 2);
+}
+
+static int32_t copy_payloads(struct rewrite *rewrite, struct dray_error *error) {
+  struct dr_base *base = rewrite->mirror->base;
+  struct dr_rows_in *rows = &base->rows;
+  uint64_t at = rewrite->copy_from;
+  rewrite->copy_from = rewrite->copy_to;
+  while (base->has_rows && at < rewrite->copy_to) {
+    DRAY_TRY(dr_rows_in_load(rows, at, error));
+    const uint64_t block_end = rows->block.first + rows->block.count;
+    const uint64_t end = block_end < rewrite->copy_to ? block_end : rewrite->copy_to;
+    if (at == rows->block.first && end == block_end && is_copied_whole(rewrite, &rows->block)) {
+      DRAY_TRY(dr_base_out_block(&rewrite->out, &rows->block, error));
+      at = end;
+    }
+    for (; at < end; at++) {
+      struct dray_str payload;
+      DRAY_TRY(dr_rows_in_get(rows, at, &payload, error));
+      DRAY_TRY(dr_base_out_payload(&rewrite->out, payload, error));
+    }
+  }
+  return DRAY_OK;
+}
+
+static struct dr_entry entry_of(const struct dr_base *base, const uint8_t *bytes) {
+  const int mixed = base->entry_bytes == 16;
+  return (struct dr_entry){dr_get_u64(bytes), mixed ? 0 : dr_get_u64(bytes + 8),
+                           dr_get_u64(bytes + base->entry_bytes - 8)};
+}
+
+// Rows `number` to `number` + count of the base, whose entries these are.
+static int32_t copy_run(struct rewrite *rewrite, uint64_t number, const uint8_t *entries, size_t count,
+                        struct dray_error *error) {
+  struct dr_mirror *mirror = rewrite->mirror;
+  struct dr_base *base = mirror->base;
+  if (mirror->base_map.identical) {
+    if (rewrite->copy_to != number) {
+      DRAY_TRY(copy_payloads(rewrite, error));
+      rewrite->copy_from = number;
+    }
+    rewrite->copy_to = number + count;
+    return dr_base_out_run(&rewrite->out, entries, count, error);
+  }
+  for (size_t i = 0; i < count; i++) {
+    struct dray_str payload;
+    DRAY_TRY(dr_base_row(base, number + i, &payload, error));
+    DRAY_TRY(put_row(rewrite, entry_of(base, entries + i * base->entry_bytes), payload, &mirror->base_map,
+                     &mirror->base_payload, error));
+  }
+  return DRAY_OK;
+}
+
+// ---- the merge ----
+
+static int is_before(uint64_t high, uint64_t low, uint64_t other_high, uint64_t other_low) {
+  return high != other_high ? high < other_high : low < other_low;
 }
 
 // Writes the current change, then goes on to the next key.
@@ -95,34 +189,65 @@ static int32_t put_change(struct rewrite *rewrite, struct dray_error *error) {
   const struct dr_entry entry = {rewrite->words[WORD_HIGH], rewrite->words[WORD_LOW], rewrite->words[WORD_ROW_HASH]};
   const uint64_t meta = rewrite->words[WORD_META];
   if ((meta & 255) != DRAY_OP_DELETE) {
-    DRAY_TRY(put_row(rewrite, entry, rewrite->row, &rewrite->mirror->schemas[meta >> 8].map, error));
+    struct dr_journal_schema *schema = &rewrite->mirror->schemas[meta >> 8];
+    DRAY_TRY(copy_payloads(rewrite, error));
+    DRAY_TRY(put_row(rewrite, entry, rewrite->payload, &schema->map, &schema->payload, error));
   }
   do {
-    DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->row, error));
+    DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->payload, error));
   } while (rewrite->words != NULL && rewrite->words[WORD_HIGH] == entry.high && rewrite->words[WORD_LOW] == entry.low);
   return DRAY_OK;
 }
 
-static int32_t merge(struct rewrite *rewrite, struct dray_error *error) {
-  struct dr_mirror *mirror = rewrite->mirror;
-  DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->row, error));
-  for (uint64_t number = 0; number < dr_base_rows(mirror->base); number++) {
-    struct dr_entry entry;
-    struct dray_str row;
-    DRAY_TRY(dr_base_entry(mirror->base, number, &entry, error));
-    int overlaid = 0;
-    while (rewrite->words != NULL && !overlaid) {
-      const uint64_t high = rewrite->words[WORD_HIGH], low = rewrite->words[WORD_LOW];
-      if (high > entry.high || (high == entry.high && low > entry.low)) break;
-      overlaid = high == entry.high && low == entry.low;
-      DRAY_TRY(put_change(rewrite, error));
+// How many of the entries stand before the key.
+static size_t count_before(const struct dr_base *base, const uint8_t *entries, size_t count, uint64_t high,
+                           uint64_t low) {
+  size_t from = 0;
+  while (from < count) {
+    const size_t middle = from + (count - from) / 2;
+    const struct dr_entry entry = entry_of(base, entries + middle * base->entry_bytes);
+    if (is_before(entry.high, entry.low, high, low)) {
+      from = middle + 1;
+    } else {
+      count = middle;
     }
-    if (overlaid) continue;
-    DRAY_TRY(dr_base_row(mirror->base, number, &row, error));
-    DRAY_TRY(put_row(rewrite, entry, row, &mirror->base_map, error));
+  }
+  return from;
+}
+
+// A run of the base's entries from row `number` on, with the changes that fall into it.
+static int32_t merge_run(struct rewrite *rewrite, uint64_t number, const uint8_t *entries, size_t count,
+                         struct dray_error *error) {
+  const struct dr_base *base = rewrite->mirror->base;
+  size_t done = 0;
+  while (done < count && rewrite->words != NULL) {
+    const uint64_t high = rewrite->words[WORD_HIGH], low = rewrite->words[WORD_LOW];
+    const size_t to = done + count_before(base, entries + done * base->entry_bytes, count - done, high, low);
+    if (to > done) {
+      DRAY_TRY(copy_run(rewrite, number + done, entries + done * base->entry_bytes, to - done, error));
+    }
+    done = to;
+    if (done == count) return DRAY_OK;
+    const struct dr_entry entry = entry_of(base, entries + done * base->entry_bytes);
+    done += entry.high == high && entry.low == low; // overlaid
+    DRAY_TRY(put_change(rewrite, error));
+  }
+  if (done == count) return DRAY_OK;
+  return copy_run(rewrite, number + done, entries + done * base->entry_bytes, count - done, error);
+}
+
+static int32_t merge(struct rewrite *rewrite, struct dray_error *error) {
+  struct dr_base *base = rewrite->mirror->base;
+  DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->payload, error));
+  for (uint64_t number = 0; number < dr_base_rows(base);) {
+    const uint8_t *entries;
+    size_t count;
+    DRAY_TRY(dr_base_entries_raw(base, number, &entries, &count, error));
+    DRAY_TRY(merge_run(rewrite, number, entries, count, error));
+    number += count;
   }
   while (rewrite->words != NULL) DRAY_TRY(put_change(rewrite, error));
-  return DRAY_OK;
+  return copy_payloads(rewrite, error);
 }
 
 // ---- making the new files the mirror ----
@@ -178,13 +303,16 @@ int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error) {
   const uint64_t old = mirror->head.number;
   int replaced = 0;
   dray_buffer_init(&rewrite.mapped, DR_ROW_BYTES_MAX);
-  dr_sorter_init(&rewrite.changes, WORD_COUNT, 3, 1, dr_share(mirror, 4), mirror->folder);
+  dr_sorter_init(&rewrite.changes, WORD_COUNT, 3, 1, dr_share(mirror, 2), mirror->folder);
   rewrite.slices = calloc(dr_slots_count(&mirror->slots) + 1, sizeof *rewrite.slices);
+  rewrite.columns = calloc(dr_slots_count(&mirror->slots) + 1, sizeof *rewrite.columns);
   int32_t rc = DRAY_OK;
-  if (rewrite.slices == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to merge the mirror");
+  if (rewrite.slices == NULL || rewrite.columns == NULL)
+    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to merge the mirror");
   if (rc == DRAY_OK) rc = sort_journal(&rewrite, error);
   if (rc == DRAY_OK) rc = write_files(&rewrite, old + 1, &replaced, error);
   free(rewrite.slices);
+  free(rewrite.columns);
   dray_buffer_free(&rewrite.mapped);
   dr_sorter_free(&rewrite.changes);
   if (rc != DRAY_OK && !replaced) { // nothing but waste was made

@@ -52,7 +52,7 @@ int32_t dr_diff_put_held(struct dr_diff *diff, const struct dr_found *found, uin
     dray_buffer_clear(&diff->merged);
     DRAY_TRY(dr_rows_remap(map, row, diff->old_slices, &diff->merged, error));
     record.row = dray_buffer_view(&diff->merged);
-    record.row_hash = dr_hash_bytes(record.row, diff->mirror->seed).low;
+    record.row_hash = dr_row_hash(record.row, diff->mirror->seed);
   }
   return dr_record_put(&diff->records, &record, error);
 }

@@ -13,10 +13,12 @@
 #include <zstd.h>
 
 #include "base/file.h"
+#include "diff/diff.h"
 #include "diff/format.h"
 #include "table/encode.h"
 
 #define HEADER_BYTES_MAX (64u << 20)
+#define READ_BYTES (20u << 10) // what is read of a block at once: nearly always all of it
 
 int32_t dr_corrupt(struct dray_error *error, const char *path, uint64_t offset, const char *format, ...) {
   char what[512];
@@ -98,30 +100,37 @@ static int take_text(struct dray_str *rest, struct dray_str *out) {
 static int32_t parse_header(const struct dr_in *in, struct dray_str rest, struct dr_file_info *out,
                             struct dray_error *error) {
   struct dray_str text;
-  const uint32_t encoding = dr_get_u32(rest.data + 32), keys = dr_get_u32(rest.data + 36);
+  const uint32_t encoding = dr_get_u32(rest.data + 32), keys = dr_get_u32(rest.data + 44);
+  const uint32_t keep = dr_get_u32(rest.data + 36), mixed = dr_get_u32(rest.data + 40);
   out->number = dr_get_u64(rest.data);
   out->generation = dr_get_u64(rest.data + 8);
   out->seed_id = dr_get_u64(rest.data + 16);
   out->twin = dr_get_u64(rest.data + 24);
   if (encoding != DR_ENCODING_VERSION) {
-    return dray_fail(error, DRAY_E_STATE_VERSION, "%s holds rows in encoding %u, this version knows %d", in->path,
-                     encoding, DR_ENCODING_VERSION);
+    return dray_fail(error, DRAY_E_STATE_VERSION,
+                     "%s holds rows in encoding %u, this version of dray knows %d: " DR_WAYS_OUT, in->path, encoding,
+                     DR_ENCODING_VERSION);
   }
-  rest = dray_str_make(rest.data + 40, rest.len - 40);
-  if (keys == 0 || keys > rest.len / 4) return dr_corrupt(error, in->path, 52, "%u key columns", keys);
+  if (keep > DR_KEEP_KEY || mixed > 1) {
+    return dr_corrupt(error, in->path, 52, "it keeps %u of its rows, under keys of kind %u", keep, mixed);
+  }
+  out->keep = (int)keep;
+  out->mixed = (int)mixed;
+  rest = dray_str_make(rest.data + DR_HEADER_FIXED_BYTES, rest.len - DR_HEADER_FIXED_BYTES);
+  if (keys == 0 || keys > rest.len / 4) return dr_corrupt(error, in->path, 60, "%u key columns", keys);
   out->key = calloc(keys, sizeof *out->key);
   if (out->key == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %u key columns", keys);
   for (; out->key_count < keys; out->key_count++) {
-    if (!take_text(&rest, &text)) return dr_corrupt(error, in->path, 56, "the key columns are cut short");
+    if (!take_text(&rest, &text)) return dr_corrupt(error, in->path, 64, "the key columns are cut short");
     out->key[out->key_count] = dray_str_dup(text);
     if (out->key[out->key_count] == NULL) {
       return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %u key columns", keys);
     }
   }
-  if (!take_text(&rest, &text) || rest.len != 0) return dr_corrupt(error, in->path, 56, "the schema is cut short");
+  if (!take_text(&rest, &text) || rest.len != 0) return dr_corrupt(error, in->path, 64, "the schema is cut short");
   const int32_t rc = dr_schema_from_json(text, &out->schema, error);
   if (rc == DRAY_OK || rc == DRAY_E_OUT_OF_MEMORY) return rc;
-  return dr_corrupt(error, in->path, 56, "the schema cannot be read");
+  return dr_corrupt(error, in->path, 64, "the schema cannot be read");
 }
 
 // The header's bytes behind its first 16, and the sum behind them, are in `body`.
@@ -134,8 +143,8 @@ static int32_t check_header(const struct dr_in *in, const char *magic, const uin
   }
   const uint32_t version = dr_get_u32(front + 8);
   if (version == DR_FORMAT_VERSION) return DRAY_OK;
-  return dray_fail(error, DRAY_E_STATE_VERSION, "%s has format %u, this version knows %u", in->path, version,
-                   DR_FORMAT_VERSION);
+  return dray_fail(error, DRAY_E_STATE_VERSION, "%s has format %u, this version of dray knows %u: " DR_WAYS_OUT,
+                   in->path, version, DR_FORMAT_VERSION);
 }
 
 int32_t dr_in_header(struct dr_in *in, const char *magic, struct dr_file_info *out, struct dray_error *error) {
@@ -144,7 +153,7 @@ int32_t dr_in_header(struct dr_in *in, const char *magic, struct dr_file_info *o
   if (in->bytes < sizeof front) return dr_corrupt(error, in->path, in->bytes, "it is cut in its header");
   DRAY_TRY(dr_fd_pread(in->fd, front, sizeof front, 0, in->path, error));
   const uint32_t len = dr_get_u32(front + 12);
-  if (len < 40 || len > HEADER_BYTES_MAX || len + 8 > in->bytes - sizeof front) {
+  if (len < DR_HEADER_FIXED_BYTES || len > HEADER_BYTES_MAX || len + 8 > in->bytes - sizeof front) {
     return dr_corrupt(error, in->path, 12, "a header of %u bytes in a file of %llu", len,
                       (unsigned long long)in->bytes);
   }
@@ -204,76 +213,95 @@ int32_t dr_in_footer(struct dr_in *in, struct dr_footer *out, struct dray_error 
 void dr_block_init(struct dr_block *block) {
   memset(block, 0, sizeof *block);
   block->offset = UINT64_MAX;
-  dray_buffer_init(&block->stored, (size_t)DR_BLOCK_BYTES_MAX + DR_BLOCK_HEADER_BYTES + DR_BLOCK_SUM_BYTES);
-  dray_buffer_init(&block->raw, DR_BLOCK_BYTES_MAX);
+  dray_buffer_init(&block->bytes, (size_t)DR_BLOCK_BYTES_MAX + READ_BYTES);
+  dray_buffer_init(&block->unpacked, DR_BLOCK_BYTES_MAX);
 }
 
 void dr_block_free(struct dr_block *block) {
-  dray_buffer_free(&block->stored);
-  dray_buffer_free(&block->raw);
+  dray_buffer_free(&block->bytes);
+  dray_buffer_free(&block->unpacked);
 }
 
-static int32_t unpack(struct dr_in *in, uint64_t offset, struct dr_block *block, size_t stored, size_t raw,
-                      struct dray_error *error) {
+int32_t dr_block_unpack(struct dr_in *in, struct dr_block *block, struct dray_error *error) {
+  char *to = NULL;
+  if (block->raw.data != NULL) return DRAY_OK;
+  if (block->packed == 0) {
+    block->raw = block->stored;
+    return DRAY_OK;
+  }
   if (in->zstd == NULL) in->zstd = ZSTD_createDCtx();
   if (in->zstd == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to unpack blocks of %s", in->path);
-  const size_t len =
-      ZSTD_decompressDCtx(in->zstd, block->raw.data, raw, block->stored.data + DR_BLOCK_HEADER_BYTES, stored);
-  if (ZSTD_isError(len) || len != raw) {
-    return dr_corrupt(error, in->path, offset, "a block does not unpack to its %zu bytes", raw);
+  dray_buffer_clear(&block->unpacked);
+  DRAY_TRY(dray_buffer_reserve(&block->unpacked, block->raw_bytes, &to, error));
+  const size_t len = ZSTD_decompressDCtx(in->zstd, to, block->raw_bytes, block->stored.data, (size_t)block->stored.len);
+  if (ZSTD_isError(len) || len != block->raw_bytes) {
+    return dr_corrupt(error, in->path, block->offset, "a block does not unpack to its %u bytes", block->raw_bytes);
   }
+  block->raw = dray_str_make(to, len);
   return DRAY_OK;
 }
 
-// Reads header, body and sum of a block; `head` has DR_BLOCK_HEADER_BYTES.
-static int32_t read_stored(struct dr_in *in, uint64_t offset, uint8_t *head, struct dr_block *block,
+// Reads the block with its header and sum into block->bytes; in one go if it is no larger than `expect`.
+static int32_t read_stored(struct dr_in *in, uint64_t offset, uint64_t expect, struct dr_block *block,
                            struct dray_error *error) {
   const size_t frame = DR_BLOCK_HEADER_BYTES + DR_BLOCK_SUM_BYTES;
+  char *to = NULL;
   if (offset > in->bytes || in->bytes - offset < frame) return dr_corrupt(error, in->path, offset, "a block is cut");
-  DRAY_TRY(dr_fd_pread(in->fd, head, DR_BLOCK_HEADER_BYTES, offset, in->path, error));
-  const uint32_t stored = dr_get_u32(head + 8), raw = dr_get_u32(head + 12);
-  if (stored > in->bytes - offset - frame || raw > DR_BLOCK_BYTES_MAX || stored > raw) {
+  uint64_t have = expect < frame || expect > READ_BYTES ? READ_BYTES : expect;
+  if (have > in->bytes - offset) have = in->bytes - offset;
+  dray_buffer_clear(&block->bytes);
+  DRAY_TRY(dray_buffer_reserve(&block->bytes, (size_t)have, &to, error));
+  DRAY_TRY(dr_fd_pread(in->fd, to, (size_t)have, offset, in->path, error));
+  const uint32_t packed = dr_get_u32(to + 4), stored = dr_get_u32(to + 8), raw = dr_get_u32(to + 12);
+  if (stored > in->bytes - offset - frame || raw > DR_BLOCK_BYTES_MAX || stored > raw || packed > 1 ||
+      (packed == 0 && stored != raw)) {
     return dr_corrupt(error, in->path, offset, "a block claims %u bytes stored, %u unpacked", stored, raw);
   }
-  dray_buffer_clear(&block->stored);
-  dray_buffer_clear(&block->raw);
-  DRAY_TRY(dray_buffer_reserve(&block->stored, DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES, NULL, error));
-  DRAY_TRY(dray_buffer_reserve(&block->raw, raw, NULL, error));
-  memcpy(block->stored.data, head, DR_BLOCK_HEADER_BYTES);
-  return dr_fd_pread(in->fd, block->stored.data + DR_BLOCK_HEADER_BYTES, stored + DR_BLOCK_SUM_BYTES,
-                     offset + DR_BLOCK_HEADER_BYTES, in->path, error);
+  block->bytes.len = (size_t)have;
+  if (frame + stored <= have) return DRAY_OK;
+  DRAY_TRY(dray_buffer_reserve(&block->bytes, frame + stored - (size_t)have, &to, error));
+  return dr_fd_pread(in->fd, to, frame + stored - (size_t)have, offset + have, in->path, error);
 }
 
-int32_t dr_in_block(struct dr_in *in, uint64_t offset, uint32_t kind, struct dr_block *block,
-                    struct dray_error *error) {
-  uint8_t head[DR_BLOCK_HEADER_BYTES];
+int32_t dr_in_block_packed(struct dr_in *in, uint64_t offset, uint64_t expect, uint32_t kind, struct dr_block *block,
+                           struct dray_error *error) {
   if (block->offset == offset && (kind == 0 || block->kind == kind)) return DRAY_OK;
   block->offset = UINT64_MAX; // until it is whole
-  DRAY_TRY(read_stored(in, offset, head, block, error));
-  const uint32_t stored = dr_get_u32(head + 8), raw = dr_get_u32(head + 12);
-  const uint64_t sum = dr_sum(block->stored.data, DR_BLOCK_HEADER_BYTES + stored, offset);
-  if (dr_get_u64(block->stored.data + DR_BLOCK_HEADER_BYTES + stored) != sum) {
+  DRAY_TRY(read_stored(in, offset, expect, block, error));
+  const char *head = block->bytes.data;
+  const uint32_t stored = dr_get_u32(head + 8);
+  const uint64_t sum = dr_sum(head, DR_BLOCK_HEADER_BYTES + stored, offset);
+  if (dr_get_u64(head + DR_BLOCK_HEADER_BYTES + stored) != sum) {
     return dr_corrupt(error, in->path, offset, "the checksum of a block of %u bytes is wrong", stored);
   }
   if (kind != 0 && dr_get_u32(head) != kind) {
     return dr_corrupt(error, in->path, offset, "a block of kind %u where one of kind %u belongs", dr_get_u32(head),
                       kind);
   }
-  if (dr_get_u32(head + 4) == 1) {
-    DRAY_TRY(unpack(in, offset, block, stored, raw, error));
-  } else if (stored != raw) {
-    return dr_corrupt(error, in->path, offset, "a block claims %u bytes stored, %u unpacked", stored, raw);
-  } else {
-    memcpy(block->raw.data, block->stored.data + DR_BLOCK_HEADER_BYTES, raw);
-  }
-  block->raw.len = raw;
   block->kind = dr_get_u32(head);
+  block->packed = dr_get_u32(head + 4);
+  block->raw_bytes = dr_get_u32(head + 12);
   block->first = dr_get_u64(head + 16);
   block->count = dr_get_u32(head + 24);
+  block->stored = dray_str_make(head + DR_BLOCK_HEADER_BYTES, stored);
+  block->raw = dray_str_make(NULL, 0);
   block->sum = sum;
   block->end = offset + DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES;
   block->offset = offset;
   return DRAY_OK;
+}
+
+int32_t dr_in_block(struct dr_in *in, uint64_t offset, uint32_t kind, struct dr_block *block,
+                    struct dray_error *error) {
+  DRAY_TRY(dr_in_block_packed(in, offset, 0, kind, block, error));
+  return dr_block_unpack(in, block, error);
+}
+
+int dr_block_is_true(const uint8_t *bytes, uint32_t kind, uint64_t offset, uint64_t first, uint32_t count,
+                     uint32_t stored) {
+  return dr_get_u64(bytes + DR_BLOCK_HEADER_BYTES + stored) == dr_sum(bytes, DR_BLOCK_HEADER_BYTES + stored, offset) &&
+         dr_get_u32(bytes) == kind && dr_get_u32(bytes + 4) == 0 && dr_get_u32(bytes + 8) == stored &&
+         dr_get_u32(bytes + 12) == stored && dr_get_u64(bytes + 16) == first && dr_get_u32(bytes + 24) == count;
 }
 
 int32_t dr_in_table(struct dr_in *in, uint32_t kind, uint64_t offset, uint64_t count, size_t item_bytes,
@@ -285,12 +313,12 @@ int32_t dr_in_table(struct dr_in *in, uint32_t kind, uint64_t offset, uint64_t c
   while (have < count) {
     if ((rc = dr_in_block(in, offset, kind, &block, error)) != DRAY_OK) goto done;
     if (block.first != have || block.count == 0 || block.count > count - have ||
-        block.raw.len != (size_t)block.count * item_bytes) {
+        block.raw.len != (uint64_t)block.count * item_bytes) {
       rc = dr_corrupt(error, in->path, offset, "a table's block has %u items from %llu on", block.count,
                       (unsigned long long)block.first);
       goto done;
     }
-    if ((rc = dray_buffer_append(out, block.raw.data, block.raw.len, error)) != DRAY_OK) goto done;
+    if ((rc = dray_buffer_append(out, block.raw.data, (size_t)block.raw.len, error)) != DRAY_OK) goto done;
     have += block.count;
     offset = block.end;
   }
@@ -333,11 +361,18 @@ int32_t dr_rows_in_open(struct dr_rows_in *rows, struct dr_in *in, const struct 
 void dr_rows_in_close(struct dr_rows_in *rows) {
   dr_block_free(&rows->block);
   dray_buffer_free(&rows->places);
+  free(rows->ends);
+  rows->ends = NULL;
+  rows->ends_capacity = 0;
 }
 
 // The place of the block that holds record `number`: the last that does not begin behind it.
 static size_t find_place(const struct dr_rows_in *rows, uint64_t number) {
-  size_t low = 0, high = rows->places.len / 16;
+  const size_t count = rows->places.len / 16;
+  size_t low = 0, high = count;
+  if (rows->place < count && dr_get_u64(rows->places.data + rows->place * 16) <= number) low = rows->place;
+  if (low + 1 < count && dr_get_u64(rows->places.data + low * 16 + 16) > number) return low;
+  if (low + 2 < count && dr_get_u64(rows->places.data + low * 16 + 32) > number) return low + 1;
   while (high - low > 1) {
     const size_t middle = low + (high - low) / 2;
     if (dr_get_u64(rows->places.data + middle * 16) <= number) {
@@ -349,29 +384,75 @@ static size_t find_place(const struct dr_rows_in *rows, uint64_t number) {
   return low;
 }
 
-int32_t dr_rows_in_get(struct dr_rows_in *rows, uint64_t number, struct dray_str *out, struct dray_error *error) {
+uint64_t dr_rows_in_end(const struct dr_rows_in *rows, uint64_t number) {
+  const size_t next = (find_place(rows, number) + 1) * 16;
+  return next < rows->places.len ? dr_get_u64(rows->places.data + next) : rows->count;
+}
+
+int32_t dr_rows_in_load(struct dr_rows_in *rows, uint64_t number, struct dray_error *error) {
   struct dr_block *block = &rows->block;
   if (number >= rows->count) {
     return dr_corrupt(error, rows->in->path, 0, "record %llu of %llu", (unsigned long long)number,
                       (unsigned long long)rows->count);
   }
-  if (block->offset == UINT64_MAX || number < block->first || number - block->first >= block->count) {
-    const size_t at = find_place(rows, number) * 16;
-    const uint64_t offset = dr_get_u64(rows->places.data + at + 8);
-    DRAY_TRY(dr_in_block(rows->in, offset, DR_BLOCK_ROWS, block, error));
-    if (block->first != dr_get_u64(rows->places.data + at) || number - block->first >= block->count ||
-        (uint64_t)block->count * 4 > block->raw.len) {
-      block->offset = UINT64_MAX;
-      return dr_corrupt(error, rows->in->path, offset, "a block does not hold record %llu", (unsigned long long)number);
-    }
+  if (block->offset != UINT64_MAX && number >= block->first && number - block->first < block->count) return DRAY_OK;
+  const size_t place = find_place(rows, number), at = place * 16;
+  const uint64_t offset = dr_get_u64(rows->places.data + at + 8);
+  const uint64_t next = at + 16 < rows->places.len ? dr_get_u64(rows->places.data + at + 24) : offset;
+  rows->open = 0;
+  DRAY_TRY(dr_in_block_packed(rows->in, offset, next - offset, DR_BLOCK_ROWS, block, error));
+  if (block->first != dr_get_u64(rows->places.data + at) || number - block->first >= block->count) {
+    block->offset = UINT64_MAX;
+    return dr_corrupt(error, rows->in->path, offset, "a block does not hold record %llu", (unsigned long long)number);
   }
-  const size_t slot = (size_t)(number - block->first), front = (size_t)block->count * 4;
-  const uint32_t begin = slot > 0 ? dr_get_u32(block->raw.data + slot * 4 - 4) : 0;
-  const uint32_t end = dr_get_u32(block->raw.data + slot * 4);
-  if (end < begin || end > block->raw.len - front) {
-    return dr_corrupt(error, rows->in->path, block->offset, "record %llu does not lie in its block",
-                      (unsigned long long)number);
+  rows->place = place;
+  return DRAY_OK;
+}
+
+// Takes the lengths in front of a block's records apart; 0 when they do not fill the block.
+static int read_ends(struct dr_rows_in *rows) {
+  const struct dr_block *block = &rows->block;
+  const uint8_t *at = (const uint8_t *)block->raw.data, *end = at + block->raw.len;
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < block->count; i++) {
+    uint64_t length = 0;
+    unsigned shift = 0;
+    do {
+      if (at == end || shift > 28) return 0;
+      length |= (uint64_t)(*at & 127) << shift;
+      shift += 7;
+    } while ((*at++ & 128) != 0);
+    sum += length;
+    if (sum > DR_BLOCK_BYTES_MAX) return 0;
+    rows->ends[i] = (uint32_t)sum;
   }
-  *out = dray_str_make(block->raw.data + front + begin, end - begin);
+  rows->front = (size_t)(at - (const uint8_t *)block->raw.data);
+  return sum == (uint64_t)(end - at);
+}
+
+static int32_t open_records(struct dr_rows_in *rows, struct dray_error *error) {
+  struct dr_block *block = &rows->block;
+  DRAY_TRY(dr_block_unpack(rows->in, block, error));
+  if (block->count > rows->ends_capacity && block->count <= block->raw.len) {
+    uint32_t *ends = realloc(rows->ends, ((size_t)block->count + 64) * sizeof *ends);
+    if (ends == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %u records", block->count);
+    rows->ends = ends;
+    rows->ends_capacity = (size_t)block->count + 64;
+  }
+  if (block->count > block->raw.len || !read_ends(rows)) {
+    const uint64_t offset = block->offset;
+    block->offset = UINT64_MAX;
+    return dr_corrupt(error, rows->in->path, offset, "the records do not fill their block");
+  }
+  rows->open = 1;
+  return DRAY_OK;
+}
+
+int32_t dr_rows_in_get(struct dr_rows_in *rows, uint64_t number, struct dray_str *out, struct dray_error *error) {
+  DRAY_TRY(dr_rows_in_load(rows, number, error));
+  if (!rows->open) DRAY_TRY(open_records(rows, error));
+  const size_t slot = (size_t)(number - rows->block.first);
+  const uint32_t begin = slot > 0 ? rows->ends[slot - 1] : 0;
+  *out = dray_str_make(rows->block.raw.data + rows->front + begin, rows->ends[slot] - begin);
   return DRAY_OK;
 }

@@ -76,13 +76,15 @@ static int32_t put_text(struct dray_buffer *to, struct dray_str text, struct dra
 
 static int32_t header_body(const struct dr_file_info *info, struct dray_buffer *body, struct dray_buffer *json,
                            struct dray_error *error) {
-  uint8_t fixed[40];
+  uint8_t fixed[DR_HEADER_FIXED_BYTES];
   dr_put_u64(fixed, info->number);
   dr_put_u64(fixed + 8, info->generation);
   dr_put_u64(fixed + 16, info->seed_id);
   dr_put_u64(fixed + 24, info->twin);
   dr_put_u32(fixed + 32, DR_ENCODING_VERSION);
-  dr_put_u32(fixed + 36, (uint32_t)info->key_count);
+  dr_put_u32(fixed + 36, (uint32_t)info->keep);
+  dr_put_u32(fixed + 40, (uint32_t)info->mixed);
+  dr_put_u32(fixed + 44, (uint32_t)info->key_count);
   DRAY_TRY(dray_buffer_append(body, fixed, sizeof fixed, error));
   for (size_t i = 0; i < info->key_count; i++) DRAY_TRY(put_text(body, dray_str_of(info->key[i]), error));
   DRAY_TRY(dr_schema_to_json(info->schema, json, error));
@@ -129,6 +131,25 @@ static int32_t pack_into(struct dr_out *out, struct dray_str raw, char *at, size
   return DRAY_OK;
 }
 
+// A block whose stored body lies behind its header's place in `waiting` already.
+static int32_t end_block(struct dr_out *out, char *to, uint32_t kind, int packed, size_t stored, size_t raw,
+                         uint64_t first, uint32_t count, struct dray_error *error) {
+  dr_put_u32(to, kind);
+  dr_put_u32(to + 4, packed ? 1 : 0);
+  dr_put_u32(to + 8, (uint32_t)stored);
+  dr_put_u32(to + 12, (uint32_t)raw);
+  dr_put_u64(to + 16, first);
+  dr_put_u32(to + 24, count);
+  dr_put_u32(to + 28, 0);
+  const uint64_t sum = dr_sum(to, DR_BLOCK_HEADER_BYTES + stored, out->offset);
+  dr_put_u64(to + DR_BLOCK_HEADER_BYTES + stored, sum);
+  const size_t total = DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES;
+  out->waiting.len += total;
+  out->offset += total;
+  chain(out, sum);
+  return out->waiting.len >= WAITING_BYTES ? dr_out_flush(out, error) : DRAY_OK;
+}
+
 int32_t dr_out_block(struct dr_out *out, uint32_t kind, uint64_t first, uint32_t count, int pack, struct dray_str raw,
                      struct dray_error *error) {
   if (raw.len > DR_BLOCK_BYTES_MAX) {
@@ -146,26 +167,13 @@ int32_t dr_out_block(struct dr_out *out, uint32_t kind, uint64_t first, uint32_t
     len = (size_t)raw.len;
     if (len > 0) memcpy(body, raw.data, len);
   }
-  dr_put_u32(to, kind);
-  dr_put_u32(to + 4, packed ? 1 : 0);
-  dr_put_u32(to + 8, (uint32_t)len);
-  dr_put_u32(to + 12, (uint32_t)raw.len);
-  dr_put_u64(to + 16, first);
-  dr_put_u32(to + 24, count);
-  dr_put_u32(to + 28, 0);
-  const uint64_t sum = dr_sum(to, DR_BLOCK_HEADER_BYTES + len, out->offset);
-  dr_put_u64(body + len, sum);
-  const size_t total = DR_BLOCK_HEADER_BYTES + len + DR_BLOCK_SUM_BYTES;
-  out->waiting.len += total;
-  out->offset += total;
-  chain(out, sum);
-  return out->waiting.len >= WAITING_BYTES ? dr_out_flush(out, error) : DRAY_OK;
+  return end_block(out, to, kind, packed, len, (size_t)raw.len, first, count, error);
 }
 
 int32_t dr_out_table(struct dr_out *out, uint32_t kind, const struct dray_buffer *items, size_t item_bytes,
                      uint64_t *out_offset, struct dray_error *error) {
   const uint64_t begin = out->offset;
-  const size_t step = DR_BLOCK_RAW_BYTES / item_bytes * item_bytes;
+  const size_t step = DR_TABLE_RAW_BYTES / item_bytes * item_bytes;
   for (size_t at = 0; at < items->len; at += step) {
     const size_t len = items->len - at < step ? items->len - at : step;
     DRAY_TRY(dr_out_block(out, kind, at / item_bytes, (uint32_t)(len / item_bytes), 0,
@@ -180,31 +188,35 @@ int32_t dr_out_table(struct dr_out *out, uint32_t kind, const struct dray_buffer
 void dr_rows_out_init(struct dr_rows_out *rows, struct dr_out *out) {
   memset(rows, 0, sizeof *rows);
   rows->out = out;
-  dray_buffer_init(&rows->ends, DR_BLOCK_BYTES_MAX);
+  dray_buffer_init(&rows->lengths, DR_BLOCK_BYTES_MAX);
   dray_buffer_init(&rows->bytes, DR_BLOCK_BYTES_MAX);
   dray_buffer_init(&rows->raw, (size_t)DR_BLOCK_BYTES_MAX * 2);
   dray_buffer_init(&rows->places, SIZE_MAX / 4);
 }
 
 void dr_rows_out_free(struct dr_rows_out *rows) {
-  dray_buffer_free(&rows->ends);
+  dray_buffer_free(&rows->lengths);
   dray_buffer_free(&rows->bytes);
   dray_buffer_free(&rows->raw);
   dray_buffer_free(&rows->places);
 }
 
-int32_t dr_rows_out_end(struct dr_rows_out *rows, struct dray_error *error) {
-  const uint32_t count = (uint32_t)(rows->count - rows->first);
-  if (count == 0) return DRAY_OK;
+static int32_t add_place(struct dr_rows_out *rows, struct dray_error *error) {
   uint8_t place[16];
   dr_put_u64(place, rows->first);
   dr_put_u64(place + 8, rows->out->offset);
+  return dray_buffer_append(&rows->places, place, sizeof place, error);
+}
+
+int32_t dr_rows_out_end(struct dr_rows_out *rows, struct dray_error *error) {
+  const uint32_t count = (uint32_t)(rows->count - rows->first);
+  if (count == 0) return DRAY_OK;
   dray_buffer_clear(&rows->raw);
-  DRAY_TRY(dray_buffer_append(&rows->raw, rows->ends.data, rows->ends.len, error));
+  DRAY_TRY(dray_buffer_append(&rows->raw, rows->lengths.data, rows->lengths.len, error));
   DRAY_TRY(dray_buffer_append(&rows->raw, rows->bytes.data, rows->bytes.len, error));
-  DRAY_TRY(dray_buffer_append(&rows->places, place, sizeof place, error));
+  DRAY_TRY(add_place(rows, error));
   DRAY_TRY(dr_out_block(rows->out, DR_BLOCK_ROWS, rows->first, count, 1, dray_buffer_view(&rows->raw), error));
-  dray_buffer_clear(&rows->ends);
+  dray_buffer_clear(&rows->lengths);
   dray_buffer_clear(&rows->bytes);
   rows->first = rows->count;
   return DRAY_OK;
@@ -212,14 +224,33 @@ int32_t dr_rows_out_end(struct dr_rows_out *rows, struct dray_error *error) {
 
 int32_t dr_rows_out_add(struct dr_rows_out *rows, const struct dray_str *pieces, size_t piece_count,
                         struct dray_error *error) {
+  uint8_t length[10];
+  size_t used = 0;
+  uint64_t left = 0;
   for (size_t i = 0; i < piece_count; i++) {
     DRAY_TRY(dray_buffer_append(&rows->bytes, pieces[i].data, (size_t)pieces[i].len, error));
+    left += pieces[i].len;
   }
-  uint8_t end[4];
-  dr_put_u32(end, (uint32_t)rows->bytes.len);
-  DRAY_TRY(dray_buffer_append(&rows->ends, end, sizeof end, error));
+  for (; left >= 0x80; left >>= 7) length[used++] = (uint8_t)(left | 0x80);
+  length[used++] = (uint8_t)left;
+  DRAY_TRY(dray_buffer_append(&rows->lengths, length, used, error));
   rows->count++;
   return rows->bytes.len >= DR_BLOCK_RAW_BYTES ? dr_rows_out_end(rows, error) : DRAY_OK;
+}
+
+int32_t dr_rows_out_copy(struct dr_rows_out *rows, const struct dr_block *block, struct dray_error *error) {
+  struct dr_out *out = rows->out;
+  char *to = NULL;
+  const size_t stored = (size_t)block->stored.len;
+  DRAY_TRY(dr_rows_out_end(rows, error));
+  DRAY_TRY(dray_buffer_reserve(&out->waiting, DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES, &to, error));
+  DRAY_TRY(add_place(rows, error));
+  memcpy(to + DR_BLOCK_HEADER_BYTES, block->stored.data, stored);
+  rows->count += block->count;
+  DRAY_TRY(end_block(out, to, DR_BLOCK_ROWS, (int)block->packed, stored, block->raw_bytes, rows->first, block->count,
+                     error));
+  rows->first = rows->count;
+  return DRAY_OK;
 }
 
 // ---- the footer ----

@@ -42,9 +42,9 @@ static int32_t parse(const char *path, struct dray_str text, struct dr_head *out
                             " base_digest %" SCNx64 " seed_id %" SCNx64 " schema %" SCNx64,
                             &version, &head.number, &head.generation, &head.base_bytes, &head.base_digest,
                             &head.seed_id, &head.schema);
-  if (fields >= 1 && version > DR_FORMAT_VERSION) {
-    return dray_fail(error, DRAY_E_STATE_VERSION, "%s has format %u, this version knows %u", path, version,
-                     DR_FORMAT_VERSION);
+  if (fields >= 1 && version != DR_FORMAT_VERSION) {
+    return dray_fail(error, DRAY_E_STATE_VERSION, "%s has format %u, this version of dray knows %u: " DR_WAYS_OUT, path,
+                     version, DR_FORMAT_VERSION);
   }
   if (fields != 7) return dr_corrupt(error, path, 0, "it is not the head of a mirror");
   const size_t len = render(&head, again);

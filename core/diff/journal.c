@@ -124,24 +124,46 @@ int32_t dr_journal_cut(struct dr_journal *journal, uint64_t end, uint64_t next, 
   return DRAY_OK;
 }
 
-int32_t dr_journal_append(struct dr_journal *journal, uint32_t kind, struct dray_str body, uint64_t *out_body,
-                          struct dray_error *error) {
-  uint8_t head[DR_FRAME_HEADER_BYTES] = {0};
-  if (body.len > DR_FRAME_BYTES_MAX) {
-    return dray_fail(error, DRAY_E_LIMIT, "a frame of %llu bytes passes the %u that %s takes",
-                     (unsigned long long)body.len, DR_FRAME_BYTES_MAX, journal->path);
-  }
+static void render_head(const struct dr_journal *journal, uint32_t kind, struct dray_str body, char *head) {
+  memset(head, 0, DR_FRAME_HEADER_BYTES);
   memcpy(head, DR_MAGIC_FRAME, 4);
   dr_put_u32(head + 4, kind);
   dr_put_u32(head + 8, (uint32_t)body.len);
   dr_put_u64(head + 16, journal->next);
   dr_put_u64(head + 24, dr_sum(body.data, (size_t)body.len, journal->end));
   dr_put_u64(head + 32, dr_sum(head, 32, journal->end));
+}
+
+static int32_t check_length(const struct dr_journal *journal, uint64_t len, struct dray_error *error) {
+  if (len <= DR_FRAME_BYTES_MAX) return DRAY_OK;
+  return dray_fail(error, DRAY_E_LIMIT, "a frame of %llu bytes passes the %u that %s takes", (unsigned long long)len,
+                   DR_FRAME_BYTES_MAX, journal->path);
+}
+
+static void note_frame(struct dr_journal *journal, uint64_t body_bytes, uint64_t *out_body) {
+  if (out_body != NULL) *out_body = journal->end + DR_FRAME_HEADER_BYTES;
+  journal->end += DR_FRAME_HEADER_BYTES + body_bytes;
+  journal->next++;
+}
+
+int32_t dr_journal_append(struct dr_journal *journal, uint32_t kind, struct dray_str body, uint64_t *out_body,
+                          struct dray_error *error) {
+  char head[DR_FRAME_HEADER_BYTES];
+  DRAY_TRY(check_length(journal, body.len, error));
+  render_head(journal, kind, body, head);
   DRAY_TRY(dr_fd_write(journal->fd, head, sizeof head, journal->path, error));
   if (body.len > 0) DRAY_TRY(dr_fd_write(journal->fd, body.data, (size_t)body.len, journal->path, error));
-  if (out_body != NULL) *out_body = journal->end + sizeof head;
-  journal->end += sizeof head + body.len;
-  journal->next++;
+  note_frame(journal, body.len, out_body);
+  return DRAY_OK;
+}
+
+int32_t dr_journal_append_frame(struct dr_journal *journal, uint32_t kind, char *frame, size_t len, uint64_t *out_body,
+                                struct dray_error *error) {
+  const struct dray_str body = dray_str_make(frame + DR_FRAME_HEADER_BYTES, len - DR_FRAME_HEADER_BYTES);
+  DRAY_TRY(check_length(journal, body.len, error));
+  render_head(journal, kind, body, frame);
+  DRAY_TRY(dr_fd_write(journal->fd, frame, len, journal->path, error));
+  note_frame(journal, body.len, out_body);
   return DRAY_OK;
 }
 
@@ -171,15 +193,24 @@ int32_t dr_journal_take_back(struct dr_journal *journal, uint64_t end, uint64_t 
 // ---- changes in a frame ----
 
 int dr_change_reader_init(struct dr_change_reader *reader, struct dray_str body) {
-  if (body.len < 8) return 0;
-  *reader = (struct dr_change_reader){body, 8, dr_get_u32(body.data + 4), dr_get_u32(body.data)};
+  if (body.len < DR_ACK_BYTES) return 0;
+  *reader = (struct dr_change_reader){body, DR_ACK_BYTES, dr_get_u32(body.data + 4), dr_get_u32(body.data)};
   return 1;
+}
+
+// The operation stands in the three highest bits of the payload's length.
+#define OP_SHIFT 29
+#define LENGTH_MASK ((1u << OP_SHIFT) - 1)
+
+// The frame's sum covers too much to be tested when one payload is read again.
+static uint32_t payload_sum(struct dray_str payload, uint64_t row_hash) {
+  return (uint32_t)dr_sum(payload.data, (size_t)payload.len, row_hash);
 }
 
 int dr_change_next(struct dr_change_reader *reader, struct dr_change *out) {
   if (reader->left == 0 || reader->body.len - reader->at < DR_CHANGE_BYTES) return 0;
   const char *at = reader->body.data + reader->at;
-  const uint32_t len = dr_get_u32(at + 4), op = dr_get_u32(at);
+  const uint32_t len = dr_get_u32(at) & LENGTH_MASK, op = dr_get_u32(at) >> OP_SHIFT;
   if (reader->body.len - reader->at - DR_CHANGE_BYTES < len) return 0;
   if ((op != DRAY_OP_INSERT && op != DRAY_OP_UPDATE && op != DRAY_OP_DELETE)) return 0;
   *out = (struct dr_change){.op = (int)op,
@@ -187,19 +218,23 @@ int dr_change_next(struct dr_change_reader *reader, struct dr_change *out) {
                             .low = dr_get_u64(at + 16),
                             .row_hash = dr_get_u64(at + 24),
                             .offset = reader->at + DR_CHANGE_BYTES,
-                            .row = dray_str_make(at + DR_CHANGE_BYTES, len)};
+                            .payload = dray_str_make(at + DR_CHANGE_BYTES, len)};
   reader->at += DR_CHANGE_BYTES + len;
   reader->left--;
   return 1;
 }
 
-int32_t dr_change_put(struct dray_buffer *body, const struct dr_change *change, struct dray_error *error) {
-  uint8_t front[DR_CHANGE_BYTES];
-  dr_put_u32(front, (uint32_t)change->op);
-  dr_put_u32(front + 4, (uint32_t)change->row.len);
-  dr_put_u64(front + 8, change->high);
-  dr_put_u64(front + 16, change->low);
-  dr_put_u64(front + 24, change->row_hash);
-  DRAY_TRY(dray_buffer_append(body, front, sizeof front, error));
-  return dray_buffer_append(body, change->row.data, (size_t)change->row.len, error);
+void dr_change_put(char *to, const struct dr_change *change) {
+  dr_put_u32(to, (uint32_t)change->op << OP_SHIFT | (uint32_t)change->payload.len);
+  dr_put_u32(to + 4, payload_sum(change->payload, change->row_hash));
+  dr_put_u64(to + 8, change->high);
+  dr_put_u64(to + 16, change->low);
+  dr_put_u64(to + 24, change->row_hash);
+}
+
+int dr_change_is_true(const char *bytes, size_t len, uint64_t high, uint64_t low, uint64_t row_hash) {
+  const struct dray_str payload = dray_str_make(bytes + DR_CHANGE_BYTES, len - DR_CHANGE_BYTES);
+  return (dr_get_u32(bytes) & LENGTH_MASK) == payload.len && dr_get_u64(bytes + 8) == high &&
+         dr_get_u64(bytes + 16) == low && dr_get_u64(bytes + 24) == row_hash &&
+         dr_get_u32(bytes + 4) == payload_sum(payload, row_hash);
 }

@@ -10,7 +10,8 @@
 
 #define DR_FRAME_HEADER_BYTES 40u
 #define DR_FRAME_BYTES_MAX (1u << 30)
-#define DR_CHANGE_BYTES 32u // in an ack frame before each row
+#define DR_CHANGE_BYTES 32u // in an ack frame before each payload
+#define DR_ACK_BYTES 8u     // in an ack frame before its changes
 
 enum {
   DR_FRAME_SCHEMA = 1, // u32 id, JSON: rows of later frames are encoded under it
@@ -63,6 +64,9 @@ DRAY_NODISCARD int32_t dr_journal_cut(struct dr_journal *journal, uint64_t end, 
 // Appends a frame. *out_body: where its body begins in the file; may be NULL.
 DRAY_NODISCARD int32_t dr_journal_append(struct dr_journal *journal, uint32_t kind, struct dray_str body,
                                          uint64_t *out_body, struct dray_error *error);
+// The same for a frame of `len` bytes in all whose first DR_FRAME_HEADER_BYTES are still to be filled in: one write.
+DRAY_NODISCARD int32_t dr_journal_append_frame(struct dr_journal *journal, uint32_t kind, char *frame, size_t len,
+                                               uint64_t *out_body, struct dray_error *error);
 // Makes everything appended so far durable, and notes that it is.
 DRAY_NODISCARD int32_t dr_journal_sync(struct dr_journal *journal, struct dray_error *error);
 
@@ -74,8 +78,8 @@ DRAY_NODISCARD int32_t dr_journal_take_back(struct dr_journal *journal, uint64_t
 struct dr_change {
   int op; // DRAY_OP_*
   uint64_t high, low, row_hash;
-  uint64_t offset;     // of the row within the body
-  struct dray_str row; // empty for deletes
+  uint64_t offset;         // of the payload within the body
+  struct dray_str payload; // empty for deletes
 };
 struct dr_change_reader {
   struct dray_str body;
@@ -86,7 +90,9 @@ struct dr_change_reader {
 // 0 when the body is too short.
 int dr_change_reader_init(struct dr_change_reader *reader, struct dray_str body);
 int dr_change_next(struct dr_change_reader *reader, struct dr_change *out); // call `left` times
-DRAY_NODISCARD int32_t dr_change_put(struct dray_buffer *body, const struct dr_change *change,
-                                     struct dray_error *error);
+// Writes the DR_CHANGE_BYTES that stand before the payload.
+void dr_change_put(char *to, const struct dr_change *change);
+// One change read back from the file, `bytes` long: 0 when it is not what dr_change_put wrote with these hashes.
+int dr_change_is_true(const char *bytes, size_t len, uint64_t high, uint64_t low, uint64_t row_hash);
 
 #endif // DR_DIFF_JOURNAL_H

@@ -4,7 +4,6 @@
 // Looking rows up in a mirror: the overlay first, then the base.
 #include <stdlib.h>
 
-#include "base/file.h"
 #include "diff/mirror.h"
 #include "diff/sorter.h"
 #include "dray/destination.h"
@@ -104,22 +103,6 @@ int32_t dr_mirror_find(struct dr_mirror *mirror, uint64_t high, uint64_t low, st
   DRAY_TRY(dr_base_find(mirror->base, high, low, &number, &row_hash, error));
   if (number != UINT64_MAX) *out = (struct dr_found){1, 0, number, row_hash};
   return DRAY_OK;
-}
-
-int32_t dr_mirror_row(struct dr_mirror *mirror, const struct dr_found *found, struct dray_str *out_row,
-                      struct dr_rows_map **out_map, struct dray_error *error) {
-  *out_map = dr_mirror_map(mirror, found);
-  if (!found->in_journal) return dr_base_row(mirror->base, found->number, out_row, error);
-  const struct dr_item *item = &mirror->items[found->number];
-  struct dr_journal *journal = mirror->journal;
-  dray_buffer_clear(&mirror->row);
-  DRAY_TRY(dray_buffer_reserve(&mirror->row, item->row_bytes, NULL, error));
-  DRAY_TRY(dr_fd_pread(journal->fd, mirror->row.data, item->row_bytes, item->place, journal->path, error));
-  mirror->row.len = item->row_bytes;
-  *out_row = dray_buffer_view(&mirror->row);
-  if (dr_hash_bytes(*out_row, mirror->seed).low == item->row_hash)
-    return DRAY_OK; // the frame's sum covers more than this
-  return dr_corrupt(error, journal->path, item->place, "a row of %u bytes has another hash", item->row_bytes);
 }
 
 int32_t dr_cursor_next(struct dr_mirror *mirror, struct dr_cursor *cursor, struct dr_found *out, uint64_t *out_high,

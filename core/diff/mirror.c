@@ -38,6 +38,7 @@ void dr_mirror_close(struct dr_mirror *mirror) {
   dr_slots_free(&mirror->slots);
   dr_encoder_free(&mirror->keys);
   dr_file_info_free(&mirror->info);
+  dray_buffer_free(&mirror->held);
   dray_buffer_free(&mirror->row);
   dray_buffer_free(&mirror->frame);
   free(mirror->folder);
@@ -70,6 +71,7 @@ static int32_t set_keys(struct dr_mirror *mirror, const struct dr_mirror_options
 static int32_t make(const struct dr_mirror_options *options, struct dr_mirror **out, struct dray_error *error) {
   struct dr_mirror *mirror = calloc(1, sizeof *mirror);
   if (mirror == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open a mirror");
+  dray_buffer_init(&mirror->held, DR_ROW_BYTES_MAX + DR_CHANGE_BYTES);
   dray_buffer_init(&mirror->row, DR_ROW_BYTES_MAX);
   dray_buffer_init(&mirror->frame, DR_FRAME_BYTES_MAX);
   mirror->seed = options->seed;
@@ -82,6 +84,8 @@ static int32_t make(const struct dr_mirror_options *options, struct dr_mirror **
   if (rc == DRAY_OK) rc = dr_slots_init(&mirror->slots, options->schema, options->seed, error);
   if (rc == DRAY_OK) {
     rc = dr_file_info_set(&mirror->info, options->schema, options->key, options->key_count, options->seed, error);
+    mirror->info.keep = options->keep;
+    mirror->info.mixed = dr_key_is_mixed(&mirror->keys, options->schema);
   }
   if (rc != DRAY_OK) {
     dr_mirror_close(mirror);
@@ -199,7 +203,8 @@ int32_t dr_mirror_open(const struct dr_mirror_options *options, struct dr_mirror
 }
 
 void dr_mirror_info(const struct dr_mirror *mirror, struct dr_mirror_info *out) {
-  *out = (struct dr_mirror_info){.generation = mirror->generation, .prepared_generation = mirror->prepared};
+  *out = (struct dr_mirror_info){
+      .generation = mirror->generation, .prepared_generation = mirror->prepared, .keep = mirror->info.keep};
   if (mirror->base == NULL) return; // broken while it was rewritten
   out->rows = (uint64_t)((int64_t)dr_base_rows(mirror->base) + mirror->delta);
   out->base_bytes = mirror->base->in.bytes;

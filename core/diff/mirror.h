@@ -10,6 +10,7 @@
 #include "diff/diff.h"
 #include "diff/head.h"
 #include "diff/journal.h"
+#include "diff/payload.h"
 #include "diff/rows.h"
 
 #define DR_MEMORY_DEFAULT (256u << 20)
@@ -19,9 +20,9 @@
 // which lies furthest in the journal, is true.
 struct dr_item {
   uint64_t high, low; // the key's hash
-  uint64_t place;     // of the row in the journal
+  uint64_t place;     // of the payload in the journal
   uint64_t row_hash;
-  uint32_t row_bytes;
+  uint32_t bytes;  // of the payload
   uint16_t schema; // number in dr_mirror.schemas
   uint8_t op;      // DRAY_OP_*
   uint8_t in_base; // DR_IN_BASE_*, known once the item is settled
@@ -33,17 +34,19 @@ struct dr_journal_schema {
   uint32_t id;
   uint64_t frame_end; // of the frame that brought it
   struct dr_rows_map map;
+  struct dr_payload payload;
 };
 
 struct dr_mirror {
   char *folder; // owned
   uint64_t seed, memory_bytes;
-  struct dr_file_info info; // of files to be written: schema, key, seed
+  struct dr_file_info info; // of files to be written: schema, key, seed, what is kept
   struct dr_slots slots;    // of the current schema
   struct dr_encoder keys;
   struct dr_head head;
   struct dr_base *base;
   struct dr_rows_map base_map;
+  struct dr_payload base_payload;
   struct dr_journal *journal;
   struct dr_journal_schema *schemas; // owned
   size_t schema_count, schema_capacity;
@@ -65,7 +68,8 @@ struct dr_mirror {
   int read_only;      // nothing is cut or written
   int32_t broken;     // DRAY_E_*: a write or sync failed; nothing more is done with this object
   char broken_text[256];
-  struct dray_buffer row;   // the last row read from the journal
+  struct dray_buffer held;  // the last change read from the journal
+  struct dray_buffer row;   // the last row made of a payload
   struct dray_buffer frame; // the ack frame being made
 };
 
@@ -81,6 +85,8 @@ static inline size_t dr_items_max(const struct dr_mirror *mirror) {
 // Opens what the head names. Frames behind the last commit or prepare are cut.
 DRAY_NODISCARD int32_t dr_mirror_load(struct dr_mirror *mirror, struct dray_error *error);
 void dr_mirror_unload(struct dr_mirror *mirror);
+// Forgets the journal's schemas that lie behind `end`.
+void dr_mirror_drop_schemas(struct dr_mirror *mirror, uint64_t end);
 DRAY_NODISCARD int32_t dr_mirror_add_schema(struct dr_mirror *mirror, uint32_t id, struct dr_schema *schema,
                                             uint64_t frame_end, struct dray_error *error);
 // Remembers an acknowledged change, or that there was no room to.
@@ -103,9 +109,17 @@ struct dr_found {
 // Only after dr_mirror_settle. Cheap when the keys come in order.
 DRAY_NODISCARD int32_t dr_mirror_find(struct dr_mirror *mirror, uint64_t high, uint64_t low, struct dr_found *out,
                                       struct dray_error *error);
-// The row, valid until the next call, and what maps it to the current schema.
+// The row as far as it is held, absent where it is not, valid until the next call, and what maps it to the current
+// schema. (held.c)
 DRAY_NODISCARD int32_t dr_mirror_row(struct dr_mirror *mirror, const struct dr_found *found, struct dray_str *out_row,
                                      struct dr_rows_map **out_map, struct dray_error *error);
+// DR_KEEP_COLUMNS: the 32 bits of each slot of the current schema, 0 for a column that is not known. Those of a row:
+// dr_payload_column_hash of its slices with mirror->seed. (held.c)
+DRAY_NODISCARD int32_t dr_mirror_columns(struct dr_mirror *mirror, const struct dr_found *found, uint32_t *out,
+                                         struct dray_error *error);
+static inline int dr_mirror_keep(const struct dr_mirror *mirror) {
+  return mirror->info.keep;
+}
 static inline struct dr_rows_map *dr_mirror_map(struct dr_mirror *mirror, const struct dr_found *found) {
   return found->in_journal ? &mirror->schemas[mirror->items[found->number].schema].map : &mirror->base_map;
 }

@@ -39,7 +39,7 @@ int32_t dr_mirror_remember(struct dr_mirror *mirror, const struct dr_change *cha
                                                            .low = change->low,
                                                            .place = place,
                                                            .row_hash = change->row_hash,
-                                                           .row_bytes = (uint32_t)change->row.len,
+                                                           .bytes = (uint32_t)change->payload.len,
                                                            .schema = (uint16_t)schema,
                                                            .op = (uint8_t)change->op,
                                                            .in_base = DR_IN_BASE_UNKNOWN};
@@ -78,10 +78,25 @@ int32_t dr_mirror_add_schema(struct dr_mirror *mirror, uint32_t id, struct dr_sc
   struct dr_journal_schema *entry = &mirror->schemas[mirror->schema_count];
   memset(entry, 0, sizeof *entry);
   DRAY_TRY(dr_rows_map_init(&entry->map, schema, &mirror->slots, error));
+  const int32_t rc =
+      dr_payload_init(&entry->payload, mirror->info.keep, entry->map.slots, (const char *const *)mirror->info.key,
+                      mirror->info.key_count, mirror->seed, error);
+  if (rc != DRAY_OK) {
+    dr_rows_map_free(&entry->map);
+    return rc;
+  }
   entry->id = id;
   entry->frame_end = frame_end;
   mirror->schema_count++;
   return DRAY_OK;
+}
+
+void dr_mirror_drop_schemas(struct dr_mirror *mirror, uint64_t end) {
+  while (mirror->schema_count > 0 && mirror->schemas[mirror->schema_count - 1].frame_end > end) {
+    struct dr_journal_schema *last = &mirror->schemas[--mirror->schema_count];
+    dr_payload_free(&last->payload);
+    dr_rows_map_free(&last->map);
+  }
 }
 
 // ---- reading the journal ----
@@ -170,9 +185,7 @@ static int32_t cut_tail(struct dr_mirror *mirror, const struct load *load, const
   } else {
     dr_mirror_settle_pending(mirror, 0);
   }
-  while (mirror->schema_count > 0 && mirror->schemas[mirror->schema_count - 1].frame_end > tail->settled) {
-    dr_rows_map_free(&mirror->schemas[--mirror->schema_count].map);
-  }
+  dr_mirror_drop_schemas(mirror, tail->settled);
   return mirror->read_only ? DRAY_OK : dr_journal_cut(mirror->journal, tail->settled, tail->next, error);
 }
 
@@ -181,7 +194,8 @@ static int32_t load_journal(struct dr_mirror *mirror, struct dray_error *error) 
   struct dr_journal_tail tail;
   DRAY_TRY(dr_journal_open(mirror->folder, mirror->head.number, mirror->read_only, &mirror->journal, error));
   struct dr_journal *journal = mirror->journal;
-  if (journal->info.twin != mirror->head.base_digest || journal->info.seed_id != mirror->head.seed_id) {
+  if (journal->info.twin != mirror->head.base_digest || journal->info.seed_id != mirror->head.seed_id ||
+      journal->info.keep != mirror->info.keep || journal->info.mixed != mirror->info.mixed) {
     return dr_corrupt(error, journal->path, 0, "it belongs to another base");
   }
   mirror->generation = journal->info.generation;
@@ -224,7 +238,13 @@ static int32_t load_base(struct dr_mirror *mirror, struct dray_error *error) {
     return dr_corrupt(error, base->path, 0, "the head means another file of this name");
   }
   DRAY_TRY(check_key(mirror, error));
-  return dr_rows_map_init(&mirror->base_map, base->info.schema, &mirror->slots, error);
+  if (base->info.mixed != mirror->info.mixed) {
+    return dr_corrupt(error, base->path, 56, "its key cannot be of kind %d", base->info.mixed);
+  }
+  mirror->info.keep = base->info.keep;
+  DRAY_TRY(dr_rows_map_init(&mirror->base_map, base->info.schema, &mirror->slots, error));
+  return dr_payload_init(&mirror->base_payload, mirror->info.keep, mirror->base_map.slots,
+                         (const char *const *)mirror->info.key, mirror->info.key_count, mirror->seed, error);
 }
 
 int32_t dr_mirror_load(struct dr_mirror *mirror, struct dray_error *error) {
@@ -245,10 +265,11 @@ int32_t dr_mirror_load(struct dr_mirror *mirror, struct dray_error *error) {
 void dr_mirror_unload(struct dr_mirror *mirror) {
   dr_base_close(mirror->base);
   mirror->base = NULL;
+  dr_payload_free(&mirror->base_payload);
   dr_rows_map_free(&mirror->base_map);
   dr_journal_close(mirror->journal);
   mirror->journal = NULL;
-  for (size_t i = 0; i < mirror->schema_count; i++) dr_rows_map_free(&mirror->schemas[i].map);
+  dr_mirror_drop_schemas(mirror, 0);
   free(mirror->schemas);
   mirror->schemas = NULL;
   mirror->schema_count = mirror->schema_capacity = 0;

@@ -283,7 +283,7 @@ static int32_t put_update(struct dr_diff *diff, uint64_t row, struct dray_str be
   if (any_absent) {
     DRAY_TRY(merge_row(diff, error));
     record.row = dray_buffer_view(&diff->merged);
-    record.row_hash = dr_hash_bytes(record.row, diff->mirror->seed).low;
+    record.row_hash = dr_row_hash(record.row, diff->mirror->seed);
   }
   DRAY_TRY(dr_record_put(&diff->records, &record, error));
   diff->counts.updates++;
@@ -379,14 +379,27 @@ static int32_t add_row(struct dr_diff *diff, const struct dr_batch *batch, uint6
   return sight(diff, batch, row, ref, error);
 }
 
+static int32_t hash_batch(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error) {
+  const size_t rows = (size_t)dr_batch_rows(batch);
+  uint64_t nulls, *hashes = malloc(rows * sizeof *hashes);
+  uint8_t *null_keys = malloc(rows / 8 + 1);
+  int32_t rc = DRAY_OK;
+  if (hashes == NULL || null_keys == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+  if (rc == DRAY_OK) rc = dr_key_hashes(&diff->mirror->keys, batch, diff->key_hashes, null_keys, &nulls, error);
+  if (rc == DRAY_OK) rc = dr_row_hashes(&diff->mirror->slots.encoder, batch, hashes, error);
+  for (size_t i = 0; rc == DRAY_OK && i < rows; i++) diff->row_hashes[i].low = hashes[i];
+  free(hashes);
+  free(null_keys);
+  return rc;
+}
+
 static int32_t add_batch(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error) {
   const uint64_t rows = dr_batch_rows(batch);
   if (batch->schema != diff->mirror->slots.schema && !dr_schema_equal(batch->schema, diff->mirror->slots.schema)) {
     return dray_fail(error, DRAY_E_INTERNAL, "a batch has another schema than the mirror was opened with");
   }
   DRAY_TRY(batch_room(diff, (size_t)rows, error));
-  DRAY_TRY(dr_hash_rows(&diff->mirror->keys, batch, diff->key_hashes, error));
-  DRAY_TRY(dr_hash_rows(&diff->mirror->slots.encoder, batch, diff->row_hashes, error));
+  DRAY_TRY(hash_batch(diff, batch, error));
   DRAY_TRY(probe_batch(diff, batch, error));
   for (uint64_t row = 0; row < rows; row++) {
     DRAY_TRY(add_row(diff, batch, row, error));

@@ -9,11 +9,13 @@
 #include <zstd.h>
 
 #include "base/file.h"
+#include "diff/mirror.h"
 #include "world.h"
 
 #define ROWS_COUNT 300
 
 static struct world world;
+static int mixed; // the key is an integer
 
 struct file {
   uint8_t *data;
@@ -48,7 +50,7 @@ static size_t read_header(const struct file *file, const char *magic, uint64_t n
   const uint32_t len = u32(file->data + 12);
   const uint8_t *body = file->data + 16;
   assert_memory_equal(file->data, magic, 8);
-  assert_int_equal(u32(file->data + 8), 1);
+  assert_int_equal(u32(file->data + 8), 2);
   *out_sum = u64(body + len);
   assert_true(*out_sum == sum(body, len, sum(file->data, 16, 0)));
   assert_int_equal(u64(body), number);
@@ -56,12 +58,15 @@ static size_t read_header(const struct file *file, const char *magic, uint64_t n
   assert_true(u64(body + 16) == (sum(&seed, 8, 0x5EED1D) & UINT32_MAX));
   *out_twin = u64(body + 24);
   assert_int_equal(u32(body + 32), 2); // encoding
-  assert_int_equal(u32(body + 36), 1); // one key column
-  assert_int_equal(u32(body + 40), 2);
-  assert_memory_equal(body + 44, "id", 2);
-  const uint32_t json = u32(body + 46);
-  assert_int_equal(50 + json, len);
-  assert_non_null(memmem(body + 50, json, "\"name\":\"qty\"", 12));
+  assert_int_equal(u32(body + 36), (uint32_t)world.keep);
+  assert_int_equal(u32(body + 40), mixed);
+  assert_int_equal(u32(body + 44), 1); // one key column
+  const uint32_t name = u32(body + 48);
+  assert_int_equal(name, strlen(world.key[0]));
+  assert_memory_equal(body + 52, world.key[0], name);
+  const uint32_t json = u32(body + 52 + name);
+  assert_int_equal(56 + name + json, len);
+  assert_non_null(memmem(body + 56 + name, json, "\"name\":\"qty\"", 12));
   return 16 + len + 8;
 }
 
@@ -96,9 +101,85 @@ static struct block read_block(const struct file *file, size_t at) {
 
 // Record `slot` of a block of rows.
 static struct dray_str record(const struct block *block, uint32_t slot) {
-  const uint8_t *bytes = block->raw + 4 * block->count;
-  const uint32_t begin = slot == 0 ? 0 : u32(block->raw + 4 * (slot - 1)), end = u32(block->raw + 4 * slot);
-  return dray_str_make((const char *)bytes + begin, end - begin);
+  const uint8_t *at = block->raw;
+  uint64_t begin = 0, length = 0, mine = 0;
+  for (uint32_t i = 0; i < block->count; i++) {
+    unsigned shift = 0;
+    length = 0;
+    do length |= (uint64_t)(*at & 127) << shift, shift += 7;
+    while (*at++ >= 128);
+    if (i < slot) begin += length;
+    if (i == slot) mine = length;
+  }
+  assert_true(begin + mine <= block->raw_bytes - (size_t)(at - block->raw));
+  return dray_str_make((const char *)at + begin, mine);
+}
+
+// ---- rows as the page says they are encoded ----
+
+#define NAME_BYTES 1200
+#define ROW_BYTES (9 + 3 + NAME_BYTES + 9)
+
+static size_t encode_integer(uint64_t value, uint8_t *out) {
+  out[0] = 0x12;
+  memcpy(out + 1, &value, 8);
+  return 9;
+}
+
+// The name of row `number`: its square, with zeros before it.
+static size_t encode_name(size_t number, uint8_t *out) {
+  char text[NAME_BYTES + 1];
+  assert_int_equal(snprintf(text, sizeof text, "%01200zu", number * number), NAME_BYTES);
+  memcpy(out, "\x15\xb0\x09", 3);
+  memcpy(out + 3, text, NAME_BYTES);
+  return 3 + NAME_BYTES;
+}
+
+static uint32_t column_hash(const uint8_t *value, size_t len) {
+  const uint32_t hash = (uint32_t)sum(value, len, world.seed);
+  return hash == 0 ? 1 : hash;
+}
+
+static uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 27)) * UINT64_C(0x3c79ac492ba7b653);
+  x = (x ^ (x >> 33)) * UINT64_C(0x1c69b3f74ac4ae35);
+  return x ^ (x >> 27);
+}
+
+struct expected {
+  uint64_t high, low, row_hash;
+  uint8_t payload[ROW_BYTES];
+  size_t payload_bytes;
+};
+
+static void expect_row(size_t number, uint64_t qty, struct expected *out) {
+  uint8_t row[ROW_BYTES];
+  const size_t id = encode_integer(number, row), name = encode_name(number, row + id);
+  const size_t end = encode_integer(qty, row + id + name), key = mixed ? 0 : name;
+  out->row_hash = sum(row, id + name + end, world.seed);
+  if (mixed) {
+    out->high = mix((uint64_t)number ^ mix(world.seed + UINT64_C(0x9e3779b97f4a7c15)));
+    out->low = 0;
+  } else {
+    const XXH128_hash_t hash = XXH3_128bits_withSeed(row + id, name, world.seed);
+    out->high = hash.high64;
+    out->low = hash.low64;
+  }
+  if (world.keep == DR_KEEP_ROW) {
+    memcpy(out->payload, row, sizeof row);
+    out->payload_bytes = sizeof row;
+    return;
+  }
+  const uint32_t hashes[] = {column_hash(row, id), column_hash(row + id, name), column_hash(row + id + name, end)};
+  const size_t columns = world.keep == DR_KEEP_COLUMNS ? sizeof hashes : 0;
+  memcpy(out->payload, hashes, columns);
+  memcpy(out->payload + columns, row + id, key);
+  out->payload_bytes = columns + key;
+}
+
+static int by_key(const void *a, const void *b) {
+  const struct expected *left = a, *right = b;
+  return left->high < right->high ? -1 : left->high > right->high;
 }
 
 // Where the qty of an encoded row (id, name, qty) stands: each an int64 or text behind its tag.
@@ -117,49 +198,62 @@ static struct footer read_footer(const struct file *file) {
   assert_memory_equal(file->data + at, "DRAYFOOT", 8);
   for (size_t i = 0; i < 16; i++) footer.values[i] = u64(file->data + at + 8 * i);
   assert_int_equal(footer.values[12], file->len);
-  assert_int_equal(footer.values[13], 1);
+  assert_int_equal(footer.values[13], 2);
   assert_true(footer.values[15] == sum(file->data + at, 120, at));
   return footer;
 }
 
-// Walks all blocks. Rows must be in the order of their entries, and each entry's row hash that of its row.
+// Walks all blocks: payloads, then entries, in one order; then the directories.
 static uint64_t walk_base(const struct file *file, size_t at, uint64_t header_sum, const struct footer *footer) {
-  uint64_t *hashes = calloc(ROWS_COUNT, sizeof *hashes), pair[2] = {0, header_sum}, last[2] = {0, 0};
-  uint64_t records = 0, entries = 0, blocks = 0;
-  assert_non_null(hashes);
+  struct expected *rows = calloc(ROWS_COUNT, sizeof *rows);
+  uint64_t pair[2] = {0, header_sum}, records = 0, entries = 0, keys = 0, places = 0, row_blocks = 0;
+  const size_t width = mixed ? 16 : 24, key_width = mixed ? 8 : 16;
+  assert_non_null(rows);
+  for (size_t i = 0; i < ROWS_COUNT; i++) expect_row(i, i, &rows[i]);
+  qsort(rows, ROWS_COUNT, sizeof *rows, by_key);
   for (;;) {
     pair[0] = sum(pair, 16, 0);
     if (at == file->len - 128) break;
-    if (blocks == 0) assert_int_equal(u32(file->data + at), 1);
     struct block block = read_block(file, at);
     if (block.kind == 1) {
       assert_int_equal(block.first, records);
-      for (uint32_t slot = 0; slot < block.count; slot++) {
-        const struct dray_str row = record(&block, slot);
-        hashes[records++] = XXH3_128bits_withSeed(row.data, row.len, world.seed).low64;
+      for (uint32_t slot = 0; slot < block.count; slot++, records++) {
+        const struct dray_str payload = record(&block, slot);
+        assert_int_equal(payload.len, rows[records].payload_bytes);
+        assert_memory_equal(payload.data, rows[records].payload, payload.len);
       }
-    }
-    if (block.kind == 2) {
-      assert_int_equal(at, footer->values[5] + entries / 128 * 3112);
+      row_blocks++;
+    } else if (block.kind == 2) {
+      assert_int_equal(at, footer->values[5] + entries / 256 * (40 + 256 * width));
+      assert_int_equal(block.first, entries);
+      assert_int_equal(block.raw_bytes, block.count * width);
       for (uint32_t i = 0; i < block.count; i++, entries++) {
-        const uint64_t high = u64(block.raw + 24 * i), low = u64(block.raw + 24 * i + 8);
-        assert_true(entries == 0 || last[0] < high || (last[0] == high && last[1] < low));
-        last[0] = high;
-        last[1] = low;
-        assert_true(u64(block.raw + 24 * i + 16) == hashes[entries]);
+        assert_true(u64(block.raw + width * i) == rows[entries].high);
+        if (!mixed) assert_true(u64(block.raw + width * i + 8) == rows[entries].low);
+        assert_true(u64(block.raw + width * i + width - 8) == rows[entries].row_hash);
       }
+    } else if (block.kind == 3) {
+      assert_int_equal(at, footer->values[7]);
+      for (uint32_t i = 0; i < block.count; i++, keys++) {
+        assert_true(u64(block.raw + key_width * i) == rows[keys * 256].high);
+        if (!mixed) assert_true(u64(block.raw + key_width * i + 8) == rows[keys * 256].low);
+      }
+    } else {
+      assert_int_equal(block.kind, 4);
+      assert_int_equal(at, footer->values[3]);
+      places += block.count;
     }
-    if (block.kind == 3) assert_int_equal(at, footer->values[7]);
-    if (block.kind == 4) assert_int_equal(at, footer->values[3]);
     pair[1] = block.sum;
     at = block.end;
-    blocks++;
     free(block.raw);
   }
-  assert_int_equal(records, ROWS_COUNT);
+  const int has_rows = world.keep != DR_KEEP_KEY || !mixed;
+  assert_int_equal(records, has_rows ? ROWS_COUNT : 0);
+  assert_int_equal(places, row_blocks);
+  assert_int_equal(footer->values[4], places);
   assert_int_equal(entries, ROWS_COUNT);
-  assert_true(blocks > 6);
-  free(hashes);
+  assert_int_equal(keys, 2);
+  free(rows);
   return pair[0];
 }
 
@@ -171,11 +265,11 @@ static void test_base_and_head_are_as_the_page_says(void **state) {
   const size_t at = read_header(&file, "DRAYBASE", 2, &twin, &header_sum);
   const struct footer footer = read_footer(&file);
   assert_int_equal(footer.values[1], ROWS_COUNT);
-  assert_int_equal(footer.values[6], (ROWS_COUNT + 127) / 128);
+  assert_int_equal(footer.values[6], 2); // blocks of entries
   assert_true(footer.values[11] == walk_base(&file, at, header_sum, &footer));
   struct file head = load("head");
   const int len = snprintf(text, sizeof text,
-                           "dray mirror 1\nnumber 2\ngeneration 1\nbase_bytes %zu\nbase_digest %016llx\n"
+                           "dray mirror 2\nnumber 2\ngeneration 1\nbase_bytes %zu\nbase_digest %016llx\n"
                            "seed_id %016llx\nschema %016llx\n",
                            file.len, (unsigned long long)footer.values[11],
                            (unsigned long long)(sum(&world.seed, 8, 0x5EED1D) & UINT32_MAX),
@@ -212,14 +306,16 @@ static void test_journal_is_as_the_page_says(void **state) {
     if (i == 2) assert_int_equal(u64(frame + 40), 2);
     if (i == 4) assert_int_equal(u64(frame + 40), 3);
     if (i == 1) { // row 5 was changed
-      const uint32_t row = u32(frame + 52);
+      struct expected row;
+      expect_row(5, 1000, &row);
+      const uint8_t *change = frame + 48;
       assert_int_equal(u32(frame + 40), 1); // schema
       assert_int_equal(u32(frame + 44), 1); // one change
-      assert_int_equal(u32(frame + 48), 2); // an update
-      assert_int_equal(len, 8 + 32 + row);
-      const struct dray_str bytes = dray_str_make((const char *)frame + 80, row);
-      assert_true(u64(frame + 72) == XXH3_128bits_withSeed(bytes.data, bytes.len, world.seed).low64);
-      assert_int_equal(qty_of(bytes), 1000);
+      assert_int_equal(len, 8 + 32 + row.payload_bytes);
+      assert_int_equal(u32(change), 2u << 29 | row.payload_bytes); // an update
+      assert_int_equal(u32(change + 4), (uint32_t)sum(row.payload, row.payload_bytes, row.row_hash));
+      assert_true(u64(change + 8) == row.high && u64(change + 16) == row.low && u64(change + 24) == row.row_hash);
+      assert_memory_equal(change + 32, row.payload, row.payload_bytes);
     }
     at += 40 + len;
   }
@@ -261,26 +357,40 @@ static void test_change_set_is_as_the_page_says(void **state) {
   free(file.data);
 }
 
+struct kind {
+  int keep;
+  const char *key;
+};
+
+static char *text_of_row(size_t number, size_t qty) {
+  char text[NAME_BYTES + 64];
+  const int len = snprintf(text, sizeof text, "%zu,%01200zu,%zu", number, number * number, qty);
+  return dray_str_dup(dray_str_make(text, (uint64_t)len));
+}
+
+static void change_row(size_t number) {
+  char *text = text_of_row(number, 1000);
+  (void)world_run(&world, NULL, ROWS(text));
+  assert_ok(&world, world_ack(&world, NULL));
+  free(text);
+}
+
 static int build(void **state) {
-  (void)state;
+  const struct kind *kind = *state;
   const char *rows[ROWS_COUNT + 1] = {NULL};
-  world_make(&world, "id int64; name string; qty int64", "id");
+  world_make(&world, "id int64; name string; qty int64", kind->key);
+  world.keep = kind->keep;
+  mixed = strcmp(kind->key, "id") == 0;
   assert_ok(&world, world_open(&world));
-  for (size_t i = 0; i < ROWS_COUNT; i++) {
-    char text[1400];
-    const int len = snprintf(text, sizeof text, "%zu,%01200zu,%zu", i, i * i, i);
-    rows[i] = dray_str_dup(dray_str_make(text, (uint64_t)len));
-  }
+  for (size_t i = 0; i < ROWS_COUNT; i++) rows[i] = text_of_row(i, i);
   const struct world_pass full = {.flags = DR_DIFF_FULL};
   assert_ok(&world, world_try(&world, &full, rows));
   assert_ok(&world, world_ack(&world, NULL));
   world_commit(&world, 1);
-  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
-  (void)world_run(&world, NULL, ROWS("5,?,1000"));
-  assert_ok(&world, world_ack(&world, NULL));
+  assert_ok(&world, dr_mirror_rewrite(world.mirror, &world.error));
+  change_row(5);
   world_commit(&world, 2);
-  (void)world_run(&world, NULL, ROWS("7,?,1000"));
-  assert_ok(&world, world_ack(&world, NULL));
+  change_row(7);
   assert_ok(&world, dr_mirror_prepare(world.mirror, 3, &world.error));
   for (size_t i = 0; i < ROWS_COUNT; i++) free((void *)(uintptr_t)rows[i]);
   return 0;
@@ -292,12 +402,22 @@ static int destroy(void **state) {
   return 0;
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, build, destroy)
+static struct kind whole_rows = {DR_KEEP_ROW, "id"}, rows_by_text = {DR_KEEP_ROW, "name"};
+static struct kind columns_by_integer = {DR_KEEP_COLUMNS, "id"}, columns_by_text = {DR_KEEP_COLUMNS, "name"};
+static struct kind keys_of_integers = {DR_KEEP_KEY, "id"}, keys_of_text = {DR_KEEP_KEY, "name"};
+
+#define TEST(name, kind)                                                                                               \
+  { #name " " #kind, name, build, destroy, &kind }
+#define BOTH(kind) TEST(test_base_and_head_are_as_the_page_says, kind), TEST(test_journal_is_as_the_page_says, kind)
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_base_and_head_are_as_the_page_says),
-      TEST(test_journal_is_as_the_page_says),
-      TEST(test_change_set_is_as_the_page_says),
+      BOTH(whole_rows),
+      BOTH(rows_by_text),
+      BOTH(columns_by_integer),
+      BOTH(columns_by_text),
+      BOTH(keys_of_integers),
+      BOTH(keys_of_text),
+      TEST(test_change_set_is_as_the_page_says, whole_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

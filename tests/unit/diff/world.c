@@ -78,7 +78,8 @@ int32_t world_open(struct world *world) {
                                             .key_count = world->key_count,
                                             .seed = world->seed,
                                             .memory_bytes = world->memory_bytes,
-                                            .create = world->create};
+                                            .create = world->create,
+                                            .keep = world->keep};
   assert_null(world->mirror);
   return dr_mirror_open(&options, &world->mirror, &world->error);
 }

@@ -27,6 +27,7 @@ struct world {
   const char *key[8];
   size_t key_count;
   uint64_t seed, memory_bytes;
+  int keep; // DR_KEEP_*
   int create;
   struct dr_mirror *mirror;
   struct dr_diff_counts counts; // of the last pass; column_updates is not kept
