@@ -74,19 +74,17 @@ struct dr_diff_counts {
   uint64_t null_keys;      // rows rejected for a null key
   uint64_t duplicate_keys; // keys that came more than once
   uint64_t duplicate_rows; // rows withheld for that
-  uint64_t deferred; // rows left for the next pass: whether they changed was not certain (README.md, "The filter")
+  uint64_t deferred;       // rows left for the next pass: what became of them was not certain (README.md, "The filter")
   uint64_t spilled_bytes;
   uint64_t *column_updates; // per schema field: updates that change it; owned by the diff
 };
 
 // One pass at a time per mirror; nothing may be acknowledged and not yet committed or rolled back. Until finish or free
-// the mirror takes no other call but info. @errors SCHEMA_COLUMN (order_column), MIRROR_CORRUPT, DISK_FULL, IO,
-// OUT_OF_MEMORY.
+// the mirror takes no other call but info. @errors SCHEMA_COLUMN (order_column), MIRROR_CORRUPT, DISK_FULL, IO.
 DRAY_NODISCARD int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options,
                                      struct dr_diff **out, struct dray_error *error);
-// Takes `batch`, also when it fails; an error may come with a later call. Rows marked deleted are tombstones: a delete
-// when the mirror has the key. Several copies of a key among which is a tombstone are settled as LAST under every policy.
-// After an error the pass can only be freed.
+// Takes `batch`, also when it fails; an error may come with a later call; then the pass can only be freed. Rows marked
+// deleted are tombstones: deletes of what the mirror has; copies of a key with one among them are settled as LAST.
 DRAY_NODISCARD int32_t dr_diff_add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error);
 // The input is not all there is after all (rows were refused on the way here): takes DR_DIFF_FULL back.
 void dr_diff_not_full(struct dr_diff *diff);
@@ -131,8 +129,7 @@ DRAY_NODISCARD int32_t dr_changeset_next(struct dr_changeset *set, uint64_t seq,
 // state: every later call fails with the same code until the mirror is closed and opened again. Misuse is INTERNAL.
 
 // Adds the changes whose `acked[i]` is 1 to the journal, in one frame. Not durable, and not seen by a new pass, before
-// commit. `changes` may come from a set that an earlier process made. @errors MIRROR_SCHEMA: it was made for another
-// key.
+// commit. `changes` may come from a set that an earlier process made. @errors MIRROR_SCHEMA: made for another key.
 DRAY_NODISCARD int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
                                      struct dray_error *error);
 // The first `count` changes of the set but for rejects, in bounded frames.
@@ -146,8 +143,8 @@ DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t gene
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
-// Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the end
-// of a run. Nothing while changes are acknowledged and not committed.
+// Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
+// end of a run. Nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);
 
 #endif // DR_DIFF_DIFF_H

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The end of a pass: the sightings, sorted by key, are gone through beside the mirror. Keys that came more than once
-// are settled, keys that did not come are deleted, and where that changes what stands in the file already, an index
-// says what the final order is.
+// The end of a pass: the filter is proven, and the sightings, sorted by key, are gone through beside what did not come
+// of the mirror. Keys that came more than once are settled, keys that did not come are deleted, and where that changes
+// what stands in the file already, an index says what the final order is. Nothing is said of keys that may have been
+// mistaken for others: they are deferred.
 #include <stdlib.h>
 
 #include "diff/pass.h"
@@ -23,11 +24,14 @@ struct settle {
   int reading;
 
   struct dr_cursor cursor; // over the mirror, for deletes
-  struct dr_found held;    // the next key of it
+  struct dr_entry unseen;  // of the base, at the cursor, when there is a filter
+  int has_unseen;
+  struct dr_found held; // the next key of it; with a filter only what did not come
   uint64_t held_high, held_low;
 
   uint64_t high, low; // the key at hand
-  uint64_t copies;    // 0: none
+  uint64_t copies;    // 0: none, or a key that is deferred
+  int deferred;
   int how;
   struct copy best; // the first copy, later the one that stays
 };
@@ -73,6 +77,13 @@ static int32_t put_delete(struct settle *settle, const struct dr_found *found, u
 
 // ---- copies of one key ----
 
+// The mirror's row of the key at hand, which a copy equals.
+static int32_t find_held(struct settle *settle, struct dr_found *out, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_find(settle->diff->mirror, settle->high, settle->low, out, error));
+  if (out->found) return DRAY_OK;
+  return dray_fail(error, DRAY_E_INTERNAL, "a row that equals the mirror's is not in the mirror");
+}
+
 static int is_tombstone(const struct copy *copy) {
   return copy->place >> SIGHT_CLASS_SHIFT != SIGHT_ROW;
 }
@@ -87,45 +98,61 @@ static int32_t drop(struct settle *settle, const struct copy *copy, struct dray_
   return DRAY_OK;
 }
 
-static int32_t reject(struct settle *settle, const struct copy *copy, struct dray_error *error) {
+// Withholds a copy. One that has no record is shown as the mirror's row, which it equals, at its place in the input, or
+// directly before the copy `next`: for the first of its key the place may not be known.
+static int32_t reject(struct settle *settle, const struct copy *copy, const struct copy *next,
+                      struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
-  const uint64_t ordinal = copy->place & SIGHT_PLACE_MASK, at = copy->ref & SIGHT_REF_MASK;
   diff->rejected_or_moved++;
-  if ((copy->ref & SIGHT_UNCHANGED) == 0) return except(diff, at, UINT64_MAX, EXCEPT_REJECT, error);
-  struct dr_found found; // equal to the mirror's row, which still is what it was
-  const uint64_t number = diff->records.count;
+  if ((copy->ref & SIGHT_UNCHANGED) == 0) {
+    return except(diff, copy->ref & SIGHT_REF_MASK, UINT64_MAX, EXCEPT_REJECT, error);
+  }
+  const struct copy *place = next != NULL ? next : copy;
+  const uint64_t ordinal = place->place & SIGHT_PLACE_MASK, number = diff->records.count;
+  struct dr_found found;
   diff->counts.unchanged--;
-  DRAY_TRY(dr_mirror_find(diff->mirror, settle->high, settle->low, &found, error));
-  if (!found.found) return dray_fail(error, DRAY_E_INTERNAL, "a row that equals the mirror's is not in the mirror");
+  DRAY_TRY(find_held(settle, &found, error));
   DRAY_TRY(dr_diff_put_held(diff, &found, DR_OP_REJECT, DRAY_E_DATA_KEY_DUPLICATE, ordinal, settle->high, settle->low,
                             error));
-  return except(diff, at, ordinal, number, error);
+  return except(diff, place->ref & SIGHT_REF_MASK, 2 * ordinal + (next == NULL), number, error);
+}
+
+static size_t order_slot(const struct dr_diff *diff) {
+  size_t slot = 0;
+  while (diff->mirror->slots.encoder.columns[slot] != (uint32_t)diff->order_column) slot++;
+  return slot;
+}
+
+// The value of the order column in the mirror's row of the key at hand; valid until another row is read.
+static int32_t held_order_value(struct settle *settle, struct dray_str *out, struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  struct dr_found found;
+  struct dr_rows_map *map;
+  struct dray_str bytes;
+  DRAY_TRY(find_held(settle, &found, error));
+  DRAY_TRY(dr_mirror_row(diff->mirror, &found, &bytes, &map, error));
+  DRAY_TRY(dr_rows_split(map, bytes, diff->old_slices, error));
+  *out = diff->old_slices[order_slot(diff)];
+  return DRAY_OK;
 }
 
 // The encoded value of the order column in a copy that has one, in `out`.
 static int32_t order_value(struct settle *settle, const struct copy *copy, struct dray_buffer *out,
                            struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
-  struct dr_mirror *mirror = diff->mirror;
-  struct dray_str bytes;
-  size_t slot = 0;
-  while (mirror->slots.encoder.columns[slot] != (uint32_t)diff->order_column) slot++;
+  struct dray_str slice;
   if ((copy->ref & SIGHT_UNCHANGED) != 0) {
-    struct dr_found found;
-    struct dr_rows_map *map;
-    DRAY_TRY(dr_mirror_find(mirror, settle->high, settle->low, &found, error));
-    if (!found.found) return dray_fail(error, DRAY_E_INTERNAL, "a row that equals the mirror's is not in the mirror");
-    DRAY_TRY(dr_mirror_row(mirror, &found, &bytes, &map, error));
-    DRAY_TRY(dr_rows_split(map, bytes, diff->old_slices, error));
+    DRAY_TRY(held_order_value(settle, &slice, error));
   } else {
     struct dr_record record;
+    struct dray_str bytes;
     DRAY_TRY(dr_rows_in_get(&settle->records, copy->ref & SIGHT_REF_MASK, &bytes, error));
     if (!dr_record_parse(bytes, diff->stride, &record)) {
       return dr_corrupt(error, diff->temporary, settle->records.block.offset, "a record does not parse");
     }
-    DRAY_TRY(dr_decode_slices(record.row, dr_slots_count(&mirror->slots), diff->old_slices, error));
+    DRAY_TRY(dr_decode_slices(record.row, dr_slots_count(&diff->mirror->slots), diff->old_slices, error));
+    slice = diff->old_slices[order_slot(diff)];
   }
-  const struct dray_str slice = diff->old_slices[slot];
   dray_buffer_clear(out);
   return dray_buffer_append(out, slice.data, (size_t)slice.len, error);
 }
@@ -166,8 +193,8 @@ static int32_t choose(struct settle *settle, const struct copy *a, const struct 
 static int32_t next_copy(struct settle *settle, const struct copy *copy, struct dray_error *error) {
   settle->copies++;
   if (settle->how == BY_REJECT) {
-    if (settle->copies == 2) DRAY_TRY(reject(settle, &settle->best, error));
-    return reject(settle, copy, error);
+    if (settle->copies == 2) DRAY_TRY(reject(settle, &settle->best, copy, error));
+    return reject(settle, copy, NULL, error);
   }
   int other = 0;
   DRAY_TRY(choose(settle, &settle->best, copy, &other, error));
@@ -176,12 +203,63 @@ static int32_t next_copy(struct settle *settle, const struct copy *copy, struct 
   return DRAY_OK;
 }
 
-// ---- keys ----
+// The copy that was taken as unchanged before any other came, and has no sighting.
+static int32_t plain_copy(struct settle *settle, struct copy *out, struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  *out = (struct copy){.place = (uint64_t)SIGHT_ROW << SIGHT_CLASS_SHIFT, .ref = SIGHT_UNCHANGED};
+  if (settle->how != BY_ORDER_LAST && settle->how != BY_ORDER_FIRST) return DRAY_OK;
+  struct dray_str value;
+  DRAY_TRY(held_order_value(settle, &value, error));
+  if (dr_slice_state(value) != DR_SLOT_VALUE) return DRAY_OK;
+  out->ref |= SIGHT_HAS_ORDER;
+  return dr_order_bits_of(diff->mirror->slots.schema, (size_t)diff->order_column, value, &out->order, error);
+}
+
+// ---- what did not come ----
+
+// The next row of the mirror that did not come and that nothing else was taken for.
+static int32_t next_unseen(struct settle *settle, struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  struct dr_mirror *mirror = diff->mirror;
+  struct dr_cursor *cursor = &settle->cursor;
+  do {
+    if (!settle->has_unseen) cursor->base = dr_filter_next_unseen(&diff->filter, cursor->base);
+    if (!settle->has_unseen && cursor->base < diff->filter.rows) {
+      DRAY_TRY(dr_base_entry(mirror->base, cursor->base, &settle->unseen, error));
+      settle->has_unseen = 1;
+    }
+    while (cursor->item < mirror->settled &&
+           (mirror->items[cursor->item].op == DRAY_OP_DELETE || dr_has_bit(diff->items_seen, cursor->item))) {
+      cursor->item++;
+    }
+    const struct dr_entry *entry = &settle->unseen;
+    const struct dr_item *item = cursor->item < mirror->settled ? &mirror->items[cursor->item] : NULL;
+    settle->held = (struct dr_found){0};
+    if (!settle->has_unseen && item == NULL) return DRAY_OK;
+    if (settle->has_unseen &&
+        (item == NULL || entry->high < item->high || (entry->high == item->high && entry->low < item->low))) {
+      settle->held = (struct dr_found){1, 0, cursor->base++, entry->row_hash};
+      settle->held_high = entry->high;
+      settle->held_low = entry->low;
+      settle->has_unseen = 0;
+    } else {
+      settle->held = (struct dr_found){1, 1, cursor->item++, item->row_hash};
+      settle->held_high = item->high;
+      settle->held_low = item->low;
+    }
+  } while (!dr_filter_is_sure(&diff->filter, settle->held_high));
+  return DRAY_OK;
+}
+
+static int32_t next_held(struct settle *settle, struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  if (!diff->full) return DRAY_OK;
+  if (dr_is_filtered(diff)) return next_unseen(settle, error);
+  return dr_cursor_next(diff->mirror, &settle->cursor, &settle->held, &settle->held_high, &settle->held_low, error);
+}
 
 // Deletes what the mirror holds before the key, which did not come. high, low = UINT64_MAX, all = 1: the rest.
 static int32_t delete_unseen(struct settle *settle, uint64_t high, uint64_t low, int all, struct dray_error *error) {
-  struct dr_diff *diff = settle->diff;
-  if ((diff->flags & DR_DIFF_FULL) == 0) return DRAY_OK;
   while (settle->held.found) {
     const int before = settle->held_high < high || (settle->held_high == high && settle->held_low < low);
     const int same = settle->held_high == high && settle->held_low == low;
@@ -189,11 +267,12 @@ static int32_t delete_unseen(struct settle *settle, uint64_t high, uint64_t low,
     if (all || before) {
       DRAY_TRY(put_delete(settle, &settle->held, UINT64_MAX, settle->held_high, settle->held_low, error));
     }
-    DRAY_TRY(
-        dr_cursor_next(diff->mirror, &settle->cursor, &settle->held, &settle->held_high, &settle->held_low, error));
+    DRAY_TRY(next_held(settle, error));
   }
   return DRAY_OK;
 }
+
+// ---- keys ----
 
 static int32_t end_key(struct settle *settle, struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
@@ -228,24 +307,45 @@ static int how_to_settle(const struct dr_diff *diff, const struct copy *first) {
   return ordered ? BY_ORDER_LAST : BY_PLACE_LAST;
 }
 
+// A copy of a key that another row may have been mistaken for, or be mistaken for: the next pass decides.
+static int32_t defer(struct settle *settle, const struct copy *copy, struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  diff->counts.deferred++;
+  return drop(settle, copy, error);
+}
+
+static int32_t begin_key(struct settle *settle, uint64_t high, uint64_t low, const struct copy *copy,
+                         struct dray_error *error) {
+  struct dr_diff *diff = settle->diff;
+  settle->high = high;
+  settle->low = low;
+  DRAY_TRY(delete_unseen(settle, high, low, 0, error));
+  settle->deferred = dr_is_filtered(diff) && !dr_filter_is_sure(&diff->filter, high);
+  settle->copies = 0;
+  if (settle->deferred) return defer(settle, copy, error);
+  settle->copies = 1;
+  settle->how = how_to_settle(diff, copy);
+  settle->best = *copy;
+  if ((copy->ref & SIGHT_AFTER_PLAIN) == 0) return DRAY_OK;
+  DRAY_TRY(plain_copy(settle, &settle->best, error));
+  return next_copy(settle, copy, error);
+}
+
 static int32_t go_through_sightings(struct settle *settle, struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
   const uint64_t *words = NULL;
+  int open = 0;
   for (;;) {
     DRAY_TRY(dr_sorter_next(&diff->sightings, &words, NULL, error));
     if (words == NULL) break;
     const struct copy copy = {words[SIGHT_PLACE], words[SIGHT_REF], diff->order_column >= 0 ? words[SIGHT_ORDER] : 0};
-    if (settle->copies > 0 && words[SIGHT_HIGH] == settle->high && words[SIGHT_LOW] == settle->low) {
-      DRAY_TRY(next_copy(settle, &copy, error));
+    if (open && words[SIGHT_HIGH] == settle->high && words[SIGHT_LOW] == settle->low) {
+      DRAY_TRY(settle->deferred ? defer(settle, &copy, error) : next_copy(settle, &copy, error));
       continue;
     }
     DRAY_TRY(end_key(settle, error));
-    settle->high = words[SIGHT_HIGH];
-    settle->low = words[SIGHT_LOW];
-    settle->copies = 1;
-    settle->best = copy;
-    settle->how = how_to_settle(diff, &copy);
-    DRAY_TRY(delete_unseen(settle, settle->high, settle->low, 0, error));
+    DRAY_TRY(begin_key(settle, words[SIGHT_HIGH], words[SIGHT_LOW], &copy, error));
+    open = 1;
   }
   DRAY_TRY(end_key(settle, error));
   return delete_unseen(settle, UINT64_MAX, UINT64_MAX, 1, error);
@@ -343,17 +443,27 @@ static int32_t reopen_records(struct settle *settle, struct dray_error *error) {
   return dray_buffer_append(&settle->records.places, diff->records.places.data, diff->records.places.len, error);
 }
 
+static int32_t prove(struct dr_diff *diff, struct dray_error *error) {
+  uint64_t unsure = 0;
+  if (!dr_is_filtered(diff)) return DRAY_OK;
+  DRAY_TRY(dr_filter_prove(&diff->filter, diff->mirror, &unsure, error));
+  diff->counts.unchanged -= unsure;
+  diff->counts.deferred += unsure;
+  return DRAY_OK;
+}
+
 int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dray_error *error) {
   struct settle settle = {.diff = diff};
   dr_block_init(&settle.records.block);
   dray_buffer_init(&settle.records.places, SIZE_MAX / 4);
   int32_t rc = reopen_records(&settle, error);
   if (rc != DRAY_OK) goto done;
+  if ((rc = prove(diff, error)) != DRAY_OK) goto done;
   if ((rc = dr_sorter_sort(&diff->sightings, error)) != DRAY_OK) goto done;
-  rc = dr_cursor_next(diff->mirror, &settle.cursor, &settle.held, &settle.held_high, &settle.held_low, error);
-  if (rc != DRAY_OK) goto done;
+  if ((rc = next_held(&settle, error)) != DRAY_OK) goto done;
   if ((rc = go_through_sightings(&settle, error)) != DRAY_OK) goto done;
   dr_sorter_free(&diff->sightings); // its spilled_bytes stay
+  dr_filter_free(&diff->filter);
   if ((rc = dr_rows_out_end(&diff->records, error)) != DRAY_OK) goto done;
   footer->changes = diff->records.count;
   if (diff->rejected_or_moved > 0) rc = write_index(&settle, footer, error);

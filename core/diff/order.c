@@ -1,16 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keys that are null, and the order of values by which `first` and `last` choose among rows of one key.
+// The order of values by which `first` and `last` choose among rows of one key.
 #include "diff/pass.h"
-
-int dr_key_is_null(const struct dr_encoder *keys, const struct dr_batch *batch, uint64_t row) {
-  for (size_t i = 0; i < keys->column_count; i++) {
-    const uint32_t column = keys->columns[i];
-    if (dray_column_is_null(&batch->view.columns[column], row) || dr_batch_is_absent(batch, column, row)) return 1;
-  }
-  return 0;
-}
 
 #define SIGN (UINT64_C(1) << 63)
 
@@ -74,27 +66,53 @@ static int compare_rows(const struct dray_column_view *column) {
   return compare_text(dray_column_bytes(column, 0), dray_column_bytes(column, 1));
 }
 
-int32_t dr_order_compare(struct dr_schema *schema, size_t column, struct dray_str a, struct dray_str b, int *out,
-                         struct dray_error *error) {
-  const struct dray_column_def def = {"value", schema->fields[column].type, 1};
-  struct ArrowSchema arrow;
-  struct ArrowArray array = {0};
-  struct dray_builder *builder = NULL;
+// A column of one or two decoded values.
+struct values {
+  struct ArrowSchema schema;
+  struct ArrowArray array;
   struct dray_view view;
-  DRAY_TRY(dray_schema_make(&def, 1, &arrow, error));
-  int32_t rc = dray_builder_new(&arrow, 2, UINT64_MAX, &builder, error);
+  int viewed;
+};
+
+static void free_values(struct values *values) {
+  if (values->viewed) dray_view_free(&values->view);
+  dray_array_release(&values->array);
+  dray_schema_release(&values->schema);
+}
+
+static int32_t decode(struct values *out, struct dray_type type, struct dray_str a, struct dray_str b,
+                      struct dray_error *error) {
+  const struct dray_column_def def = {"value", type, 1};
+  struct dray_builder *builder = NULL;
+  memset(out, 0, sizeof *out);
+  DRAY_TRY(dray_schema_make(&def, 1, &out->schema, error));
+  int32_t rc = dray_builder_new(&out->schema, 2, UINT64_MAX, &builder, error);
   if (rc == DRAY_OK) rc = dr_decode_value(a, builder, 0, error);
   if (rc == DRAY_OK) rc = dray_builder_end_row(builder, NULL, error);
-  if (rc == DRAY_OK) rc = dr_decode_value(b, builder, 0, error);
-  if (rc == DRAY_OK) rc = dray_builder_end_row(builder, NULL, error);
-  if (rc == DRAY_OK) rc = dray_builder_finish(builder, &array, error);
-  if (rc == DRAY_OK) rc = dray_view_init(&view, &arrow, &array, error);
-  if (rc == DRAY_OK) {
-    *out = compare_rows(&view.columns[0]);
-    dray_view_free(&view);
-  }
-  dray_array_release(&array);
+  if (rc == DRAY_OK && b.len > 0) rc = dr_decode_value(b, builder, 0, error);
+  if (rc == DRAY_OK && b.len > 0) rc = dray_builder_end_row(builder, NULL, error);
+  if (rc == DRAY_OK) rc = dray_builder_finish(builder, &out->array, error);
+  if (rc == DRAY_OK) rc = dray_view_init(&out->view, &out->schema, &out->array, error);
+  out->viewed = rc == DRAY_OK;
   dray_builder_free(builder);
-  dray_schema_release(&arrow);
+  if (rc != DRAY_OK) free_values(out);
   return rc;
+}
+
+int32_t dr_order_bits_of(struct dr_schema *schema, size_t column, struct dray_str value, uint64_t *out,
+                         struct dray_error *error) {
+  struct values values;
+  DRAY_TRY(decode(&values, schema->fields[column].type, value, dray_str_make(NULL, 0), error));
+  *out = dr_order_bits(&values.view.columns[0], 0);
+  free_values(&values);
+  return DRAY_OK;
+}
+
+int32_t dr_order_compare(struct dr_schema *schema, size_t column, struct dray_str a, struct dray_str b, int *out,
+                         struct dray_error *error) {
+  struct values values;
+  DRAY_TRY(decode(&values, schema->fields[column].type, a, b, error));
+  *out = compare_rows(&values.view.columns[0]);
+  free_values(&values);
+  return DRAY_OK;
 }

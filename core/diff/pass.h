@@ -1,14 +1,15 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The inside of one pass. While rows come (pass.c) each is compared with the mirror and written to the change set when
-// it differs; beside it a sighting of its key is kept. At the end (finish.c) the sightings, sorted by key, tell what
-// came more than once and what did not come; what that changes of the records already written are exceptions. Inside
-// core/diff only.
+// The inside of one pass. While rows come (batch.c) those that the filter knows are taken as unchanged; any other is
+// looked up and written to the change set when it differs, and a sighting of its key is kept. At the end (finish.c) the
+// filter is proven; the sightings, sorted by key, tell what came more than once; what that changes of the records
+// already written are exceptions. Inside core/diff only.
 #ifndef DR_DIFF_PASS_H
 #define DR_DIFF_PASS_H
 
 #include "diff/changeset.h"
+#include "diff/filter.h"
 #include "diff/mirror.h"
 #include "diff/sorter.h"
 
@@ -22,9 +23,13 @@ enum { SIGHT_TOMBSTONE = 0, SIGHT_TOMBSTONE_ORDERED = 1, SIGHT_ROW = 2 };
 // number.
 #define SIGHT_UNCHANGED (UINT64_C(1) << 63)
 #define SIGHT_HAS_ORDER (UINT64_C(1) << 62) // the order column has a value, in SIGHT_ORDER
-#define SIGHT_REF_MASK ((UINT64_C(1) << 62) - 1)
+// A row of this key was taken as unchanged before any other came, and has no sighting. So says every sighting of a key,
+// or none.
+#define SIGHT_AFTER_PLAIN (UINT64_C(1) << 61)
+#define SIGHT_REF_MASK ((UINT64_C(1) << 61) - 1)
 
-// Words of an exception: before or at record POSITION, in the order of SUB.
+// Words of an exception: before or at record POSITION, in the order of SUB: twice the row's number in the input, one
+// more for a row in its own place; deletes: their record's number.
 enum { EXCEPT_POSITION, EXCEPT_SUB, EXCEPT_WHAT, EXCEPT_WORDS };
 // WHAT: leave out record POSITION; make it a reject; else the number of a record to put here.
 #define EXCEPT_DROP UINT64_MAX
@@ -36,12 +41,11 @@ struct dr_probe {
   struct dr_found found;
   uint64_t old_at;    // of the mirror's row in dr_diff.old
   uint32_t old_bytes; // UINT32_MAX: not there
-  int null_key;
 };
 
 struct dr_diff {
   struct dr_mirror *mirror; // borrowed
-  uint32_t flags;
+  int full, resync;
   int duplicates;
   ptrdiff_t order_column; // -1: none
   char *path, *temporary; // owned
@@ -54,11 +58,19 @@ struct dr_diff {
   uint64_t rejected_or_moved; // exceptions that make an index necessary
   struct dr_diff_counts counts;
 
+  struct dr_filter filter; // where there is none every row has a sighting
+  uint8_t *items_seen;     // bitmaps over the overlay's items, as the filter's marks; only beside a filter
+  uint8_t *items_plain;
+
   // of one batch
   size_t capacity;
-  struct dr_hash128 *key_hashes, *row_hashes;
-  struct dr_probe *probes;
-  uint64_t *order; // high, low, row
+  struct dr_hash128 *key_hashes;
+  uint64_t *row_hashes;
+  uint8_t *null_keys, *skip;
+  uint32_t *taken, *rest; // rows of the rest: neither null keys nor taken by the filter are looked up
+  size_t rest_count;
+  struct dr_probe *probes; // of the rest, by row
+  uint64_t *order;         // high, low, row
   struct dray_buffer old;
 
   // of one row
@@ -68,8 +80,19 @@ struct dr_diff {
   struct dray_buffer encoded, merged, before;
 };
 
-// Whether the row's key has a null or absent column.
-int dr_key_is_null(const struct dr_encoder *keys, const struct dr_batch *batch, uint64_t row);
+static inline int dr_has_bit(const uint8_t *bits, uint64_t i) {
+  return (bits[i >> 3] >> (i & 7)) & 1;
+}
+static inline void dr_set_bit(uint8_t *bits, uint64_t i) {
+  bits[i >> 3] |= (uint8_t)(1u << (i & 7));
+}
+static inline int dr_is_filtered(const struct dr_diff *diff) {
+  return diff->filter.print_bytes != 0;
+}
+
+// All that becomes of a batch while rows come. (batch.c)
+DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error);
+
 // The first 64 bits of the value, in its order. Values with different bits compare as these do; equal bits of a decimal
 // or a text may still differ.
 static inline int dr_order_is_exact(struct dray_type type) {
@@ -77,6 +100,9 @@ static inline int dr_order_is_exact(struct dray_type type) {
          type.id != DRAY_TYPE_JSON;
 }
 uint64_t dr_order_bits(const struct dray_column_view *column, uint64_t row);
+// The same of an encoded value.
+DRAY_NODISCARD int32_t dr_order_bits_of(struct dr_schema *schema, size_t column, struct dray_str value, uint64_t *out,
+                                        struct dray_error *error);
 // <0, 0, >0 as the encoded value `a` stands before, with or behind `b`. Both are values of the order column.
 DRAY_NODISCARD int32_t dr_order_compare(struct dr_schema *schema, size_t column, struct dray_str a, struct dray_str b,
                                         int *out, struct dray_error *error);

@@ -160,19 +160,27 @@ static struct said *add_said(struct expectation *out, int op, int32_t code, cons
   return said;
 }
 
+// Bit per column that the row says otherwise than the mirror; held may be NULL.
+static uint32_t changed_columns(const struct held *held, const struct question *question, const struct row *row) {
+  const struct table *table = question->table;
+  uint32_t changed = 0;
+  for (size_t i = 0; held != NULL && i < table->count; i++) {
+    const struct cell *old = held_cell(held, table->columns[i].name);
+    if (row->cells[i].state == CELL_ABSENT) continue;
+    if ((question->flags & DR_DIFF_RESYNC) != 0 || !cell_equal(old, &row->cells[i])) changed |= 1u << i;
+  }
+  return changed;
+}
+
 static void say_row(const struct holder *mirror, const struct question *question, const struct row *row,
                     const char *key, struct expectation *out) {
   const struct table *table = question->table;
   const struct held *held = holder_find(mirror, key);
   struct row merged = *row;
-  uint32_t changed = 0;
+  const uint32_t changed = changed_columns(held, question, row);
   for (size_t i = 0; held != NULL && i < table->count; i++) {
-    const struct cell *old = held_cell(held, table->columns[i].name);
-    if (row->cells[i].state == CELL_ABSENT) {
-      merged.cells[i] = fitted(*old, table->columns[i].type);
-    } else if ((question->flags & DR_DIFF_RESYNC) != 0 || !cell_equal(old, &row->cells[i])) {
-      changed |= 1u << i;
-    }
+    if (row->cells[i].state != CELL_ABSENT) continue;
+    merged.cells[i] = fitted(*held_cell(held, table->columns[i].name), table->columns[i].type);
   }
   if (held != NULL && changed == 0) {
     out->unchanged++;
@@ -229,19 +237,34 @@ static size_t winner(const struct question *question, const struct keyed *copies
 }
 
 enum { FATE_DROP, FATE_KEEP, FATE_NULL_KEY, FATE_REJECT };
+struct fate {
+  int what;
+  size_t first; // a withheld row that is shown before this one, if not 0: its number and 1
+};
 
-static void settle_copies(const struct question *question, struct keyed *copies, size_t count, int *fates,
-                          struct expectation *out) {
+// A withheld copy stands at its place; the first of its key before the second when it changes nothing.
+static void reject_copies(const struct holder *mirror, const struct question *question, const struct keyed *copies,
+                          size_t count, struct fate *fates) {
+  const struct row *first = &question->rows[copies[0].at];
+  const struct held *held = holder_find(mirror, copies[0].key);
+  for (size_t i = 0; i < count; i++) fates[copies[i].at].what = FATE_REJECT;
+  if (held == NULL || changed_columns(held, question, first) != 0) return;
+  fates[copies[0].at].what = FATE_DROP;
+  fates[copies[1].at].first = copies[0].at + 1;
+}
+
+static void settle_copies(const struct holder *mirror, const struct question *question, struct keyed *copies,
+                          size_t count, struct fate *fates, struct expectation *out) {
   int tombstones = 0;
   for (size_t i = 0; i < count; i++) tombstones += question->rows[copies[i].at].tombstone;
   if (count > 1) out->duplicate_keys++;
   if (count > 1 && tombstones == 0 && question->duplicates == DR_DUPLICATES_REJECT) {
-    for (size_t i = 0; i < count; i++) fates[copies[i].at] = FATE_REJECT;
+    reject_copies(mirror, question, copies, count, fates);
     out->duplicate_rows += count;
     return;
   }
   const size_t best = winner(question, copies, count);
-  for (size_t i = 0; i < count; i++) fates[copies[i].at] = i == best ? FATE_KEEP : FATE_DROP;
+  for (size_t i = 0; i < count; i++) fates[copies[i].at].what = i == best ? FATE_KEEP : FATE_DROP;
   out->duplicate_rows += count - 1;
 }
 
@@ -251,11 +274,11 @@ static int by_said_key(const void *a, const void *b) {
 
 // Deletes: tombstones that stayed, and with FULL whatever did not come.
 static void say_deletes(const struct holder *mirror, const struct question *question, const struct keyed *keyed,
-                        size_t keyed_count, const int *fates, struct expectation *out) {
+                        size_t keyed_count, const struct fate *fates, struct expectation *out) {
   const size_t first = out->count;
   for (size_t i = 0; i < keyed_count; i++) {
     const size_t at = keyed[i].at;
-    if (!question->rows[at].tombstone || fates[at] != FATE_KEEP) continue;
+    if (!question->rows[at].tombstone || fates[at].what != FATE_KEEP) continue;
     const struct held *held = holder_find(mirror, keyed[i].key);
     if (held == NULL) {
       out->unchanged++;
@@ -285,7 +308,7 @@ static void say_deletes(const struct holder *mirror, const struct question *ques
 void model_expect(const struct holder *mirror, const struct question *question, struct expectation *out) {
   const size_t count = question->row_count;
   struct keyed *keyed = calloc(count + 1, sizeof *keyed);
-  int *fates = calloc(count + 1, sizeof *fates);
+  struct fate *fates = calloc(count + 1, sizeof *fates);
   size_t keyed_count = 0;
   memset(out, 0, sizeof *out);
   out->list = calloc(count + mirror->count + 1, sizeof *out->list);
@@ -295,7 +318,7 @@ void model_expect(const struct holder *mirror, const struct question *question, 
     if (row_key(question->table, &question->rows[i], keyed[keyed_count].key)) {
       keyed[keyed_count++].at = i;
     } else {
-      fates[i] = FATE_NULL_KEY;
+      fates[i].what = FATE_NULL_KEY;
       out->null_keys++;
     }
   }
@@ -303,16 +326,19 @@ void model_expect(const struct holder *mirror, const struct question *question, 
   for (size_t i = 0; i < keyed_count;) {
     size_t end = i + 1;
     while (end < keyed_count && strcmp(keyed[i].key, keyed[end].key) == 0) end++;
-    settle_copies(question, keyed + i, end - i, fates, out);
+    settle_copies(mirror, question, keyed + i, end - i, fates, out);
     i = end;
   }
   for (size_t i = 0; i < count; i++) {
     char key[KEY_BYTES_MAX];
     const struct row *row = &question->rows[i];
     (void)row_key(question->table, row, key);
-    if (fates[i] == FATE_NULL_KEY) add_said(out, DR_OP_REJECT, DRAY_E_DATA_KEY_NULL, "")->row = *row;
-    if (fates[i] == FATE_REJECT) add_said(out, DR_OP_REJECT, DRAY_E_DATA_KEY_DUPLICATE, key)->row = *row;
-    if (fates[i] == FATE_KEEP && !row->tombstone) say_row(mirror, question, row, key, out);
+    if (fates[i].what == FATE_NULL_KEY) add_said(out, DR_OP_REJECT, DRAY_E_DATA_KEY_NULL, "")->row = *row;
+    if (fates[i].first > 0) {
+      add_said(out, DR_OP_REJECT, DRAY_E_DATA_KEY_DUPLICATE, key)->row = question->rows[fates[i].first - 1];
+    }
+    if (fates[i].what == FATE_REJECT) add_said(out, DR_OP_REJECT, DRAY_E_DATA_KEY_DUPLICATE, key)->row = *row;
+    if (fates[i].what == FATE_KEEP && !row->tombstone) say_row(mirror, question, row, key, out);
   }
   say_deletes(mirror, question, keyed, keyed_count, fates, out);
   free(keyed);
