@@ -269,15 +269,19 @@ static void make_expected_table(struct oracle *oracle) {
   run_text(oracle, sql);
 }
 
-// The input beside the mirror, with `mask` (bits that differ; NULL when the mirror has no such key).
+// The input beside the mirror, with `mask` (bits that differ; NULL when the mirror has no such key) and `place` in what
+// is said: of refused copies the first, when it equals the mirror, stands directly before the second.
 static void make_pairs(struct oracle *oracle) {
   char *mask = mask_expression(oracle);
   run(oracle, "DROP TABLE IF EXISTS pairs");
   run_format(oracle,
-             "CREATE TABLE pairs AS SELECT i.ord AS ord, g.how = 'none' AS refused, s.ord IS NOT NULL AS stays,"
-             " i.tombstone AS tombstone, m.key IS NOT NULL AS known, %s AS mask "
+             "CREATE TABLE pairs AS SELECT *, CASE WHEN refused AND nth = 1 AND known AND mask = 0"
+             " THEN second - 0.5 ELSE ord END AS place FROM ("
+             "SELECT i.ord AS ord, g.how = 'none' AS refused, s.ord IS NOT NULL AS stays,"
+             " i.tombstone AS tombstone, m.key IS NOT NULL AS known, %s AS mask,"
+             " row_number() OVER copies AS nth, lead(i.ord) OVER copies AS second "
              "FROM input i JOIN groups g ON g.key = i.key LEFT JOIN stays s ON s.ord = i.ord "
-             "LEFT JOIN mirror m ON m.key = i.key",
+             "LEFT JOIN mirror m ON m.key = i.key WINDOW copies AS (PARTITION BY i.key ORDER BY i.ord))",
              mask);
   sqlite3_free(mask);
 }
@@ -291,7 +295,7 @@ static void fill_expected(struct oracle *oracle) {
       oracle,
       "INSERT INTO expected SELECT row_number() OVER (ORDER BY ord) - 1, * FROM ("
       "SELECT i.ord AS ord, %d, %d, NULL, 0%s%s%s FROM input i WHERE key IS NULL "
-      "UNION ALL SELECT i.ord, %d, %d, i.key, 0%s%s%s %s WHERE refused "
+      "UNION ALL SELECT place, %d, %d, i.key, 0%s%s%s %s WHERE refused "
       "UNION ALL SELECT i.ord, %d, 0, i.key, %d%s%s%s %s WHERE stays AND NOT p.tombstone AND NOT known "
       "UNION ALL SELECT i.ord, %d, 0, i.key, mask%s%s%s %s WHERE stays AND NOT p.tombstone AND known AND mask <> 0)",
       DR_OP_REJECT, DRAY_E_DATA_KEY_NULL, lists[AS_INPUT], lists[AS_NULLS], lists[AS_NOTHING], //
