@@ -199,6 +199,49 @@ static void test_slices_hash_as_the_rows_they_are_of(void **state) {
   dr_schema_unref(schema);
 }
 
+// Rows of all sizes around what hashes keep in memory at a time: none, some and most of them do not fit.
+static void test_rows_longer_than_any_scratch_hash_as_others_do(void **state) {
+  (void)state;
+  static const size_t lengths[] = {3, 100, 1000, 65000, 70000, 5, 0, 300000, 7, 65536, 65430, 2000000, 12};
+  enum { ROWS = sizeof(lengths) / sizeof(lengths[0]) };
+  struct dr_schema *schema = SCHEMA_OF(COLUMN("a", INT64), COLUMN("x", STRING), COLUMN("y", BYTES), COLUMN("z", BOOL));
+  const char *cells[ROWS * 4];
+  char *texts[ROWS];
+  for (size_t i = 0; i < ROWS; i++) {
+    texts[i] = calloc(1, lengths[i] + 1);
+    assert_non_null(texts[i]);
+    for (size_t k = 0; k < lengths[i]; k++) texts[i][k] = (char)('a' + (k * 7 + i) % 26);
+    cells[4 * i] = i % 5 == 4 ? NULL : "12345";
+    cells[4 * i + 1] = texts[i];
+    cells[4 * i + 2] = i % 4 == 3 ? "(absent)" : "AP8=";
+    cells[4 * i + 3] = "true";
+  }
+  struct dr_batch *batch = batch_of(schema, cells, ROWS);
+  for (uint32_t seed = 0; seed < 2; seed++) {
+    struct dr_encoder encoder;
+    assert_int_equal(dr_encoder_init(&encoder, schema, NULL, 0, seed, NULL), DRAY_OK);
+    uint64_t hashes[ROWS], nulls;
+    struct dr_hash128 keys[ROWS];
+    uint8_t null_keys[2];
+    struct dray_buffer out;
+    dray_buffer_init(&out, 3000000);
+    assert_int_equal(dr_row_hashes(&encoder, batch, hashes, NULL), DRAY_OK);
+    assert_int_equal(dr_key_hashes(&encoder, batch, keys, null_keys, &nulls, NULL), DRAY_OK);
+    for (uint64_t row = 0; row < ROWS; row++) {
+      dray_buffer_clear(&out);
+      assert_int_equal(dr_encode_row(&encoder, batch, row, &out, NULL), DRAY_OK);
+      assert_int_equal(hashes[row], dr_row_hash(dray_buffer_view(&out), seed));
+      const struct dr_hash128 key = dr_key_hash(dray_buffer_view(&out), 0, seed);
+      assert_true(key.low == keys[row].low && key.high == keys[row].high);
+    }
+    dray_buffer_free(&out);
+    dr_encoder_free(&encoder);
+  }
+  dr_batch_free(batch);
+  for (size_t i = 0; i < ROWS; i++) free(texts[i]);
+  dr_schema_unref(schema);
+}
+
 // ---- mixed keys ----
 
 static void test_one_column_of_whole_numbers_is_mixed_and_nothing_else(void **state) {
@@ -385,6 +428,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_hashes_of_a_batch_are_those_of_its_rows),
       cmocka_unit_test(test_slices_hash_as_the_rows_they_are_of),
+      cmocka_unit_test(test_rows_longer_than_any_scratch_hash_as_others_do),
       cmocka_unit_test(test_one_column_of_whole_numbers_is_mixed_and_nothing_else),
       cmocka_unit_test(test_mixing_is_undone_exactly),
       cmocka_unit_test(test_a_mixed_key_encodes_as_the_row_it_came_from),
