@@ -103,7 +103,8 @@ DRAY_NODISCARD int32_t dr_guard_check(const struct dr_context *run, const struct
 
 // ---- samples.c ----
 
-DRAY_NODISCARD int32_t dr_samples_take(struct dr_context *run, struct dr_changeset *set, struct dray_error *error);
+// A few changes of each kind, for the report of a plan.
+DRAY_NODISCARD int32_t dr_samples_take(struct dr_context *run, const struct dr_pass *pass, struct dray_error *error);
 // The guard, and for a plan the samples: also of what the guard would stop, since that is what is to be looked at.
 DRAY_NODISCARD int32_t dr_guard_and_samples(struct dr_context *run, const struct dr_pass *pass,
                                             struct dray_error *error);

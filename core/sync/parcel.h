@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c knows its rows and
+// A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c has its rows and
 // receipts, settle.c writes down what became of it, delivery.c sends, earlier.c takes up what earlier runs left open.
 #ifndef DR_SYNC_PARCEL_H
 #define DR_SYNC_PARCEL_H

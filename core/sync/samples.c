@@ -41,8 +41,11 @@ static int is_key(const struct dr_context *run, size_t column) {
   return 0;
 }
 
+// "rfm: 544 -> 555"; "rfm: 555" where the mirror does not hold what was there before.
 static int32_t describe(const struct dr_context *run, const struct dr_changes *changes, size_t i,
                         struct dray_buffer *out, struct dray_error *error) {
+  struct dr_mirror_info info;
+  dr_mirror_info(run->mirror, &info);
   int first = 1;
   const uint8_t *changed = changes->changed + i * changes->changed_stride;
   for (size_t c = 0; c < changes->rows->schema->field_count && out->len < TEXT_BYTES_MAX / 2; c++) {
@@ -50,7 +53,7 @@ static int32_t describe(const struct dr_context *run, const struct dr_changes *c
     if (update ? ((changed[c >> 3] >> (c & 7)) & 1) == 0 : is_key(run, c)) continue;
     DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", first ? "" : ", ", changes->rows->schema->fields[c].name));
     first = 0;
-    if (update) {
+    if (update && info.keep == DR_KEEP_ROW) {
       DRAY_TRY(append_value(out, changes->before, c, i, error));
       DRAY_TRY(dray_buffer_append_str(out, " -> ", error));
     }
@@ -85,37 +88,51 @@ static int32_t take_one(struct dr_context *run, const struct dr_changes *changes
   return rc;
 }
 
-int32_t dr_samples_take(struct dr_context *run, struct dr_changeset *set, struct dray_error *error) {
+enum { KIND_DELETE, KIND_INSERT, KIND_UPDATE, KIND_REJECT, KIND_COUNT };
+static const int kinds[KIND_COUNT] = {DRAY_OP_DELETE, DRAY_OP_INSERT, DRAY_OP_UPDATE, DR_OP_REJECT};
+
+// Takes from a run of changes what is still wanted of each kind.
+static int32_t take_from(struct dr_context *run, const struct dr_changes *changes, uint64_t *wanted,
+                         struct dray_error *error) {
+  struct dr_run_report *report = run->report;
+  for (size_t i = 0; i < changes->count; i++) {
+    size_t k = 0;
+    while (k < KIND_COUNT && kinds[k] != changes->op[i]) k++;
+    if (k == KIND_COUNT || wanted[k] == 0) continue;
+    wanted[k]--;
+    DRAY_TRY(take_one(run, changes, i, &report->samples[report->sample_count++], error));
+  }
+  return DRAY_OK;
+}
+
+int32_t dr_samples_take(struct dr_context *run, const struct dr_pass *pass, struct dray_error *error) {
   struct dr_run_report *report = run->report;
   const size_t each = run->options->samples_max;
-  static const int kinds[] = {DRAY_OP_INSERT, DRAY_OP_UPDATE, DRAY_OP_DELETE, DR_OP_REJECT};
-  const size_t kind_count = sizeof(kinds) / sizeof(kinds[0]);
-  size_t taken[sizeof(kinds) / sizeof(kinds[0])] = {0};
+  const uint64_t count = dr_changeset_count(pass->set), moved = pass->inserts + pass->updates + pass->deletes;
+  uint64_t wanted[KIND_COUNT] = {pass->deletes, pass->inserts, pass->updates, count - moved};
   if (each == 0 || report->samples != NULL) return DRAY_OK;
-  report->samples = calloc(each * kind_count, sizeof(*report->samples));
+  for (size_t k = 0; k < KIND_COUNT; k++) wanted[k] = wanted[k] < each ? wanted[k] : each;
+  report->samples = calloc(each * KIND_COUNT, sizeof(*report->samples));
   if (report->samples == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for samples");
   uint64_t seq = 0;
-  for (;;) {
+  while (seq < count) {
     struct dr_changes *changes = NULL;
-    DRAY_TRY(dr_changeset_next(set, seq, PAGE_ROWS, PAGE_BYTES, 1, &changes, error));
-    if (changes == NULL) return DRAY_OK;
+    const int rest = wanted[KIND_INSERT] + wanted[KIND_UPDATE] + wanted[KIND_REJECT] > 0;
+    if (!rest && wanted[KIND_DELETE] == 0) break;
+    if (!rest && seq < count - pass->deletes) seq = count - pass->deletes; // deletes are the last of a set
+    DRAY_TRY(dr_changeset_next(pass->set, seq, PAGE_ROWS, PAGE_BYTES, 1, &changes, error));
+    if (changes == NULL) break;
     seq = changes->first_seq + changes->count;
-    int32_t rc = DRAY_OK;
-    for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
-      size_t k = 0;
-      while (k < kind_count && kinds[k] != changes->op[i]) k++;
-      if (k == kind_count || taken[k] == each) continue;
-      taken[k]++;
-      rc = take_one(run, changes, i, &report->samples[report->sample_count++], error);
-    }
+    const int32_t rc = take_from(run, changes, wanted, error);
     dr_changes_free(changes);
     if (rc != DRAY_OK) return rc;
   }
+  return DRAY_OK;
 }
 
 int32_t dr_guard_and_samples(struct dr_context *run, const struct dr_pass *pass, struct dray_error *error) {
   const int32_t rc = dr_guard_check(run, pass, error);
   if (!dr_planning(run) || (rc != DRAY_OK && rc != DRAY_E_GUARD)) return rc;
-  const int32_t taken = dr_samples_take(run, pass->set, rc == DRAY_OK ? error : NULL);
+  const int32_t taken = dr_samples_take(run, pass, rc == DRAY_OK ? error : NULL);
   return rc != DRAY_OK ? rc : taken;
 }
