@@ -50,7 +50,11 @@ static void check_counts(struct world *world, const struct oracle_counts *due, c
     wrong |= counts_differ(due, said);
   } else {
     wrong |= said->inserts > due->inserts || said->updates > due->updates || said->deletes > due->deletes ||
-             said->duplicate_keys > due->duplicate_keys || said->duplicate_rows > due->duplicate_rows;
+             said->duplicate_keys > due->duplicate_keys || said->duplicate_rows > due->duplicate_rows ||
+             said->unchanged > due->unchanged;
+    // Every row is accounted for; the deletes that are not of tombstones are no rows.
+    const uint64_t sum = said->inserts + said->updates + said->unchanged + said->null_keys + said->duplicate_rows;
+    wrong |= sum + said->deferred > said->rows || sum + said->deferred + said->deletes < said->rows;
   }
   for (size_t i = 0; i < world->life->steps[world->step].field_count; i++) {
     const int differs =

@@ -93,6 +93,7 @@ struct life {
   int keep;
   size_t column_count, key_count;
   struct column columns[COLUMNS_MAX]; // those of the key first
+  uint32_t first_count;               // columns of the first schema
   uint32_t carrier;                   // the key column that tells entities apart
   uint32_t key_range;                 // of its values: 0: as many as there are entities
   uint32_t entity_count;
