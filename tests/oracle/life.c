@@ -200,7 +200,7 @@ static void make_ack_plan(struct step *step, struct dice *dice) {
   step->ack = acks[dice_below(dice, 10)];
   step->ack_rate = 2 + dice_below(dice, 6);
   step->end = ends[dice_below(dice, 10)];
-  step->compact = dice_one_in(dice, 3);
+  step->compact = dice_one_in(dice, 3) ? 0 : dice_one_in(dice, 4) ? 1 : 2;
   step->verify = dice_one_in(dice, 4);
 }
 
@@ -240,6 +240,7 @@ void life_make(struct life *life, uint64_t seed, uint64_t number, const struct c
   life->cuts = *cuts;
   struct dice dice = dice_for(life, FOR_LIFE, 0, 0, 0);
   life->entity_count = random_entities(&dice);
+  if (cut(life, CUT_FEW) && life->entity_count > 300) life->entity_count = 100 + life->entity_count % 200;
   life->step_count = life->entity_count > 1000 ? 2 + dice_below(&dice, 2) : 1 + dice_below(&dice, STEPS_MAX);
   life->keep = cut(life, CUT_KEEP) ? DR_KEEP_ROW : (int)dice_below(&dice, 3);
   if (dice_one_in(&dice, 5)) life->key_range = life->entity_count / 2 + 1;
@@ -471,7 +472,10 @@ static void describe_step(const struct life *life, size_t at) {
          step->tombstone_rate, step->partial_rate);
   printf("  read by %" PRIu64 " rows, %" PRIu64 " bytes; acknowledge %s%s; %s%s%s\n", step->read_rows, step->read_bytes,
          acks[step->ack], step->reopen_before_ack ? " after reopening" : "", ends[step->end],
-         step->compact ? "; compact" : "", step->verify ? "; verify" : "");
+         step->compact == 0   ? ""
+         : step->compact == 1 ? "; compact"
+                              : "; merge",
+         step->verify ? "; verify" : "");
 }
 
 void life_describe(const struct life *life) {

@@ -31,7 +31,8 @@ enum {
   CUT_RESYNC = 1u << 12,
   CUT_KEEP = 1u << 13,    // DR_KEEP_ROW
   CUT_PARTIAL = 1u << 14, // every row of the source comes
-  CUT_COUNT = 15
+  CUT_COUNT = 15,
+  CUT_FEW = 1u << 16 // at most 300 rows at the source: prints of one byte lie too often for more
 };
 struct cuts {
   uint32_t parts;          // CUT_*
@@ -84,7 +85,8 @@ struct step {
   uint64_t read_rows, read_bytes;
   int reopen_before_ack, ack, end;
   uint32_t ack_rate; // of ACK_SOME: one in so many is left out
-  int compact, verify;
+  int compact;       // 1: as the engine sees fit; 2: whatever its size
+  int verify;
 };
 
 struct life {

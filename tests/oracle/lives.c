@@ -16,7 +16,7 @@
 #include "sender.h"
 
 #define ENTITIES_MAX 250
-#define CALM_RUNS_MAX 60
+#define CALM_RUNS_MAX 300
 
 static struct receiver receiver;
 
@@ -185,8 +185,8 @@ void runner_case(uint64_t seed, uint64_t number, const struct cuts *cuts, const 
   life_free(&life);
 }
 
-uint32_t runner_entities(uint64_t seed, uint64_t number) {
-  const struct cuts none = {0};
+uint32_t runner_entities(uint64_t seed, uint64_t number, uint32_t parts) {
+  const struct cuts none = {.parts = parts};
   struct life life;
   fit(&life, seed, number, &none);
   return life.entity_count;

@@ -14,8 +14,8 @@ void runner_count(int stat, uint64_t more);
 
 // The program's: runs one case in an empty folder; ends the process with 1 when it fails.
 void runner_case(uint64_t seed, uint64_t number, const struct cuts *cuts, const char *root, int verbose);
-uint32_t runner_entities(uint64_t seed, uint64_t number); // rows at the source
-void runner_end(void);                                    // after the last case of a process
+uint32_t runner_entities(uint64_t seed, uint64_t number, uint32_t parts); // rows at the source
+void runner_end(void);                                                    // after the last case of a process
 
 int runner_main(int argc, char **argv);
 

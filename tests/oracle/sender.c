@@ -150,7 +150,7 @@ void sender_run(struct world *world, const struct run_plan *plan, struct wire *w
   send_set(world, plan, wire);
   if (plan->rolls_back) world_ok(world, dr_mirror_rollback(world->mirror, &world->error));
   if (!plan->leaves && !plan->rolls_back) commit(world, plan, wire);
-  if (plan->compacts) world_ok(world, dr_mirror_compact(world->mirror, &world->error));
+  if (plan->compacts) world_merge(world);
   ask_nothing(world, wire, ASK_DONE, counts.inserts + counts.updates + counts.deletes, counts.deferred);
   world_close(world);
 }

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "diff/mirror.h"
+
 void world_failed(struct world *world, const char *file, int line, const char *what) {
   const char *name = strrchr(file, '/');
   printf("FAILED at step %zu, %s:%d: %s\n", world->step, name != NULL ? name + 1 : file, line, what);
@@ -75,6 +77,12 @@ void world_close(struct world *world) {
   dr_schema_unref(world->schema);
   world->mirror = NULL;
   world->schema = NULL;
+}
+
+void world_merge(struct world *world) {
+  struct dr_mirror *mirror = world->mirror;
+  if (mirror->journal->end != mirror->committed_end) return; // something is open
+  world_ok(world, dr_mirror_rewrite(mirror, &world->error));
 }
 
 void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates) {

@@ -40,6 +40,8 @@ static inline void world_reopen(struct world *world) {
   world_open(world, step);
 }
 
+// Merges journal and base though both are small: rows have to be in the base to be met there.
+void world_merge(struct world *world);
 // One pass over the rows of the step, into world->set_path. counts->column_updates: written to `updates`.
 void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates);
 
