@@ -269,8 +269,8 @@ static void make_expected_table(struct oracle *oracle) {
   run_text(oracle, sql);
 }
 
-// The input beside the mirror. mask: bits that differ; NULL when the mirror has no such key. place: in the outcome, which
-// is the row's in the input, but that the first of several refused copies, if it equals the mirror's row, stands
+// The input beside the mirror. mask: bits that differ; NULL when the mirror has no such key. place: in the outcome,
+// which is the row's in the input, but that the first of several refused copies, if it equals the mirror's row, stands
 // directly before the second.
 static void make_pairs(struct oracle *oracle) {
   char *mask = mask_expression(oracle);

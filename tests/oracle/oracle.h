@@ -31,8 +31,8 @@ void oracle_expect(struct oracle *oracle, size_t step, struct oracle_counts *out
 // What the engine said.
 void oracle_hear_begin(struct oracle *oracle);
 void oracle_hear(struct oracle *oracle, const struct dr_changes *changes);
-// Differences between what was said and what was expected, printed when there are any, at most `most`. `deferred`, when it
-// is not 0: changes may be missing, but nothing may be said that is not expected. Returns whether there were any.
+// Prints differences between what was said and what was expected, at most `most`, and returns whether there are any.
+// `deferred`, when it is not 0: changes may be missing, but nothing may be said that is not expected.
 int oracle_compare(struct oracle *oracle, uint64_t deferred, int with_before, int most);
 
 // The mirror of the oracle. Acknowledged changes are pending until commit.
