@@ -32,7 +32,7 @@ struct dr_sieve_options {
   const char *const *null_values; // unquoted fields that mean null; NULL: the empty field alone
   size_t null_count;
   uint64_t memory_bytes; // for the entries of OLD (24 bytes a row); beyond it they go through temporary files.
-                         // 0: DR_SIEVE_MEMORY_DEFAULT. Buffers come to about 12 MiB and 1/4 byte a row more
+                         // 0: DR_SIEVE_MEMORY_DEFAULT. Buffers come to about 10 MiB and 2 bytes a row more
   uint32_t threads;      // 0: 2; at most 64
   uint32_t chunk_bytes;  // 0: 256 KiB; for tests
   // Called on the thread that called dr_sieve_run, some hundred times: bytes read of those there are to be read.
