@@ -141,13 +141,19 @@ int32_t dr_file_replace(const char *path, struct dray_str content, struct dray_e
 
 int32_t dr_folder_make(const char *path, struct dray_error *error) {
   char partial[PATH_BYTES_MAX];
+  char parent[PATH_BYTES_MAX];
   const size_t len = strlen(path);
   if (len == 0 || len >= sizeof(partial)) return dray_fail(error, DRAY_E_LIMIT, "the path \"%s\" cannot be used", path);
   for (size_t i = 1; i <= len; i++) {
     if (path[i] != '/' && path[i] != '\0') continue;
     memcpy(partial, path, i);
     partial[i] = '\0';
-    if (mkdir(partial, 0700) != 0 && errno != EEXIST) return dr_fail_errno(error, "make folder", partial);
+    if (mkdir(partial, 0700) == 0) { // else the folder may be gone after a power cut, with all that was synced in it
+      DRAY_TRY(folder_of(partial, parent, sizeof(parent), error));
+      DRAY_TRY(dr_folder_sync(parent, error));
+    } else if (errno != EEXIST) {
+      return dr_fail_errno(error, "make folder", partial);
+    }
   }
   struct stat info;
   if (stat(path, &info) != 0) return dr_fail_errno(error, "make folder", path);

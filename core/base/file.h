@@ -22,7 +22,8 @@ DRAY_NODISCARD int32_t dr_fd_pread(int fd, void *data, size_t len, uint64_t offs
 DRAY_NODISCARD int32_t dr_fd_sync(int fd, const char *path, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_folder_sync(const char *path, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_rename(const char *from, const char *to, struct dray_error *error);
-DRAY_NODISCARD int32_t dr_folder_make(const char *path, struct dray_error *error); // with parents, 0700
+// With parents, 0700, durably.
+DRAY_NODISCARD int32_t dr_folder_make(const char *path, struct dray_error *error);
 int dr_file_exists(const char *path);
 // "a/b" on the heap; NULL when memory is short.
 DRAY_NODISCARD char *dr_path_join(const char *folder, const char *name);
