@@ -115,8 +115,10 @@ int32_t dr_journal_open(const char *folder, uint64_t number, int read_only, stru
 int32_t dr_journal_cut(struct dr_journal *journal, uint64_t end, uint64_t next, struct dray_error *error) {
   struct stat info;
   if (fstat(journal->fd, &info) != 0) return dr_fail_errno(error, "look at", journal->path);
-  if ((uint64_t)info.st_size > end && ftruncate(journal->fd, (off_t)end) != 0) {
-    return dr_fail_errno(error, "cut", journal->path);
+  if ((uint64_t)info.st_size > end) {
+    if (ftruncate(journal->fd, (off_t)end) != 0) return dr_fail_errno(error, "cut", journal->path);
+    // Or old frames could show up again behind, or in the middle of, what is appended now.
+    DRAY_TRY(dr_fd_sync(journal->fd, journal->path, error));
   }
   if (lseek(journal->fd, (off_t)end, SEEK_SET) < 0) return dr_fail_errno(error, "seek in", journal->path);
   journal->end = end;
@@ -170,6 +172,7 @@ int32_t dr_journal_append_frame(struct dr_journal *journal, uint32_t kind, char 
 int32_t dr_journal_sync(struct dr_journal *journal, struct dray_error *error) {
   uint8_t sector[DR_MARK_BYTES];
   DRAY_TRY(dr_fd_sync(journal->fd, journal->path, error));
+  journal->durable = journal->end;
   // Only now, and not synced itself: wherever the mark is seen, what it covers is on the disk.
   render_mark(sector, journal->mark, journal->end);
   if (dr_fault_point("mirror.mark") != 0 ||

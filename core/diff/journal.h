@@ -25,10 +25,11 @@ struct dr_journal {
   char *path; // owned
   int fd;
   struct dr_file_info info;
-  uint64_t mark;   // offset of the mark: how much of the file is known to be durable
-  uint64_t frames; // offset of the first frame
-  uint64_t end;    // where the next frame goes
-  uint64_t next;   // its number
+  uint64_t mark;    // offset of the mark: how much of the file is known to be durable
+  uint64_t durable; // what it said, or what was synced since
+  uint64_t frames;  // offset of the first frame
+  uint64_t end;     // where the next frame goes
+  uint64_t next;    // its number
   struct dray_buffer body;
 };
 
@@ -58,7 +59,7 @@ struct dr_journal_tail {
 // once.
 DRAY_NODISCARD int32_t dr_journal_scan(struct dr_journal *journal, uint64_t until, dr_frame_visitor *visit, void *ctx,
                                        struct dr_journal_tail *out, struct dray_error *error);
-// Cuts the file behind what is settled and places the next frame there.
+// Cuts the file behind what is settled, durably, and places the next frame there.
 DRAY_NODISCARD int32_t dr_journal_cut(struct dr_journal *journal, uint64_t end, uint64_t next,
                                       struct dray_error *error);
 // Appends a frame. *out_body: where its body begins in the file; may be NULL.
@@ -70,7 +71,7 @@ DRAY_NODISCARD int32_t dr_journal_append_frame(struct dr_journal *journal, uint3
 // Makes everything appended so far durable, and notes that it is.
 DRAY_NODISCARD int32_t dr_journal_sync(struct dr_journal *journal, struct dray_error *error);
 
-// Takes back what stands behind `end`, though it may have been synced. Durable with the next sync.
+// Takes back what stands behind `end`, though it may have been synced.
 DRAY_NODISCARD int32_t dr_journal_take_back(struct dr_journal *journal, uint64_t end, uint64_t next,
                                             struct dray_error *error);
 

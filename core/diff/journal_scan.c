@@ -99,6 +99,7 @@ static int32_t judge_tail(struct dr_journal *journal, const struct dr_journal_ta
   uint64_t durable = 0;
   int damaged = 0;
   DRAY_TRY(read_mark(journal, &durable, error));
+  journal->durable = durable;
   if (tail->file_bytes < durable) {
     return dr_corrupt(error, journal->path, tail->file_bytes, "it ends here, and %llu bytes were durable once",
                       (unsigned long long)durable);

@@ -145,11 +145,19 @@ static int32_t remove_file(const char *folder, const char *name, struct dray_err
   return rc;
 }
 
-// The second half of a reset. A head beside the sign that one was begun is a newer mirror, and stays.
+// The second half of a reset. Each step is durable before the next: files without a head are damage, unless there is
+// the sign that this was meant.
+static int32_t remove_files(const char *folder, struct dray_error *error) {
+  DRAY_TRY(dr_folder_sync(folder, error));
+  dr_mirror_sweep(folder, 0);
+  DRAY_TRY(dr_folder_sync(folder, error));
+  return remove_file(folder, DR_HEAD_REMOVED_NAME, error);
+}
+
+// A head beside the sign that a reset was begun is a newer mirror, and stays.
 static int32_t finish_reset(const char *folder, struct dray_error *error) {
   if (!has(folder, DR_HEAD_REMOVED_NAME)) return DRAY_OK;
-  if (!has(folder, DR_HEAD_NAME)) dr_mirror_sweep(folder, 0);
-  return remove_file(folder, DR_HEAD_REMOVED_NAME, error);
+  return has(folder, DR_HEAD_NAME) ? remove_file(folder, DR_HEAD_REMOVED_NAME, error) : remove_files(folder, error);
 }
 
 int32_t dr_mirror_reset(const char *folder, struct dray_error *error) {
@@ -160,13 +168,11 @@ int32_t dr_mirror_reset(const char *folder, struct dray_error *error) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to remove a mirror");
   } else if (dr_file_exists(head)) {
     rc = dr_rename(head, removed, error);
-    if (rc == DRAY_OK) rc = dr_folder_sync(folder, error);
   }
   free(head);
   free(removed);
   DRAY_TRY(rc);
-  dr_mirror_sweep(folder, 0);
-  DRAY_TRY(remove_file(folder, DR_HEAD_REMOVED_NAME, error));
+  DRAY_TRY(remove_files(folder, error));
   DRAY_TRY(dr_folder_sync(folder, error));
   (void)rmdir(folder); // fails where something else lives there, and may
   return DRAY_OK;
@@ -186,6 +192,7 @@ static int32_t open_or_create(struct dr_mirror *mirror, int create, struct dray_
     DRAY_TRY(dr_mirror_create(mirror, error));
   }
   DRAY_TRY(dr_mirror_load(mirror, error));
+  DRAY_TRY(dr_mirror_secure(mirror, error));
   dr_mirror_sweep(mirror->folder, mirror->head.number);
   return DRAY_OK;
 }

@@ -92,6 +92,8 @@ DRAY_NODISCARD int32_t dr_mirror_add_schema(struct dr_mirror *mirror, uint32_t i
 // Remembers an acknowledged change, or that there was no room to.
 DRAY_NODISCARD int32_t dr_mirror_remember(struct dr_mirror *mirror, const struct dr_change *change, uint64_t place,
                                           size_t schema, struct dray_error *error);
+// Makes durable what was found (secure.c), before anyone is told of it.
+DRAY_NODISCARD int32_t dr_mirror_secure(struct dr_mirror *mirror, struct dray_error *error);
 // What was acknowledged is committed, or void.
 void dr_mirror_settle_pending(struct dr_mirror *mirror, int commit);
 
