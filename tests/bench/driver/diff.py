@@ -6,6 +6,7 @@ import functools
 import hashlib
 import pathlib
 import shutil
+import struct
 import subprocess
 
 from . import machine, peers
@@ -13,7 +14,7 @@ from .machine import Failed, in_turn
 from .rows import NOT_AVAILABLE, Bar, median, peak, row
 
 ROWS_DEFAULT = 1_000_000
-PROGRAMS = ("bench_diff_programs", "dray")
+PROGRAMS = ("bench_diff_programs", "dray", "plugin_file", "plugin_sqlite")
 BENCHES = []  # (name, what, bytes of disk a row, function)
 
 
@@ -193,12 +194,11 @@ def no_diff_command(program):
 def operations(path):
     """Counts the operations in `dray diff`'s NDJSON, one change a line."""
     found = {"inserts": 0, "updates": 0, "deletes": 0}
+    begins = {f'{{"op":"{name[:-1]}"'.encode(): name for name in found}
     with open(path, "rb") as lines:
         for line in lines:
-            for name in ("insert", "update", "delete"):
-                if f'"op":"{name}"'.encode() in line.replace(b'": "', b'":"')[:80]:
-                    found[name + "s"] += 1
-                    break
+            for begin, name in begins.items():
+                found[name] += line.startswith(begin)
     return found
 
 
@@ -218,7 +218,7 @@ def sqlite(place):
 
     def ours():
         with open(out, "wb") as stdout:
-            ran = machine.run([program, "diff", f"{database}:old", f"{database}:new", "--key", "id", "--format", "ndjson"],
+            ran = machine.run([program, "diff", f"sqlite:{database}#old", f"sqlite:{database}#new", "--key", "id", "--format", "ndjson"],
                               codes=(2,), stdout=stdout)
         ran.said = operations(out)
         return ran
@@ -239,12 +239,16 @@ def postgres(place):
         return
     expected = data.expected(place.rows)
     table = server.load("new_key", data.file("csv", 2, "key"))
-    folder, _ = data.mirror(data.made(1, "key"))
-    mine, theirs = in_turn(
-        place.runs, lambda: data.engine("pass", folder, f"postgres:{table}", env=server.env),
+    peer = f"COPY out, counted (PostgreSQL {server.version})"
+    folders = [data.mirror(data.made(1, "key"), "--keep", keep)[0] for keep in ("row", "key")]
+    whole, keys, theirs = in_turn(
+        place.runs, *(functools.partial(data.engine, "pass", folder, f"postgres:{table}", env=server.env)
+                      for folder in folders),
         lambda: machine.run([place.need("bench_copy_count"), table], env=server.env))
-    yield row("postgres", place.rows, Bar("<=", 1.10), ours=mine, peer=f"COPY out, counted (PostgreSQL {server.version})",
-              peers=theirs, measure="ours / peer", wrong=first_wrong(expected, ours=mine))
+    yield row("postgres", place.rows, Bar("<=", 1.10), ours=whole, peer=peer, peers=theirs, measure="ours / peer",
+              wrong=first_wrong(expected, ours=whole), note="against a mirror that keeps rows: changed columns are known")
+    yield row("postgres_keys", place.rows, ours=keys, peer=peer, peers=theirs, measure="ours / peer",
+              wrong=first_wrong(expected, ours=keys), note="against a mirror that keeps keys")
 
 
 @bench("postgres_random", "the same with keys in random order; PostgreSQL's FULL JOIN ... IS DISTINCT FROM", 900)
@@ -294,17 +298,24 @@ def size(place):
              ("size_columns", "id", "columns", None), ("size_row", "id", "row", None))
     for name, key, keep, bar in kinds:
         options = ("--keep", keep, "--key", key)
-        _, said = data.mirror(data.made(1), *options)
-        entries, everything = entry_bytes(data.mirror(data.made(1), *options)[0]), said["base_bytes"] / place.rows
+        folder, said = data.mirror(data.made(1), *options)
+        entries, everything = entry_bytes(folder) / place.rows, said["base_bytes"] / place.rows
         data.forget(data.made(1), *options)
-        yield row(name, place.rows, bar, peer=named("lmdb, 16 bytes of hash as key", stored is None), ratio=everything if entries is None else entries,
+        yield row(name, place.rows, bar, peer=named("lmdb, 16 bytes of hash as key", stored is None), ratio=entries if bar else everything,
                   measure="bytes a row", peer_bytes_a_row=stored, all_bytes_a_row=everything,
-                  note=f"all of its file: {everything:.1f}; lmdb's: {stored or 0:.1f}")
+                  note=f"entries {entries:.1f}, with what it keeps {everything:.1f}; lmdb {stored or 0:.1f}")
 
 
 def entry_bytes(folder):
-    """Bytes a row of the base without its optional sections; None: the file is not of a format known here."""
-    return None
+    """Bytes of the base's entries and of the directory to them: what stands between entries and places, by the footer
+    (core/diff/README.md)."""
+    path, = folder.glob("base.*")
+    with open(path, "rb") as file:
+        file.seek(-128, 2)
+        footer = struct.unpack("<8s15Q", file.read(128))
+    if footer[0] != b"DRAYFOOT":
+        raise Failed(f"{path.name} ends without a footer")
+    return footer[3] - footer[5]
 
 
 def lmdb_size(place, data):
