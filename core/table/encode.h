@@ -28,9 +28,6 @@ DRAY_NODISCARD int32_t dr_encode_row(const struct dr_encoder *encoder, const str
                                      struct dray_buffer *out, struct dray_error *error);
 struct dr_hash128 dr_hash_bytes(struct dray_str encoded, uint64_t seed); // XXH3-128
 
-DRAY_NODISCARD int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch,
-                                    struct dr_hash128 *out, struct dray_error *error);
-
 // Row hashes: XXH3-64 of the row's encoding with the seed.
 uint64_t dr_row_hash(struct dray_str encoded, uint64_t seed);
 // Of every row of a batch. `out` has dr_batch_rows elements.

@@ -102,12 +102,6 @@ int32_t dr_row_hashes(const struct dr_encoder *encoder, const struct dr_batch *b
   return hash_batch(encoder, batch, &target, error);
 }
 
-int32_t dr_hash_rows(const struct dr_encoder *encoder, const struct dr_batch *batch, struct dr_hash128 *out,
-                     struct dray_error *error) {
-  struct target target = {.keys = out};
-  return hash_batch(encoder, batch, &target, error);
-}
-
 // ---- mixed keys ----
 
 #define MIX_A UINT64_C(0x3C79AC492BA7B653)

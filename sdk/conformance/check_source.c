@@ -96,7 +96,7 @@ static int resume_at(struct subject *subject, const char *stream, const struct r
   dr_source_destroy(&source);
   if (rc != DRAY_OK) return kit_fail_error(subject, "resuming", &error);
   memset(&wanted, 0, sizeof(wanted));
-  struct dr_hash128 *hashes = realloc(seen.hashes, (seen.count + before + 1) * sizeof(*hashes));
+  uint64_t *hashes = realloc(seen.hashes, (seen.count + before + 1) * sizeof(*hashes));
   wanted.hashes = malloc((full->count + 1) * sizeof(*wanted.hashes));
   if (hashes == NULL || wanted.hashes == NULL) return kit_fail(subject, "no memory");
   seen.hashes = hashes;

@@ -301,12 +301,12 @@ static int32_t add_hashes(struct rows *rows, const struct dr_encoder *encoder, c
   const size_t count = (size_t)dr_batch_rows(batch);
   if (rows->count + count > rows->capacity) {
     const size_t capacity = (rows->count + count) * 2;
-    struct dr_hash128 *hashes = realloc(rows->hashes, capacity * sizeof(*hashes));
+    uint64_t *hashes = realloc(rows->hashes, capacity * sizeof(*hashes));
     if (hashes == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for rows");
     rows->hashes = hashes;
     rows->capacity = capacity;
   }
-  DRAY_TRY(dr_hash_rows(encoder, batch, rows->hashes + rows->count, error));
+  DRAY_TRY(dr_row_hashes(encoder, batch, rows->hashes + rows->count, error));
   rows->count += count;
   return DRAY_OK;
 }
@@ -392,7 +392,7 @@ int32_t rows_read(struct dr_source_instance *source, const struct reading_plan *
 }
 
 static int by_hash(const void *a, const void *b) {
-  return memcmp(a, b, sizeof(struct dr_hash128)); // any order serves
+  return memcmp(a, b, sizeof(uint64_t)); // any order serves
 }
 
 size_t rows_missing(struct rows *part, struct rows *whole) {

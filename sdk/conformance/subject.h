@@ -76,7 +76,7 @@ typedef int stream_check(struct subject *subject, struct dr_source_instance *sou
 int each_stream(struct subject *subject, stream_check *check);
 
 struct rows {
-  struct dr_hash128 *hashes; // one per row, in the order read
+  uint64_t *hashes; // one per row, in the order read
   size_t count, capacity;
   struct {
     size_t after;

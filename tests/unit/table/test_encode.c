@@ -18,32 +18,32 @@
 #include "table/encode.h"
 #include "torture.h"
 
-static struct dr_hash128 hash_row(const struct dr_batch *batch, uint64_t row, uint64_t seed) {
+static uint64_t hash_row(const struct dr_batch *batch, uint64_t row, uint64_t seed) {
   struct dr_encoder encoder;
-  struct dr_hash128 *all = calloc((size_t)dr_batch_rows(batch) + 1, sizeof(*all));
+  uint64_t *all = calloc((size_t)dr_batch_rows(batch) + 1, sizeof(*all));
   assert_non_null(all);
   assert_int_equal(dr_encoder_init(&encoder, batch->schema, NULL, 0, seed, NULL), DRAY_OK);
-  assert_int_equal(dr_hash_rows(&encoder, batch, all, NULL), DRAY_OK);
-  const struct dr_hash128 hash = all[row];
+  assert_int_equal(dr_row_hashes(&encoder, batch, all, NULL), DRAY_OK);
+  const uint64_t hash = all[row];
   dr_encoder_free(&encoder);
   free(all);
   return hash;
 }
 
-static int same(struct dr_hash128 a, struct dr_hash128 b) {
-  return a.low == b.low && a.high == b.high;
+static int same(uint64_t a, uint64_t b) {
+  return a == b;
 }
 
-static struct dr_hash128 hash_cells(struct dr_schema *schema, const char *const *cells) {
+static uint64_t hash_cells(struct dr_schema *schema, const char *const *cells) {
   struct dr_batch *batch = batch_of(schema, cells, 1);
-  const struct dr_hash128 hash = hash_row(batch, 0, 1);
+  const uint64_t hash = hash_row(batch, 0, 1);
   dr_batch_free(batch);
   dr_schema_unref(schema);
   return hash;
 }
 
 // One foreign column, cast to `type`, and the hash of its first row.
-static struct dr_hash128 hash_foreign(struct ArrowSchema *column, struct ArrowArray *values, const char *type) {
+static uint64_t hash_foreign(struct ArrowSchema *column, struct ArrowArray *values, const char *type) {
   struct ArrowSchema arrow;
   struct ArrowArray array;
   struct dray_column_def def = {"x", {0, 0, 0}, 1};
@@ -57,7 +57,7 @@ static struct dr_hash128 hash_foreign(struct ArrowSchema *column, struct ArrowAr
   assert_int_equal(dr_caster_new(&arrow, schema, NULL, DR_CAST_REJECT_ROW, &caster, NULL), DRAY_OK);
   assert_int_equal(dr_caster_run(caster, &array, 0, &batch, &rejects, NULL), DRAY_OK);
   assert_int_equal(rejects.count, 0);
-  const struct dr_hash128 hash = hash_row(batch, 0, 1);
+  const uint64_t hash = hash_row(batch, 0, 1);
   dr_batch_free(batch);
   dr_caster_free(caster);
   dr_schema_unref(schema);
@@ -65,7 +65,7 @@ static struct dr_hash128 hash_foreign(struct ArrowSchema *column, struct ArrowAr
   return hash;
 }
 
-static struct dr_hash128 hash_value(const char *format, const void *value, size_t width, const char *type) {
+static uint64_t hash_value(const char *format, const void *value, size_t width, const char *type) {
   struct ArrowSchema column;
   struct ArrowArray array;
   arrow_schema(&column, format, "x", 0);
@@ -75,7 +75,7 @@ static struct dr_hash128 hash_value(const char *format, const void *value, size_
 
 static void test_equal_integers_of_any_width_hash_equally(void **state) {
   (void)state;
-  const struct dr_hash128 expected = hash_cells(SCHEMA_OF(COLUMN("x", INT64)), (const char *const[]){"42"});
+  const uint64_t expected = hash_cells(SCHEMA_OF(COLUMN("x", INT64)), (const char *const[]){"42"});
   assert_true(same(expected, hash_value("c", &(int8_t){42}, 1, "int64")));
   assert_true(same(expected, hash_value("S", &(uint16_t){42}, 2, "int64")));
   assert_true(same(expected, hash_value("i", &(int32_t){42}, 4, "int64")));
@@ -87,21 +87,21 @@ static void test_equal_integers_of_any_width_hash_equally(void **state) {
 
 static void test_equal_decimals_of_any_scale_hash_equally(void **state) {
   (void)state;
-  const struct dr_hash128 expected = hash_cells(SCHEMA_OF(DECIMAL("x", 4, 2)), (const char *const[]){"1.50"});
+  const uint64_t expected = hash_cells(SCHEMA_OF(DECIMAL("x", 4, 2)), (const char *const[]){"1.50"});
   assert_true(same(expected, hash_cells(SCHEMA_OF(DECIMAL("x", 38, 20)), (const char *const[]){"1.5"})));
   assert_true(same(expected, hash_value("d:9,1,32", &(int32_t){15}, 4, "decimal(2,1)")));
   assert_true(same(expected, hash_value("d:30,6", &(struct dray_decimal){1500000, 0}, 16, "decimal(30,6)")));
   assert_true(same(expected, hash_value("g", &(double){1.5}, 8, "decimal(10,4)")));
   assert_false(same(expected, hash_cells(SCHEMA_OF(DECIMAL("x", 4, 2)), (const char *const[]){"1.51"})));
   assert_false(same(expected, hash_cells(SCHEMA_OF(DECIMAL("x", 4, 1)), (const char *const[]){"15"})));
-  const struct dr_hash128 hundred = hash_cells(SCHEMA_OF(DECIMAL("x", 3, 0)), (const char *const[]){"100"});
+  const uint64_t hundred = hash_cells(SCHEMA_OF(DECIMAL("x", 3, 0)), (const char *const[]){"100"});
   assert_true(same(hundred, hash_cells(SCHEMA_OF(DECIMAL("x", 20, 9)), (const char *const[]){"1e2"})));
 }
 
 static void test_equal_texts_of_any_layout_hash_equally(void **state) {
   (void)state;
   const char *const text = "gr\xc3\xbc\xc3\x9f dich";
-  const struct dr_hash128 expected = hash_cells(SCHEMA_OF(COLUMN("x", STRING)), &text);
+  const uint64_t expected = hash_cells(SCHEMA_OF(COLUMN("x", STRING)), &text);
   for (int width = 4; width <= 8; width += 4) {
     struct ArrowSchema column;
     struct ArrowArray array;
@@ -119,7 +119,7 @@ static void test_equal_texts_of_any_layout_hash_equally(void **state) {
 static void test_equal_instants_hash_equally_in_any_unit_and_zone(void **state) {
   (void)state;
   const char *const text = "2024-02-29T12:00:00Z";
-  const struct dr_hash128 expected = hash_cells(SCHEMA_OF(COLUMN("x", TIMESTAMP)), &text);
+  const uint64_t expected = hash_cells(SCHEMA_OF(COLUMN("x", TIMESTAMP)), &text);
   const int64_t seconds = 1709208000;
   assert_true(same(expected, hash_value("tss:", &seconds, 8, "timestamp")));
   assert_true(same(expected, hash_value("tsm:Asia/Tokyo", &(int64_t){seconds * 1000}, 8, "timestamp")));
@@ -131,8 +131,8 @@ static void test_equal_instants_hash_equally_in_any_unit_and_zone(void **state) 
 
 static void test_equal_floats_hash_equally(void **state) {
   (void)state;
-  const struct dr_hash128 zero = hash_value("g", &(double){0.0}, 8, "float64");
-  const struct dr_hash128 nan = hash_value("g", &(uint64_t){UINT64_C(0x7FF8000000000000)}, 8, "float64");
+  const uint64_t zero = hash_value("g", &(double){0.0}, 8, "float64");
+  const uint64_t nan = hash_value("g", &(uint64_t){UINT64_C(0x7FF8000000000000)}, 8, "float64");
   assert_true(same(zero, hash_value("g", &(double){-0.0}, 8, "float64")));
   assert_true(same(zero, hash_value("f", &(float){-0.0f}, 4, "float64")));
   assert_true(same(nan, hash_value("g", &(uint64_t){UINT64_C(0xFFF0000000000001)}, 8, "float64")));
@@ -144,7 +144,7 @@ static void test_json_hashes_equally_whatever_its_blanks(void **state) {
   (void)state;
   const char *const a = "{ \"b\" : [1, 2.0],\n \"a\" : null }", *const b = "{\"b\":[1,2.0],\"a\":null}";
   const char *const c = "{\"b\":[1,2],\"a\":null}";
-  const struct dr_hash128 expected = hash_cells(SCHEMA_OF(COLUMN("x", JSON)), &a);
+  const uint64_t expected = hash_cells(SCHEMA_OF(COLUMN("x", JSON)), &a);
   assert_true(same(expected, hash_cells(SCHEMA_OF(COLUMN("x", JSON)), &b)));
   assert_false(same(expected, hash_cells(SCHEMA_OF(COLUMN("x", JSON)), &c)));
 }
@@ -152,7 +152,7 @@ static void test_json_hashes_equally_whatever_its_blanks(void **state) {
 static void test_null_empty_and_absent_all_differ(void **state) {
   (void)state;
   static const char *const cells[][1] = {{NULL}, {""}, {"(absent)"}, {"null"}};
-  struct dr_hash128 hashes[4];
+  uint64_t hashes[4];
   for (size_t i = 0; i < 4; i++) hashes[i] = hash_cells(SCHEMA_OF(COLUMN("x", STRING)), cells[i]);
   for (size_t i = 0; i < 4; i++) {
     for (size_t k = 0; k < i; k++) assert_false(same(hashes[i], hashes[k]));
@@ -162,7 +162,7 @@ static void test_null_empty_and_absent_all_differ(void **state) {
 static void test_types_do_not_run_into_each_other(void **state) {
   (void)state;
   const char *const text = "1";
-  const struct dr_hash128 hashes[] = {
+  const uint64_t hashes[] = {
       hash_cells(SCHEMA_OF(COLUMN("x", BOOL)), &text),    hash_cells(SCHEMA_OF(COLUMN("x", INT64)), &text),
       hash_cells(SCHEMA_OF(COLUMN("x", FLOAT64)), &text), hash_cells(SCHEMA_OF(DECIMAL("x", 1, 0)), &text),
       hash_cells(SCHEMA_OF(COLUMN("x", STRING)), &text),  hash_cells(SCHEMA_OF(COLUMN("x", JSON)), &text)};
@@ -173,10 +173,10 @@ static void test_types_do_not_run_into_each_other(void **state) {
 
 static void test_column_order_does_not_matter(void **state) {
   (void)state;
-  const struct dr_hash128 expected =
+  const uint64_t expected =
       hash_cells(SCHEMA_OF(COLUMN("b", STRING), COLUMN("a", INT64), COLUMN("\xc3\xa9", BOOL), COLUMN("B", DATE)),
                  (const char *const[]){"x", "1", "true", NULL});
-  const struct dr_hash128 turned =
+  const uint64_t turned =
       hash_cells(SCHEMA_OF(COLUMN("B", DATE), COLUMN("\xc3\xa9", BOOL), COLUMN("a", INT64), COLUMN("b", STRING)),
                  (const char *const[]){NULL, "true", "1", "x"});
   assert_true(same(expected, turned));
@@ -186,7 +186,7 @@ static void test_values_do_not_slip_between_columns(void **state) {
   (void)state;
   static const char *const rows[][2] = {{"ab", "c"}, {"a", "bc"},   {"", "abc"},
                                         {"abc", ""}, {"abc", NULL}, {NULL, "abc"}};
-  struct dr_hash128 hashes[6];
+  uint64_t hashes[6];
   for (size_t i = 0; i < 6; i++) hashes[i] = hash_cells(SCHEMA_OF(COLUMN("a", STRING), COLUMN("b", STRING)), rows[i]);
   for (size_t i = 0; i < 6; i++) {
     for (size_t k = 0; k < i; k++) assert_false(same(hashes[i], hashes[k]));
@@ -208,12 +208,12 @@ static void test_chosen_columns_are_all_that_counts(void **state) {
   struct dr_schema *schema = SCHEMA_OF(COLUMN("c", INT64), COLUMN("a", INT64), COLUMN("b", STRING));
   struct dr_batch *batch = batch_of(schema, (const char *const[]){"1", "2", "x", "1", "2", "y", "2", "1", "x"}, 3);
   struct dr_encoder encoder;
-  struct dr_hash128 hashes[3];
+  uint64_t hashes[3];
   const uint32_t columns[] = {0, 1}; // c and a, which are encoded as a and c
   assert_int_equal(dr_encoder_init(&encoder, schema, columns, 2, 0, NULL), DRAY_OK);
   assert_int_equal(encoder.columns[0], 1);
   assert_int_equal(encoder.columns[1], 0);
-  assert_int_equal(dr_hash_rows(&encoder, batch, hashes, NULL), DRAY_OK);
+  assert_int_equal(dr_row_hashes(&encoder, batch, hashes, NULL), DRAY_OK);
   assert_true(same(hashes[0], hashes[1]));
   assert_false(same(hashes[0], hashes[2]));
   dr_encoder_free(&encoder);
@@ -309,7 +309,7 @@ static void test_decoding_gives_back_every_random_row(void **state) {
   struct ArrowArray array;
   struct dray_builder *builder = NULL;
   struct dray_buffer out;
-  struct dr_hash128 hashes[2][ROWS];
+  uint64_t hashes[2][ROWS];
   struct dray_column_def defs[WIDE + 1];
   for (size_t i = 0; i < WIDE; i++)
     defs[i] = (struct dray_column_def){schema->fields[i].name, schema->fields[i].type, 1};
@@ -335,8 +335,8 @@ static void test_decoding_gives_back_every_random_row(void **state) {
   }
   assert_int_equal(dray_builder_finish(builder, &array, NULL), DRAY_OK);
   assert_int_equal(dr_batch_wrap(schema, &array, &back, NULL), DRAY_OK);
-  assert_int_equal(dr_hash_rows(&encoder, batch, hashes[0], NULL), DRAY_OK);
-  assert_int_equal(dr_hash_rows(&encoder, back, hashes[1], NULL), DRAY_OK);
+  assert_int_equal(dr_row_hashes(&encoder, batch, hashes[0], NULL), DRAY_OK);
+  assert_int_equal(dr_row_hashes(&encoder, back, hashes[1], NULL), DRAY_OK);
   for (uint64_t row = 0; row < ROWS; row++) {
     for (size_t c = 0; c < WIDE; c++) {
       const char *given = cell(batch, c, row);
@@ -359,16 +359,16 @@ static void test_batch_borders_do_not_matter(void **state) {
   struct dr_schema *schema = wide_schema();
   struct dr_batch *whole = random_batch(schema, ROWS, 12);
   struct dr_encoder encoder;
-  struct dr_hash128 expected[ROWS], part[ROWS];
+  uint64_t expected[ROWS], part[ROWS];
   assert_int_equal(dr_encoder_init(&encoder, schema, NULL, 0, 9, NULL), DRAY_OK);
-  assert_int_equal(dr_hash_rows(&encoder, whole, expected, NULL), DRAY_OK);
+  assert_int_equal(dr_row_hashes(&encoder, whole, expected, NULL), DRAY_OK);
   for (uint32_t from = 0, size = 1; from < ROWS; from += size, size += 7) {
     uint32_t rows[ROWS];
     struct dr_batch *slice = NULL;
     size_t count = 0;
     for (uint32_t i = from; i < from + size && i < ROWS; i++) rows[count++] = i;
     assert_int_equal(dr_batch_gather(whole, rows, count, &slice, NULL), DRAY_OK);
-    assert_int_equal(dr_hash_rows(&encoder, slice, part, NULL), DRAY_OK);
+    assert_int_equal(dr_row_hashes(&encoder, slice, part, NULL), DRAY_OK);
     for (size_t i = 0; i < count; i++) assert_true(same(part[i], expected[from + i]));
     dr_batch_free(slice);
   }
@@ -485,11 +485,11 @@ static void test_values_of_another_type_are_not_decoded(void **state) {
 static int32_t encode_once(void *ctx) {
   const struct dr_batch *batch = ctx;
   struct dr_encoder encoder = {0, 0, NULL};
-  struct dr_hash128 hashes[20];
+  uint64_t hashes[20];
   struct dray_buffer out;
   dray_buffer_init(&out, 100000);
   int32_t code = dr_encoder_init(&encoder, batch->schema, NULL, 0, 0, NULL);
-  if (code == DRAY_OK) code = dr_hash_rows(&encoder, batch, hashes, NULL);
+  if (code == DRAY_OK) code = dr_row_hashes(&encoder, batch, hashes, NULL);
   for (uint64_t row = 0; row < 20 && code == DRAY_OK; row++) code = dr_encode_row(&encoder, batch, row, &out, NULL);
   dr_encoder_free(&encoder);
   dray_buffer_free(&out);
