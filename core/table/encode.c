@@ -62,6 +62,7 @@ void dr_encoder_free(struct dr_encoder *encoder) {
 #define COPY_BYTES 16u     // texts are copied in steps of as many bytes, beyond their ends
 #define SHORT_TEXT 0x80u   // shorter texts have one byte of length
 #define TEXT_HEAD_BYTES 6u // tag and length
+#define VALUE_BYTES_MAX 19u
 
 // An upper bound of what a value takes, without its text.
 static const uint8_t value_room[] = {[DRAY_TYPE_BOOL] = 2,
@@ -86,9 +87,9 @@ static uint8_t *put_text_head(uint8_t *to, uint8_t tag, uint64_t len) {
 }
 
 // Most texts are short, and their lengths cannot be foretold: whoever asks for them loses more time than a few bytes
-// copied in vain. `readable` bytes may be read from `from` on, and the bytes behind the text may be written.
-ALWAYS_INLINE uint8_t *put_text(uint8_t *to, uint8_t tag, const char *from, size_t len, size_t readable) {
-  if (len >= SHORT_TEXT || len + COPY_BYTES > readable) {
+// copied in vain. `safe`: COPY_BYTES behind the text may be read. As many behind its copy may be written.
+ALWAYS_INLINE uint8_t *put_text(uint8_t *to, uint8_t tag, const char *from, size_t len, int safe) {
+  if (len >= SHORT_TEXT || !safe) {
     to = put_text_head(to, tag, len);
     if (len > 0) memcpy(to, from, len);
     return to + len;
@@ -135,38 +136,33 @@ ALWAYS_INLINE uint8_t *put_decimal(uint8_t *to, struct dray_decimal value, int32
   return to + 3 + count;
 }
 
-// Bytes of a column's text from `at` on that are surely there: those up to the end of the batch's last row.
-static inline size_t readable_from(const struct dray_column_view *column, uint64_t rows, int32_t at) {
-  return (size_t)(column->offsets[(uint64_t)column->offset + rows] - at);
+// Whether COPY_BYTES behind byte `end` of a column's text are surely there: the batch's last row ends no sooner.
+static inline int is_safe(const struct dray_column_view *column, uint64_t rows, int32_t end) {
+  return column->offsets[(uint64_t)column->offset + rows] - end >= (int32_t)COPY_BYTES;
 }
 
 // ---- one row ----
 
-static inline uint8_t *put_value(uint8_t *to, const struct dray_column_view *column, uint64_t row, uint64_t rows) {
-  const uint64_t at = row + (uint64_t)column->offset;
+// A value that is no text; `at` counts from the column's first.
+ALWAYS_INLINE uint8_t *put_value(uint8_t *to, const struct dray_column_view *column, uint64_t at) {
   uint64_t bits;
   to[0] = tag_of(column);
   switch (column->type.id) {
   case DRAY_TYPE_BOOL:
-    to[1] = (uint8_t)dray_column_bool(column, row);
+    to[1] = ((const uint8_t *)column->values)[at >> 3] >> (at & 7) & 1;
     return to + 2;
-  case DRAY_TYPE_INT64:
-  case DRAY_TYPE_TIMESTAMP:
-    memcpy(to + 1, (const int64_t *)column->values + at, 8);
-    return to + 9;
   case DRAY_TYPE_FLOAT64:
-    bits = real_bits(dray_column_float64(column, row));
+    bits = real_bits(((const double *)column->values)[at]);
     memcpy(to + 1, &bits, sizeof(bits));
     return to + 9;
   case DRAY_TYPE_DECIMAL:
-    return put_decimal(to, dray_column_decimal(column, row), column->type.scale);
+    return put_decimal(to, ((const struct dray_decimal *)column->values)[at], column->type.scale);
   case DRAY_TYPE_DATE:
     memcpy(to + 1, (const int32_t *)column->values + at, 4);
     return to + 5;
-  default:
-    return put_text(to, to[0], column->data + column->offsets[at],
-                    (size_t)(column->offsets[at + 1] - column->offsets[at]),
-                    readable_from(column, rows, column->offsets[at]));
+  default: // int64, timestamp
+    memcpy(to + 1, (const int64_t *)column->values + at, 8);
+    return to + 9;
   }
 }
 
@@ -176,32 +172,49 @@ size_t dr_encode_room(const struct dr_encoder *encoder, const struct dr_schema *
   return room;
 }
 
+// Room for `columns` values, and for `texts` bytes of text. *out_spare: how much text fits, which may be more.
+static int32_t make_room(struct dray_buffer *out, size_t columns, size_t texts, uint8_t **to, size_t *out_spare,
+                         struct dray_error *error) {
+  const size_t room = columns * VALUE_BYTES_MAX + COPY_BYTES;
+  char *data = NULL;
+  DRAY_TRY(dray_buffer_reserve(out, room + texts, &data, error));
+  *to = (uint8_t *)data;
+  *out_spare = out->capacity - 1 - out->len - room;
+  return DRAY_OK;
+}
+
 int32_t dr_encode_row(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row,
                       struct dray_buffer *out, struct dray_error *error) {
+  const size_t count = encoder->column_count, before = out->len;
   const uint64_t rows = dr_batch_rows(batch);
-  size_t room = COPY_BYTES;
-  char *data = NULL;
-  for (size_t c = 0; c < encoder->column_count; c++) {
-    const struct dray_column_view *column = &batch->view.columns[encoder->columns[c]];
-    room += value_room[column->type.id];
-    if (column->offsets == NULL) continue;
-    const int32_t *offsets = column->offsets + (row + (uint64_t)column->offset);
-    room += (size_t)(offsets[1] - offsets[0]);
-  }
-  DRAY_TRY(dray_buffer_reserve(out, room, &data, error));
-  uint8_t *to = (uint8_t *)data;
-  for (size_t c = 0; c < encoder->column_count; c++) {
-    const uint32_t at = encoder->columns[c];
-    const struct dray_column_view *column = &batch->view.columns[at];
-    if (!dray_column_is_null(column, row)) {
-      to = put_value(to, column, row, rows);
+  uint8_t *to = NULL;
+  size_t spare = 0;
+  int32_t code = make_room(out, count, 0, &to, &spare, error);
+  if (code != DRAY_OK) return code;
+  for (size_t c = 0; c < count; c++) {
+    const uint32_t column_at = encoder->columns[c];
+    const struct dray_column_view *column = &batch->view.columns[column_at];
+    const uint64_t at = row + (uint64_t)column->offset;
+    if (dray_column_is_null(column, row)) {
+      *to++ = dr_batch_is_absent(batch, column_at, row) ? DR_TAG_ABSENT : DR_TAG_NULL;
+    } else if (column->offsets == NULL) {
+      to = put_value(to, column, at);
     } else {
-      *to++ = dr_batch_is_absent(batch, at, row) ? DR_TAG_ABSENT : DR_TAG_NULL;
+      const int32_t from = column->offsets[at];
+      const size_t len = (size_t)(column->offsets[at + 1] - from);
+      if (len > spare) {
+        out->len = (size_t)((char *)to - out->data);
+        code = make_room(out, count - c, len, &to, &spare, error);
+        if (code != DRAY_OK) goto done;
+      }
+      spare -= len;
+      to = put_text(to, tag_of(column), column->data + from, len, is_safe(column, rows, from + (int32_t)len));
     }
   }
-  out->len += (size_t)(to - (uint8_t *)data);
+done:
+  out->len = code == DRAY_OK ? (size_t)((char *)to - out->data) : before;
   out->data[out->len] = '\0';
-  return DRAY_OK;
+  return code;
 }
 
 void dr_encode_pieces(const struct dr_encoder *encoder, const struct dr_batch *batch, uint64_t row,
@@ -214,7 +227,7 @@ void dr_encode_pieces(const struct dr_encoder *encoder, const struct dr_batch *b
       piece[0] = dr_batch_is_absent(batch, at, row) ? DR_TAG_ABSENT : DR_TAG_NULL;
       take(ctx, piece, 1);
     } else if (column->offsets == NULL) {
-      take(ctx, piece, (size_t)(put_value(piece, column, row, 0) - piece));
+      take(ctx, piece, (size_t)(put_value(piece, column, row + (uint64_t)column->offset) - piece));
     } else {
       const struct dray_str text = dray_column_bytes(column, row);
       take(ctx, piece, (size_t)(put_text_head(piece, tag_of(column), text.len) - piece));
@@ -234,7 +247,6 @@ struct span {
   const void *values;     // those of the first row
   const int32_t *offsets;
   const char *data;
-  int32_t data_end; // of the batch's last row
   int32_t scale;
   uint8_t tag;
   uint8_t **to;
@@ -267,7 +279,11 @@ ALWAYS_INLINE uint8_t *put_number(uint8_t *to, const struct span *span, size_t i
 }
 ALWAYS_INLINE uint8_t *put_bytes(uint8_t *to, const struct span *span, size_t i) {
   const int32_t from = span->offsets[i], len = span->offsets[i + 1] - from;
-  return put_text(to, span->tag, span->data + from, (size_t)len, (size_t)(span->data_end - from));
+  return put_text(to, span->tag, span->data + from, (size_t)len, 1);
+}
+ALWAYS_INLINE uint8_t *put_last_bytes(uint8_t *to, const struct span *span, size_t i) {
+  const int32_t from = span->offsets[i], len = span->offsets[i + 1] - from;
+  return put_text(to, span->tag, span->data + from, (size_t)len, 0);
 }
 
 // Where there are nulls every value is written all the same, and the next one goes over it: a null is as hard to
@@ -299,7 +315,7 @@ static void put_no_values(const struct span *span) {
     }                                                                                                                  \
   } while (0)
 
-static void put_span(struct span *span, const struct dray_column_view *column, uint64_t at) {
+static void put_span(struct span *span, const struct dray_column_view *column, uint64_t at, uint64_t rows) {
   switch (column->type.id) {
   case DRAY_TYPE_BOOL:
     span->bits = dr_load_bits(column->values, at, span->count);
@@ -323,7 +339,13 @@ static void put_span(struct span *span, const struct dray_column_view *column, u
     PUT_EACH(span, put_4_bytes);
     return;
   default:
-    PUT_EACH(span, put_bytes);
+    span->offsets = column->offsets + at;
+    span->data = column->data;
+    if (is_safe(column, rows, span->offsets[span->count])) {
+      PUT_EACH(span, put_bytes);
+    } else { // the batch's last rows
+      PUT_EACH(span, put_last_bytes);
+    }
   }
 }
 
@@ -343,12 +365,7 @@ static void put_column(const struct dr_encoder *encoder, const struct dr_batch *
     put_no_values(&span);
     return;
   }
-  if (column->offsets != NULL) {
-    span.offsets = column->offsets + first;
-    span.data = column->data;
-    span.data_end = column->offsets[(uint64_t)column->offset + dr_batch_rows(batch)];
-  }
-  put_span(&span, column, first);
+  put_span(&span, column, first, dr_batch_rows(batch));
 }
 
 // Bytes that the texts of rows have, values in the place of nulls included.

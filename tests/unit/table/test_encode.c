@@ -404,6 +404,38 @@ static void test_long_texts_have_long_lengths(void **state) {
   dr_schema_unref(schema);
 }
 
+static void test_a_row_that_does_not_fit_its_buffer_leaves_it_as_it_was(void **state) {
+  (void)state;
+  struct dr_schema *schema = SCHEMA_OF(COLUMN("a", STRING), COLUMN("b", INT64), COLUMN("c", STRING));
+  char text[2001];
+  memset(text, 'x', sizeof(text) - 1);
+  text[sizeof(text) - 1] = '\0';
+  struct dr_batch *batch = batch_of(schema, (const char *const[]){text, "1", text}, 1);
+  struct dr_encoder encoder;
+  assert_int_equal(dr_encoder_init(&encoder, schema, NULL, 0, 0, NULL), DRAY_OK);
+  int fits = 0;
+  for (size_t max = 4; max < 5000; max += 100) { // the first text, the second and both do not fit
+    struct dray_buffer out;
+    dray_buffer_init(&out, max);
+    assert_int_equal(dray_buffer_append(&out, "abc", 3, NULL), DRAY_OK);
+    const int32_t code = dr_encode_row(&encoder, batch, 0, &out, NULL);
+    if (code == DRAY_OK) {
+      assert_int_equal(out.len, 3 + 2 * 2003 + 9);
+      fits++;
+    } else {
+      assert_int_equal(code, DRAY_E_LIMIT);
+      assert_int_equal(out.len, 3);
+    }
+    assert_memory_equal(out.data, "abc", 3);
+    assert_int_equal(out.data[out.len], '\0');
+    dray_buffer_free(&out);
+  }
+  assert_in_range(fits, 5, 12); // little more than the row itself is asked for
+  dr_encoder_free(&encoder);
+  dr_batch_free(batch);
+  dr_schema_unref(schema);
+}
+
 // ---- what comes from a damaged file ----
 
 static void test_damaged_rows_are_corrupt_and_never_read_beyond(void **state) {
@@ -522,6 +554,7 @@ int main(void) {
       cmocka_unit_test(test_decoding_gives_back_every_random_row),
       cmocka_unit_test(test_batch_borders_do_not_matter),
       cmocka_unit_test(test_long_texts_have_long_lengths),
+      cmocka_unit_test(test_a_row_that_does_not_fit_its_buffer_leaves_it_as_it_was),
       cmocka_unit_test(test_damaged_rows_are_corrupt_and_never_read_beyond),
       cmocka_unit_test(test_random_bytes_are_refused_or_split),
       cmocka_unit_test(test_values_of_another_type_are_not_decoded),
