@@ -218,6 +218,7 @@ int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
 int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {
   DRAY_TRY(dr_mirror_usable(mirror, error));
   if (mirror->journal->end != mirror->committed_end) return DRAY_OK; // not while something is open
+  if (!mirror->overflow && mirror->settled < mirror->committed) DRAY_TRY(dr_mirror_settle(mirror, error));
   const uint64_t bytes = mirror->committed_end - mirror->journal->frames;
   int stale = dr_base_rows(mirror->base) > 0 && !mirror->base_map.identical;
   for (size_t i = 0; i < mirror->schema_count; i++) stale |= !mirror->schemas[i].map.identical;

@@ -1,15 +1,13 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading a base: look-up by key hash, in memory or block by block, and rows by number.
+// Reading a base: look-up by key hash, block by block; all entries in one sweep; payloads by number.
 #include "diff/basefile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
-
-#define BUCKET_ROWS 8 // rows a bucket of the directory holds on average
 
 static char *base_path(const char *folder, uint64_t number) {
   char name[32];
@@ -25,8 +23,6 @@ void dr_base_close(struct dr_base *base) {
   dr_file_info_free(&base->info);
   dr_in_close(&base->in);
   free(base->window);
-  free(base->entries);
-  free(base->directory);
   free(base->path);
   free(base);
 }
@@ -124,11 +120,6 @@ static int32_t load_entries(struct dr_base *base, uint64_t at, struct dray_error
 }
 
 int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out, struct dray_error *error) {
-  if (base->entries != NULL) {
-    const uint64_t *entry = base->entries + number * 3;
-    *out = (struct dr_entry){entry[0], entry[1], entry[2]};
-    return DRAY_OK;
-  }
   DRAY_TRY(load_entries(base, number / DR_ENTRIES_PER_BLOCK, error));
   *out = entry_at(base, base->block.stored.data + number % DR_ENTRIES_PER_BLOCK * base->entry_bytes);
   return DRAY_OK;
@@ -240,57 +231,7 @@ int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_en
   return DRAY_OK;
 }
 
-static int32_t read_all(struct dr_base *base, uint64_t *entries, struct dray_error *error) {
-  for (uint64_t at = 0; at < dr_base_rows(base);) {
-    const struct dr_entry *run;
-    size_t count;
-    DRAY_TRY(dr_base_entries(base, at, &run, &count, error));
-    if (entries != NULL) memcpy(entries + at * 3, run, count * sizeof *run);
-    at += count;
-  }
-  dr_base_end_sweep(base);
-  return DRAY_OK;
-}
-
 // ---- looking up ----
-
-static void fill_directory(const uint64_t *entries, uint64_t rows, uint32_t *directory, uint64_t buckets,
-                           unsigned shift) {
-  uint64_t at = 0;
-  for (uint64_t bucket = 0; bucket < buckets; bucket++) {
-    while (at < rows && entries[at * 3] >> shift < bucket) at++;
-    directory[bucket] = (uint32_t)at;
-  }
-  directory[buckets] = (uint32_t)rows;
-}
-
-int32_t dr_base_hold(struct dr_base *base, uint64_t memory_max, struct dray_error *error) {
-  const uint64_t rows = dr_base_rows(base);
-  unsigned bits = 1;
-  while (bits < 31 && (UINT64_C(1) << bits) * BUCKET_ROWS < rows) bits++;
-  const uint64_t buckets = UINT64_C(1) << bits;
-  if (base->entries != NULL || rows == 0 || rows >= UINT32_MAX) return DRAY_OK;
-  if (rows > memory_max / DR_ENTRY_BYTES_MAX || rows * DR_ENTRY_BYTES_MAX + buckets * 4 > memory_max) return DRAY_OK;
-  uint64_t *entries = malloc((size_t)rows * DR_ENTRY_BYTES_MAX);
-  uint32_t *directory = malloc((size_t)(buckets + 1) * sizeof *directory);
-  int32_t rc = DRAY_OK;
-  if (entries == NULL || directory == NULL) {
-    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %llu entries of %s", (unsigned long long)rows,
-                   base->path);
-  } else {
-    rc = read_all(base, entries, error);
-  }
-  if (rc != DRAY_OK) {
-    free(entries);
-    free(directory);
-    return rc;
-  }
-  base->shift = 64 - bits;
-  fill_directory(entries, rows, directory, buckets, base->shift);
-  base->entries = entries;
-  base->directory = directory;
-  return DRAY_OK;
-}
 
 static uint64_t find_in_block(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
   const struct dr_block *block = &base->block;
@@ -338,24 +279,9 @@ static uint64_t find_block(const struct dr_base *base, uint64_t high, uint64_t l
   return from - 1;
 }
 
-static uint64_t find_in_memory(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
-  const uint64_t bucket = high >> base->shift;
-  for (uint64_t i = base->directory[bucket]; i < base->directory[bucket + 1]; i++) {
-    const uint64_t *entry = base->entries + i * 3;
-    if (entry[0] != high || entry[1] != low) continue;
-    *out_row_hash = entry[2];
-    return i;
-  }
-  return UINT64_MAX;
-}
-
 int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number, uint64_t *out_row_hash,
                      struct dray_error *error) {
   *out_number = UINT64_MAX;
-  if (base->entries != NULL) {
-    *out_number = find_in_memory(base, high, low, out_row_hash);
-    return DRAY_OK;
-  }
   const uint64_t at = find_block(base, high, low);
   if (at == UINT64_MAX) return DRAY_OK;
   DRAY_TRY(load_entries(base, at, error));
@@ -392,6 +318,16 @@ static int32_t chain_of_blocks(struct dr_base *base, uint64_t *out, struct dray_
   return rc;
 }
 
+static int32_t sweep_all(struct dr_base *base, struct dray_error *error) {
+  for (uint64_t at = 0; at < dr_base_rows(base);) {
+    const uint8_t *entries;
+    size_t count;
+    DRAY_TRY(dr_base_entries_raw(base, at, &entries, &count, error));
+    at += count;
+  }
+  return DRAY_OK;
+}
+
 int32_t dr_base_verify(struct dr_base *base, struct dray_error *error) {
   uint64_t digest = 0;
   DRAY_TRY(chain_of_blocks(base, &digest, error));
@@ -399,8 +335,10 @@ int32_t dr_base_verify(struct dr_base *base, struct dray_error *error) {
     return dr_corrupt(error, base->path, base->in.bytes - DR_FOOTER_BYTES, "the digest of its blocks is another");
   }
   for (uint64_t at = 0; at < base->rows.places.len; at += 16) {
-    struct dray_str row;
-    DRAY_TRY(dr_rows_in_get(&base->rows, dr_get_u64(base->rows.places.data + at), &row, error));
+    struct dray_str payload;
+    DRAY_TRY(dr_rows_in_get(&base->rows, dr_get_u64(base->rows.places.data + at), &payload, error));
   }
-  return read_all(base, NULL, error);
+  const int32_t rc = sweep_all(base, error);
+  dr_base_end_sweep(base);
+  return rc;
 }

@@ -34,10 +34,6 @@ struct dr_base {
   uint64_t window_first, window_count; // blocks in it
   uint64_t swept;                      // the block verified last, UINT64_MAX: none
   struct dr_entry run[DR_ENTRIES_PER_BLOCK];
-
-  uint64_t *entries;   // all of them, three words each, once they are held in memory; else NULL
-  uint32_t *directory; // into them by the top bits of the hash
-  unsigned shift;
 };
 // Checks what must be right before anything is looked up: header, footer, the directories.
 DRAY_NODISCARD int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out,
@@ -46,8 +42,6 @@ void dr_base_close(struct dr_base *base); // NULL allowed
 static inline uint64_t dr_base_rows(const struct dr_base *base) {
   return base->footer.records;
 }
-// Holds the entries in memory when they need no more than memory_max.
-DRAY_NODISCARD int32_t dr_base_hold(struct dr_base *base, uint64_t memory_max, struct dray_error *error);
 // *out_number: of the row, UINT64_MAX when the key is not there. One read of a block, or none when the block was the
 // last one looked into.
 DRAY_NODISCARD int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number,

@@ -34,7 +34,7 @@ struct dr_mirror_options {
 // Opens and verifies what opening reads; rows are verified when they are read. A torn journal tail is cut and logged.
 // Another schema with the same key is taken over: columns are compared by name, a column the mirror does not know
 // counts as changed. @errors MIRROR_MISSING, MIRROR_CORRUPT, MIRROR_SCHEMA (other key columns or key types),
-// STATE_VERSION (made by a newer dray), SCHEMA_KEY (a key column is not in the schema), IO, DISK_FULL, OUT_OF_MEMORY.
+// STATE_VERSION (made by another dray), SCHEMA_KEY (a key column is not in the schema), IO, DISK_FULL, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_mirror_open(const struct dr_mirror_options *options, struct dr_mirror **out,
                                       struct dray_error *error);
 void dr_mirror_close(struct dr_mirror *mirror);
@@ -42,7 +42,7 @@ void dr_mirror_close(struct dr_mirror *mirror);
 struct dr_mirror_info {
   uint64_t generation;          // of the last commit
   uint64_t prepared_generation; // of a prepare whose commit was not seen; 0: none
-  uint64_t rows;                // of the last commit
+  uint64_t rows;                // of the last commit; exact after open and compact (README.md)
   uint64_t base_bytes, journal_bytes;
   int keep; // DR_KEEP_*
 };

@@ -69,6 +69,9 @@ static int32_t set_keys(struct dr_mirror *mirror, const struct dr_mirror_options
 }
 
 static int32_t make(const struct dr_mirror_options *options, struct dr_mirror **out, struct dray_error *error) {
+  if (options->keep < DR_KEEP_ROW || options->keep > DR_KEEP_KEY) {
+    return dray_fail(error, DRAY_E_INTERNAL, "there is no %d among the things a mirror can keep", options->keep);
+  }
   struct dr_mirror *mirror = calloc(1, sizeof *mirror);
   if (mirror == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open a mirror");
   dray_buffer_init(&mirror->held, DR_ROW_BYTES_MAX + DR_CHANGE_BYTES);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "diff/mirror.h"
 #include "world.h"
 
 static const struct world_pass full = {.flags = DR_DIFF_FULL};
@@ -430,6 +431,67 @@ static void test_merge_waits_until_the_journal_has_grown(void **state) {
   assert_int_equal(info_of().rows, 9000);
 }
 
+// Blocks that no change falls into are copied as they are stored, and others are packed anew: the rows stay what they
+// are, and the blocks do not crumble.
+static void test_merges_of_few_changes_keep_rows_and_size(void **state) {
+  (void)state;
+  enum { COUNT = 30000, ROUNDS = 12 };
+  pass_of_many(COUNT, 1, DR_DIFF_FULL);
+  assert_ok(&world, world_ack(&world, NULL));
+  world_commit(&world, 1);
+  assert_ok(&world, dr_mirror_rewrite(world.mirror, &world.error));
+  const uint64_t fresh = info_of().base_bytes;
+  for (uint64_t round = 0; round < ROUNDS; round++) {
+    const struct dr_diff_options options = {.changeset_path = world.set_path};
+    struct dr_diff *diff = NULL;
+    assert_ok(&world, dr_diff_begin(world.mirror, &options, &diff, &world.error));
+    for (uint64_t i = 0; i < 40; i++) { // updates, deletes and inserts here and there
+      struct dr_batch *batch = many((round * 997 + i * 751) % COUNT + (i % 4 == 0 ? COUNT : 0), 1, 7);
+      if (i % 4 == 1) batch->deleted = calloc(1, 1);
+      if (i % 4 == 1) batch->deleted[0] = 1;
+      assert_ok(&world, dr_diff_add(diff, batch, &world.error));
+    }
+    assert_ok(&world, dr_diff_finish(diff, &world.counts, &world.error));
+    dr_diff_free(diff);
+    assert_ok(&world, world_ack(&world, NULL));
+    world_commit(&world, round + 2);
+    struct dr_mirror_info info = info_of();
+    assert_ok(&world, dr_mirror_rewrite(world.mirror, &world.error));
+    assert_int_equal(world_base(&world), round + 3);
+    assert_ok(&world, dr_mirror_verify(world.folder, &info, &world.error));
+  }
+  const uint64_t rows = info_of().rows;
+  assert_true(rows >= COUNT - ROUNDS * 10 && rows <= COUNT + ROUNDS * 10);
+  assert_true(info_of().base_bytes < fresh + fresh / 20);
+  // Every row is read and decoded: all are deleted in a pass over nothing.
+  struct dr_changeset *set = NULL;
+  const struct world_pass pass = {.flags = DR_DIFF_FULL};
+  uint64_t seq = 0, changed = 0;
+  assert_ok(&world, world_try(&world, &pass, NO_ROWS));
+  assert_int_equal(world.counts.deletes, rows);
+  assert_ok(&world, dr_changeset_open(world.set_path, &set, &world.error));
+  for (;;) {
+    struct dr_changes *changes = NULL;
+    assert_ok(&world, dr_changeset_next(set, seq, 5000, 1u << 20, 0, &changes, &world.error));
+    if (changes == NULL) break;
+    for (size_t i = 0; i < changes->count; i++) {
+      char name[32];
+      const int64_t id = dray_column_int64(&changes->rows->view.columns[0], i);
+      const int64_t qty = dray_column_int64(&changes->rows->view.columns[2], i) - (id % 100 == 0);
+      const int len = snprintf(name, sizeof name, "name of %lld", (long long)id);
+      assert_true(
+          dray_str_equal(dray_column_bytes(&changes->rows->view.columns[1], i), dray_str_make(name, (uint64_t)len)));
+      assert_true(qty == 1 || qty == 7);
+      changed += qty == 7;
+    }
+    seq += changes->count;
+    dr_changes_free(changes);
+  }
+  dr_changeset_close(set);
+  assert_int_equal(seq, rows);
+  assert_true(changed > ROUNDS * 20);
+}
+
 static void test_row_larger_than_a_block_is_kept_whole(void **state) {
   (void)state;
   const size_t len = 900000;
@@ -491,6 +553,7 @@ int main(void) {
       TEST(test_abandoned_pass_leaves_nothing_behind),
       TEST(test_more_rows_than_memory_holds),
       TEST(test_merge_waits_until_the_journal_has_grown),
+      TEST(test_merges_of_few_changes_keep_rows_and_size),
       TEST(test_row_larger_than_a_block_is_kept_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
