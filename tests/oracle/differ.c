@@ -116,6 +116,7 @@ static uint64_t pass(struct world *world, const struct oracle_counts *due) {
   struct dr_diff_counts said;
   struct dr_changeset *set = NULL;
   uint64_t updates[FIELDS_MAX];
+  world->rows_due = oracle_mirror_rows(&oracle);
   world_pass(world, world->step, &said, updates);
   world_ok(world, dr_changeset_open(world->set_path, &set, &world->error));
   read_set(world, set);
@@ -133,8 +134,10 @@ static uint64_t pass(struct world *world, const struct oracle_counts *due) {
 
 // ---- acknowledging ----
 
+// By then the mirror may be open under the schema of the next step; the set is of the oracle's.
+
 static void ack_batches(struct world *world, struct dr_changeset *set, struct dice *dice) {
-  const struct step *plan = &world->life->steps[world->step];
+  const struct step *plan = &world->life->steps[oracle.step];
   for (uint64_t seq = 0;;) {
     struct dr_changes *changes = NULL;
     world_ok(world, dr_changeset_next(set, seq, plan->read_rows, plan->read_bytes, 0, &changes, &world->error));
@@ -160,7 +163,7 @@ static void ack_whole(struct world *world, struct dr_changeset *set, struct dice
 }
 
 static void acknowledge(struct world *world, struct dice *dice) {
-  const struct step *plan = &world->life->steps[world->step];
+  const struct step *plan = &world->life->steps[oracle.step];
   struct dr_changeset *set = NULL;
   if (plan->ack == ACK_NONE) return;
   world_ok(world, dr_changeset_open(world->set_path, &set, &world->error));
@@ -184,7 +187,7 @@ static void rollback(struct world *world) {
 }
 
 static void end_step(struct world *world) {
-  const int end = world->life->steps[world->step].end;
+  const int end = world->life->steps[oracle.step].end;
   const uint64_t next = world->generation + 1;
   if (end == END_CLOSE) {
     oracle_rollback(&oracle);
@@ -229,7 +232,7 @@ static void come_to(struct world *world, size_t step) {
 }
 
 static void finish_step(struct world *world) {
-  const struct step *plan = &world->life->steps[world->step];
+  const struct step *plan = &world->life->steps[oracle.step];
   struct dr_mirror_info info;
   if (plan->compact == 1) world_ok(world, dr_mirror_compact(world->mirror, &world->error));
   if (plan->compact == 2) world_merge(world);
@@ -252,7 +255,12 @@ static uint64_t run_step(struct world *world, size_t step) {
   for (int repeat = 0; deferred > 0 && repeat < REPEATS && dice_one_in(&dice, 2); repeat++) {
     deferred = pass(world, &due);
   }
-  if (plan->reopen_before_ack) world_reopen(world);
+  if (plan->reopen_before_ack == 2 && step + 1 < world->life->step_count && !world->life->steps[step + 1].off) {
+    world_close(world);
+    world_open(world, step + 1);
+  } else if (plan->reopen_before_ack != 0) {
+    world_reopen(world);
+  }
   acknowledge(world, &dice);
   end_step(world);
   finish_step(world);

@@ -196,7 +196,7 @@ static void make_ack_plan(struct step *step, struct dice *dice) {
   step->with_before = !dice_one_in(dice, 4);
   step->read_rows = rows[dice_below(dice, 5)];
   step->read_bytes = bytes[dice_below(dice, 4)];
-  step->reopen_before_ack = dice_one_in(dice, 8);
+  step->reopen_before_ack = !dice_one_in(dice, 6) ? 0 : 1 + (int)dice_below(dice, 2);
   step->ack = acks[dice_below(dice, 10)];
   step->ack_rate = 2 + dice_below(dice, 6);
   step->end = ends[dice_below(dice, 10)];
@@ -471,7 +471,11 @@ static void describe_step(const struct life *life, size_t at) {
          step->change_rate, step->flip_rate, step->absent_rate, step->null_key_rate, step->copy_rate,
          step->tombstone_rate, step->partial_rate);
   printf("  read by %" PRIu64 " rows, %" PRIu64 " bytes; acknowledge %s%s; %s%s%s\n", step->read_rows, step->read_bytes,
-         acks[step->ack], step->reopen_before_ack ? " after reopening" : "", ends[step->end],
+         acks[step->ack],
+         step->reopen_before_ack == 0   ? ""
+         : step->reopen_before_ack == 1 ? " after reopening"
+                                        : " under the next schema",
+         ends[step->end],
          step->compact == 0   ? ""
          : step->compact == 1 ? "; compact"
                               : "; merge",

@@ -83,7 +83,8 @@ struct step {
 
   int with_before;
   uint64_t read_rows, read_bytes;
-  int reopen_before_ack, ack, end;
+  int reopen_before_ack; // 2: under the schema of the next step
+  int ack, end;
   uint32_t ack_rate; // of ACK_SOME: one in so many is left out
   int compact;       // 1: as the engine sees fit; 2: whatever its size
   int verify;

@@ -40,6 +40,7 @@ void world_clear(const char *root) {
 void world_begin(struct world *world, const struct life *life, const char *root) {
   memset(world, 0, sizeof *world);
   world->life = life;
+  world->rows_due = UINT64_MAX;
   dray_error_init(&world->error);
   (void)snprintf(world->root, sizeof world->root, "%s", root);
   (void)snprintf(world->folder, sizeof world->folder, "%s/mirror", root);
@@ -56,7 +57,9 @@ void world_open(struct world *world, size_t step) {
   const struct life *life = world->life;
   const struct step *plan = &life->steps[step];
   const char *key[KEY_COLUMNS_MAX];
-  for (size_t k = 0; k < life->key_count; k++) key[k] = life->columns[life->key_count - 1 - k].name;
+  for (size_t k = 0; k < life->key_count; k++) { // the order in which they are named says nothing
+    key[k] = life->columns[step % 2 == 0 ? k : life->key_count - 1 - k].name;
+  }
   world->step = step;
   world->schema = life_schema(life, step, &world->error);
   world_check(world, world->schema != NULL);
@@ -85,6 +88,14 @@ void world_merge(struct world *world) {
   world_ok(world, dr_mirror_rewrite(mirror, &world->error));
 }
 
+// A batch without rows changes nothing.
+static void add_nothing(struct world *world, struct dr_diff *diff) {
+  struct ArrowArray none = {0};
+  struct dr_batch *batch = NULL;
+  world_ok(world, dr_batch_wrap(world->schema, &none, &batch, &world->error));
+  world_ok(world, dr_diff_add(diff, batch, &world->error));
+}
+
 void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates) {
   const struct life *life = world->life;
   const struct step *plan = &life->steps[step];
@@ -94,7 +105,11 @@ void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts,
       .order_column = plan->order_field < 0 ? NULL : life->columns[plan->fields[plan->order_field].column].name,
       .changeset_path = world->set_path};
   struct dr_diff *diff = NULL;
+  struct dr_mirror_info info;
   world_ok(world, dr_diff_begin(world->mirror, &options, &diff, &world->error));
+  dr_mirror_info(world->mirror, &info);
+  world_check(world, world->rows_due == UINT64_MAX || info.rows == world->rows_due);
+  if (plan->batch_rows % 2 != 0) add_nothing(world, diff);
   for (size_t at = 0; at < life->input_count;) {
     const size_t left = life->input_count - at, count = left < plan->batch_rows ? left : plan->batch_rows;
     struct dr_batch *batch = life_batch(life, step, world->schema, at, count, &world->error);

@@ -18,6 +18,7 @@ struct world {
   struct dr_schema *schema; // of the step under which the mirror is open
   size_t step;
   uint64_t generation; // of the last commit
+  uint64_t rows_due;   // of the mirror, when a pass begins; UINT64_MAX: not known
   struct dray_error error;
 };
 
