@@ -242,9 +242,8 @@ void dr_encode_pieces(const struct dr_encoder *encoder, const struct dr_batch *b
 // compiler knows.
 struct span {
   size_t count;
-  uint64_t valid, absent; // bit i: row i has a value; is absent
-  uint64_t bits;          // values of bools
-  const void *values;     // those of the first row
+  uint64_t bits;      // values of bools
+  const void *values; // those of the first row
   const int32_t *offsets;
   const char *data;
   int32_t scale;
@@ -286,86 +285,73 @@ ALWAYS_INLINE uint8_t *put_last_bytes(uint8_t *to, const struct span *span, size
   return put_text(to, span->tag, span->data + from, (size_t)len, 0);
 }
 
-// Where there are nulls every value is written all the same, and the next one goes over it: a null is as hard to
-// foretell as a length. What stands in a null's place may be anything, but it is there.
-ALWAYS_INLINE void put_each(const struct span span, const int nulls,
-                            uint8_t *(*put)(uint8_t *, const struct span *, size_t)) {
-  for (size_t i = 0; i < span.count; i++) {
-    uint8_t *const to = span.to[i];
-    uint8_t *end = put(to, &span, i);
-    if (nulls) { // arithmetic, of which no compiler makes a branch
-      const uint64_t has = -(span.valid >> i & 1);
-      to[0] = (uint8_t)((span.tag & has) | ((DR_TAG_NULL - (span.absent >> i & 1)) & ~has));
-      end = to + 1 + ((uint64_t)(end - to - 1) & has);
-    }
-    span.to[i] = end;
-  }
+ALWAYS_INLINE void put_each(const struct span span, uint8_t *(*put)(uint8_t *, const struct span *, size_t)) {
+  for (size_t i = 0; i < span.count; i++) span.to[i] = put(span.to[i], &span, i);
 }
-
-static void put_no_values(const struct span *span) {
-  for (size_t i = 0; i < span->count; i++) *span->to[i]++ = (uint8_t)(DR_TAG_NULL - (span->absent >> i & 1));
-}
-
-#define PUT_EACH(span, put)                                                                                            \
-  do {                                                                                                                 \
-    if ((span)->valid == dr_all_bits((span)->count)) {                                                                 \
-      put_each(*(span), 0, put);                                                                                       \
-    } else {                                                                                                           \
-      put_each(*(span), 1, put);                                                                                       \
-    }                                                                                                                  \
-  } while (0)
 
 static void put_span(struct span *span, const struct dray_column_view *column, uint64_t at, uint64_t rows) {
   switch (column->type.id) {
   case DRAY_TYPE_BOOL:
     span->bits = dr_load_bits(column->values, at, span->count);
-    PUT_EACH(span, put_bool);
+    put_each(*span, put_bool);
     return;
   case DRAY_TYPE_INT64:
   case DRAY_TYPE_TIMESTAMP:
     span->values = (const int64_t *)column->values + at;
-    PUT_EACH(span, put_8_bytes);
+    put_each(*span, put_8_bytes);
     return;
   case DRAY_TYPE_FLOAT64:
     span->values = (const double *)column->values + at;
-    PUT_EACH(span, put_real);
+    put_each(*span, put_real);
     return;
   case DRAY_TYPE_DECIMAL:
     span->values = (const struct dray_decimal *)column->values + at;
-    PUT_EACH(span, put_number);
+    put_each(*span, put_number);
     return;
   case DRAY_TYPE_DATE:
     span->values = (const int32_t *)column->values + at;
-    PUT_EACH(span, put_4_bytes);
+    put_each(*span, put_4_bytes);
     return;
   default:
     span->offsets = column->offsets + at;
     span->data = column->data;
     if (is_safe(column, rows, span->offsets[span->count])) {
-      PUT_EACH(span, put_bytes);
+      put_each(*span, put_bytes);
     } else { // the batch's last rows
-      PUT_EACH(span, put_last_bytes);
+      put_each(*span, put_last_bytes);
     }
   }
 }
 
+static inline uint8_t null_tag(uint64_t absent, size_t i) {
+  return (uint8_t)(DR_TAG_NULL - (absent >> i & 1));
+}
+
+// A null is as hard to foretell as a length, so nobody asks for it: all values are written, those in the place of nulls
+// too, which may be anything but are there; then the nulls go over them.
 static void put_column(const struct dr_encoder *encoder, const struct dr_batch *batch, size_t c,
                        struct dr_block *block) {
   const uint32_t at = encoder->columns[c];
   const struct dray_column_view *column = &batch->view.columns[at];
-  const uint8_t *absent = batch->absent != NULL ? batch->absent[at] : NULL;
-  const uint64_t first = block->first + (uint64_t)column->offset;
-  struct span span = {.count = block->count,
-                      .valid = dr_valid_bits(column, block->first, block->count),
-                      .absent = absent != NULL ? dr_load_bits(absent, block->first, block->count) : 0,
-                      .tag = tag_of(column),
-                      .scale = column->type.scale,
-                      .to = block->to};
-  if (span.valid == 0) {
-    put_no_values(&span);
+  const uint8_t *absent_bits = batch->absent != NULL ? batch->absent[at] : NULL;
+  const uint64_t absent = absent_bits != NULL ? dr_load_bits(absent_bits, block->first, block->count) : 0;
+  const uint64_t nulls = dr_all_bits(block->count) & ~dr_valid_bits(column, block->first, block->count);
+  struct span span = {.count = block->count, .tag = tag_of(column), .scale = column->type.scale, .to = block->to};
+  uint8_t *starts[DR_BLOCK_ROWS];
+  size_t count = 0;
+  if (nulls == dr_all_bits(block->count)) { // there need not even be values
+    for (size_t i = 0; i < block->count; i++) *block->to[i]++ = null_tag(absent, i);
     return;
   }
-  put_span(&span, column, first, dr_batch_rows(batch));
+  for (uint64_t left = nulls; left != 0; left &= left - 1) starts[count++] = block->to[__builtin_ctzll(left)];
+  put_span(&span, column, block->first + (uint64_t)column->offset, dr_batch_rows(batch));
+  count = 0;
+  for (uint64_t left = nulls; left != 0; left &= left - 1) {
+    const size_t i = (size_t)__builtin_ctzll(left);
+    uint8_t *const to = starts[count++];
+    *to = null_tag(absent, i);
+    block->to[i] = to + 1;
+  }
 }
 
 // Bytes that the texts of rows have, values in the place of nulls included.
