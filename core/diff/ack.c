@@ -49,15 +49,20 @@ static int32_t schema_number(struct dr_mirror *mirror, struct dr_schema *schema,
   return rc;
 }
 
-// Appends one change to the frame: the payload first, which knows its length only then.
+// Appends one change to the frame: the payload first, which knows its length only then. `columns`: what the mirror holds
+// of columns that the row does not say, or empty.
 static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, struct dr_change change,
-                          struct dray_str row, struct dray_error *error) {
+                          struct dray_str row, struct dray_str columns, struct dray_error *error) {
   struct dray_buffer *frame = &mirror->frame;
   const size_t at = frame->len;
   DRAY_TRY(dray_buffer_reserve(frame, DR_CHANGE_BYTES + (size_t)row.len, NULL, error));
   frame->len += DR_CHANGE_BYTES;
   if (change.op != DRAY_OP_DELETE) DRAY_TRY(dr_payload_put(payload, row, frame, error));
-  change.payload = dray_str_make(frame->data + at + DR_CHANGE_BYTES, frame->len - at - DR_CHANGE_BYTES);
+  char *bytes = frame->data + at + DR_CHANGE_BYTES;
+  for (size_t i = 0; payload->keep == DR_KEEP_COLUMNS && i < columns.len; i += 4) {
+    if (dr_get_u32(bytes + i) == 0) memcpy(bytes + i, columns.data + i, 4);
+  }
+  change.payload = dray_str_make(bytes, frame->len - at - DR_CHANGE_BYTES);
   dr_change_put(frame->data + at, &change);
   return DRAY_OK;
 }
@@ -82,7 +87,9 @@ static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *cha
                                      .high = changes->key_hash[i].high,
                                      .low = changes->key_hash[i].low,
                                      .row_hash = changes->row_hash[i]};
-    DRAY_TRY(put_change(mirror, payload, change, dray_str_make(held->rows.data + begin, held->ends[i] - begin), error));
+    const uint64_t end = held->ends[i] - held->columns_bytes[i];
+    DRAY_TRY(put_change(mirror, payload, change, dray_str_make(held->rows.data + begin, end - begin),
+                        dray_str_make(held->rows.data + end, held->columns_bytes[i]), error));
     count++;
   }
   *out_count = count;

@@ -57,7 +57,19 @@ static int32_t take_known(struct dr_diff *diff, const struct dr_batch *batch, st
 
 // Whether the row is known to equal the mirror's without looking at either.
 static int surely_equal(struct dr_diff *diff, const struct dr_probe *probe, uint64_t row_hash) {
-  return probe->found.row_hash == row_hash && dr_mirror_map(diff->mirror, &probe->found)->identical;
+  return probe->found.row_hash == row_hash && row_hash != DR_ROW_HASH_UNKNOWN &&
+         dr_mirror_map(diff->mirror, &probe->found)->identical;
+}
+
+// What a row is compared with: the mirror's row, or the 32 bits of each of its slots. Valid until the next call.
+static int32_t fetch_old(struct dr_diff *diff, const struct dr_found *found, struct dray_str *out,
+                         struct dr_rows_map **out_map, struct dray_error *error) {
+  struct dr_mirror *mirror = diff->mirror;
+  if (dr_mirror_keep(mirror) == DR_KEEP_ROW) return dr_mirror_row(mirror, found, out, out_map, error);
+  *out_map = dr_mirror_map(mirror, found);
+  DRAY_TRY(dr_mirror_columns(mirror, found, diff->columns, error));
+  *out = dray_str_make((const char *)diff->columns, dr_slots_count(&mirror->slots) * sizeof *diff->columns);
+  return DRAY_OK;
 }
 
 // Looks row `row` up; when its old row will be needed, it is fetched now, while its neighbours are at hand.
@@ -68,10 +80,11 @@ static int32_t probe_row(struct dr_diff *diff, const struct dr_batch *batch, uin
   DRAY_TRY(dr_mirror_find(diff->mirror, key->high, key->low, &probe->found, error));
   if (!probe->found.found || dr_batch_is_deleted(batch, row)) return DRAY_OK;
   if (surely_equal(diff, probe, diff->row_hashes[row])) return DRAY_OK;
-  if (diff->old.len > dr_share(diff->mirror, 16)) return DRAY_OK; // the rest is fetched one by one
+  if (dr_mirror_keep(diff->mirror) == DR_KEEP_KEY) return DRAY_OK; // there is nothing to compare with
+  if (diff->old.len > dr_share(diff->mirror, 16)) return DRAY_OK;  // the rest is fetched one by one
   struct dray_str old;
   struct dr_rows_map *map;
-  DRAY_TRY(dr_mirror_row(diff->mirror, &probe->found, &old, &map, error));
+  DRAY_TRY(fetch_old(diff, &probe->found, &old, &map, error));
   probe->old_at = diff->old.len;
   DRAY_TRY(dray_buffer_append(&diff->old, old.data, (size_t)old.len, error));
   probe->old_bytes = (uint32_t)old.len;
@@ -190,25 +203,37 @@ static int32_t put_new(struct dr_diff *diff, uint64_t row, uint8_t op, int32_t c
   return dr_record_put(&diff->records, &record, error);
 }
 
-// Compares the row (in diff->slices) with the mirror's (in diff->old_slices); fills changed and absent.
-static int compare(struct dr_diff *diff, int *out_absent) {
+// Fills absent, and changed by `differs` of each slot that the row says. Returns whether any did.
+static int compare(struct dr_diff *diff, int (*differs)(const struct dr_diff *diff, size_t slot), int *out_absent) {
   const struct dr_slots *slots = &diff->mirror->slots;
-  int differs = 0;
+  int any = 0;
   *out_absent = 0;
   memset(diff->changed, 0, diff->stride);
   memset(diff->absent, 0, diff->stride);
   for (size_t i = 0; i < dr_slots_count(slots); i++) {
-    const uint32_t field = slots->encoder.columns[i];
-    const uint8_t bit = (uint8_t)(1u << (field & 7));
     if (dr_slice_state(diff->slices[i]) == DR_SLOT_ABSENT) {
-      diff->absent[field >> 3] |= bit;
+      dr_set_bit(diff->absent, slots->encoder.columns[i]);
       *out_absent = 1;
-    } else if (diff->resync || !dray_str_equal(diff->slices[i], diff->old_slices[i])) {
-      diff->changed[field >> 3] |= bit;
-      differs = 1;
+    } else if (diff->resync || differs(diff, i)) {
+      dr_set_bit(diff->changed, slots->encoder.columns[i]);
+      any = 1;
     }
   }
-  return differs;
+  return any;
+}
+
+static int differs_always(const struct dr_diff *diff, size_t slot) {
+  (void)diff;
+  (void)slot;
+  return 1;
+}
+
+static int differs_in_value(const struct dr_diff *diff, size_t slot) {
+  return !dray_str_equal(diff->slices[slot], diff->old_slices[slot]);
+}
+
+static int differs_in_hash(const struct dr_diff *diff, size_t slot) {
+  return dr_payload_column_hash(diff->slices[slot], diff->mirror->seed) != diff->columns[slot];
 }
 
 // What the other side will hold: the row, with the mirror's values where it says nothing.
@@ -222,24 +247,19 @@ static int32_t merge_row(struct dr_diff *diff, struct dray_error *error) {
   return DRAY_OK;
 }
 
-static int32_t put_update(struct dr_diff *diff, uint64_t row, struct dray_str before, int any_absent,
-                          struct dray_error *error) {
-  struct dr_record record = {.op = DRAY_OP_UPDATE,
-                             .flags = (uint8_t)(DR_RECORD_BEFORE | (any_absent ? DR_RECORD_ABSENT : 0)),
-                             .ordinal = diff->counts.rows + row,
-                             .high = diff->key_hashes[row].high,
-                             .low = diff->key_hashes[row].low,
-                             .row_hash = diff->row_hashes[row],
-                             .changed = view_of(diff->changed, diff->stride),
-                             .absent = view_of(diff->absent, any_absent ? diff->stride : 0),
-                             .row = dray_buffer_view(&diff->encoded),
-                             .before = before};
-  if (any_absent) {
-    DRAY_TRY(merge_row(diff, error));
-    record.row = dray_buffer_view(&diff->merged);
-    record.row_hash = dr_row_hash(record.row, diff->mirror->seed);
-  }
-  DRAY_TRY(dr_record_put(&diff->records, &record, error));
+// An update to the row in diff->encoded.
+static struct dr_record update_of(const struct dr_diff *diff, uint64_t row) {
+  return (struct dr_record){.op = DRAY_OP_UPDATE,
+                            .ordinal = diff->counts.rows + row,
+                            .high = diff->key_hashes[row].high,
+                            .low = diff->key_hashes[row].low,
+                            .row_hash = diff->row_hashes[row],
+                            .changed = view_of(diff->changed, diff->stride),
+                            .row = dray_buffer_view(&diff->encoded)};
+}
+
+static int32_t put_update(struct dr_diff *diff, const struct dr_record *record, struct dray_error *error) {
+  DRAY_TRY(dr_record_put(&diff->records, record, error));
   diff->counts.updates++;
   for (size_t i = 0; i < diff->mirror->slots.schema->field_count; i++) {
     diff->counts.column_updates[i] += (uint64_t)dr_has_bit(diff->changed, i);
@@ -247,33 +267,80 @@ static int32_t put_update(struct dr_diff *diff, uint64_t row, struct dray_str be
   return DRAY_OK;
 }
 
-// A row whose key the mirror has. *out_changed: whether it became a record.
-static int32_t known_row(struct dr_diff *diff, const struct dr_batch *batch, uint64_t row, int *out_changed,
-                         struct dray_error *error) {
-  const struct dr_probe *probe = &diff->probes[row];
-  struct dr_rows_map *map = dr_mirror_map(diff->mirror, &probe->found);
-  const int equal = surely_equal(diff, probe, diff->row_hashes[row]);
+// The row beside the mirror's row `old`.
+static int32_t beside_row(struct dr_diff *diff, uint64_t row, struct dray_str old, struct dr_rows_map *map,
+                          int *out_changed, struct dray_error *error) {
+  struct dr_record record = update_of(diff, row);
   int any_absent = 0;
-  *out_changed = 0;
-  if (equal && !diff->resync) return DRAY_OK;
-  dray_buffer_clear(&diff->encoded);
-  DRAY_TRY(dr_encode_row(&diff->mirror->slots.encoder, batch, row, &diff->encoded, error));
-  struct dray_str old = dray_buffer_view(&diff->encoded);
-  if (!equal && probe->old_bytes != UINT32_MAX) {
-    old = dray_str_make(diff->old.data + probe->old_at, probe->old_bytes);
-  } else if (!equal) {
-    DRAY_TRY(dr_mirror_row(diff->mirror, &probe->found, &old, &map, error));
-  }
-  DRAY_TRY(dr_decode_slices(dray_buffer_view(&diff->encoded), map->to_count, diff->slices, error));
   DRAY_TRY(dr_rows_split(map, old, diff->old_slices, error));
-  if (!compare(diff, &any_absent)) return DRAY_OK;
-  *out_changed = 1;
+  *out_changed = compare(diff, differs_in_value, &any_absent);
+  if (!*out_changed) return DRAY_OK;
   if (!map->identical) { // as it is, it may not be decoded under the current schema
     dray_buffer_clear(&diff->before);
     DRAY_TRY(dr_rows_remap(map, old, diff->old_slices, &diff->before, error));
     old = dray_buffer_view(&diff->before);
   }
-  return put_update(diff, row, old, any_absent, error);
+  record.flags = DR_RECORD_BEFORE;
+  record.before = old;
+  if (any_absent) {
+    DRAY_TRY(merge_row(diff, error));
+    record.flags |= DR_RECORD_ABSENT;
+    record.absent = view_of(diff->absent, diff->stride);
+    record.row = dray_buffer_view(&diff->merged);
+    record.row_hash = dr_row_hash(record.row, diff->mirror->seed);
+  }
+  return put_update(diff, &record, error);
+}
+
+// The row beside the 32 bits of each slot, `old`. Where the row says nothing the mirror keeps its own: they travel with
+// the record, and then nobody knows the hash of the whole row.
+static int32_t beside_columns(struct dr_diff *diff, uint64_t row, struct dray_str old, int comparable, int *out_changed,
+                              struct dray_error *error) {
+  struct dr_record record = update_of(diff, row);
+  int any_absent = 0, any_kept = 0;
+  if (old.data != (const char *)diff->columns) memcpy(diff->columns, old.data, (size_t)old.len);
+  *out_changed = compare(diff, differs_in_hash, &any_absent);
+  if (!*out_changed && comparable && !any_absent) { // two values of a column with the same 32 bits
+    *out_changed = compare(diff, differs_always, &any_absent);
+  }
+  if (!*out_changed) return DRAY_OK;
+  for (size_t i = 0; i < dr_slots_count(&diff->mirror->slots); i++) {
+    any_kept |= dr_slice_state(diff->slices[i]) == DR_SLOT_ABSENT && diff->columns[i] != 0;
+  }
+  if (any_kept) {
+    record.flags = DR_RECORD_COLUMNS;
+    record.before = old;
+    record.row_hash = DR_ROW_HASH_UNKNOWN;
+  }
+  return put_update(diff, &record, error);
+}
+
+// A row whose key the mirror has. *out_changed: whether it became a record.
+static int32_t known_row(struct dr_diff *diff, const struct dr_batch *batch, uint64_t row, int *out_changed,
+                         struct dray_error *error) {
+  const struct dr_probe *probe = &diff->probes[row];
+  const int keep = dr_mirror_keep(diff->mirror), equal = surely_equal(diff, probe, diff->row_hashes[row]);
+  struct dr_rows_map *map = dr_mirror_map(diff->mirror, &probe->found);
+  *out_changed = 0;
+  if (equal && !diff->resync) return DRAY_OK;
+  dray_buffer_clear(&diff->encoded);
+  DRAY_TRY(dr_encode_row(&diff->mirror->slots.encoder, batch, row, &diff->encoded, error));
+  DRAY_TRY(dr_decode_slices(dray_buffer_view(&diff->encoded), map->to_count, diff->slices, error));
+  if (keep == DR_KEEP_KEY) {
+    int any_absent = 0;
+    const struct dr_record record = update_of(diff, row);
+    *out_changed = compare(diff, differs_always, &any_absent);
+    return put_update(diff, &record, error);
+  }
+  struct dray_str old = dray_buffer_view(&diff->encoded);
+  if (probe->old_bytes != UINT32_MAX) {
+    old = dray_str_make(diff->old.data + probe->old_at, probe->old_bytes);
+  } else if (!equal || keep != DR_KEEP_ROW) {
+    DRAY_TRY(fetch_old(diff, &probe->found, &old, &map, error));
+  }
+  if (keep == DR_KEEP_ROW) return beside_row(diff, row, old, map, out_changed, error);
+  const int comparable = map->identical && probe->found.row_hash != DR_ROW_HASH_UNKNOWN;
+  return beside_columns(diff, row, old, comparable, out_changed, error);
 }
 
 static int32_t new_row(struct dr_diff *diff, const struct dr_batch *batch, uint64_t row, uint8_t op, int32_t code,
@@ -319,7 +386,7 @@ static int32_t sight(struct dr_diff *diff, const struct dr_batch *batch, uint64_
   return dr_sorter_add(&diff->sightings, words, dray_str_make(NULL, 0), error);
 }
 
-// Whether the tombstone's row must be kept until the end, because its order cannot be told from the sighting alone.
+// Whether the row's order cannot be told from the sighting alone: what tells it must be kept until the end.
 static int is_kept(const struct dr_diff *diff, const struct dr_batch *batch, uint64_t row) {
   if (diff->order_column < 0) return 0;
   const struct dray_column_view *column = &batch->view.columns[diff->order_column];
@@ -331,6 +398,15 @@ static int32_t add_tombstone(struct dr_diff *diff, const struct dr_batch *batch,
   *out_record = is_kept(diff, batch, row);
   if (!*out_record) return DRAY_OK;
   return new_row(diff, batch, row, DRAY_OP_DELETE, 0, error); // never shown: its delete is written at the end
+}
+
+// An unchanged copy whose place among others may have to be found by a value that the mirror does not hold: it is kept
+// until then.
+static int32_t add_note(struct dr_diff *diff, const struct dr_batch *batch, uint64_t row, uint64_t *ref,
+                        struct dray_error *error) {
+  if (dr_mirror_keep(diff->mirror) == DR_KEEP_ROW || !is_kept(diff, batch, row)) return DRAY_OK;
+  *ref |= SIGHT_NOTED;
+  return new_row(diff, batch, row, DRAY_OP_DELETE, 0, error);
 }
 
 static int32_t add_row(struct dr_diff *diff, const struct dr_batch *batch, uint64_t row, struct dray_error *error) {
@@ -351,6 +427,7 @@ static int32_t add_row(struct dr_diff *diff, const struct dr_batch *batch, uint6
   } else if (diff->probes[row].found.found) {
     DRAY_TRY(known_row(diff, batch, row, &record, error));
     diff->counts.unchanged += !record;
+    if (!record) DRAY_TRY(add_note(diff, batch, row, &ref, error));
   } else {
     DRAY_TRY(new_row(diff, batch, row, DRAY_OP_INSERT, 0, error));
     diff->counts.inserts++;

@@ -21,6 +21,7 @@ struct dr_changeset {
   struct dray_str *slices;
   struct dr_encoder encoder;
   size_t stride;
+  uint8_t *not_key; // stride bytes: the fields that are not of the key
 };
 
 // ---- records ----
@@ -79,6 +80,7 @@ void dr_changeset_close(struct dr_changeset *set) {
   dray_schema_release(&set->arrow);
   dr_in_close(&set->in);
   free(set->slices);
+  free(set->not_key);
   free(set->path);
   free(set);
 }
@@ -96,7 +98,17 @@ static int32_t open_parts(struct dr_changeset *set, struct dray_error *error) {
   DRAY_TRY(dr_encoder_init(&set->encoder, set->info.schema, NULL, 0, 0, error));
   set->stride = dr_changed_stride(set->info.schema->field_count);
   set->slices = calloc(set->info.schema->field_count + 1, sizeof *set->slices);
-  return set->slices != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open %s", set->path);
+  set->not_key = malloc(set->stride + 1);
+  if (set->slices == NULL || set->not_key == NULL) {
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open %s", set->path);
+  }
+  memset(set->not_key, 255, set->stride + 1);
+  for (size_t i = 0; i < set->info.key_count; i++) {
+    const ptrdiff_t field = dr_schema_find(set->info.schema, dray_str_of(set->info.key[i]));
+    if (field < 0) return dr_corrupt(error, set->path, 0, "its key column %s is not in its schema", set->info.key[i]);
+    set->not_key[field >> 3] = (uint8_t)(set->not_key[field >> 3] & ~(1u << (field & 7)));
+  }
+  return DRAY_OK;
 }
 
 int32_t dr_changeset_open(const char *path, struct dr_changeset **out, struct dray_error *error) {
@@ -122,6 +134,10 @@ struct dr_schema *dr_changeset_schema(const struct dr_changeset *set) {
   return set->info.schema;
 }
 
+const struct dr_file_info *dr_changeset_info(const struct dr_changeset *set) {
+  return &set->info;
+}
+
 // ---- one change ----
 
 // The record of change `seq`, and whether the pass made it a reject in the end.
@@ -144,7 +160,7 @@ static int32_t record_number(struct dr_changeset *set, uint64_t seq, uint64_t *o
   return DRAY_OK;
 }
 
-static int32_t read_change(struct dr_changeset *set, uint64_t seq, struct dr_record *out, struct dray_error *error) {
+int32_t dr_changeset_record(struct dr_changeset *set, uint64_t seq, struct dr_record *out, struct dray_error *error) {
   struct dray_str bytes;
   uint64_t number = 0;
   int reject = 0;
@@ -180,6 +196,7 @@ void dr_changes_free(struct dr_changes *changes) {
     dr_schema_unref(held->schema);
     dray_buffer_free(&held->rows);
     free(held->ends);
+    free(held->columns_bytes);
     free(held->op);
     free(held);
   }
@@ -257,23 +274,36 @@ static int32_t change_room(struct gather *gather, struct dray_error *error) {
   DRAY_TRY(grow((void **)&changes->key_hash, room, sizeof *changes->key_hash, error));
   DRAY_TRY(grow((void **)&changes->row_hash, room, sizeof *changes->row_hash, error));
   DRAY_TRY(grow((void **)&gather->held->op, room, sizeof *gather->held->op, error));
+  DRAY_TRY(grow((void **)&gather->held->columns_bytes, room, sizeof *gather->held->columns_bytes, error));
   return grow((void **)&gather->held->ends, room, sizeof *gather->held->ends, error);
+}
+
+// The mirror's row before an update, as far as it is held: at least the key.
+static int32_t add_before(struct gather *gather, const struct dr_record *record, struct dray_error *error) {
+  const struct dray_str none = dray_str_make(NULL, 0);
+  const struct dray_str not_key = dray_str_make((const char *)gather->set->not_key, gather->set->stride);
+  if (gather->before == NULL) return DRAY_OK;
+  if (record->op != DRAY_OP_UPDATE) return build_row(gather, gather->before, &gather->before_absent, none, none, error);
+  if ((record->flags & DR_RECORD_BEFORE) != 0) {
+    return build_row(gather, gather->before, &gather->before_absent, record->before, none, error);
+  }
+  return build_row(gather, gather->before, &gather->before_absent, record->row, not_key, error);
 }
 
 static int32_t add_change(struct gather *gather, const struct dr_record *record, struct dray_error *error) {
   struct dr_changes *changes = gather->changes;
   struct dr_held *held = gather->held;
-  const int update = record->op == DRAY_OP_UPDATE;
+  const struct dray_str none = dray_str_make(NULL, 0);
+  const struct dray_str columns = (record->flags & DR_RECORD_COLUMNS) != 0 ? record->before : none;
   DRAY_TRY(change_room(gather, error));
   const size_t i = changes->count, stride = changes->changed_stride;
   DRAY_TRY(dray_buffer_append(&held->rows, record->row.data, (size_t)record->row.len, error));
+  DRAY_TRY(dray_buffer_append(&held->rows, columns.data, (size_t)columns.len, error));
   DRAY_TRY(build_row(gather, gather->rows, &gather->rows_absent, record->row, record->absent, error));
-  if (gather->before != NULL) {
-    const struct dray_str none = dray_str_make(NULL, 0);
-    DRAY_TRY(build_row(gather, gather->before, &gather->before_absent, update ? record->before : none, none, error));
-  }
+  DRAY_TRY(add_before(gather, record, error));
   held->op[i] = changes->op[i] = record->op;
   held->ends[i] = held->rows.len;
+  held->columns_bytes[i] = (uint32_t)columns.len;
   changes->code[i] = record->code;
   changes->key_hash[i] = (struct dr_hash128){.low = record->low, .high = record->high};
   changes->row_hash[i] = record->row_hash;
@@ -296,7 +326,7 @@ static int32_t fill(struct gather *gather, uint64_t seq, uint64_t rows_max, uint
   if (rows_max > left) rows_max = left;
   while (changes->count < rows_max) {
     struct dr_record record;
-    DRAY_TRY(read_change(gather->set, seq + changes->count, &record, error));
+    DRAY_TRY(dr_changeset_record(gather->set, seq + changes->count, &record, error));
     const uint64_t more = record.row.len + (gather->before != NULL ? record.before.len : 0);
     if (changes->count > 0 && (bytes + more > bytes_max || class_of(record.op) != class_of(changes->op[0]))) break;
     DRAY_TRY(add_change(gather, &record, error));

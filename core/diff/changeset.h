@@ -12,7 +12,7 @@
 
 #define DR_RECORD_BYTES 48u // before the bitmaps and rows of a record
 
-enum { DR_RECORD_BEFORE = 1, DR_RECORD_ABSENT = 2 };
+enum { DR_RECORD_BEFORE = 1, DR_RECORD_ABSENT = 2, DR_RECORD_COLUMNS = 4 };
 
 // One change or reject. Views into bytes that belong to somebody else.
 struct dr_record {
@@ -24,7 +24,8 @@ struct dr_record {
   struct dray_str changed; // one bit a field
   struct dray_str absent;  // likewise: fields that the input did not say; empty without DR_RECORD_ABSENT
   struct dray_str row;     // as the other side will hold it (deletes: holds it), in the set's schema
-  struct dray_str before;  // updates: as it holds it; empty without DR_RECORD_BEFORE
+  struct dray_str before;  // updates: as it holds it, with DR_RECORD_BEFORE; or what is held of it under
+                           // DR_KEEP_COLUMNS, u32 a slot, with DR_RECORD_COLUMNS; else empty
 };
 static inline size_t dr_changed_stride(size_t field_count) {
   return (field_count + 7) / 8;
@@ -40,9 +41,15 @@ struct dr_held {
   uint64_t seed_id, key_print;
   struct dr_schema *schema; // one reference
   uint8_t *op;              // as in the set, whatever became of dr_changes.op
-  struct dray_buffer rows;  // as they will be held
+  struct dray_buffer rows;  // as they will be held; behind a row its `columns`
   uint64_t *ends;
+  uint32_t *columns_bytes; // see struct dr_record, before; mostly 0
 };
+// Change `seq` as it is written; valid until the next call of the set. @errors
+// MIRROR_CORRUPT, IO.
+DRAY_NODISCARD int32_t dr_changeset_record(struct dr_changeset *set, uint64_t seq, struct dr_record *out,
+                                           struct dray_error *error);
+const struct dr_file_info *dr_changeset_info(const struct dr_changeset *set);
 uint64_t dr_key_print(const struct dr_file_info *info);
 
 #endif // DR_DIFF_CHANGESET_H

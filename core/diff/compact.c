@@ -83,15 +83,6 @@ static int32_t collect(void *ctx, const struct dr_frame *frame, struct dray_erro
   return DRAY_OK;
 }
 
-// What the hash of a row becomes whose row is not there to be hashed under another schema: no row's hash. It takes the
-// schema in, so that a row is never found equal because a column took another's place, or the schema came back.
-static uint64_t moved_hash(uint64_t row_hash, const struct dr_rows_map *map) {
-  uint8_t bytes[16];
-  dr_put_u64(bytes, row_hash);
-  dr_put_u64(bytes + 8, dr_schema_fingerprint(map->from));
-  return dr_sum(bytes, sizeof bytes, 0);
-}
-
 // Brings a payload under the current schema, in rewrite->mapped.
 static int32_t map_payload(struct rewrite *rewrite, struct dr_rows_map *map, const struct dr_payload *payload,
                            struct dray_str bytes, uint64_t *row_hash, struct dray_error *error) {
@@ -103,7 +94,7 @@ static int32_t map_payload(struct rewrite *rewrite, struct dr_rows_map *map, con
     *row_hash = dr_row_hash(dray_buffer_view(mapped), rewrite->mirror->seed);
     return DRAY_OK;
   }
-  *row_hash = moved_hash(*row_hash, map);
+  *row_hash = DR_ROW_HASH_UNKNOWN; // the row is not there to be hashed under this schema
   if (payload->keep == DR_KEEP_KEY) return dray_buffer_append(mapped, bytes.data, (size_t)bytes.len, error);
   DRAY_TRY(dr_payload_columns(payload, bytes, NULL, &key, error));
   dr_rows_map_columns(map, bytes.data, rewrite->columns);

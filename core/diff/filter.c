@@ -111,9 +111,9 @@ static void choose_shape(struct dr_filter *filter, uint64_t memory_max, unsigned
   for (unsigned print_bytes = 4; print_bytes >= 1; print_bytes /= 2) {
     if (wanted > 0 ? print_bytes != (unsigned)wanted : print_bytes == 1) continue;
     const unsigned bucket_max = print_bytes == 4 ? BUCKET_ROWS_MIN : BUCKET_ROWS_MAX;
-    // One byte lies so often that with large buckets a pass over few rows would never say anything.
-    for (unsigned rows = print_bytes == 1 ? 1 : BUCKET_ROWS_MIN; rows <= bucket_max; rows *= 2) {
-      *out_bits = directory_bits(filter->rows, rows);
+    for (unsigned rows = BUCKET_ROWS_MIN; rows <= bucket_max; rows *= 2) {
+      // One byte lies so often that with large buckets a pass of many new rows would never say anything.
+      *out_bits = print_bytes == 1 ? directory_bits(filter->rows * 8, 1) : directory_bits(filter->rows, rows);
       filter->bytes = bytes_of(filter->rows, print_bytes, *out_bits);
       if (wanted < 0 && filter->bytes > memory_max) continue;
       filter->print_bytes = print_bytes;

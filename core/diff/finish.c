@@ -141,7 +141,7 @@ static int32_t order_value(struct settle *settle, const struct copy *copy, struc
                            struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
   struct dray_str slice;
-  if ((copy->ref & SIGHT_UNCHANGED) != 0) {
+  if ((copy->ref & (SIGHT_UNCHANGED | SIGHT_NOTED)) == SIGHT_UNCHANGED) {
     DRAY_TRY(held_order_value(settle, &slice, error));
   } else {
     struct dr_record record;
@@ -339,6 +339,10 @@ static int32_t go_through_sightings(struct settle *settle, struct dray_error *er
     DRAY_TRY(dr_sorter_next(&diff->sightings, &words, NULL, error));
     if (words == NULL) break;
     const struct copy copy = {words[SIGHT_PLACE], words[SIGHT_REF], diff->order_column >= 0 ? words[SIGHT_ORDER] : 0};
+    if ((copy.ref & SIGHT_NOTED) != 0) {
+      diff->rejected_or_moved++;
+      DRAY_TRY(except(diff, copy.ref & SIGHT_REF_MASK, UINT64_MAX, EXCEPT_DROP, error));
+    }
     if (open && words[SIGHT_HIGH] == settle->high && words[SIGHT_LOW] == settle->low) {
       DRAY_TRY(settle->deferred ? defer(settle, &copy, error) : next_copy(settle, &copy, error));
       continue;

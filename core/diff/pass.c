@@ -47,9 +47,10 @@ static int32_t make_scratch(struct dr_diff *diff, struct dray_error *error) {
   diff->absent = calloc(diff->stride + 1, 1);
   diff->slices = calloc(fields + 1, sizeof *diff->slices);
   diff->old_slices = calloc(fields + 1, sizeof *diff->old_slices);
+  diff->columns = calloc(fields + 1, sizeof *diff->columns);
   diff->counts.column_updates = calloc(fields + 1, sizeof *diff->counts.column_updates);
   if (diff->changed == NULL || diff->absent == NULL || diff->slices == NULL || diff->old_slices == NULL ||
-      diff->counts.column_updates == NULL) {
+      diff->columns == NULL || diff->counts.column_updates == NULL) {
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a pass over %zu columns", fields);
   }
   return DRAY_OK;
@@ -103,6 +104,8 @@ static int32_t ready_mirror(struct dr_mirror *mirror, struct dray_error *error) 
 static int32_t make_filter(struct dr_diff *diff, struct dray_error *error) {
   const struct dr_mirror *mirror = diff->mirror;
   if (diff->resync) return DRAY_OK; // every row is written down
+  // Of a row that is written down nowhere the mirror must know where it stands among copies.
+  if (diff->order_column >= 0 && dr_mirror_keep(mirror) != DR_KEEP_ROW) return DRAY_OK;
   DRAY_TRY(dr_filter_make(&diff->filter, diff->mirror, filter_max(mirror), error));
   if (!dr_is_filtered(diff)) return DRAY_OK;
   diff->items_seen = calloc(mirror->settled / 8 + 1, 1);
@@ -177,6 +180,7 @@ void dr_diff_free(struct dr_diff *diff) {
   free(diff->absent);
   free(diff->slices);
   free(diff->old_slices);
+  free(diff->columns);
   free(diff->path);
   free(diff->temporary);
   free(diff);

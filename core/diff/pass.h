@@ -26,7 +26,9 @@ enum { SIGHT_TOMBSTONE = 0, SIGHT_TOMBSTONE_ORDERED = 1, SIGHT_ROW = 2 };
 // A row of this key was taken as unchanged before any other came, and has no sighting. So says every sighting of a key,
 // or none.
 #define SIGHT_AFTER_PLAIN (UINT64_C(1) << 61)
-#define SIGHT_REF_MASK ((UINT64_C(1) << 61) - 1)
+// The record at REF is a note of an unchanged row, to be dropped.
+#define SIGHT_NOTED (UINT64_C(1) << 60)
+#define SIGHT_REF_MASK ((UINT64_C(1) << 60) - 1)
 
 // Words of an exception: before or at record POSITION, in the order of SUB: twice the row's number in the input, one
 // more for a row in its own place; deletes: their record's number.
@@ -77,6 +79,7 @@ struct dr_diff {
   size_t stride;
   uint8_t *changed, *absent;
   struct dray_str *slices, *old_slices;
+  uint32_t *columns; // 32 bits a slot of the mirror's row, where it keeps columns
   struct dray_buffer encoded, merged, before;
 };
 

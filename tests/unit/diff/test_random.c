@@ -670,7 +670,7 @@ static void live(uint64_t number) {
   drop_double_keys(life);
   life->many = 0;                                 // nothing new comes
   for (int quiet = 0; quiet < 2; life->round++) { // a row that is deferred comes again, and is not deferred for ever
-    expect(life, life->round < rounds + 30);
+    expect(life, life->round < rounds + 100);
     life->still = 1;
     round_of(life, 1);
     quiet = life->deferred > 0 ? 0 : quiet + 1;
