@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "diff/worker.h"
 
 // ---- beginning ----
 
@@ -143,6 +144,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
   make_sorters(diff);
   if (rc == DRAY_OK) rc = make_scratch(diff, error);
   if (rc == DRAY_OK) rc = open_temporary(diff, error);
+  if (rc == DRAY_OK && mirror->threads != 1) rc = dr_worker_start(diff, dr_share(mirror, 16), &diff->worker, error);
   if (rc != DRAY_OK) {
     dr_diff_free(diff);
     return rc;
@@ -153,6 +155,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
 
 void dr_diff_free(struct dr_diff *diff) {
   if (diff == NULL) return;
+  (void)dr_worker_end(diff->worker, 1, NULL);
   if (!diff->finished) diff->mirror->busy = 0;
   if (diff->fd >= 0) (void)close(diff->fd);
   if (diff->created) (void)unlink(diff->temporary);
@@ -203,11 +206,18 @@ static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
   return rc;
 }
 
+static int32_t add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error) {
+  if (diff->worker != NULL) return dr_worker_add(diff->worker, batch, error);
+  const int32_t rc = dr_diff_work(diff, batch, error);
+  dr_batch_free(batch);
+  return rc;
+}
+
 int32_t dr_diff_add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error) {
   int32_t rc = check_open(diff, error);
   if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
-    rc = dr_diff_work(diff, batch, error);
-    if (rc != DRAY_OK) (void)end_pass(diff, rc);
+    rc = add(diff, batch, error);
+    return rc == DRAY_OK ? rc : end_pass(diff, rc);
   }
   dr_batch_free(batch);
   return rc;
@@ -244,7 +254,9 @@ static int32_t publish(struct dr_diff *diff, uint64_t changes, struct dray_error
 int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct dray_error *error) {
   struct dr_footer footer = {0};
   DRAY_TRY(check_open(diff, error));
-  int32_t rc = dr_diff_settle(diff, &footer, error);
+  int32_t rc = dr_worker_end(diff->worker, 0, error);
+  diff->worker = NULL;
+  if (rc == DRAY_OK) rc = dr_diff_settle(diff, &footer, error);
   if (rc == DRAY_OK) {
     footer.records = diff->records.count;
     footer.places_count = diff->records.places.len / 16;

@@ -45,8 +45,11 @@ struct dr_probe {
   uint32_t old_bytes; // UINT32_MAX: not there
 };
 
+struct dr_worker; // worker.h
 struct dr_diff {
   struct dr_mirror *mirror; // borrowed
+  struct dr_worker *worker; // NULL: the caller works. While there is one, only `worker`, `full` and `finished` are the
+                            // caller's
   int full, resync;
   int duplicates;
   ptrdiff_t order_column; // -1: none

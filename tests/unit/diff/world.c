@@ -79,7 +79,8 @@ int32_t world_open(struct world *world) {
                                             .seed = world->seed,
                                             .memory_bytes = world->memory_bytes,
                                             .create = world->create,
-                                            .keep = world->keep};
+                                            .keep = world->keep,
+                                            .threads = world->threads};
   assert_null(world->mirror);
   return dr_mirror_open(&options, &world->mirror, &world->error);
 }

@@ -29,6 +29,7 @@ struct world {
   uint64_t seed, memory_bytes;
   int keep; // DR_KEEP_*
   int create;
+  unsigned threads;
   struct dr_mirror *mirror;
   struct dr_diff_counts counts; // of the last pass; column_updates is not kept
   uint64_t column_updates[16];
