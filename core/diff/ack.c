@@ -49,8 +49,8 @@ static int32_t schema_number(struct dr_mirror *mirror, struct dr_schema *schema,
   return rc;
 }
 
-// Appends one change to the frame: the payload first, which knows its length only then. `columns`: what the mirror holds
-// of columns that the row does not say, or empty.
+// Appends one change to the frame: the payload first, which knows its length only then. `columns`: what the mirror
+// holds of columns that the row does not say, or empty.
 static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, struct dr_change change,
                           struct dray_str row, struct dray_str columns, struct dray_error *error) {
   struct dray_buffer *frame = &mirror->frame;
