@@ -23,8 +23,8 @@ static uint64_t bitmap_bytes(uint64_t rows_max) {
   return (rows / 64 + 1) * 8;
 }
 
-int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_max[2], const char *temp_folder, struct entries **out,
-                    struct dray_error *error) {
+int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_max[2], uint64_t rows_likely, const char *temp_folder,
+                    struct entries **out, struct dray_error *error) {
   struct entries *entries = calloc(1, sizeof(*entries));
   if (entries == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to compare two files");
   uint64_t capacity = memory_bytes / sizeof(struct entry) / ENTRY_PARTITIONS;
@@ -36,12 +36,13 @@ int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_max[2], const cha
   (void)pthread_mutex_init(&entries->file_lock, NULL);
   for (size_t i = 0; i < ENTRY_PARTITIONS; i++) (void)pthread_mutex_init(&entries->partitions[i].lock, NULL);
   entries->memory_bytes = (size_t)capacity * ENTRY_PARTITIONS * sizeof(struct entry);
-  entries->memory = temp_reserve(entries->memory_bytes);
+  // Huge pages are touched whole, so only where most of them will be needed anyway.
+  entries->memory = temp_reserve(entries->memory_bytes, rows_likely > capacity * ENTRY_PARTITIONS / 2);
   int missing = entries->memory == NULL;
   for (int side = 0; side < 2; side++) {
     entries->sides[side].file = -1;
     entries->sides[side].rest_bytes = (size_t)bitmap_bytes(rows_max[side]);
-    entries->sides[side].rest = temp_reserve(entries->sides[side].rest_bytes);
+    entries->sides[side].rest = temp_reserve(entries->sides[side].rest_bytes, 0);
     missing |= entries->sides[side].rest == NULL;
   }
   if (missing) {

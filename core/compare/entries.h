@@ -28,9 +28,10 @@ struct entry {
 struct entries;
 struct entries_writer; // of one thread
 
-// `rows_max[side]`: no input can have more records. `temp_folder` is borrowed. @errors OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_max[2], const char *temp_folder,
-                                   struct entries **out, struct dray_error *error);
+// `rows_max[side]`: no input can have more records. `rows_likely`: about so many records has OLD; decides nothing but
+// the kind of memory. `temp_folder` is borrowed. @errors OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_max[2], uint64_t rows_likely,
+                                   const char *temp_folder, struct entries **out, struct dray_error *error);
 void entries_free(struct entries *entries);
 
 // One thread's way to add entries of one side. @errors OUT_OF_MEMORY.

@@ -69,11 +69,6 @@ static int read_records(const struct scan_dialect *dialect, const struct scan_bu
   return -1;
 }
 
-int scan_records_plainly(const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
-                         struct scan *scan) {
-  return read_records(dialect, buffer, stop, SIZE_MAX, scan);
-}
-
 uint64_t scan_count_lines(const char *data, size_t len, char before) {
   uint64_t count = 0;
   for (size_t i = 0; i < len; i++) {
@@ -147,6 +142,7 @@ static inline struct masks masks_sse2(const char *data, char delimiter, char quo
   const __m128i cr = _mm_set1_epi8('\r'), one = _mm_set1_epi8(1);
   struct masks masks = {0};
   uint32_t crs = 0;
+#pragma GCC unroll 4
   for (int i = 0; i < 4; i++) {
     __m128i bytes;
     memcpy(&bytes, data + 16 * i, sizeof(bytes));
@@ -171,6 +167,7 @@ SCAN_TARGET static inline struct masks masks_avx2(const char *data, char delimit
   const __m256i cr = _mm256_set1_epi8('\r'), one = _mm256_set1_epi8(1);
   struct masks masks = {0};
   __m256i crs = _mm256_setzero_si256();
+#pragma GCC unroll 2
   for (int i = 0; i < 2; i++) {
     __m256i bytes;
     memcpy(&bytes, data + 32 * i, sizeof(bytes));
@@ -187,22 +184,60 @@ SCAN_TARGET static inline struct masks masks_avx2(const char *data, char delimit
 }
 #include "compare/scan_blocks.h"
 
-int scan_records(const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
-                 struct scan *scan) {
-  const int wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+#define SCAN_NAME scan_avx512
+#define SCAN_TARGET __attribute__((target("avx512f,avx512bw,avx2,bmi,bmi2,popcnt")))
+#define SCAN_MASKS masks_avx512
+SCAN_TARGET static inline struct masks masks_avx512(const char *data, char delimiter, char quote) {
+  const __m512i bytes = _mm512_loadu_si512(data);
+  const uint64_t cr = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\r'));
+  return (struct masks){.delimiter = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(delimiter)),
+                        .line_end = cr | _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\n')),
+                        .quote = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(quote)),
+                        .odd = _mm512_cmple_epi8_mask(bytes, _mm512_setzero_si512()),
+                        .cr = cr != 0};
+}
+#include "compare/scan_blocks.h"
+
+int scan_widest(void) {
+  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  if (avx2 && __builtin_cpu_supports("avx512bw")) return SCAN_AVX512;
+  return avx2 ? SCAN_AVX2 : SCAN_SSE2;
+}
+
+static int scan_blocks(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
+                       struct scan *scan) {
+  if (set == SCAN_AVX512) return scan_avx512(dialect, buffer, stop, scan);
+  return set == SCAN_AVX2 ? scan_avx2(dialect, buffer, stop, scan) : scan_sse2(dialect, buffer, stop, scan);
+}
+
+#else
+
+int scan_widest(void) {
+  return SCAN_PLAINLY;
+}
+
+#define RECORDS_BY_BYTE 0
+
+static int scan_blocks(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
+                       struct scan *scan) {
+  (void)set, (void)dialect, (void)buffer, (void)stop, (void)scan;
+  return -1;
+}
+
+#endif
+
+int scan_records_by(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
+                    struct scan *scan) {
+  if (set == SCAN_PLAINLY) return read_records(dialect, buffer, stop, SIZE_MAX, scan);
   for (;;) {
     if (scan->next >= stop) return 1;
-    int done = wide ? scan_avx2(dialect, buffer, stop, scan) : scan_sse2(dialect, buffer, stop, scan);
+    int done = scan_blocks(set, dialect, buffer, stop, scan);
     if (done < 0) done = read_records(dialect, buffer, stop, RECORDS_BY_BYTE, scan);
     if (done >= 0) return done;
   }
 }
 
-#else
-
 int scan_records(const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
                  struct scan *scan) {
-  return scan_records_plainly(dialect, buffer, stop, scan);
+  return scan_records_by(scan_widest(), dialect, buffer, stop, scan);
 }
-
-#endif

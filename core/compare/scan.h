@@ -46,9 +46,12 @@ struct scan {
 // end. Returns 0 when the record that begins at `next` does not end in the buffer: call again with more bytes.
 int scan_records(const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
                  struct scan *scan);
-// The same, byte by byte: the definition, and what other machines run.
-int scan_records_plainly(const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
-                         struct scan *scan);
+// The instruction sets that there are scanners for, widest last; the machine decides which of them it has.
+enum { SCAN_PLAINLY, SCAN_SSE2, SCAN_AVX2, SCAN_AVX512 };
+int scan_widest(void);
+// scan_records by a certain one, which must not be above scan_widest: for tests.
+int scan_records_by(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
+                    struct scan *scan);
 // The first line end at or behind `from`, quotes or not; `len` when there is none.
 uint32_t scan_line_end(const char *data, uint32_t from, uint32_t len);
 // Lines that end in [from, to): LF, CR and CRLF are one each. `before` is the byte in front of it.

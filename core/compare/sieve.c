@@ -17,6 +17,7 @@
 #define CHUNK_BYTES_MAX (UINT32_C(64) << 20)
 #define RECORD_BYTES (UINT64_C(16) << 20)
 #define RECORD_BYTES_MAX (UINT64_C(1) << 30)
+#define SAMPLE_BYTES (UINT32_C(64) << 10)
 #define FIELD_BYTES (UINT64_C(1) << 20)
 #define HEADER_BYTES_MAX (UINT64_C(1) << 31)
 
@@ -124,12 +125,25 @@ static int32_t on_partitions(struct dr_sieve *sieve,
   return DRAY_OK;
 }
 
+// By the length of the first records.
+static int32_t guess_rows(const struct sieve_input *input, uint64_t *out, struct dray_error *error) {
+  char *block = malloc(SAMPLE_BYTES);
+  if (block == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read %s", input->path);
+  const uint64_t bytes = input->size - input->data_start;
+  const size_t len = bytes < SAMPLE_BYTES ? (size_t)bytes : SAMPLE_BYTES;
+  const int32_t rc = dr_fd_pread(input->fd, block, len, input->data_start, input->path, error);
+  if (rc == DRAY_OK) *out = len > 0 ? scan_count_lines(block, len, '\0') * (bytes / len) : 0;
+  free(block);
+  return rc;
+}
+
 static int32_t compare(struct dr_sieve *sieve, struct dray_error *error) {
   const uint64_t memory = sieve->options->memory_bytes;
   const uint64_t rows_max[2] = {sieve->inputs[0].size / 2 + 1, sieve->inputs[1].size / 2 + 1};
-  uint64_t none = 0;
-  DRAY_TRY(entries_new(memory != 0 ? memory : DR_SIEVE_MEMORY_DEFAULT, rows_max, sieve->temp_folder, &sieve->entries,
-                       error));
+  uint64_t likely = 0, none = 0;
+  DRAY_TRY(guess_rows(&sieve->inputs[0], &likely, error));
+  DRAY_TRY(entries_new(memory != 0 ? memory : DR_SIEVE_MEMORY_DEFAULT, rows_max, likely, sieve->temp_folder,
+                       &sieve->entries, error));
   DRAY_TRY(sieve_rest_open(sieve, DR_SIEVE_OLD, error));
   DRAY_TRY(sieve_rest_open(sieve, DR_SIEVE_NEW, error));
   DRAY_TRY(sieve_pass_scan(sieve, DR_SIEVE_OLD, error));

@@ -63,10 +63,12 @@ int32_t temp_write(int fd, const void *data, size_t len, uint64_t offset, const 
   return DRAY_OK;
 }
 
-void *temp_reserve(size_t bytes) {
+void *temp_reserve(size_t bytes, int huge) {
   if (dr_fault_point("compare.reserve") != 0) return NULL;
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return memory != MAP_FAILED ? memory : NULL;
+  if (memory == MAP_FAILED) return NULL;
+  if (huge) (void)madvise(memory, bytes, MADV_HUGEPAGE);
+  return memory;
 }
 
 void temp_release(void *memory, size_t bytes) {
