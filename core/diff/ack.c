@@ -114,6 +114,19 @@ static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t cou
   return DRAY_OK;
 }
 
+// Whether changes of a set made with this secret and key may be acknowledged now.
+static int32_t check_ack(const struct dr_mirror *mirror, uint64_t seed_id, uint64_t key_print,
+                         struct dray_error *error) {
+  if (mirror->inherited) {
+    return dray_fail(error, DRAY_E_INTERNAL,
+                     "the mirror in %s holds changes prepared for generation %llu: commit or roll back before more is "
+                     "acknowledged",
+                     mirror->folder, (unsigned long long)mirror->prepared);
+  }
+  if (seed_id == mirror->info.seed_id && key_print == dr_key_print(&mirror->info)) return DRAY_OK;
+  return dray_fail(error, DRAY_E_MIRROR_SCHEMA, "the change set was not made for the mirror in %s", mirror->folder);
+}
+
 int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
                       struct dray_error *error) {
   const struct dr_held *held = changes->held;
@@ -127,15 +140,7 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
                      (unsigned long long)(changes->first_seq + i));
   }
   if (!any) return DRAY_OK;
-  if (mirror->inherited) {
-    return dray_fail(error, DRAY_E_INTERNAL,
-                     "the mirror in %s holds changes prepared for generation %llu: commit or roll back before more is "
-                     "acknowledged",
-                     mirror->folder, (unsigned long long)mirror->prepared);
-  }
-  if (held->seed_id != mirror->info.seed_id || held->key_print != dr_key_print(&mirror->info)) {
-    return dray_fail(error, DRAY_E_MIRROR_SCHEMA, "the change set was not made for the mirror in %s", mirror->folder);
-  }
+  DRAY_TRY(check_ack(mirror, held->seed_id, held->key_print, error));
   size_t schema = 0;
   uint32_t count = 0;
   DRAY_TRY(schema_number(mirror, held->schema, &schema, error));
@@ -145,25 +150,53 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
 }
 
 #define PAGE_ROWS 16384u
-#define PAGE_BYTES (4u << 20)
+#define PAGE_BYTES (1u << 20)
+
+// Fills the frame with the changes from *seq on, as they are written in the set: no columns are built of them.
+static int32_t make_page(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t *seq, uint64_t end, size_t schema,
+                         uint32_t *out_count, struct dray_error *error) {
+  struct dr_payload *payload = &mirror->schemas[schema].payload;
+  uint32_t count = 0;
+  DRAY_TRY(begin_frame(mirror, error));
+  for (; *seq < end && count < PAGE_ROWS && mirror->frame.len < PAGE_BYTES; (*seq)++) {
+    struct dr_record record;
+    DRAY_TRY(dr_changeset_record(set, *seq, &record, error));
+    if (record.op == DR_OP_REJECT) continue;
+    const struct dr_change change = {
+        .op = record.op, .high = record.high, .low = record.low, .row_hash = record.row_hash};
+    const struct dray_str none = dray_str_make(NULL, 0);
+    DRAY_TRY(put_change(mirror, payload, change, record.row,
+                        (record.flags & DR_RECORD_COLUMNS) != 0 ? record.before : none, error));
+    count++;
+  }
+  *out_count = count;
+  return DRAY_OK;
+}
 
 int32_t dr_mirror_ack_all(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t count,
                           struct dray_error *error) {
-  uint8_t *all = malloc(PAGE_ROWS);
-  if (all == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to acknowledge a page of changes");
-  memset(all, 1, PAGE_ROWS);
-  int32_t rc = DRAY_OK;
-  for (uint64_t seq = 0; rc == DRAY_OK && seq < count;) {
-    struct dr_changes *changes = NULL;
-    const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
-    rc = dr_changeset_next(set, seq, rows, PAGE_BYTES, 0, &changes, error);
-    if (rc != DRAY_OK || changes == NULL) break;
-    seq += changes->count;
-    if (changes->op[0] != DR_OP_REJECT) rc = dr_mirror_ack(mirror, changes, all, error);
-    dr_changes_free(changes);
+  const struct dr_file_info *info = dr_changeset_info(set);
+  const uint64_t end = count < dr_changeset_count(set) ? count : dr_changeset_count(set);
+  size_t schema = SIZE_MAX;
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  for (uint64_t seq = 0; seq < end;) {
+    uint32_t page = 0;
+    if (schema == SIZE_MAX) {
+      struct dr_record first;
+      DRAY_TRY(dr_changeset_record(set, seq, &first, error));
+      if (first.op == DR_OP_REJECT) { // the journal learns no schema for their sake
+        seq++;
+        continue;
+      }
+      DRAY_TRY(check_ack(mirror, info->seed_id, dr_key_print(info), error));
+      DRAY_TRY(schema_number(mirror, info->schema, &schema, error));
+    }
+    DRAY_TRY(make_page(mirror, set, &seq, end, schema, &page, error));
+    if (page == 0) continue; // rejects
+    const int32_t rc = write_frame(mirror, schema, page, error);
+    if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
   }
-  free(all);
-  return rc;
+  return DRAY_OK;
 }
 
 // Appends a frame that holds `generation` and makes the journal durable.

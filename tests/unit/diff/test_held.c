@@ -253,6 +253,60 @@ static void test_rows_are_counted_exactly_at_the_end_of_a_run(void **state) {
   assert_int_equal(rows_now(), 3);
 }
 
+// ---- acknowledging a whole set ----
+
+static void acknowledge_all(uint64_t count, uint64_t generation) {
+  struct dr_changeset *set = NULL;
+  assert_ok(&world, dr_changeset_open(world.set_path, &set, &world.error));
+  assert_ok(&world, dr_mirror_ack_all(world.mirror, set, count, &world.error));
+  dr_changeset_close(set);
+  world_commit(&world, generation);
+}
+
+static void test_whole_set_is_acknowledged_without_its_rejects(void **state) {
+  (void)state;
+  static const int keeps[] = {DR_KEEP_ROW, DR_KEEP_COLUMNS, DR_KEEP_KEY};
+  for (size_t i = 0; i < 3; i++) {
+    make(keeps[i], "id");
+    const struct world_pass pass = {.flags = DR_DIFF_FULL};
+    (void)world_run(&world, &pass, ROWS("9,x,1", "9,y,1", "1,ann,5", "2,bob,7", "\\N,z,1", "4,dan,1"));
+    acknowledge_all(UINT64_MAX, 2);
+    for (int merged = 0; merged < 2; merged++) {
+      assert_true(find("1,?,?").row_hash == row_hash("1,ann,5"));
+      assert_true(find("2,?,?").row_hash == row_hash("2,bob,7"));
+      assert_true(find("4,?,?").row_hash == row_hash("4,dan,1"));
+      assert_false(find("3,?,?").found);
+      assert_false(find("9,?,?").found);
+      if (keeps[i] == DR_KEEP_ROW) assert_held("2,?,?", "2,bob,7");
+      if (keeps[i] == DR_KEEP_COLUMNS) assert_columns("2,bob,7", "===");
+      merge();
+    }
+    (void)clean(state);
+  }
+  make(DR_KEEP_KEY, "id");
+}
+
+static void test_part_of_a_set_is_acknowledged(void **state) {
+  (void)state;
+  make(DR_KEEP_KEY, "id");
+  (void)world_run(&world, NULL, ROWS("4,dan,1", "5,eve,1", "6,fay,1"));
+  acknowledge_all(2, 2);
+  assert_true(find("5,?,?").found);
+  assert_false(find("6,?,?").found);
+}
+
+static void test_set_of_rejects_leaves_the_journal_alone(void **state) {
+  (void)state;
+  struct dr_mirror_info before, after;
+  make(DR_KEEP_KEY, "id");
+  merge(); // a journal that knows no schema
+  dr_mirror_info(world.mirror, &before);
+  (void)world_run(&world, NULL, ROWS("9,x,1", "9,y,1"));
+  acknowledge_all(UINT64_MAX, before.generation);
+  dr_mirror_info(world.mirror, &after);
+  assert_int_equal(after.journal_bytes, before.journal_bytes);
+}
+
 // ---- damage between two readings ----
 
 static void test_change_that_is_not_what_it_was_is_refused(void **state) {
@@ -324,6 +378,9 @@ int main(void) {
       TEST(test_column_hashes_move_with_their_columns),
       TEST(test_row_hashes_that_cannot_move_match_no_row),
       TEST(test_rows_are_counted_exactly_at_the_end_of_a_run),
+      TEST(test_whole_set_is_acknowledged_without_its_rejects),
+      TEST(test_part_of_a_set_is_acknowledged),
+      TEST(test_set_of_rejects_leaves_the_journal_alone),
       TEST(test_change_that_is_not_what_it_was_is_refused),
       TEST(test_failing_allocations_where_columns_are_kept),
   };
