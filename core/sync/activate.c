@@ -116,16 +116,26 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
   return check_kept(run, activation, error);
 }
 
+// A baseline says what the destination holds, whatever became of the mirror: it is the way out that is told when a
+// mirror does not verify, so one that does not is made anew.
+static int32_t open_for_baseline(struct dr_context *run, struct dray_error *error) {
+  struct dr_mirror_info info;
+  int32_t rc = dr_mirror_verify(run->mirror_folder, &info, error);
+  if (rc == DRAY_OK) rc = dr_context_mirror(run, 0, error);
+  if (rc != DRAY_E_MIRROR_CORRUPT && rc != DRAY_E_MIRROR_MISSING && rc != DRAY_E_STATE_VERSION) return rc;
+  DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
+  return dr_context_mirror(run, 1, error);
+}
+
 // A missing mirror is an empty one only where nothing was ever sent.
 static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
-  // A baseline says what the destination holds, whatever became of the mirror.
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
   const int first = run->state.generation == 0 || (baseline && !dr_mirror_exists(run->mirror_folder));
   if (!first && !dr_mirror_exists(run->mirror_folder)) {
     return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
                      run->mirror_folder);
   }
-  DRAY_TRY(dr_context_mirror(run, first, error));
+  DRAY_TRY(baseline && !dr_planning(run) ? open_for_baseline(run, error) : dr_context_mirror(run, first, error));
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
   if (info.prepared_generation != 0) DRAY_TRY(dr_mirror_rollback(run->mirror, error));
