@@ -53,9 +53,12 @@ static void print_view(struct dr_output *output, const char *sync, const struct 
   dr_print(output, "%s\n", sync);
   dr_print(output, "  generation   %s\n", dr_thousands(view->generation, a));
   if (!view->mirror_exists) {
-    dr_print(output, "  mirror       none%s\n", view->generation > 0 && !view->ingest ? " (missing!)" : "");
+    const int missing = view->generation > 0 && !view->ingest;
+    dr_print(output, "  mirror       none%s\n", missing ? " (missing!)" : "");
+    if (missing) dr_print(output, "  way out      %s\n", dray_error_info(DRAY_E_MIRROR_MISSING)->fix);
   } else if (view->mirror_code != DRAY_OK) {
     dr_print(output, "  mirror       %s: %s\n", dray_error_info(view->mirror_code)->name, view->mirror_text);
+    dr_print(output, "  way out      %s\n", dray_error_info(view->mirror_code)->fix);
   } else {
     dr_print(output, "  mirror       %s rows, generation %s, %s, verified\n", dr_thousands(view->mirror.rows, a),
              dr_thousands(view->mirror.generation, b),
