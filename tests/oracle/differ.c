@@ -155,6 +155,20 @@ static void ack_batches(struct world *world, struct dr_changeset *set, struct di
   }
 }
 
+// One change at a time, the last first.
+static void ack_backwards(struct world *world, struct dr_changeset *set, struct dice *dice) {
+  const struct step *plan = &world->life->steps[oracle.step];
+  for (uint64_t seq = dr_changeset_count(set); seq-- > 0;) {
+    struct dr_changes *changes = NULL;
+    world_ok(world, dr_changeset_next(set, seq, 1, 1, 0, &changes, &world->error));
+    world_check(world, changes != NULL && changes->count == 1 && changes->first_seq == seq);
+    const uint8_t acked = changes->op[0] != DR_OP_REJECT && !dice_one_in(dice, plan->ack_rate);
+    if (acked) oracle_ack(&oracle, seq);
+    world_ok(world, dr_mirror_ack(world->mirror, changes, &acked, &world->error));
+    dr_changes_free(changes);
+  }
+}
+
 static void ack_whole(struct world *world, struct dr_changeset *set, struct dice *dice) {
   uint64_t count = dr_changeset_count(set);
   if (dice_one_in(dice, 3)) count = dice_below(dice, (uint32_t)count + 1);
@@ -169,6 +183,8 @@ static void acknowledge(struct world *world, struct dice *dice) {
   world_ok(world, dr_changeset_open(world->set_path, &set, &world->error));
   if (plan->ack == ACK_WHOLE_SET) {
     ack_whole(world, set, dice);
+  } else if (plan->ack == ACK_BACKWARDS) {
+    ack_backwards(world, set, dice);
   } else {
     ack_batches(world, set, dice);
   }
@@ -220,8 +236,17 @@ static void check_info(struct world *world) {
   world_check(world, info.keep == world->life->keep);
 }
 
+static void begin_anew(struct world *world) {
+  world_close(world);
+  world_ok(world, dr_mirror_reset(world->folder, &world->error));
+  world_check(world, !dr_mirror_exists(world->folder));
+  oracle_reset(&oracle);
+  world->generation = 0;
+}
+
 // Opens the mirror under the step's schema, where it is not open under it already.
 static void come_to(struct world *world, size_t step) {
+  if (world->life->steps[step].reset) begin_anew(world);
   int other = world->mirror == NULL || world->life->steps[step].reopen;
   for (size_t s = world->step + 1; s <= step; s++) other |= world->life->steps[s].other_schema;
   if (other) {
@@ -250,6 +275,7 @@ static uint64_t run_step(struct world *world, size_t step) {
   come_to(world, step);
   check_info(world);
   oracle_expect(&oracle, step, &due);
+  if (plan->abandons) world_abandon(world, step);
   uint64_t deferred = pass(world, &due);
   // What was deferred waits for the next step, or the pass is repeated.
   for (int repeat = 0; deferred > 0 && repeat < REPEATS && dice_one_in(&dice, 2); repeat++) {

@@ -192,7 +192,7 @@ static void make_ack_plan(struct step *step, struct dice *dice) {
   static const int ends[] = {END_COMMIT,         END_COMMIT,   END_COMMIT,           END_COMMIT,          END_PREPARE,
                              END_PREPARE_REOPEN, END_ROLLBACK, END_PREPARE_ROLLBACK, END_REOPEN_ROLLBACK, END_CLOSE};
   static const int acks[] = {ACK_ALL,  ACK_ALL,  ACK_ALL,  ACK_WHOLE_SET, ACK_WHOLE_SET,
-                             ACK_SOME, ACK_SOME, ACK_SOME, ACK_SOME,      ACK_NONE};
+                             ACK_SOME, ACK_SOME, ACK_SOME, ACK_BACKWARDS, ACK_NONE};
   step->with_before = !dice_one_in(dice, 4);
   step->read_rows = rows[dice_below(dice, 5)];
   step->read_bytes = bytes[dice_below(dice, 4)];
@@ -213,7 +213,9 @@ static void make_step(struct life *life, size_t at) {
   make_ack_plan(step, &dice);
   step->reopen = at > 0 && dice_one_in(&dice, 3);
   step->memory_bytes = budgets[dice_below(&dice, 7)];
-  step->threads = 1 + dice_below(&dice, 2);
+  step->threads = dice_below(&dice, 3);
+  step->reset = at > 0 && dice_one_in(&dice, 25);
+  step->abandons = dice_one_in(&dice, 8);
   step->off = (life->cuts.steps >> at & 1) != 0;
   if (cut(life, CUT_ABSENT)) step->absent_rate = 0;
   if (cut(life, CUT_NULL_KEYS)) step->null_key_rate = 0;
@@ -224,7 +226,7 @@ static void make_step(struct life *life, size_t at) {
   if (cut(life, CUT_BATCHES)) step->batch_rows = SIZE_MAX;
   if (cut(life, CUT_THREADS)) step->threads = 1;
   if (cut(life, CUT_MEMORY)) step->memory_bytes = 64u << 20;
-  if (cut(life, CUT_REOPEN)) step->reopen = step->reopen_before_ack = 0;
+  if (cut(life, CUT_REOPEN)) step->reopen = step->reopen_before_ack = step->reset = step->abandons = 0;
   if (cut(life, CUT_RESYNC)) step->flags &= ~(uint32_t)DR_DIFF_RESYNC;
   if (cut(life, CUT_COMPACT)) step->compact = 0;
   if (cut(life, CUT_ENDS)) {
@@ -448,13 +450,14 @@ static void describe_step(const struct life *life, size_t at) {
                                      "prepare, rollback",
                                      "prepare, reopen, rollback",
                                      "close without commit"};
-  static const char *const acks[] = {"all", "whole set", "some", "none"};
+  static const char *const acks[] = {"all", "whole set", "some", "some, backwards", "none"};
   static const char *const policies[] = {"", "reject", "first", "last"};
   const struct step *step = &life->steps[at];
   char type[24];
   if (step->off) return;
-  printf("step %zu: budget %" PRIu64 " KiB, %u thread(s)%s%s\n ", at, step->memory_bytes >> 10, step->threads,
-         step->reopen ? ", reopened" : "", step->other_schema ? ", another schema" : "");
+  printf("step %zu: budget %" PRIu64 " KiB, threads %u%s%s%s%s\n ", at, step->memory_bytes >> 10, step->threads,
+         step->reopen ? ", reopened" : "", step->other_schema ? ", another schema" : "",
+         step->reset ? ", begun anew" : "", step->abandons ? ", a pass left before" : "");
   for (size_t i = 0; i < step->field_count; i++) {
     const struct column *column = &life->columns[step->fields[i].column];
     printf(" %s[%u] %s%s", column->key ? "*" : "", step->fields[i].column, column->name, " ");

@@ -60,7 +60,7 @@ enum {
   END_CLOSE,
   END_COUNT
 };
-enum { ACK_ALL, ACK_WHOLE_SET, ACK_SOME, ACK_NONE };
+enum { ACK_ALL, ACK_WHOLE_SET, ACK_SOME, ACK_BACKWARDS, ACK_NONE }; // BACKWARDS: some, one at a time
 
 struct step {
   int off;
@@ -68,6 +68,8 @@ struct step {
   struct field fields[FIELDS_MAX];
   int other_schema; // than the step before
   int reopen;
+  int reset;    // the mirror is removed first
+  int abandons; // a pass is begun and left before this one
   uint64_t memory_bytes;
   unsigned threads;
 

@@ -495,6 +495,11 @@ void oracle_rollback(struct oracle *oracle) {
   run(oracle, "DELETE FROM acked; DELETE FROM taken");
 }
 
+void oracle_reset(struct oracle *oracle) {
+  oracle_rollback(oracle);
+  run(oracle, "DELETE FROM mirror");
+}
+
 uint64_t oracle_mirror_rows(struct oracle *oracle) {
   return number(oracle, "SELECT count(*) FROM mirror");
 }

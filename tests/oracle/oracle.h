@@ -39,6 +39,7 @@ int oracle_compare(struct oracle *oracle, uint64_t deferred, int with_before, in
 void oracle_ack(struct oracle *oracle, uint64_t seq);
 void oracle_commit(struct oracle *oracle);
 void oracle_rollback(struct oracle *oracle);
+void oracle_reset(struct oracle *oracle); // holds nothing any more
 uint64_t oracle_mirror_rows(struct oracle *oracle);
 
 #endif // DRAY_ORACLE_ORACLE_H

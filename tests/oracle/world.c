@@ -96,7 +96,7 @@ static void add_nothing(struct world *world, struct dr_diff *diff) {
   world_ok(world, dr_diff_add(diff, batch, &world->error));
 }
 
-void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates) {
+static struct dr_diff *begin(struct world *world, size_t step) {
   const struct life *life = world->life;
   const struct step *plan = &life->steps[step];
   const struct dr_diff_options options = {
@@ -105,17 +105,36 @@ void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts,
       .order_column = plan->order_field < 0 ? NULL : life->columns[plan->fields[plan->order_field].column].name,
       .changeset_path = world->set_path};
   struct dr_diff *diff = NULL;
-  struct dr_mirror_info info;
   world_ok(world, dr_diff_begin(world->mirror, &options, &diff, &world->error));
+  return diff;
+}
+
+// Adds rows [at, ...), one batch; returns where the next begins.
+static size_t add(struct world *world, size_t step, struct dr_diff *diff, size_t at) {
+  const struct life *life = world->life;
+  const size_t left = life->input_count - at, most = life->steps[step].batch_rows, count = left < most ? left : most;
+  struct dr_batch *batch = life_batch(life, step, world->schema, at, count, &world->error);
+  world_check(world, batch != NULL);
+  world_ok(world, dr_diff_add(diff, batch, &world->error));
+  return at + count;
+}
+
+void world_abandon(struct world *world, size_t step) {
+  struct dr_diff *diff = begin(world, step);
+  for (size_t at = 0; at < world->life->input_count / 2;) at = add(world, step, diff, at);
+  dr_diff_free(diff);
+}
+
+void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates) {
+  const struct life *life = world->life;
+  const struct step *plan = &life->steps[step];
+  struct dr_diff *diff = begin(world, step);
+  struct dr_mirror_info info;
   dr_mirror_info(world->mirror, &info);
   world_check(world, world->rows_due == UINT64_MAX || info.rows == world->rows_due);
   if (plan->batch_rows % 2 != 0) add_nothing(world, diff);
   for (size_t at = 0; at < life->input_count;) {
-    const size_t left = life->input_count - at, count = left < plan->batch_rows ? left : plan->batch_rows;
-    struct dr_batch *batch = life_batch(life, step, world->schema, at, count, &world->error);
-    world_check(world, batch != NULL);
-    world_ok(world, dr_diff_add(diff, batch, &world->error));
-    at += count;
+    at = add(world, step, diff, at);
     if (plan->not_full && at > life->input_count / 2) dr_diff_not_full(diff);
   }
   if (plan->not_full) dr_diff_not_full(diff);

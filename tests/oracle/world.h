@@ -43,6 +43,8 @@ static inline void world_reopen(struct world *world) {
 
 // Merges journal and base though both are small: rows have to be in the base to be met there.
 void world_merge(struct world *world);
+// Begins a pass over the rows of the step and leaves it.
+void world_abandon(struct world *world, size_t step);
 // One pass over the rows of the step, into world->set_path. counts->column_updates: written to `updates`.
 void world_pass(struct world *world, size_t step, struct dr_diff_counts *counts, uint64_t *updates);
 
