@@ -93,15 +93,17 @@ int entries_is_rest(const struct entries *entries, int side, uint32_t number) {
   return (int)(rest_word(entries, side, number) >> number % 64 & 1);
 }
 
-int entries_any_rest(const struct entries *entries, int side, uint32_t from, uint32_t to) {
+uint32_t entries_next_rest(const struct entries *entries, int side, uint32_t from, uint32_t to) {
   while (from < to) {
-    const uint32_t next = (from | 63) < to - 1 ? (from | 63) + 1 : to;
-    uint64_t mask = ~UINT64_C(0) << from % 64;
-    if (next % 64 != 0) mask &= (UINT64_C(1) << next % 64) - 1;
-    if ((rest_word(entries, side, from) & mask) != 0) return 1;
-    from = next;
+    const uint64_t word = rest_word(entries, side, from) >> from % 64;
+    if (word != 0) {
+      const uint32_t found = from + (uint32_t)__builtin_ctzll(word);
+      return found < to ? found : to;
+    }
+    if (to - from <= 64 - from % 64) break;
+    from += 64 - from % 64;
   }
-  return 0;
+  return to;
 }
 
 int entries_took_back(const struct entries *entries) {

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The entries of both files: 24 bytes for a record, partitioned by the top bits of the key. OLD's are gathered, put into
-// buckets and probed with those of NEW; when they do not fit, both go through temporary files and are settled one
-// partition after the other. The outcome is one bit for each record: does it go to the rest. Inside core/compare only.
+// The entries of both files: 24 bytes for a record, partitioned by the top bits of the key. Those of OLD are gathered,
+// put into buckets and probed with those of NEW; when they do not fit, both go through temporary files and are settled
+// one partition after the other. The outcome is one bit for each record: does it go to the rest. Inside core/compare
+// only.
 #ifndef DR_COMPARE_ENTRIES_H
 #define DR_COMPARE_ENTRIES_H
 
@@ -46,8 +47,8 @@ void entries_writer_free(struct entries_writer *writer);
 // The record goes to the rest. Any thread.
 void entries_mark_rest(struct entries *entries, int side, uint32_t number);
 int entries_is_rest(const struct entries *entries, int side, uint32_t number);
-// Whether one of [from, to) does.
-int entries_any_rest(const struct entries *entries, int side, uint32_t from, uint32_t to);
+// The first of [from, to) that does; `to` when there is none.
+uint32_t entries_next_rest(const struct entries *entries, int side, uint32_t from, uint32_t to);
 
 // After OLD: whether its entries are in memory; when not, what is in memory is written out and NEW's are to be added.
 DRAY_NODISCARD int32_t entries_end_old(struct entries *entries, int *out_spilled, struct dray_error *error);

@@ -31,6 +31,7 @@ struct sieve_chunk {
   uint64_t start; // of its first record, in the input
   uint64_t first_line;
   uint32_t first_number; // of that record; numbers begin with 0
+  int plain;             // its records are its lines, each ended by LF
 };
 
 struct sieve_rest {

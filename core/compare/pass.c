@@ -233,7 +233,7 @@ static int32_t order_scan(void *context, uint64_t chunk, uint32_t at, uint32_t t
     return sieve_refuse(sieve, "%s has more than %llu records", pass->input->path, (unsigned long long)ENTRY_ROWS_MAX);
   }
   slot->first_number = (uint32_t)pass->number;
-  sieve->chunks[pass->side][chunk] = (struct sieve_chunk){pass->next, pass->line, slot->first_number};
+  sieve->chunks[pass->side][chunk] = (struct sieve_chunk){pass->next, pass->line, slot->first_number, slot->scan.plain};
   pass->next = slot->next;
   pass->number += slot->scan.count;
   pass->line += slot->lines;
@@ -339,7 +339,7 @@ int32_t sieve_pass_scan(struct dr_sieve *sieve, int side, struct dray_error *err
     assert(pass->next == pass->input->size);
     sieve->result.sides[side].rows = pass->number;
     sieve->chunks[side][sieve->chunk_count[side]] =
-        (struct sieve_chunk){pass->next, pass->line, (uint32_t)pass->number};
+        (struct sieve_chunk){pass->next, pass->line, (uint32_t)pass->number, 0};
   }
   pass_free(pass);
   return rc;
@@ -347,31 +347,56 @@ int32_t sieve_pass_scan(struct dr_sieve *sieve, int side, struct dray_error *err
 
 // ---- the rest, by the marks ----
 
-static int32_t prepare_extract(void *context, uint64_t chunk, uint32_t at, uint32_t thread, struct dray_error *error) {
-  struct pass *pass = context;
-  const struct dr_sieve *sieve = pass->sieve;
-  struct slot *slot = &pass->slots[at];
-  const struct sieve_chunk *from = &sieve->chunks[pass->side][chunk], *to = from + 1;
-  struct scan *scan = &slot->scan;
-  (void)thread;
-  sieve_piece_clear(&slot->rest);
-  if (!entries_any_rest(sieve->entries, pass->side, from->first_number, to->first_number)) return DRAY_OK;
-  slot->base = from->start;
-  slot->len = 0;
-  DRAY_TRY(read_to(pass, slot, to->start, error));
+static int32_t changed(const struct pass *pass, struct dray_error *error) {
+  return dray_fail(error, DRAY_E_IO, "%s was changed while it was read", pass->input->path);
+}
+
+// Lines are records: goes from one that is wanted to the next.
+static int32_t pick_lines(const struct pass *pass, struct slot *slot, uint32_t first, uint32_t to,
+                          struct dray_error *error) {
+  const struct entries *entries = pass->sieve->entries;
+  uint32_t at = 0, line = first;
+  for (uint32_t number = entries_next_rest(entries, pass->side, first, to); number < to;
+       number = entries_next_rest(entries, pass->side, number + 1, to)) {
+    at = scan_skip_lines(slot->data, at, slot->len, number - line);
+    if (at >= slot->len) return changed(pass, error);
+    const char *feed = memchr(slot->data + at, '\n', slot->len - at);
+    const uint32_t end = feed != NULL ? (uint32_t)(feed - slot->data) : slot->len;
+    DRAY_TRY(sieve_piece_add(&slot->rest, slot->data + at, end - at, 0, slot->base + at, error));
+    at = end < slot->len ? end + 1 : end;
+    line = number + 1;
+  }
+  return DRAY_OK;
+}
+
+static int32_t pick_records(const struct pass *pass, struct slot *slot, uint32_t first, uint32_t to,
+                            struct dray_error *error) {
   const struct scan_buffer buffer = {slot->data, slot->len, 1};
+  const struct dr_sieve *sieve = pass->sieve;
+  struct scan *scan = &slot->scan;
   scan->count = 0;
   scan->next = 0;
   scan->plain = 1;
   (void)scan_records(&sieve->dialect, &buffer, slot->len, scan);
-  if (scan->count != to->first_number - from->first_number) {
-    return dray_fail(error, DRAY_E_IO, "%s was changed while it was read", pass->input->path);
-  }
+  if (scan->count != to - first) return changed(pass, error);
   for (size_t i = 0; i < scan->count; i++) {
-    if (!entries_is_rest(sieve->entries, pass->side, from->first_number + (uint32_t)i)) continue;
-    DRAY_TRY(add_rest(slot, i, error));
+    if (entries_is_rest(sieve->entries, pass->side, first + (uint32_t)i)) DRAY_TRY(add_rest(slot, i, error));
   }
   return DRAY_OK;
+}
+
+static int32_t prepare_extract(void *context, uint64_t chunk, uint32_t at, uint32_t thread, struct dray_error *error) {
+  struct pass *pass = context;
+  struct slot *slot = &pass->slots[at];
+  const struct sieve_chunk *from = &pass->sieve->chunks[pass->side][chunk], *to = from + 1;
+  const uint32_t first = from->first_number, end = to->first_number;
+  (void)thread;
+  sieve_piece_clear(&slot->rest);
+  if (entries_next_rest(pass->sieve->entries, pass->side, first, end) == end) return DRAY_OK;
+  slot->base = from->start;
+  slot->len = 0;
+  DRAY_TRY(read_to(pass, slot, to->start, error));
+  return from->plain ? pick_lines(pass, slot, first, end, error) : pick_records(pass, slot, first, end, error);
 }
 
 int32_t sieve_pass_extract(struct dr_sieve *sieve, int side, struct dray_error *error) {

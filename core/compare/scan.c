@@ -137,6 +137,7 @@ static inline uint64_t resolve_quotes(struct masks *masks, uint64_t valid, struc
 #define SCAN_NAME scan_sse2
 #define SCAN_TARGET
 #define SCAN_MASKS masks_sse2
+#define SCAN_FEEDS feeds_sse2
 static inline struct masks masks_sse2(const char *data, char delimiter, char quote) {
   const __m128i d = _mm_set1_epi8(delimiter), q = _mm_set1_epi8(quote), lf = _mm_set1_epi8('\n');
   const __m128i cr = _mm_set1_epi8('\r'), one = _mm_set1_epi8(1);
@@ -157,11 +158,23 @@ static inline struct masks masks_sse2(const char *data, char delimiter, char quo
   masks.cr = crs != 0;
   return masks;
 }
+static inline uint64_t feeds_sse2(const char *data) {
+  const __m128i lf = _mm_set1_epi8('\n');
+  uint64_t feeds = 0;
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    __m128i bytes;
+    memcpy(&bytes, data + 16 * i, sizeof(bytes));
+    feeds |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, lf)) << 16 * i;
+  }
+  return feeds;
+}
 #include "compare/scan_blocks.h"
 
 #define SCAN_NAME scan_avx2
 #define SCAN_TARGET __attribute__((target("avx2,bmi,bmi2,popcnt")))
 #define SCAN_MASKS masks_avx2
+#define SCAN_FEEDS feeds_avx2
 SCAN_TARGET static inline struct masks masks_avx2(const char *data, char delimiter, char quote) {
   const __m256i d = _mm256_set1_epi8(delimiter), q = _mm256_set1_epi8(quote), lf = _mm256_set1_epi8('\n');
   const __m256i cr = _mm256_set1_epi8('\r'), one = _mm256_set1_epi8(1);
@@ -182,11 +195,23 @@ SCAN_TARGET static inline struct masks masks_avx2(const char *data, char delimit
   masks.cr = !_mm256_testz_si256(crs, crs);
   return masks;
 }
+SCAN_TARGET static inline uint64_t feeds_avx2(const char *data) {
+  const __m256i lf = _mm256_set1_epi8('\n');
+  uint64_t feeds = 0;
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; i++) {
+    __m256i bytes;
+    memcpy(&bytes, data + 32 * i, sizeof(bytes));
+    feeds |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, lf)) << 32 * i;
+  }
+  return feeds;
+}
 #include "compare/scan_blocks.h"
 
 #define SCAN_NAME scan_avx512
 #define SCAN_TARGET __attribute__((target("avx512f,avx512bw,avx2,bmi,bmi2,popcnt")))
 #define SCAN_MASKS masks_avx512
+#define SCAN_FEEDS feeds_avx512
 SCAN_TARGET static inline struct masks masks_avx512(const char *data, char delimiter, char quote) {
   const __m512i bytes = _mm512_loadu_si512(data);
   const uint64_t cr = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\r'));
@@ -195,6 +220,9 @@ SCAN_TARGET static inline struct masks masks_avx512(const char *data, char delim
                         .quote = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(quote)),
                         .odd = _mm512_cmple_epi8_mask(bytes, _mm512_setzero_si512()),
                         .cr = cr != 0};
+}
+SCAN_TARGET static inline uint64_t feeds_avx512(const char *data) {
+  return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(data), _mm512_set1_epi8('\n'));
 }
 #include "compare/scan_blocks.h"
 
@@ -208,6 +236,11 @@ static int scan_blocks(int set, const struct scan_dialect *dialect, const struct
                        struct scan *scan) {
   if (set == SCAN_AVX512) return scan_avx512(dialect, buffer, stop, scan);
   return set == SCAN_AVX2 ? scan_avx2(dialect, buffer, stop, scan) : scan_sse2(dialect, buffer, stop, scan);
+}
+
+static uint32_t skip_blocks(int set, const char *data, uint32_t from, uint32_t len, uint32_t count) {
+  if (set == SCAN_AVX512) return scan_avx512_skip(data, from, len, count);
+  return set == SCAN_AVX2 ? scan_avx2_skip(data, from, len, count) : scan_sse2_skip(data, from, len, count);
 }
 
 #else
@@ -224,7 +257,22 @@ static int scan_blocks(int set, const struct scan_dialect *dialect, const struct
   return -1;
 }
 
+static uint32_t skip_blocks(int set, const char *data, uint32_t from, uint32_t len, uint32_t count) {
+  return scan_skip_lines_by(SCAN_PLAINLY, data, from, len, count);
+}
+
 #endif
+
+uint32_t scan_skip_lines_by(int set, const char *data, uint32_t from, uint32_t len, uint32_t count) {
+  if (count == 0) return from;
+  if (set != SCAN_PLAINLY) return skip_blocks(set, data, from, len, count);
+  for (; from < len && count > 0; from++) count -= data[from] == '\n';
+  return from;
+}
+
+uint32_t scan_skip_lines(const char *data, uint32_t from, uint32_t len, uint32_t count) {
+  return scan_skip_lines_by(scan_widest(), data, from, len, count);
+}
 
 int scan_records_by(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
                     struct scan *scan) {

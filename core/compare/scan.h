@@ -52,6 +52,10 @@ int scan_widest(void);
 // scan_records by a certain one, which must not be above scan_widest: for tests.
 int scan_records_by(int set, const struct scan_dialect *dialect, const struct scan_buffer *buffer, uint32_t stop,
                     struct scan *scan);
+// Where `count` more lines than at `from` have been ended by LF; `len` when there are not so many.
+uint32_t scan_skip_lines(const char *data, uint32_t from, uint32_t len, uint32_t count);
+// The same by a certain instruction set.
+uint32_t scan_skip_lines_by(int set, const char *data, uint32_t from, uint32_t len, uint32_t count);
 // The first line end at or behind `from`, quotes or not; `len` when there is none.
 uint32_t scan_line_end(const char *data, uint32_t from, uint32_t len);
 // Lines that end in [from, to): LF, CR and CRLF are one each. `before` is the byte in front of it.

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The loop over blocks of the scanner, included by scan.c once for each instruction set: SCAN_NAME is the function,
-// SCAN_TARGET its attribute, SCAN_MASKS what makes a block's masks. No include guard for that reason.
+// SCAN_TARGET its attribute, SCAN_MASKS what makes a block's masks, SCAN_FEEDS the mask of
+// its line feeds alone. No include guard for that reason.
 
 // Appends the records that end in one block. Returns 1 when `stop` is reached.
 SCAN_TARGET static inline int SCAN_PASTE(SCAN_NAME, _emit)(const struct scan_dialect *dialect,
@@ -67,6 +68,23 @@ SCAN_TARGET static int SCAN_NAME(const struct scan_dialect *dialect, const struc
   return scan->next < buffer->len ? -1 : 1;
 }
 
+SCAN_TARGET static uint32_t SCAN_PASTE(SCAN_NAME, _skip)(const char *data, uint32_t from, uint32_t len,
+                                                         uint32_t count) {
+  for (; from < len; from += 64) {
+    uint64_t feeds = SCAN_FEEDS(data + from);
+    if (len - from < 64) feeds &= (UINT64_C(1) << (len - from)) - 1;
+    const uint32_t found = (uint32_t)__builtin_popcountll(feeds);
+    if (found < count) {
+      count -= found;
+      continue;
+    }
+    while (--count > 0) feeds &= feeds - 1;
+    return from + (uint32_t)__builtin_ctzll(feeds) + 1;
+  }
+  return len;
+}
+
 #undef SCAN_NAME
 #undef SCAN_TARGET
 #undef SCAN_MASKS
+#undef SCAN_FEEDS

@@ -16,8 +16,8 @@ DRAY_NODISCARD int32_t temp_open_named(const char *folder, const char *name, int
 DRAY_NODISCARD int32_t temp_write(int fd, const void *data, size_t len, uint64_t offset, const char *folder,
                                   struct dray_error *error);
 
-// Address space that becomes memory, filled with zeros, as it is touched; with `huge` in pages of 2 MiB where the system
-// has them. NULL when there is none.
+// Address space that becomes memory, filled with zeros, as it is touched; with `huge` in pages of 2 MiB where there are
+// such. NULL when there is none.
 void *temp_reserve(size_t bytes, int huge);
 void temp_release(void *memory, size_t bytes); // NULL is allowed
 

@@ -81,8 +81,8 @@ static void test_ranges_of_marks_are_found(void **unused) {
   entries_mark_rest(entries, 1, 200);
   for (uint32_t from = 0; from < 400; from += 7) {
     for (uint32_t to = from; to < 400; to += 3) {
-      assert_int_equal(entries_any_rest(entries, 1, from, to), from <= 200 && 200 < to);
-      assert_int_equal(entries_any_rest(entries, 0, from, to), 0);
+      assert_int_equal(entries_next_rest(entries, 1, from, to), from <= 200 && 200 < to ? 200 : to);
+      assert_int_equal(entries_next_rest(entries, 0, from, to), to);
     }
   }
   entries_free(entries);

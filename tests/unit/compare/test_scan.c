@@ -131,8 +131,23 @@ static void test_lines_are_counted_as_the_reader_counts(void **unused) {
   assert_int_equal(scan_count_lines("\r\r\n\n", 4, '\n'), 3);
 }
 
+static void test_lines_are_skipped_by_every_scanner(void **unused) {
+  (void)unused;
+  static struct bytes bytes;
+  for (int i = 0; i < 500; i++) {
+    make_bytes(&bytes);
+    const uint32_t from = below(bytes.len + 1), count = below(30);
+    const uint32_t wanted = scan_skip_lines_by(SCAN_PLAINLY, bytes.data, from, bytes.len, count);
+    assert_true(wanted == bytes.len || count == 0 || bytes.data[wanted - 1] == '\n');
+    for (int set = SCAN_PLAINLY; set <= scan_widest(); set++) {
+      assert_int_equal(scan_skip_lines_by(set, bytes.data, from, bytes.len, count), wanted);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_scanner_reads_what_the_reader_reads),
-                                     cmocka_unit_test(test_lines_are_counted_as_the_reader_counts)};
+                                     cmocka_unit_test(test_lines_are_counted_as_the_reader_counts),
+                                     cmocka_unit_test(test_lines_are_skipped_by_every_scanner)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
