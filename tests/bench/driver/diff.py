@@ -237,18 +237,25 @@ def postgres(place):
         yield row("postgres", place.rows, Bar("<=", 1.10), peer=named("COPY out, counted", True), note=server.why,
                   measure="ours / peer")
         return
-    expected = data.expected(place.rows)
     table = server.load("new_key", data.file("csv", 2, "key"))
-    peer = f"COPY out, counted (PostgreSQL {server.version})"
-    folders = [data.mirror(data.made(1, "key"), "--keep", keep)[0] for keep in ("row", "key")]
-    whole, keys, theirs = in_turn(
-        place.runs, *(functools.partial(data.engine, "pass", folder, f"postgres:{table}", env=server.env)
-                      for folder in folders),
-        lambda: machine.run([place.need("bench_copy_count"), table], env=server.env))
-    yield row("postgres", place.rows, Bar("<=", 1.10), ours=whole, peer=peer, peers=theirs, measure="ours / peer",
-              wrong=first_wrong(expected, ours=whole), note="against a mirror that keeps rows: changed columns are known")
-    yield row("postgres_keys", place.rows, ours=keys, peer=peer, peers=theirs, measure="ours / peer",
-              wrong=first_wrong(expected, ours=keys), note="against a mirror that keeps keys")
+    yield from out_of_postgres(place, server, "postgres", table, Bar("<=", 1.10),
+                               f"COPY out, counted (PostgreSQL {server.version})",
+                               lambda: machine.run([place.need("bench_copy_count"), table], env=server.env))
+
+
+KEPT = (("key", "", "against a mirror that keeps keys: as the peer, it says which rows, not which columns"),
+        ("row", "_rows", "against a mirror that keeps rows: changed columns and values before are known"))
+
+
+def out_of_postgres(place, server, name, table, bar, peer, theirs):
+    """The rows of a table against mirrors of version 1, beside a peer."""
+    data = data_of(place)
+    sides = [functools.partial(data.engine, "pass", data.mirror(data.made(1, "key"), "--keep", keep)[0],
+                               f"postgres:{table}", env=server.env) for keep, _, _ in KEPT]
+    *all_ours, peers_runs = in_turn(place.runs, *sides, theirs)
+    for mine, (_, suffix, note) in zip(all_ours, KEPT):
+        yield row(name + suffix, place.rows, bar, ours=mine, peer=peer, peers=peers_runs, measure="ours / peer", note=note,
+                  wrong=first_wrong(data.expected(place.rows), ours=mine, peer=peers_runs))
 
 
 @bench("postgres_random", "the same with keys in random order; PostgreSQL's FULL JOIN ... IS DISTINCT FROM", 900)
@@ -258,14 +265,10 @@ def postgres_random(place):
         yield row("postgres_random", place.rows, Bar("<=", 0.7), peer=named("postgres, FULL JOIN", True), note=server.why,
                   measure="ours / peer")
         return
-    expected = data.expected(place.rows)
     old = server.load("old_random", data.file("csv", 1, "random"))
     new = server.load("new_random", data.file("csv", 2, "random"))
-    folder, _ = data.mirror(data.made(1, "key"))
-    mine, theirs = in_turn(place.runs, lambda: data.engine("pass", folder, f"postgres:{new}", env=server.env),
-                           lambda: server.full_join(new, old))
-    yield row("postgres_random", place.rows, Bar("<=", 0.7), ours=mine, peer=f"PostgreSQL {server.version}, FULL JOIN",
-              peers=theirs, measure="ours / peer", wrong=first_wrong(expected, ours=mine, postgres=theirs))
+    yield from out_of_postgres(place, server, "postgres_random", new, Bar("<=", 0.7),
+                               f"PostgreSQL {server.version}, FULL JOIN", lambda: server.full_join(new, old))
 
 
 # ---- 4: ten times the rows ----
