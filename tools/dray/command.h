@@ -27,7 +27,7 @@
 enum {
   DR_EXIT_DONE = 0,
   DR_EXIT_FAILED = 1,
-  DR_EXIT_CHANGES = 2, // plan --detailed-exitcode
+  DR_EXIT_CHANGES = 2, // plan --detailed-exitcode; diff: the inputs differ
   DR_EXIT_PARTIAL = 3, // some rows rejected
   DR_EXIT_USAGE = 4,
   DR_EXIT_AUTH = 5,
@@ -132,6 +132,7 @@ extern const struct dr_command dr_root; // commands.c
 
 // Commands, by file: cmd_NAME.c, or NAME.c for those of the frame.
 int32_t cmd_check(struct dr_command_call *call);
+int32_t cmd_diff(struct dr_command_call *call);
 int32_t cmd_discover(struct dr_command_call *call);
 int32_t cmd_plan(struct dr_command_call *call);
 int32_t cmd_sync(struct dr_command_call *call);

@@ -26,6 +26,23 @@ static const struct dr_option check_options[] = {
     {"connection", 0, "NAME", "only this connection", DR_COMPLETE_CONNECTION},
 };
 
+static const struct dr_option diff_options[] = {
+    {"key", 'k', "COLUMNS", "the columns that identify a row, with commas between them (required)", 0},
+    {"columns", 0, "COLUMNS", "compare these and the key alone; otherwise all columns that both have", 0},
+    {"exclude", 0, "COLUMNS", "do not compare these", 0},
+    {"types", 0, "NAME=TYPE,...", "types of columns, such as price=decimal(12,2); the others are inferred", 0},
+    {"format", 'f', "FORMAT", "text, ndjson or csv; otherwise text", 0},
+    {"summary", 0, NULL, "counts alone, no rows; with text and ndjson", 0},
+    {"limit", 0, "N", "text: changes to show of each kind, 0 to 100000; otherwise 10", 0},
+    {"duplicates", 0, "POLICY", "rows with one key: reject withholds them all; or take the first or the last", 0},
+    {"delimiter", 0, "C", "CSV: one character, or tab; otherwise a tab in .tsv files and a comma elsewhere", 0},
+    {"no-header", 0, NULL, "CSV: the first record is a row; columns are column_1, column_2, ...", 0},
+    {"null", 0, "TEXT,...", "CSV: unquoted fields that mean null; otherwise the empty one", 0},
+    {"memory", 0, "SIZE", "memory to work with, such as 1GB; otherwise 256MiB; beyond it temporary files", 0},
+    {"threads", 0, "N", "threads to work with, 1 to 64; otherwise as many as are of use", 0},
+    {"no-sieve", 0, NULL, "CSV: compare rows of equal bytes as well; the outcome is the same", 0},
+};
+
 static const struct dr_option plan_options[] = {
     {"detailed-exitcode", 0, NULL, "exit with 2 when there are changes", 0},
     {"samples", 0, "N", "changes to show of each kind, 0 to 1000; otherwise 5", 0},
@@ -187,6 +204,38 @@ static const struct dr_command commands[] = {
                 "connection step by step.",
      OPTIONS(check_options),
      .run = cmd_check},
+    {.name = "diff",
+     .summary = "compare two files or tables by key: what became of OLD",
+     .arguments = "OLD NEW",
+     .details =
+         "Prints what must be done to OLD to get NEW: rows added, changed (which columns, before and after) and "
+         "removed. Needs no project.\n"
+         "\n"
+         "OLD and NEW are each a CSV, TSV or JSON Lines file (.csv, .tsv, .jsonl, .ndjson, .json; any of them "
+         "gzipped), "
+         "sqlite:PATH#TABLE, or 'sqlite:PATH#SELECT ...'. Rows are matched by --key. A column that only one side has "
+         "is named and makes them differ, unless it is excluded.\n"
+         "\n"
+         "Values are compared, not spellings: quotes are not part of a value, and columns of numbers, truth values and "
+         "times are compared as such (1.5 is 1.50) and printed in one spelling. A column is one when all its values "
+         "among the first 10,000 rows of both sides (at most 8 MB) are; numbers with leading zeros or of more than 18 "
+         "digits are text, empty texts say nothing. A later value that does not fit is compared as text: no row is "
+         "lost by inference. A key of whole numbers on both sides is compared as it is spelt. With --types a value "
+         "that is not of its type makes its row, if it differs, one that cannot be compared.\n"
+         "\n"
+         "ndjson: an object a change, {\"op\",\"key\",\"changed\",\"before\",\"after\"}; before and after are whole "
+         "rows, "
+         "null where there is none. csv: op, the key's columns, column, before, after; a line for each column that "
+         "changed, or of a row that was added or removed. Null is nothing, an empty text is \"\".\n"
+         "\n"
+         "Exit codes: 0 equal, 2 different, 3 some rows could not be compared (no key, a key that is not unique, a "
+         "value that cannot be read): what is told of the others holds, 1 failed, 4 usage, 130 or 143 interrupted. "
+         "Temporary files lie in TMPDIR; free space of a few times OLD's size is needed.",
+     OPTIONS(diff_options),
+     .positional_min = 2,
+     .positional_max = 2,
+     .completes = DR_COMPLETE_FILE,
+     .run = cmd_diff},
     {.name = "discover",
      .summary = "list what a connection offers: streams, objects, tables",
      .arguments = "CONNECTION",
@@ -267,7 +316,8 @@ const struct dr_command dr_root = {
     .details = "dray hauls rows between a company's tools and its data warehouse, and moves only what changed.\n"
                "A project is a folder with a dray.yaml; begin with `dray init`.\n"
                "\n"
-               "Exit codes: 0 done, 1 failed, 2 plan has changes (with --detailed-exitcode), 3 partial, 4 usage or "
+               "Exit codes: 0 done, 1 failed, 2 there are changes (diff, plan with --detailed-exitcode), 3 partial, 4 "
+               "usage or "
                "config, 5 credentials, 6 already running, 7 guard, 8 plugin, 130 or 143 interrupted.",
     OPTIONS(global_options),
     COMMANDS(commands),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/redact.h"
+#include "command.h"
 #include "config/project.h"
 
 #define TEXT_BYTES_MAX (256u * 1024 * 1024)
@@ -33,7 +34,8 @@ int32_t dr_output_finish(struct dr_output *output, int32_t exit_code) {
   (void)fflush(output->messages);
   if (output->failed == 0 || output->failed == EPIPE) return exit_code; // who closes the pipe has seen enough
   (void)fprintf(output->messages, "error[io]: the output could not be written: %s\n", strerror(output->failed));
-  return exit_code != 0 ? exit_code : 1;
+  const int was_well = exit_code == DR_EXIT_DONE || exit_code == DR_EXIT_CHANGES || exit_code == DR_EXIT_PARTIAL;
+  return was_well ? DR_EXIT_FAILED : exit_code;
 }
 
 static void emit(struct dr_output *output, FILE *to, struct dray_buffer *text) {

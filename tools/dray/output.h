@@ -27,7 +27,7 @@ struct dr_output {
 // Looks whether the streams are terminals, at NO_COLOR and at TERM.
 void dr_output_init(struct dr_output *output, FILE *data, FILE *messages);
 void dr_output_no_colour(struct dr_output *output);
-// Flushes. Returns `exit_code`, or 1 with a message when the output could not be written.
+// Flushes. Returns `exit_code`; 1 with a message when the output could not be written and nothing worse happened.
 int32_t dr_output_finish(struct dr_output *output, int32_t exit_code);
 
 // ---- text ----

@@ -145,66 +145,82 @@ void dr_report_run(struct dr_output *output, const struct dr_run_report *report)
   }
 }
 
-// "columns: rfm 10, country 2": the most frequent first.
-static void print_columns(struct dr_output *output, const struct dr_run_report *report) {
+void dr_report_columns(struct dr_output *output, const struct dr_report_column *columns, size_t column_count) {
   uint64_t above = UINT64_MAX; // count and place of the one printed last: the next is the largest below it
   size_t last = 0, shown = 0;
   while (shown <= COLUMNS_SHOWN) {
-    size_t best = report->column_count;
-    for (size_t i = 0; i < report->column_count; i++) {
-      const uint64_t count = report->columns[i].count;
+    size_t best = column_count;
+    for (size_t i = 0; i < column_count; i++) {
+      const uint64_t count = columns[i].count;
       const int comes_after = count < above || (count == above && i > last && shown > 0);
       if (count == 0 || !comes_after) continue;
-      if (best == report->column_count || count > report->columns[best].count) best = i;
+      if (best == column_count || count > columns[best].count) best = i;
     }
-    if (best == report->column_count) break;
+    if (best == column_count) break;
     char number[32];
     if (shown == 0) dr_print(output, "      columns:");
     if (shown < COLUMNS_SHOWN) {
-      dr_print(output, "%s %s %s", shown > 0 ? "," : "", report->columns[best].name,
-               dr_thousands(report->columns[best].count, number));
+      dr_print(output, "%s %s %s", shown > 0 ? "," : "", columns[best].name, dr_thousands(columns[best].count, number));
     }
-    above = report->columns[best].count;
+    above = columns[best].count;
     last = best;
     shown++;
   }
   if (shown > 0) dr_print(output, "%s\n", shown > COLUMNS_SHOWN ? ", ..." : "");
 }
 
+static void print_columns(struct dr_output *output, const struct dr_run_report *report) {
+  struct dr_report_column *columns = calloc(report->column_count + 1, sizeof(*columns));
+  for (size_t i = 0; columns != NULL && i < report->column_count; i++) {
+    columns[i] = (struct dr_report_column){report->columns[i].name, report->columns[i].count};
+  }
+  if (columns != NULL) dr_report_columns(output, columns, report->column_count);
+  free(columns);
+}
+
+static const struct {
+  int op;
+  char sign;
+  int style;
+  const char *name;
+} kinds[] = {{DRAY_OP_INSERT, '+', DR_STYLE_GREEN, "insert"},
+             {DRAY_OP_UPDATE, '~', DR_STYLE_YELLOW, "update"},
+             {DRAY_OP_DELETE, '-', DR_STYLE_RED, "delete"},
+             {DR_OP_REJECT, '!', DR_STYLE_RED, "reject"}};
+#define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
+
+const char *dr_report_op(int op) {
+  for (size_t k = 0; k < KIND_COUNT; k++) {
+    if (kinds[k].op == op) return kinds[k].name;
+  }
+  return "";
+}
+
+void dr_report_change(struct dr_output *output, int op, const char *key, int32_t code, const char *text) {
+  for (size_t k = 0; k < KIND_COUNT; k++) {
+    if (kinds[k].op != op) continue;
+    dr_print(output, "    %s%c %s%s  %s%s%s\n", dr_style(output, kinds[k].style), kinds[k].sign, key,
+             dr_style(output, DR_STYLE_RESET), code != 0 ? dray_error_info(code)->name : "", code != 0 ? ": " : "",
+             text);
+  }
+}
+
 static void print_samples(struct dr_output *output, const struct dr_run_report *report) {
-  static const struct {
-    int op;
-    char sign;
-    int style;
-  } signs[] = {{DRAY_OP_INSERT, '+', DR_STYLE_GREEN},
-               {DRAY_OP_UPDATE, '~', DR_STYLE_YELLOW},
-               {DRAY_OP_DELETE, '-', DR_STYLE_RED},
-               {DR_OP_REJECT, '!', DR_STYLE_RED}};
-  for (size_t k = 0; k < sizeof(signs) / sizeof(signs[0]); k++) {
+  for (size_t k = 0; k < KIND_COUNT; k++) {
     for (size_t i = 0; i < report->sample_count; i++) {
       const struct dr_sample *sample = &report->samples[i];
-      if (sample->op != signs[k].op) continue;
-      dr_print(output, "    %s%c %s%s  %s%s%s\n", dr_style(output, signs[k].style), signs[k].sign, sample->key,
-               dr_style(output, DR_STYLE_RESET), sample->code != 0 ? dray_error_info(sample->code)->name : "",
-               sample->code != 0 ? ": " : "", sample->text);
+      if (sample->op == kinds[k].op) dr_report_change(output, sample->op, sample->key, sample->code, sample->text);
     }
   }
 }
 
 static void write_samples(struct dr_output *output, const struct dr_run_report *report) {
-  static const struct {
-    int op;
-    const char *name;
-  } names[] = {
-      {DRAY_OP_INSERT, "insert"}, {DRAY_OP_UPDATE, "update"}, {DRAY_OP_DELETE, "delete"}, {DR_OP_REJECT, "reject"}};
   for (size_t i = 0; i < report->sample_count; i++) {
     const struct dr_sample *sample = &report->samples[i];
     struct dr_record record;
     dr_record_begin(&record, output, "sample");
     dr_record_text(&record, "sync", report->sync);
-    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
-      if (names[k].op == sample->op) dr_record_text(&record, "op", names[k].name);
-    }
+    dr_record_text(&record, "op", dr_report_op(sample->op));
     dr_record_text(&record, "key", sample->key);
     dr_record_text(&record, "text", sample->text);
     dr_record_text(&record, "error", sample->code != 0 ? dray_error_info(sample->code)->name : NULL);

@@ -13,6 +13,7 @@
 
 #define REDRAW_MS 200
 #define LINE_CHARS_MAX 110
+#define STALL_TIMEOUT_MS 300000 // without a project, which may say otherwise
 
 struct progress {
   struct dr_output *output;
@@ -130,7 +131,7 @@ static int child(void *ctx) {
   struct dr_watched *watched = &job->watched;
   struct dray_error error;
   dray_error_init(&error);
-  if (dr_session_open(watched->project, &watched->session, &error) != DRAY_OK) {
+  if (watched->project != NULL && dr_session_open(watched->project, &watched->session, &error) != DRAY_OK) {
     return dr_output_finish(watched->call->output, dr_print_error(watched->call->output, &error));
   }
   const int32_t code = job->work(watched);
@@ -144,7 +145,7 @@ int32_t dr_watched_run(struct dr_command_call *call, struct dr_project *project,
   struct progress progress = {.output = call->output, .sync = sync, .start_ms = dr_monotonic_ms()};
   const int shows = sync != NULL && call->output->terminal && !call->output->json && !call->output->quiet;
   const struct dr_supervise_options options = {
-      .stall_timeout_ms = project->stall_timeout_ms,
+      .stall_timeout_ms = project != NULL ? project->stall_timeout_ms : STALL_TIMEOUT_MS,
       .sync = sync,
       .progress = shows ? on_progress : NULL,
       .ctx = &progress,
@@ -154,6 +155,10 @@ int32_t dr_watched_run(struct dr_command_call *call, struct dr_project *project,
     return dr_print_error(call->output, &call->error);
   }
   if (result.error.code == DRAY_OK) return result.exit_code;
+  if (project == NULL) {
+    (void)dr_print_error(call->output, &result.error);
+    return result.exit_code;
+  }
   struct dray_error second;
   dray_error_init(&second);
   (void)dr_print_error(call->output, &result.error);

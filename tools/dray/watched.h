@@ -13,14 +13,14 @@
 // What the child works with.
 struct dr_watched {
   struct dr_command_call *call;
-  struct dr_project *project;
-  struct dr_session *session; // open while `work` runs
+  struct dr_project *project; // NULL: none
+  struct dr_session *session; // open while `work` runs; NULL without a project
   void *ctx;
 };
 
-// Opens a session on `project` in a child and runs `work`, whose return value is the exit code. `sync` names the
-// work in the progress line (NULL: no
-// progress). Failures to open the session are printed. Returns the exit code.
+// Opens a session on `project` in a child and runs `work`, whose return value is the exit code; without a project
+// (NULL) there is no session. `sync` names the work in the progress line (NULL: no progress). Failures to open the
+// session are printed. Returns the exit code.
 int32_t dr_watched_run(struct dr_command_call *call, struct dr_project *project, const char *sync,
                        int32_t (*work)(struct dr_watched *watched), void *ctx);
 // Prints an error of `work`: all problems of the project where there are any, the error itself otherwise. Returns

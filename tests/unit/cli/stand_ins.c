@@ -16,6 +16,9 @@ static int32_t say(struct dr_command_call *call) {
 int32_t cmd_check(struct dr_command_call *call) {
   return say(call);
 }
+int32_t cmd_diff(struct dr_command_call *call) {
+  return say(call);
+}
 int32_t cmd_discover(struct dr_command_call *call) {
   return say(call);
 }

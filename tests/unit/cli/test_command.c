@@ -57,6 +57,9 @@ static void test_words_reach_the_command_they_are_for(void **state) {
        NULL},
       {"dray plugin new my_plugin --dir=d", 0, "dray plugin new [my plugin] dir=d\n", NULL},
       {"dray status", 0, "dray status\n", NULL},
+      {"dray diff a.csv b.csv -k id,day -f csv --types=p=decimal(1,0) --no-sieve", 0,
+       "dray diff [a.csv] [b.csv] key=id,day format=csv types=p=decimal(1,0) no-sieve=\n", NULL},
+      {"dray diff a.csv", 4, "", "OLD NEW"},
       {"dray discover shop --json", 0, "dray discover [shop] json=\n", NULL},
   };
   CHECK_LINES(cases);

@@ -69,8 +69,8 @@ static void check_row(const struct dr_command *command, const char *name) {
 
 static void test_the_table_is_sound(void **state) {
   (void)state;
-  static const char *const wanted[] = {"init", "check", "discover", "plan",    "sync",       "status",
-                                       "rows", "state", "plugin",   "explain", "completion", "help"};
+  static const char *const wanted[] = {"init", "check", "diff",   "discover", "plan",       "sync", "status",
+                                       "rows", "state", "plugin", "explain",  "completion", "help"};
   for_each_command(&dr_root, "dray", check_row);
   for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) assert_non_null(dr_command_find(&dr_root, wanted[i]));
 }
@@ -170,6 +170,7 @@ static void test_bash_completes(void **state) {
       {"dray sync --al", "--all --allow-guard"},
       {"dray -C somewhere plan --s", "--samples"},
       {"dray rows r", "retry resolve"},
+      {"dray diff --du", "--duplicates"},
       {"dray rows retry ''", "alpha beta"},
       {"dray completion ''", "bash zsh fish"},
       {"dray check --connection ''", "alpha beta"},

@@ -1,0 +1,318 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The outcome of a comparison for people, and the same as objects with --json.
+#include <stdlib.h>
+
+#include "diff_out.h"
+#include "report.h"
+#include "watched.h"
+
+#define VALUE_CHARS_MAX 60
+#define TEXT_BYTES_MAX (1u << 20)
+#define TEXT_CHARS_WISHED 300
+#define OPS 3
+
+static const int ops[OPS] = {DRAY_OP_INSERT, DRAY_OP_UPDATE, DRAY_OP_DELETE};
+
+static uint64_t rows_read(const struct dr_compare *compare) {
+  return compare->sides[DR_COMPARE_OLD].rows + compare->sides[DR_COMPARE_NEW].rows;
+}
+
+// ---- objects ----
+
+static void write_side(struct dr_record *record, const char *name, const struct dr_compare_side *side) {
+  const struct {
+    const char *name;
+    uint64_t value;
+  } counts[] = {{"rows", side->rows},
+                {"unreadable", side->unreadable},
+                {"null_keys", side->null_keys},
+                {"duplicate_keys", side->duplicate_keys},
+                {"duplicate_rows", side->duplicate_rows},
+                {"opposite_duplicates", side->opposite}};
+  dray_json_key(&record->json, name);
+  dray_json_begin_object(&record->json);
+  for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+    dr_record_count(record, counts[i].name, counts[i].value);
+  }
+  dray_json_key(&record->json, "only_here");
+  dray_json_begin_array(&record->json);
+  for (size_t i = 0; i < side->only.count; i++) dray_json_write_text(&record->json, side->only.items[i]);
+  dray_json_end_array(&record->json);
+  dray_json_end_object(&record->json);
+}
+
+void dr_diff_summary(struct dr_output *output, const struct dr_diff_report *report) {
+  const struct dr_compare *compare = report->compare;
+  const struct dr_compare_counts *counts = &compare->counts;
+  struct dr_record record;
+  dr_record_begin(&record, output, "diff");
+  dr_record_text(&record, "old", report->options->places[DR_COMPARE_OLD]);
+  dr_record_text(&record, "new", report->options->places[DR_COMPARE_NEW]);
+  dr_record_bool(&record, "equal", dr_compare_is_equal(compare) && !dr_compare_is_partial(compare));
+  dr_record_count(&record, "inserts", counts->inserts);
+  dr_record_count(&record, "updates", counts->updates);
+  dr_record_count(&record, "deletes", counts->deletes);
+  dr_record_count(&record, "unchanged", counts->unchanged);
+  dr_record_count(&record, "deferred", counts->deferred);
+  dray_json_key(&record.json, "changed_columns");
+  dray_json_begin_object(&record.json);
+  for (size_t i = 0; compare->schema != NULL && i < compare->schema->field_count; i++) {
+    if (counts->column_updates[i] > 0) {
+      dr_record_count(&record, compare->schema->fields[i].name, counts->column_updates[i]);
+    }
+  }
+  dray_json_end_object(&record.json);
+  write_side(&record, "old_side", &compare->sides[DR_COMPARE_OLD]);
+  write_side(&record, "new_side", &compare->sides[DR_COMPARE_NEW]);
+  dr_record_count(&record, "spilled_bytes", counts->spilled_bytes);
+  dr_record_int(&record, "total_ms", report->took_ms);
+  dr_record_end(&record);
+}
+
+void dr_diff_note(struct dr_output *output, const struct dr_diff_report *report) {
+  const struct dr_compare *compare = report->compare;
+  const struct dr_compare_counts *counts = &compare->counts;
+  char inserts[32], updates[32], deletes[32], unchanged[32], time[32];
+  dr_note(output, "%s added, %s changed, %s removed, %s unchanged (%s)\n", dr_thousands(counts->inserts, inserts),
+          dr_thousands(counts->updates, updates), dr_thousands(counts->deletes, deletes),
+          dr_thousands(counts->unchanged, unchanged), dr_duration_text(report->took_ms, time));
+  for (int side = 0; side < 2; side++) {
+    const struct dr_compare_side *from = &compare->sides[side];
+    for (size_t i = 0; i < from->only.count; i++) {
+      dr_note(output, "only %s has the column %s\n", side == DR_COMPARE_OLD ? "OLD" : "NEW", from->only.items[i]);
+    }
+  }
+  if (!dr_compare_is_partial(compare)) return;
+  uint64_t withheld = counts->deferred;
+  for (int side = 0; side < 2; side++) {
+    const struct dr_compare_side *from = &compare->sides[side];
+    withheld += from->unreadable + from->null_keys + from->opposite;
+    if (report->options->duplicates == DR_DUPLICATES_REJECT) withheld += from->duplicate_rows;
+  }
+  dr_note(output, "%s rows could not be compared: --format text shows why\n", dr_thousands(withheld, inserts));
+}
+
+// ---- samples ----
+
+// Appends a value, shortened.
+static int32_t append_value(struct dray_buffer *out, const struct dr_batch *rows, size_t column, uint64_t row,
+                            struct dray_error *error) {
+  const struct dray_column_view *view = &rows->view.columns[column];
+  if (dray_column_is_null(view, row)) return dray_buffer_append_str(out, "null", error);
+  const struct dray_str text = dray_column_bytes(view, row);
+  size_t n = (size_t)text.len;
+  if (n > VALUE_CHARS_MAX) {
+    n = VALUE_CHARS_MAX;
+    while (n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80) n--; // not inside a character
+  }
+  if (text.len == 0) return dray_buffer_append_str(out, "\"\"", error);
+  DRAY_TRY(dray_buffer_append(out, text.data, n, error));
+  return n < text.len ? dray_buffer_append_str(out, "...", error) : DRAY_OK;
+}
+
+static int32_t describe_key(const struct dr_compare *compare, const struct dr_changes *changes, size_t i,
+                            struct dray_buffer *out, struct dray_error *error) {
+  int first = 1;
+  for (size_t c = 0; c < compare->schema->field_count; c++) {
+    if (!compare->is_key[c]) continue;
+    DRAY_TRY(dray_buffer_printf(out, error, "%s%s=", first ? "" : ", ", compare->schema->fields[c].name));
+    DRAY_TRY(append_value(out, changes->rows, c, i, error));
+    first = 0;
+  }
+  return DRAY_OK;
+}
+
+static int32_t describe(const struct dr_compare *compare, const struct dr_changes *changes, size_t i,
+                        struct dray_buffer *out, struct dray_error *error) {
+  const int update = changes->op[i] == DRAY_OP_UPDATE;
+  const uint8_t *changed = changes->changed + i * changes->changed_stride;
+  int first = 1;
+  for (size_t c = 0; c < compare->schema->field_count; c++) {
+    if (update ? ((changed[c >> 3] >> (c & 7)) & 1) == 0 : compare->is_key[c]) continue;
+    if (out->len >= TEXT_CHARS_WISHED) return dray_buffer_append_str(out, ", ...", error);
+    DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", first ? "" : ", ", compare->schema->fields[c].name));
+    first = 0;
+    if (update) {
+      DRAY_TRY(append_value(out, changes->before, c, i, error));
+      DRAY_TRY(dray_buffer_append_str(out, " -> ", error));
+    }
+    DRAY_TRY(append_value(out, changes->rows, c, i, error));
+  }
+  return DRAY_OK;
+}
+
+// A cell must neither move the terminal's cursor nor forge a line.
+static void make_plain(struct dray_buffer *text) {
+  for (size_t i = 0; i < text->len; i++) {
+    if ((unsigned char)text->data[i] < 0x20 || text->data[i] == 0x7F) text->data[i] = ' ';
+  }
+}
+
+static int32_t print_change(struct dr_output *output, const struct dr_compare *compare,
+                            const struct dr_changes *changes, size_t i, struct dray_error *error) {
+  struct dray_buffer key, text;
+  dray_buffer_init(&key, TEXT_BYTES_MAX);
+  dray_buffer_init(&text, TEXT_BYTES_MAX);
+  int32_t rc = describe_key(compare, changes, i, &key, error);
+  if (rc == DRAY_OK) rc = describe(compare, changes, i, &text, error);
+  make_plain(&key);
+  make_plain(&text);
+  const char *shown = text.len > 0 ? text.data : "";
+  if (rc == DRAY_OK && output->json) {
+    struct dr_record record;
+    dr_record_begin(&record, output, "sample");
+    dr_record_text(&record, "op", dr_report_op(changes->op[i]));
+    dr_record_text(&record, "key", key.data);
+    dr_record_text(&record, "text", shown);
+    dr_record_end(&record);
+  } else if (rc == DRAY_OK) {
+    dr_report_change(output, changes->op[i], key.data, 0, shown);
+  }
+  dray_buffer_free(&key);
+  dray_buffer_free(&text);
+  return rc;
+}
+
+// The changes of one kind, up to the limit, with a word on how many there are besides.
+static int32_t print_kind(struct dr_output *output, const struct dr_diff_report *report, int op, uint64_t there,
+                          struct dray_error *error) {
+  struct dr_compare *compare = report->compare;
+  uint64_t shown = 0;
+  char number[32];
+  dr_compare_rewind(compare);
+  while (shown < report->limit && shown < there && output->failed == 0) {
+    struct dr_changes *changes = NULL;
+    DRAY_TRY(dr_compare_next(compare, &changes, error));
+    if (changes == NULL) break;
+    int32_t rc = DRAY_OK;
+    for (size_t i = 0; rc == DRAY_OK && i < changes->count && shown < report->limit; i++) {
+      int32_t code = 0;
+      if (changes->op[i] != op) continue;
+      rc = dr_compare_verdict(compare, changes, i, &code, error);
+      if (rc != DRAY_OK || code != 0) continue;
+      rc = print_change(output, compare, changes, i, error);
+      shown++;
+    }
+    dr_changes_free(changes);
+    if (rc != DRAY_OK) return rc;
+  }
+  if (shown > 0 && shown < there && !output->json) {
+    dr_print(output, "      and %s more\n", dr_thousands(there - shown, number));
+  }
+  return DRAY_OK;
+}
+
+// ---- what was withheld ----
+
+static void print_withheld(struct dr_output *output, const struct dr_diff_report *report, int side) {
+  const struct dr_compare_side *from = &report->compare->sides[side];
+  const char *name = side == DR_COMPARE_OLD ? "OLD" : "NEW";
+  const char *policy =
+      report->options->duplicates == DR_DUPLICATES_FIRST ? "the first of them was taken" : "the last of them was taken";
+  char a[32], b[32];
+  if (from->unreadable > 0) {
+    dr_print(output, "  ! %s: %s rows could not be read\n", name, dr_thousands(from->unreadable, a));
+  }
+  if (from->null_keys > 0) dr_print(output, "  ! %s: %s rows have no key\n", name, dr_thousands(from->null_keys, a));
+  if (from->duplicate_keys > 0 && report->options->duplicates == DR_DUPLICATES_REJECT) {
+    dr_print(output, "  ! %s: %s keys came more than once: %s rows withheld\n", name,
+             dr_thousands(from->duplicate_keys, a), dr_thousands(from->duplicate_rows, b));
+  } else if (from->duplicate_keys > 0) {
+    dr_print(output, "    %s: %s keys came more than once: %s\n", name, dr_thousands(from->duplicate_keys, a), policy);
+  }
+  if (from->opposite > 0) {
+    dr_print(output, "  ! %s: %s rows withheld, since OLD has their key more than once\n", name,
+             dr_thousands(from->opposite, a));
+  }
+}
+
+static void print_only(struct dr_output *output, const struct dr_compare *compare, int side) {
+  const struct dr_compare_names *only = &compare->sides[side].only;
+  if (only->count == 0) return;
+  dr_print(output, "  columns only in %s, not compared:", side == DR_COMPARE_OLD ? "OLD" : "NEW");
+  for (size_t i = 0; i < only->count; i++) dr_print(output, "%s %s", i > 0 ? "," : "", only->items[i]);
+  dr_print(output, "\n");
+}
+
+static void print_notes(struct dr_output *output, const struct dr_diff_report *report) {
+  const struct dr_compare *compare = report->compare;
+  uint64_t shown = 0;
+  int side = -1;
+  int32_t code = 0;
+  for (size_t i = 0; i < compare->note_count; i++) {
+    const struct dr_compare_note *note = &compare->notes[i];
+    const char *name = note->side == DR_COMPARE_OLD ? "OLD" : "NEW";
+    if (report->options->duplicates != DR_DUPLICATES_REJECT && note->code == DRAY_E_DATA_KEY_DUPLICATE) continue;
+    shown = note->side == side && note->code == code ? shown + 1 : 1;
+    side = note->side;
+    code = note->code;
+    if (shown > report->limit) continue;
+    if (output->json) {
+      struct dr_record record;
+      dr_record_begin(&record, output, "withheld");
+      dr_record_text(&record, "side", name);
+      dr_record_text(&record, "error", dray_error_info(note->code)->name);
+      dr_record_text(&record, "text", note->text);
+      dr_record_end(&record);
+    } else {
+      dr_report_change(output, DR_OP_REJECT, name, note->code, note->text);
+    }
+  }
+}
+
+// ---- the whole ----
+
+static int32_t print_changed_columns(struct dr_output *output, const struct dr_compare *compare,
+                                     struct dray_error *error) {
+  const size_t count = compare->schema != NULL ? compare->schema->field_count : 0;
+  struct dr_report_column *columns = calloc(count + 1, sizeof(*columns));
+  if (columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+  for (size_t i = 0; i < count; i++) {
+    columns[i] = (struct dr_report_column){compare->schema->fields[i].name, compare->counts.column_updates[i]};
+  }
+  dr_report_columns(output, columns, count);
+  free(columns);
+  return DRAY_OK;
+}
+
+static int32_t print_counts(struct dr_output *output, const struct dr_diff_report *report, struct dray_error *error) {
+  const struct dr_compare *compare = report->compare;
+  const struct dr_compare_counts *counts = &compare->counts;
+  char number[32], second[32];
+  dr_print(output, "%s%s -> %s%s\n", dr_style(output, DR_STYLE_BOLD), report->options->places[DR_COMPARE_OLD],
+           report->options->places[DR_COMPARE_NEW], dr_style(output, DR_STYLE_RESET));
+  dr_print(output, "  + %s added\n", dr_thousands(counts->inserts, number));
+  dr_print(output, "  ~ %s changed\n", dr_thousands(counts->updates, number));
+  DRAY_TRY(print_changed_columns(output, compare, error));
+  dr_print(output, "  - %s removed\n", dr_thousands(counts->deletes, number));
+  dr_print(output, "  = %s unchanged\n", dr_thousands(counts->unchanged, number));
+  for (int side = 0; side < 2; side++) print_only(output, compare, side);
+  for (int side = 0; side < 2; side++) print_withheld(output, report, side);
+  if (counts->deferred > 0) {
+    dr_print(output, "  ! %s keys could not be told apart with this memory: raise --memory\n",
+             dr_thousands(counts->deferred, number));
+  }
+  if (compare->sides[DR_COMPARE_OLD].broken + compare->sides[DR_COMPARE_NEW].broken > 0) {
+    dr_print(output, "    of a record that cannot be read the key is not known: it may be told as added or removed\n");
+  }
+  dr_print(output, "  cost: %s rows read in %s", dr_thousands(rows_read(compare), number),
+           dr_duration_text(report->took_ms, second));
+  dr_print(output, ", %s spilled\n", dr_bytes_text(counts->spilled_bytes, number));
+  return DRAY_OK;
+}
+
+int32_t dr_diff_print(struct dr_output *output, const struct dr_diff_report *report, struct dray_error *error) {
+  const struct dr_compare_counts *counts = &report->compare->counts;
+  const uint64_t there[OPS] = {counts->inserts, counts->updates, counts->deletes};
+  if (output->json) {
+    dr_diff_summary(output, report);
+  } else {
+    DRAY_TRY(print_counts(output, report, error));
+  }
+  if (report->summary) return DRAY_OK;
+  for (int i = 0; i < OPS; i++) DRAY_TRY(print_kind(output, report, ops[i], there[i], error));
+  print_notes(output, report);
+  return DRAY_OK;
+}
