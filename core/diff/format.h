@@ -58,6 +58,7 @@ struct dr_out {
   uint64_t digest;  // over the checksums of all blocks so far
   struct dray_buffer waiting;
   struct ZSTD_CCtx_s *zstd; // made with the first block that is packed
+  int level;                // of packing; may be set to another
 };
 void dr_out_init(struct dr_out *out, int fd, const char *path);
 void dr_out_free(struct dr_out *out); // does not close fd
@@ -78,6 +79,7 @@ struct dr_rows_out {
   struct dr_out *out; // borrowed
   uint64_t count;     // records so far
   uint64_t first;     // of the open block
+  size_t block_bytes; // a block is closed when it has so many; may be set to another
   struct dray_buffer lengths, bytes, raw;
   struct dray_buffer places; // 16 bytes a block: first record, offset
 };

@@ -20,6 +20,7 @@ void dr_out_init(struct dr_out *out, int fd, const char *path) {
   memset(out, 0, sizeof *out);
   out->fd = fd;
   out->path = path;
+  out->level = PACK_LEVEL;
   dray_buffer_init(&out->waiting, (size_t)DR_BLOCK_BYTES_MAX + WAITING_BYTES);
 }
 
@@ -121,7 +122,7 @@ static int32_t pack_into(struct dr_out *out, struct dray_str raw, char *at, size
                          struct dray_error *error) {
   if (out->zstd == NULL) out->zstd = ZSTD_createCCtx();
   if (out->zstd == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to pack blocks of %s", out->path);
-  const size_t len = ZSTD_compressCCtx(out->zstd, at, room, raw.data, (size_t)raw.len, PACK_LEVEL);
+  const size_t len = ZSTD_compressCCtx(out->zstd, at, room, raw.data, (size_t)raw.len, out->level);
   if (ZSTD_isError(len)) {
     return dray_fail(error,
                      ZSTD_getErrorCode(len) == ZSTD_error_memory_allocation ? DRAY_E_OUT_OF_MEMORY : DRAY_E_INTERNAL,
@@ -188,6 +189,7 @@ int32_t dr_out_table(struct dr_out *out, uint32_t kind, const struct dray_buffer
 void dr_rows_out_init(struct dr_rows_out *rows, struct dr_out *out) {
   memset(rows, 0, sizeof *rows);
   rows->out = out;
+  rows->block_bytes = DR_BLOCK_RAW_BYTES;
   dray_buffer_init(&rows->lengths, DR_BLOCK_BYTES_MAX);
   dray_buffer_init(&rows->bytes, DR_BLOCK_BYTES_MAX);
   dray_buffer_init(&rows->raw, (size_t)DR_BLOCK_BYTES_MAX * 2);
@@ -235,7 +237,7 @@ int32_t dr_rows_out_add(struct dr_rows_out *rows, const struct dray_str *pieces,
   length[used++] = (uint8_t)left;
   DRAY_TRY(dray_buffer_append(&rows->lengths, length, used, error));
   rows->count++;
-  return rows->bytes.len >= DR_BLOCK_RAW_BYTES ? dr_rows_out_end(rows, error) : DRAY_OK;
+  return rows->bytes.len >= rows->block_bytes ? dr_rows_out_end(rows, error) : DRAY_OK;
 }
 
 int32_t dr_rows_out_copy(struct dr_rows_out *rows, const struct dr_block *block, struct dray_error *error) {

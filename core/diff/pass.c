@@ -16,6 +16,10 @@
 #include "base/file.h"
 #include "diff/worker.h"
 
+// A change set is read once or twice, from its start to its end, and does not live long.
+#define CHANGES_LEVEL (-5)
+#define CHANGES_BLOCK_BYTES (64u << 10)
+
 // ---- beginning ----
 
 // The unfinished change set lies beside the finished one, under a name that the next pass of this mirror finds again.
@@ -38,6 +42,8 @@ static int32_t open_temporary(struct dr_diff *diff, struct dray_error *error) {
   if (diff->fd < 0) return dr_fail_errno(error, "create", diff->temporary);
   diff->created = 1;
   dr_out_init(&diff->out, diff->fd, diff->temporary);
+  diff->out.level = CHANGES_LEVEL;
+  diff->records.block_bytes = CHANGES_BLOCK_BYTES;
   return dr_out_header(&diff->out, DR_MAGIC_CHANGES, &diff->mirror->info, error);
 }
 
