@@ -143,9 +143,12 @@ const struct cell *held_cell(const struct held *held, const char *name) {
 
 // ---- what a pass must say ----
 
-static struct row row_of(const struct held *held, const struct table *table) {
+// The mirror's row as far as it can show it.
+static struct row row_of(const struct held *held, const struct question *question) {
+  const struct table *table = question->table;
   struct row row = {.tombstone = 0};
   for (size_t i = 0; i < table->count; i++) {
+    if (question->keep != DR_KEEP_ROW && !table->columns[i].key) continue; // absent
     row.cells[i] = fitted(*held_cell(held, table->columns[i].name), table->columns[i].type);
   }
   return row;
@@ -160,14 +163,32 @@ static struct said *add_said(struct expectation *out, int op, int32_t code, cons
   return said;
 }
 
+static int same_type(struct dray_type a, struct dray_type b) {
+  return a.id == b.id && a.precision == b.precision && a.scale == b.scale;
+}
+
+// Whether the row came exactly so before, under the same columns in any order.
+static int is_the_same(const struct held *held, const struct table *table, const struct row *row) {
+  int same = held->table.count == table->count;
+  for (size_t i = 0; same && i < table->count; i++) {
+    size_t j = 0;
+    while (j < held->table.count && strcmp(held->table.columns[j].name, table->columns[i].name) != 0) j++;
+    same = j < held->table.count && same_type(held->table.columns[j].type, table->columns[i].type) &&
+           cell_equal(&held->row.cells[j], &row->cells[i]);
+  }
+  return same;
+}
+
 // Bit per column that the row says otherwise than the mirror; held may be NULL.
 static uint32_t changed_columns(const struct held *held, const struct question *question, const struct row *row) {
   const struct table *table = question->table;
   uint32_t changed = 0;
+  const int key_alone = held != NULL && question->keep == DR_KEEP_KEY; // all that is said, or nothing
+  if (key_alone && (question->flags & DR_DIFF_RESYNC) == 0 && is_the_same(held, table, row)) return 0;
   for (size_t i = 0; held != NULL && i < table->count; i++) {
     const struct cell *old = held_cell(held, table->columns[i].name);
     if (row->cells[i].state == CELL_ABSENT) continue;
-    if ((question->flags & DR_DIFF_RESYNC) != 0 || !cell_equal(old, &row->cells[i])) changed |= 1u << i;
+    if (key_alone || (question->flags & DR_DIFF_RESYNC) != 0 || !cell_equal(old, &row->cells[i])) changed |= 1u << i;
   }
   return changed;
 }
@@ -179,8 +200,9 @@ static void say_row(const struct holder *mirror, const struct question *question
   struct row merged = *row;
   const uint32_t changed = changed_columns(held, question, row);
   for (size_t i = 0; held != NULL && i < table->count; i++) {
-    if (row->cells[i].state != CELL_ABSENT) continue;
-    merged.cells[i] = fitted(*held_cell(held, table->columns[i].name), table->columns[i].type);
+    if (row->cells[i].state != CELL_ABSENT || question->keep == DR_KEEP_KEY) continue;
+    merged.cells[i] = *held_cell(held, table->columns[i].name);
+    if (question->keep == DR_KEEP_ROW) merged.cells[i] = fitted(merged.cells[i], table->columns[i].type);
   }
   if (held != NULL && changed == 0) {
     out->unchanged++;
@@ -194,7 +216,7 @@ static void say_row(const struct holder *mirror, const struct question *question
     out->inserts++;
     return;
   }
-  said->before = row_of(held, table);
+  said->before = row_of(held, question);
   out->updates++;
   for (size_t i = 0; i < table->count; i++) out->column_updates[i] += (changed >> i) & 1;
 }
@@ -284,7 +306,7 @@ static void say_deletes(const struct holder *mirror, const struct question *ques
       out->unchanged++;
       continue;
     }
-    add_said(out, DRAY_OP_DELETE, 0, held->key)->row = row_of(held, question->table);
+    add_said(out, DRAY_OP_DELETE, 0, held->key)->row = row_of(held, question);
   }
   for (size_t b = 0; (question->flags & DR_DIFF_FULL) != 0 && b < HOLDER_BUCKETS; b++) {
     for (const struct held *held = mirror->buckets[b]; held != NULL; held = held->next) {
@@ -298,7 +320,7 @@ static void say_deletes(const struct holder *mirror, const struct question *ques
         }
       }
       if (low < keyed_count && strcmp(keyed[low].key, held->key) == 0) continue;
-      add_said(out, DRAY_OP_DELETE, 0, held->key)->row = row_of(held, question->table);
+      add_said(out, DRAY_OP_DELETE, 0, held->key)->row = row_of(held, question);
     }
   }
   out->deletes = out->count - first;

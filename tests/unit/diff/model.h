@@ -86,6 +86,7 @@ struct question {
   uint32_t flags;   // DR_DIFF_*
   int duplicates;   // DR_DUPLICATES_*
   int order_column; // -1: none
+  int keep;         // DR_KEEP_*, of the mirror
 };
 void model_expect(const struct holder *mirror, const struct question *question, struct expectation *out);
 void expectation_free(struct expectation *expectation);
