@@ -39,11 +39,12 @@ static uint32_t random_entities(struct dice *dice) {
   case 0:
     return dice_below(dice, 3);
   case 1:
-    return dice_below(dice, 1200);
+    return dice_below(dice, 600);
   case 2:
     return dice_one_in(dice, 2) ? dice_below(dice, 12) : dice_below(dice, 600);
   case 3:
-    return dice_one_in(dice, 12) ? dice_below(dice, 20000) : dice_below(dice, 3000);
+    if (!dice_one_in(dice, 3)) return dice_below(dice, 40);
+    return dice_one_in(dice, 8) ? dice_below(dice, 20000) : dice_below(dice, 3000);
   case 4:
   case 5:
   case 6:
