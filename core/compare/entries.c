@@ -15,6 +15,7 @@
 #define PARTITION_ENTRIES_MAX (UINT32_C(1) << 23) // times 512: as many as records can be counted
 #define PROBE_GROUP 32
 #define BUCKET_LARGE 16
+#define HUGE_BYTES (UINT32_C(4) << 20)
 
 // ---- life ----
 
@@ -58,7 +59,6 @@ void entries_free(struct entries *entries) {
   if (entries == NULL) return;
   for (size_t i = 0; i < ENTRY_PARTITIONS; i++) {
     struct partition *partition = &entries->partitions[i];
-    free(partition->buckets);
     free(partition->extents[0].items);
     free(partition->extents[1].items);
     (void)pthread_mutex_destroy(&partition->lock);
@@ -69,6 +69,7 @@ void entries_free(struct entries *entries) {
     temp_release(entries->sides[side].rest, entries->sides[side].rest_bytes);
   }
   temp_release(entries->memory, entries->memory_bytes);
+  temp_release(entries->buckets, entries->buckets_bytes);
   (void)pthread_mutex_destroy(&entries->file_lock);
   free(entries);
 }
@@ -206,14 +207,16 @@ static void find_copies(struct entry *bucket, uint32_t count, struct entry *scra
   }
 }
 
-int32_t entries_table_make(struct entry_table *table, struct entry *entries, uint32_t count, uint32_t skip,
-                           struct entry *scratch, struct dray_error *error) {
+uint32_t entries_bucket_bits(uint32_t count) {
   uint32_t bits = 1;
   while (count >> bits > 3 && bits < 28) bits++;
-  const uint32_t bucket_count = UINT32_C(1) << bits;
-  uint32_t *buckets = calloc((size_t)bucket_count + 2, sizeof(*buckets));
-  if (buckets == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %u buckets", bucket_count);
-  *table = (struct entry_table){entries, buckets, skip, 64 - bits};
+  return bits;
+}
+
+void entries_table_make(const struct entry_table *table, uint32_t count, struct entry *scratch) {
+  struct entry *entries = table->entries;
+  uint32_t *buckets = table->buckets;
+  const uint32_t bucket_count = UINT32_C(1) << table->bits;
   // Counted two places ahead, so that after the second round each bucket's end stands where its beginning is looked up.
   memcpy(scratch, entries, count * sizeof(*entries));
   for (uint32_t i = 0; i < count; i++) buckets[entries_bucket(table, scratch[i].key) + 2]++;
@@ -222,20 +225,38 @@ int32_t entries_table_make(struct entry_table *table, struct entry *entries, uin
   for (uint32_t i = 0; i < bucket_count; i++) {
     if (buckets[i + 1] - buckets[i] > 1) find_copies(entries + buckets[i], buckets[i + 1] - buckets[i], scratch);
   }
+}
+
+int32_t entries_end_old(struct entries *entries, int *out_spilled, struct dray_error *error) {
+  uint32_t most = 0;
+  entries->spilled = entries->sides[0].file >= 0;
+  *out_spilled = entries->spilled;
+  if (entries->spilled) return entries_write_out_all(entries, 0, error);
+  for (uint32_t i = 0; i < ENTRY_PARTITIONS; i++) {
+    if (entries->partitions[i].count > most) most = entries->partitions[i].count;
+  }
+  entries->bucket_bits = entries_bucket_bits(most);
+  const size_t bytes = ENTRY_PARTITIONS * ((UINT64_C(1) << entries->bucket_bits) + 2) * sizeof(uint32_t);
+  entries->buckets = temp_reserve(bytes, bytes > HUGE_BYTES);
+  if (entries->buckets == NULL)
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu bytes of buckets", bytes);
+  entries->buckets_bytes = bytes;
   return DRAY_OK;
+}
+
+static inline struct entry_table table_of(const struct entries *entries, uint32_t partition) {
+  const size_t stride = ((size_t)1 << entries->bucket_bits) + 2;
+  return (struct entry_table){entries_of(entries, partition), entries->buckets + partition * stride,
+                              ENTRY_PARTITION_BITS, entries->bucket_bits};
 }
 
 int32_t entries_build(struct entries *entries, uint32_t partition, uint32_t share, struct dray_error *error) {
   assert(share < ENTRY_SHARES_MAX);
-  struct entry_table table;
   struct entry **scratch = &entries->scratch[share];
   if (*scratch == NULL) *scratch = malloc(entries->capacity * sizeof(**scratch));
   if (*scratch == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to order entries");
-  struct partition *to = &entries->partitions[partition];
-  DRAY_TRY(
-      entries_table_make(&table, entries_of(entries, partition), to->count, ENTRY_PARTITION_BITS, *scratch, error));
-  to->buckets = table.buckets;
-  to->shift = table.shift;
+  const struct entry_table table = table_of(entries, partition);
+  entries_table_make(&table, entries->partitions[partition].count, *scratch);
   return DRAY_OK;
 }
 
@@ -271,26 +292,21 @@ int entries_table_probe(struct entries *entries, const struct entry_table *table
   return 0;
 }
 
-static inline struct entry_table table_of(const struct entries *entries, uint64_t key) {
-  const uint32_t at = (uint32_t)(key >> (64 - ENTRY_PARTITION_BITS));
-  const struct partition *partition = &entries->partitions[at];
-  return (struct entry_table){entries_of(entries, at), partition->buckets, ENTRY_PARTITION_BITS, partition->shift};
-}
-
 void entries_probe(struct entries *entries, const uint64_t *keys, const uint64_t *rows, uint32_t first, size_t count,
                    uint8_t *settled) {
   // Three rounds over a group: the bucket's place is fetched, then what is there, then it is looked at.
-  struct entry_table tables[PROBE_GROUP];
   for (size_t start = 0; start < count; start += PROBE_GROUP) {
+    struct entry_table tables[PROBE_GROUP];
+    const uint32_t *buckets[PROBE_GROUP];
     const size_t group = count - start < PROBE_GROUP ? count - start : PROBE_GROUP;
     for (size_t i = 0; i < group; i++) {
-      if (!settled[start + i]) continue;
-      tables[i] = table_of(entries, keys[start + i]);
-      __builtin_prefetch(tables[i].buckets + entries_bucket(&tables[i], keys[start + i]));
+      const uint64_t key = settled[start + i] ? keys[start + i] : 0;
+      tables[i] = table_of(entries, (uint32_t)(key >> (64 - ENTRY_PARTITION_BITS)));
+      buckets[i] = tables[i].buckets + entries_bucket(&tables[i], key);
+      __builtin_prefetch(buckets[i]);
     }
     for (size_t i = 0; i < group; i++) {
-      if (!settled[start + i]) continue;
-      const struct entry *entry = tables[i].entries + tables[i].buckets[entries_bucket(&tables[i], keys[start + i])];
+      const struct entry *entry = tables[i].entries + *buckets[i];
       __builtin_prefetch(entry, 1);
       __builtin_prefetch((const char *)entry + 64, 1);
     }

@@ -25,10 +25,8 @@ struct extents {
 };
 
 struct partition {
-  pthread_mutex_t lock; // guards count, extents and the partition's memory while sides are filled
-  uint32_t count;       // entries in memory
-  uint32_t *buckets;    // owned; first entry of each, and the end
-  uint32_t shift;
+  pthread_mutex_t lock;      // guards count, extents and the partition's memory while sides are filled
+  uint32_t count;            // entries in memory
   struct extents extents[2]; // by side
 };
 
@@ -49,6 +47,10 @@ struct entries {
   pthread_mutex_t file_lock; // while a side's file is made
   struct partition partitions[ENTRY_PARTITIONS];
   struct entry *scratch[ENTRY_SHARES_MAX];
+  // In memory: the buckets of all partitions, one after the other; two more than a partition has, each.
+  uint32_t *buckets;
+  size_t buckets_bytes;
+  uint32_t bucket_bits; // of one partition
   struct entries_side sides[2];
 };
 
@@ -56,18 +58,18 @@ static inline struct entry *entries_of(const struct entries *entries, uint32_t p
   return entries->memory + (size_t)partition * entries->capacity;
 }
 
-// Entries in buckets by the bits of the key behind the first `skip`.
+// Entries in 2^bits buckets by the bits of the key behind the first `skip`.
 struct entry_table {
   struct entry *entries;
-  uint32_t *buckets;
-  uint32_t skip, shift; // bits
+  uint32_t *buckets; // the first entry of each, and the end; two more than there are buckets
+  uint32_t skip, bits;
 };
 static inline uint64_t entries_bucket(const struct entry_table *table, uint64_t key) {
-  return key << table->skip >> table->shift;
+  return key << table->skip >> (64 - table->bits);
 }
-// Orders `count` entries; `scratch` has room for as many. table->buckets is then the caller's.
-DRAY_NODISCARD int32_t entries_table_make(struct entry_table *table, struct entry *entries, uint32_t count,
-                                          uint32_t skip, struct entry *scratch, struct dray_error *error);
+uint32_t entries_bucket_bits(uint32_t count); // so that 2 to 4 of so many entries are in each
+// Orders `count` entries; the buckets are all 0, and `scratch` has room for as many entries.
+void entries_table_make(const struct entry_table *table, uint32_t count, struct entry *scratch);
 int entries_table_probe(struct entries *entries, const struct entry_table *table, uint64_t key, uint64_t row,
                         uint32_t number);
 // Marks what is not settled; returns how many are.
@@ -76,6 +78,7 @@ uint64_t entries_sweep(struct entries *entries, struct entry *from, uint32_t cou
 // Empties a partition into the side's temporary file. The caller holds its lock.
 DRAY_NODISCARD int32_t entries_write_out(struct entries *entries, int side, uint32_t partition,
                                          struct dray_error *error);
+DRAY_NODISCARD int32_t entries_write_out_all(struct entries *entries, int side, struct dray_error *error);
 DRAY_NODISCARD int32_t entries_settle_spilled(struct entries *entries, uint32_t partition, uint32_t share,
                                               uint32_t shares, uint64_t *out_settled, struct dray_error *error);
 

@@ -46,22 +46,15 @@ int32_t entries_write_out(struct entries *entries, int side, uint32_t at, struct
   return DRAY_OK;
 }
 
-static int32_t write_out_all(struct entries *entries, int side, struct dray_error *error) {
+int32_t entries_write_out_all(struct entries *entries, int side, struct dray_error *error) {
   for (uint32_t i = 0; i < ENTRY_PARTITIONS; i++) {
     if (entries->partitions[i].count > 0) DRAY_TRY(entries_write_out(entries, side, i, error));
   }
   return DRAY_OK;
 }
 
-int32_t entries_end_old(struct entries *entries, int *out_spilled, struct dray_error *error) {
-  entries->spilled = entries->sides[0].file >= 0;
-  if (entries->spilled) DRAY_TRY(write_out_all(entries, 0, error));
-  *out_spilled = entries->spilled;
-  return DRAY_OK;
-}
-
 int32_t entries_end_new(struct entries *entries, struct dray_error *error) {
-  return entries->spilled ? write_out_all(entries, 1, error) : DRAY_OK;
+  return entries->spilled ? entries_write_out_all(entries, 1, error) : DRAY_OK;
 }
 
 // ---- one partition ----
@@ -143,13 +136,16 @@ static int32_t read_side(struct load *load, int side, const struct entry_table *
 
 // One range. *out_fits = 0: nothing was settled, since it has too many keys.
 static int32_t settle_range(struct load *load, uint64_t *settled, int *out_fits, struct dray_error *error) {
-  struct entry_table table;
   int probed = 0;
   load->count = 0;
   DRAY_TRY(read_side(load, 0, NULL, out_fits, error));
   if (!*out_fits) return DRAY_OK;
-  DRAY_TRY(entries_table_make(&table, load->loaded, load->count, ENTRY_PARTITION_BITS + load->range_bits, load->scratch,
-                              error));
+  struct entry_table table = {.entries = load->loaded,
+                              .skip = ENTRY_PARTITION_BITS + load->range_bits,
+                              .bits = entries_bucket_bits(load->count)};
+  table.buckets = calloc(((size_t)1 << table.bits) + 2, sizeof(*table.buckets));
+  if (table.buckets == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for 2^%u buckets", table.bits);
+  entries_table_make(&table, load->count, load->scratch);
   const int32_t rc = read_side(load, 1, &table, &probed, error);
   free(table.buckets);
   if (rc == DRAY_OK) *settled += entries_sweep(load->entries, load->loaded, load->count);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Two CSV files of customers, 12 columns and about 132 bytes a row, through the sieve:
-//   bench_csv_sieve FOLDER [rows [order [threads [memory_mb [rounds]]]]]
+//   bench_csv_sieve FOLDER [rows [order [threads [memory_mb [rounds [chunk_kb]]]]]]
 // `order`: same, or shuffled (NEW in another order). 1 % of the rows are inserted, 5 % updated, 1 % deleted. The files
 // are made in FOLDER from a fixed seed when they are not there, and stay there. Prints one line of JSON a round: wall
 // and CPU seconds of the sieve alone, the peak of this process, and what was found.
@@ -114,7 +114,8 @@ static int run(const struct dr_sieve_options *options, const char *order) {
 
 int main(int argc, char **argv) {
   if (argc < 2 || strlen(argv[1]) > FOLDER_BYTES_MAX) {
-    (void)fprintf(stderr, "usage: %s FOLDER [rows [same|shuffled [threads [memory_mb [rounds]]]]]\n", argv[0]);
+    (void)fprintf(stderr, "usage: %s FOLDER [rows [same|shuffled [threads [memory_mb [rounds [chunk_kb]]]]]]\n",
+                  argv[0]);
     return 2;
   }
   struct plan plan = {.rows = argc > 2 ? strtoull(argv[2], NULL, 10) : 10000000};
@@ -135,6 +136,7 @@ int main(int argc, char **argv) {
                                            .keys = &key,
                                            .key_count = 1,
                                            .threads = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 2,
+                                           .chunk_bytes = argc > 7 ? (uint32_t)strtoul(argv[7], NULL, 10) << 10 : 0,
                                            .memory_bytes = argc > 5 ? strtoull(argv[5], NULL, 10) << 20 : 0};
   const unsigned long rounds = argc > 6 ? strtoul(argv[6], NULL, 10) : 3;
   for (unsigned long i = 0; i < rounds; i++) {

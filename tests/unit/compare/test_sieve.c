@@ -282,7 +282,7 @@ static void test_every_failing_allocation_is_reported(void **unused) {
   options.threads = 1;
   options.chunk_bytes = 20000;
   options.memory_bytes = 4 << 20;
-  assert_true(torture_every(attempt, &options) > 500); // the buckets of each partition, for one
+  assert_true(torture_every(attempt, &options) > 40);
   write_file(old_path, "id,name\n\"1\",\"a\"\"\"\n2,b\n", 22);
   write_file(new_path, "id,name\n\"1\",\"a\"\"\"\n3,b\n", 22);
   assert_true(torture_every(attempt, &options) > 20);
