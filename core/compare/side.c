@@ -88,6 +88,13 @@ static int32_t look_at_file(struct dr_side *side, struct dray_error *error) {
     return dray_fail(error, DRAY_E_CONFIG_FILE, "%s (%s) is a SQLite database: name a table of it, sqlite:%s#TABLE",
                      side->place, side->name, side->place);
   }
+  size_t blank = 0;
+  while (n > 0 && blank < (size_t)n && strchr(" \t\r\n", start[blank]) != NULL) blank++;
+  if (side->kind == DR_SIDE_JSONL && n > 0 && blank < (size_t)n && start[blank] == '[') {
+    return dray_fail(error, DRAY_E_CONFIG_FILE,
+                     "%s (%s) is one JSON array: records are read from lines, one object each (jq -c '.[]' makes them)",
+                     side->place, side->name);
+  }
   side->hollow = info.st_size == 0 && side->kind <= DR_SIDE_JSONL;
   return DRAY_OK;
 }
@@ -328,6 +335,16 @@ int32_t dr_side_open(struct dr_side *side, const struct dr_plugin_paths *paths, 
   if (side->hollow) return DRAY_OK;
   DRAY_TRY(load_plugin(side, paths, error));
   int32_t rc = open_stream(side, side->path, error);
+  // The file is there and can be read (looked at above): what the plugin misses is a record.
+  if (rc == DRAY_E_CONFIG_FILE && side->kind == DR_SIDE_CSV) {
+    close_stream(side);
+    side->hollow = 1;
+    return DRAY_OK;
+  }
+  if (rc == DRAY_E_CONFIG_FILE && side->kind == DR_SIDE_JSONL) {
+    return dray_fail(error, rc, "%s (%s) holds no record that can be read: JSON Lines are one object a line",
+                     side->place, side->name);
+  }
   if (rc == DRAY_OK) rc = dr_schema_from_arrow(&side->arrow, &side->schema, error);
   if (rc == DRAY_OK) rc = take_sample(side, error);
   if (rc == DRAY_OK && side->kind == DR_SIDE_JSONL) rc = keep_quoted(side, error);

@@ -587,6 +587,10 @@ def test_empty_inputs(project, way):
     assert counts(summary(project, "header.csv", "a.csv", *way)) == (1, 0, 0, 0)
     assert counts(summary(project, "header.csv", "header.csv", *way, code=0)) == (0, 0, 0, 0)
     assert counts(summary(project, "empty.csv", "empty.jsonl", *way, code=0)) == (0, 0, 0, 0)
+    (project.folder / "empty.csv.gz").write_bytes(gzip.compress(b""))
+    project.write("blank.csv", "\n\n")
+    assert counts(summary(project, "empty.csv.gz", "a.csv", *way)) == (1, 0, 0, 0)
+    assert counts(summary(project, "a.csv", "blank.csv", *way)) == (0, 0, 1, 0)
     assert told(project, "header.csv", "a.csv", *way)[(1,)]["after"] == {"id": 1, "v": decimal.Decimal("2.5")}
     say(project, "empty.csv", "empty.csv", "--format", "csv", *way, code=0)
 
@@ -614,6 +618,13 @@ def test_json_keeps_texts_texts_and_documents_documents(project):
     assert change["before"] == {"id": "1", "doc": {"a": [1, 2]}, "code": "5"} and change["changed"] == ["doc"]
     project.write("new.jsonl", '{"id":"1","code":"5","doc": {"a": [1, 2]}}\n')
     say(project, "old.jsonl", "new.jsonl", code=0)
+
+
+def test_json_that_is_not_lines_is_said(project):
+    project.write("a.json", ' [\n{"id":1}\n]\n')
+    project.write("b.jsonl", "id,v\n1,2\n")
+    assert "one JSON array" in say(project, "a.json", "a.json", code=4).err
+    assert "one object a line" in say(project, "b.jsonl", "b.jsonl", code=4).err
 
 
 def test_sqlite_tables_and_queries(project):
@@ -689,6 +700,10 @@ def test_a_value_cannot_forge_a_line_or_move_the_cursor(project):
     project.write("new.csv", 'id,v\n1,"x\n  + 9 added\x1b[2J"\n')
     out = say(project, "old.csv", "new.csv", code=2).out
     assert "\x1b" not in out and "\n  + 9 added" not in out
+    project.write("old.csv", 'id,"v\n  + 9 added\x1b","w\n  + 9 added"\n1,a,b\n')
+    project.write("new.csv", 'id,"v\n  + 9 added\x1b"\n1,b\n')
+    out = say(project, "old.csv", "new.csv", code=2).out
+    assert "\x1b" not in out and "\n  + 9 added" not in out and "columns: v" in out
 
 
 # ---- ends ----

@@ -230,7 +230,8 @@ static const struct dr_command commands[] = {
          "\n"
          "Exit codes: 0 equal, 2 different, 3 some rows could not be compared (no key, a key that is not unique, a "
          "value that cannot be read): what is told of the others holds, 1 failed, 4 usage, 130 or 143 interrupted. "
-         "Temporary files lie in TMPDIR; free space of a few times OLD's size is needed.",
+         "Temporary files "
+         "lie in TMPDIR and may take twice OLD's size.",
      OPTIONS(diff_options),
      .positional_min = 2,
      .positional_max = 2,

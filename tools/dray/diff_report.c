@@ -12,6 +12,7 @@
 #define TEXT_BYTES_MAX (1u << 20)
 #define TEXT_CHARS_WISHED 300
 #define OPS 3
+#define NAME_BYTES (DRAY_COLUMN_NAME_MAX + 1)
 
 static const int ops[OPS] = {DRAY_OP_INSERT, DRAY_OP_UPDATE, DRAY_OP_DELETE};
 
@@ -228,11 +229,23 @@ static void print_withheld(struct dr_output *output, const struct dr_diff_report
   }
 }
 
+// A column's name: from a file's header, so that it may hold anything. Into a buffer of NAME_BYTES.
+static const char *plain_name(const char *name, char *out) {
+  (void)snprintf(out, NAME_BYTES, "%s", name);
+  for (char *at = out; *at != '\0'; at++) {
+    if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = ' ';
+  }
+  return out;
+}
+
 static void print_only(struct dr_output *output, const struct dr_compare *compare, int side) {
   const struct dr_compare_names *only = &compare->sides[side].only;
   if (only->count == 0) return;
   dr_print(output, "  columns only in %s, not compared:", side == DR_COMPARE_OLD ? "OLD" : "NEW");
-  for (size_t i = 0; i < only->count; i++) dr_print(output, "%s %s", i > 0 ? "," : "", only->items[i]);
+  for (size_t i = 0; i < only->count; i++) {
+    char name[NAME_BYTES];
+    dr_print(output, "%s %s", i > 0 ? "," : "", plain_name(only->items[i], name));
+  }
   dr_print(output, "\n");
 }
 
@@ -268,13 +281,20 @@ static int32_t print_changed_columns(struct dr_output *output, const struct dr_c
                                      struct dray_error *error) {
   const size_t count = compare->schema != NULL ? compare->schema->field_count : 0;
   struct dr_report_column *columns = calloc(count + 1, sizeof(*columns));
-  if (columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
-  for (size_t i = 0; i < count; i++) {
-    columns[i] = (struct dr_report_column){compare->schema->fields[i].name, compare->counts.column_updates[i]};
+  char *names = malloc(count * NAME_BYTES + 1);
+  int32_t rc = DRAY_OK;
+  if (columns != NULL && names != NULL) {
+    for (size_t i = 0; i < count; i++) {
+      columns[i].name = plain_name(compare->schema->fields[i].name, names + i * NAME_BYTES);
+      columns[i].count = compare->counts.column_updates[i];
+    }
+    dr_report_columns(output, columns, count);
+  } else {
+    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
   }
-  dr_report_columns(output, columns, count);
   free(columns);
-  return DRAY_OK;
+  free(names);
+  return rc;
 }
 
 static int32_t print_counts(struct dr_output *output, const struct dr_diff_report *report, struct dray_error *error) {
