@@ -372,6 +372,33 @@ int32_t life_recover(struct life *life, struct dray_error *error) {
   return rc;
 }
 
+// Every row (`first`: only the first one) has a new version, and all that is not held is acknowledged.
+static int32_t take_new(struct life *life, int first, struct dray_error *error) {
+  const struct life_pass pass = {.flags = DR_DIFF_FULL, .rows = life->wanted, .batch_rows = 1000};
+  struct dr_diff_counts counts;
+  for (size_t key = 0; key < (first ? 1 : life->shape->keys); key++) life->wanted[key] = ++life->version;
+  DRAY_TRY(do_pass(life, &pass, &counts, error));
+  return take_changes(life, 1, 0, error);
+}
+
+static int32_t refuse_and_repeat(struct life *life, struct dray_error *error) {
+  DRAY_TRY(take_new(life, 0, error));
+  DRAY_TRY(commit_taken(life, error));
+  DRAY_TRY(take_new(life, 0, error));
+  DRAY_TRY(dr_mirror_prepare(life->mirror, life->generation + 1, error));
+  memcpy(life->taken, life->held, life->shape->keys * sizeof *life->taken);
+  DRAY_TRY(dr_mirror_rollback(life->mirror, error));
+  DRAY_TRY(take_new(life, 1, error));
+  return commit_taken(life, error);
+}
+
+int32_t life_refused(struct life *life, struct dray_error *error) {
+  int32_t rc = open_life(life, error);
+  if (rc == DRAY_OK) rc = refuse_and_repeat(life, error);
+  close_life(life);
+  return rc;
+}
+
 int32_t life_converge(struct life *life, struct dray_error *error) {
   int32_t rc = open_life(life, error);
   for (size_t tries = 0; rc == DRAY_OK; tries++) {

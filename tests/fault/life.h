@@ -75,6 +75,9 @@ void life_free(struct life *life);
 int32_t life_go(struct life *life, size_t runs, struct dray_error *error);
 // Goes on in a new process after a life_go that failed or was stopped: whatever is found now must stay.
 int32_t life_recover(struct life *life, struct dray_error *error);
+// A life in which what the other side refused, acknowledged and prepared, is followed by nearly the same once more, of
+// the same lengths, which is then committed.
+int32_t life_refused(struct life *life, struct dray_error *error);
 // Goes on until there is nothing left to send, and looks.
 int32_t life_converge(struct life *life, struct dray_error *error);
 

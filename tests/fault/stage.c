@@ -118,7 +118,8 @@ int stage_cut(struct life *life, const struct disk_log *log, struct stage_cuts *
   for (uint64_t i = 0; i < cuts->count; i++) {
     const uint64_t chance = disk_mix(cuts->seed, i + 1);
     const enum disk_model model = disk_mix(chance, 9) % 2 == 0 ? DISK_PREFIX : DISK_SUBSET;
-    const size_t position = choose_position(log, chance);
+    size_t position = choose_position(log, chance);
+    if (position < cuts->from) position = cuts->from + disk_mix(chance, 4) % (log->count - cuts->from + 1);
     char folder[128], where[200];
     stage_path(folder, sizeof folder, "cut");
     disk_rebuild(log, position, model, chance, folder);

@@ -31,6 +31,7 @@ int stage_recorded_all(const struct life *life, const struct disk_log *log);
 struct stage_cuts {
   uint64_t count;
   uint64_t seed;
+  size_t from;             // no cut before this position
   const char *where;       // for messages
   const char *next;        // NULL, or a folder to be made of what the last cut leaves
   struct life_found found; // out: what that is
