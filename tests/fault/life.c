@@ -340,18 +340,19 @@ static struct life_state *choose_state(struct life *life, int missing, uint64_t 
 static int32_t recover(struct life *life, struct dray_error *error) {
   struct dr_mirror_info info;
   const int missing = !dr_mirror_exists(life->mirror_path);
+  const size_t begin = disk_position();
   struct life_state *found = NULL;
-  if (missing) {
+  if (missing) note_other(life, 0);
+  const struct dr_mirror_options options = life_options(life, life->mirror_path, missing);
+  DRAY_TRY(dr_mirror_open(&options, &life->mirror, error));
+  if (missing) { // and was made anew: that it was gone is certain only now
     if ((found = choose_state(life, 1, 0)) == NULL) {
       say_wrong(life, "the mirror is gone after a stop");
       return DRAY_OK;
     }
     settle_on(life, found);
-    note_other(life, 0);
-    add_state(life, disk_position(), 0, 0, NULL);
+    add_state(life, begin, 0, 0, NULL);
   }
-  const struct dr_mirror_options options = life_options(life, life->mirror_path, missing);
-  DRAY_TRY(dr_mirror_open(&options, &life->mirror, error));
   dr_mirror_info(life->mirror, &info);
   // What is prepared and was agreed upon is about to become true; else what is there now stays.
   if (info.prepared_generation != 0 && info.prepared_generation == life->other) {
