@@ -121,15 +121,19 @@ static int32_t make_filter(struct dr_diff *diff, struct dray_error *error) {
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for marks of %zu changes", mirror->settled);
 }
 
-// Sightings take a quarter, or half of what filter and overlay leave when that is less; a sixteenth at the least.
-static void make_sorters(struct dr_diff *diff) {
+// Sightings take a quarter, or half of what filter and overlay leave when that is less; a sixteenth at the least, as
+// exceptions do. Rows that wait and the mirror's rows beside them share what is then left.
+static void share_memory(struct dr_diff *diff) {
   const struct dr_mirror *mirror = diff->mirror;
   const uint64_t used = diff->filter.bytes + overlay_bytes(mirror), least = dr_share(mirror, 16);
-  uint64_t bytes = used < mirror->memory_bytes ? (mirror->memory_bytes - used) / 2 : 0;
-  if (bytes > dr_share(mirror, 4)) bytes = dr_share(mirror, 4);
+  const uint64_t left = used < mirror->memory_bytes ? mirror->memory_bytes - used : 0;
+  const uint64_t quarter = dr_share(mirror, 4), half = left / 2 < quarter ? left / 2 : quarter;
+  const uint64_t sighted = half > least ? half : least;
   const size_t words = diff->order_column >= 0 ? SIGHT_WORDS : SIGHT_WORDS - 1;
-  dr_sorter_init(&diff->sightings, words, SIGHT_REF, 0, bytes < least ? least : bytes, mirror->folder);
+  dr_sorter_init(&diff->sightings, words, SIGHT_REF, 0, sighted, mirror->folder);
   dr_sorter_init(&diff->exceptions, EXCEPT_WORDS, EXCEPT_WHAT, 0, least, mirror->folder);
+  if (dr_base_rows(mirror->base) + mirror->settled == 0) return; // nothing to wait for
+  diff->waiting_max = left > sighted + 2 * least ? (left - sighted - least) / 2 : least / 2;
 }
 
 int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options, struct dr_diff **out,
@@ -142,12 +146,13 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
   mirror->busy = 1;
   dr_rows_out_init(&diff->records, &diff->out);
   dray_buffer_init(&diff->old, SIZE_MAX / 4);
+  dray_buffer_init(&diff->waiting_rows, DR_ROW_BYTES_MAX);
   dray_buffer_init(&diff->encoded, DR_ROW_BYTES_MAX);
   dray_buffer_init(&diff->merged, DR_ROW_BYTES_MAX);
   dray_buffer_init(&diff->before, DR_ROW_BYTES_MAX);
   int32_t rc = set_options(diff, options, error);
   if (rc == DRAY_OK) rc = make_filter(diff, error);
-  make_sorters(diff);
+  share_memory(diff);
   if (rc == DRAY_OK) rc = make_scratch(diff, error);
   if (rc == DRAY_OK) rc = open_temporary(diff, error);
   if (rc == DRAY_OK && mirror->threads != 1) rc = dr_worker_start(diff, dr_share(mirror, 16), &diff->worker, error);
@@ -170,6 +175,7 @@ void dr_diff_free(struct dr_diff *diff) {
   dr_sorter_free(&diff->sightings);
   dr_sorter_free(&diff->exceptions);
   dray_buffer_free(&diff->old);
+  dray_buffer_free(&diff->waiting_rows);
   dray_buffer_free(&diff->encoded);
   dray_buffer_free(&diff->merged);
   dray_buffer_free(&diff->before);
@@ -183,7 +189,8 @@ void dr_diff_free(struct dr_diff *diff) {
   free(diff->skip);
   free(diff->taken);
   free(diff->rest);
-  free(diff->probes);
+  free(diff->found);
+  free(diff->waiting);
   free(diff->order);
   free(diff->changed);
   free(diff->absent);
@@ -262,6 +269,7 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   DRAY_TRY(check_open(diff, error));
   int32_t rc = dr_worker_end(diff->worker, 0, error);
   diff->worker = NULL;
+  if (rc == DRAY_OK) rc = dr_rest_flush(diff, error);
   if (rc == DRAY_OK) rc = dr_diff_settle(diff, &footer, error);
   if (rc == DRAY_OK) {
     footer.records = diff->records.count;

@@ -38,11 +38,22 @@ enum { EXCEPT_POSITION, EXCEPT_SUB, EXCEPT_WHAT, EXCEPT_WORDS };
 #define EXCEPT_REJECT (UINT64_MAX - 1)
 #define EXCEPT_AT_END UINT64_MAX // POSITION of deletes
 
-// What a look-up found for a row of the batch.
-struct dr_probe {
+// A row that the filter did not take, from its look-up to its record.
+enum {
+  DR_REST_NULL_KEY = 1u,
+  DR_REST_TOMBSTONE = 2u,
+  DR_REST_HAS_ORDER = 4u, // the order column has a value, its bits in `order`
+  DR_REST_KEPT = 8u       // which is not told by its bits alone
+};
+struct dr_rest {
+  uint64_t ordinal; // in the input
+  uint64_t high, low, row_hash, order;
+  uint64_t before; // SIGHT_AFTER_PLAIN or 0
   struct dr_found found;
-  uint64_t old_at;    // of the mirror's row in dr_diff.old
-  uint32_t old_bytes; // UINT32_MAX: not there
+  uint64_t at, bytes;         // the row as encoded, in dr_diff.waiting_rows; 0 bytes where it is not needed
+  uint64_t old_at, old_bytes; // the mirror's, in dr_diff.old
+  int has_old;
+  uint32_t flags; // DR_REST_*
 };
 
 struct dr_worker; // worker.h
@@ -74,9 +85,14 @@ struct dr_diff {
   uint8_t *null_keys, *skip;
   uint32_t *taken, *rest; // rows of the rest: neither null keys nor taken by the filter are looked up
   size_t rest_count;
-  struct dr_probe *probes; // of the rest, by row
-  uint64_t *order;         // high, low, row
-  struct dray_buffer old;
+  struct dr_found *found; // of the rest, by row
+  uint64_t *order;        // high, low, row
+
+  // rows that wait for their records, in the order of the input
+  struct dr_rest *waiting;
+  size_t waiting_count, waiting_capacity;
+  uint64_t waiting_max; // bytes, of them as of the mirror's rows
+  struct dray_buffer waiting_rows, old;
 
   // of one row
   size_t stride;
@@ -98,6 +114,17 @@ static inline int dr_is_filtered(const struct dr_diff *diff) {
 
 // All that becomes of a batch while rows come. (batch.c)
 DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error);
+
+// ---- rest.c ----
+
+// Row `row` of the batch begins to wait; `at` to `has_old` of `rest` are filled here.
+DRAY_NODISCARD int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const struct dr_batch *batch,
+                                   uint64_t row, struct dray_error *error);
+int dr_rest_is_full(const struct dr_diff *diff);
+// Writes the records and sightings of the rows that wait.
+DRAY_NODISCARD int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error);
+// Whether a row is known to equal the mirror's without looking at either.
+int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t row_hash);
 
 // The first 64 bits of the value, in its order. Values with different bits compare as these do; equal bits of a decimal
 // or a text may still differ.
