@@ -120,6 +120,10 @@ static int32_t load_entries(struct dr_base *base, uint64_t at, struct dray_error
 }
 
 int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out, struct dray_error *error) {
+  if (base->lent != NULL) {
+    *out = entry_at(base, (const char *)base->lent + number * base->entry_bytes);
+    return DRAY_OK;
+  }
   DRAY_TRY(load_entries(base, number / DR_ENTRIES_PER_BLOCK, error));
   *out = entry_at(base, base->block.stored.data + number % DR_ENTRIES_PER_BLOCK * base->entry_bytes);
   return DRAY_OK;
@@ -192,6 +196,11 @@ static int fits_directory(const struct dr_base *base, uint64_t at, const uint8_t
 int32_t dr_base_entries_raw(struct dr_base *base, uint64_t first, const uint8_t **out, size_t *out_count,
                             struct dray_error *error) {
   const uint64_t at = first / DR_ENTRIES_PER_BLOCK, step = block_step(base);
+  if (base->lent != NULL) {
+    *out = base->lent + first * base->entry_bytes;
+    *out_count = block_count(base, at) - (size_t)(first % DR_ENTRIES_PER_BLOCK);
+    return DRAY_OK;
+  }
   if (at < base->window_first || at - base->window_first >= base->window_count) {
     base->swept = UINT64_MAX;
     DRAY_TRY(read_window(base, at, error));
@@ -279,9 +288,26 @@ static uint64_t find_block(const struct dr_base *base, uint64_t high, uint64_t l
   return from - 1;
 }
 
+static uint64_t find_in_memory(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
+  const uint64_t bucket = high >> base->shift;
+  for (uint64_t i = base->directory[bucket]; i < base->directory[bucket + 1]; i++) {
+    const uint8_t *bytes = base->lent + i * base->entry_bytes;
+    if (dr_get_u64(bytes) != high) continue;
+    const struct dr_entry entry = entry_at(base, (const char *)bytes);
+    if (entry.low != low) continue;
+    *out_row_hash = entry.row_hash;
+    return i;
+  }
+  return UINT64_MAX;
+}
+
 int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number, uint64_t *out_row_hash,
                      struct dray_error *error) {
   *out_number = UINT64_MAX;
+  if (base->lent != NULL) {
+    *out_number = find_in_memory(base, high, low, out_row_hash);
+    return DRAY_OK;
+  }
   const uint64_t at = find_block(base, high, low);
   if (at == UINT64_MAX) return DRAY_OK;
   DRAY_TRY(load_entries(base, at, error));

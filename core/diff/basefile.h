@@ -28,6 +28,12 @@ struct dr_base {
   struct dray_buffer keys; // per block of entries: its first key
   struct dr_block block;   // the last block of entries that was looked into
 
+  // All entries in memory while a pass is open, as they lie in the file (verified when they were read), and a directory
+  // by the top bits of the hash; borrowed from its filter. NULL: read from the file.
+  const uint8_t *lent;
+  const uint32_t *directory;
+  unsigned shift;
+
   // The sweep: many blocks of entries read at once, verified one by one as they are handed out.
   uint8_t *window; // owned
   size_t window_capacity;
@@ -42,8 +48,8 @@ void dr_base_close(struct dr_base *base); // NULL allowed
 static inline uint64_t dr_base_rows(const struct dr_base *base) {
   return base->footer.records;
 }
-// *out_number: of the row, UINT64_MAX when the key is not there. One read of a block, or none when the block was the
-// last one looked into.
+// *out_number: of the row, UINT64_MAX when the key is not there. One read of a block; none when the block was the last
+// one looked into, or the entries are in memory.
 DRAY_NODISCARD int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number,
                                     uint64_t *out_row_hash, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out,

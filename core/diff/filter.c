@@ -122,21 +122,26 @@ static void choose_shape(struct dr_filter *filter, uint64_t memory_max, unsigned
   }
 }
 
-// Zeroed; in huge pages where the system has them, for it is read here and there.
+// In huge pages where the system has them, for it is read here and there.
 static void *get_memory(size_t bytes) {
   char *memory = malloc(bytes);
   if (memory == NULL) return NULL;
   const uintptr_t from = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   const uintptr_t to = ((uintptr_t)memory + bytes) / HUGE_PAGE * HUGE_PAGE;
   if (from < to) (void)madvise(memory + (from - (uintptr_t)memory), (size_t)(to - from), MADV_HUGEPAGE);
-  memset(memory, 0, bytes);
+  return memory;
+}
+
+static void *get_zeroed(size_t bytes) {
+  void *memory = get_memory(bytes);
+  if (memory != NULL) memset(memory, 0, bytes);
   return memory;
 }
 
 static int32_t get_parts(struct dr_filter *filter, unsigned bits, struct dray_error *error) {
-  filter->directory = get_memory((size_t)((UINT64_C(1) << bits) + 1) * sizeof *filter->directory);
-  filter->prints = get_memory((size_t)filter->rows * filter->print_bytes + PAD);
-  filter->groups = get_memory((size_t)group_count(filter->rows) * sizeof *filter->groups);
+  filter->directory = get_zeroed((size_t)((UINT64_C(1) << bits) + 1) * sizeof *filter->directory);
+  filter->prints = get_zeroed((size_t)filter->rows * filter->print_bytes + PAD);
+  filter->groups = get_zeroed((size_t)group_count(filter->rows) * sizeof *filter->groups);
   if (filter->directory != NULL && filter->prints != NULL && filter->groups != NULL) return DRAY_OK;
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a filter of %llu rows",
                    (unsigned long long)filter->rows);
@@ -174,16 +179,40 @@ static void add_entries(struct dr_filter *filter, struct sweep *sweep, const str
 
 static int32_t fill(struct dr_filter *filter, struct dr_mirror *mirror, struct dray_error *error) {
   struct sweep sweep = {.mirror = mirror};
+  const size_t entry_bytes = mirror->base->entry_bytes;
   while (sweep.number < filter->rows) {
     const struct dr_entry *entries = NULL;
     size_t count = 0;
     DRAY_TRY(dr_base_entries(mirror->base, sweep.number, &entries, &count, error));
+    if (filter->entries != NULL) {
+      const uint8_t *raw = NULL;
+      DRAY_TRY(dr_base_entries_raw(mirror->base, sweep.number, &raw, &count, error)); // the same, already at hand
+      memcpy(filter->entries + sweep.number * entry_bytes, raw, count * entry_bytes);
+    }
     add_entries(filter, &sweep, entries, count); // they rise: the base looks at that
   }
   const uint64_t buckets = UINT64_C(1) << (64 - filter->shift);
   while (sweep.bucket < buckets) filter->directory[++sweep.bucket] = (uint32_t)filter->rows;
   dr_base_end_sweep(mirror->base);
   return DRAY_OK;
+}
+
+// The entries stay in memory where they fit. Rows that wait to be compared with the mirror's need room more than they:
+// then no more than half of it is taken. Without them look-ups read the file.
+static void hold_entries(struct dr_filter *filter, const struct dr_mirror *mirror, uint64_t memory_max) {
+  const uint64_t bytes = filter->rows * mirror->base->entry_bytes;
+  const uint64_t most = dr_mirror_keep(mirror) == DR_KEEP_KEY ? memory_max : memory_max / 2;
+  if (filter->rows == 0 || filter->bytes > most || bytes > most - filter->bytes) return;
+  filter->entries = get_memory((size_t)bytes);
+  if (filter->entries != NULL) filter->bytes += bytes;
+}
+
+static void lend_entries(struct dr_filter *filter, struct dr_base *base) {
+  if (filter->entries == NULL) return;
+  filter->base = base;
+  base->lent = filter->entries;
+  base->directory = filter->directory;
+  base->shift = filter->shift;
 }
 
 int32_t dr_filter_make(struct dr_filter *filter, struct dr_mirror *mirror, uint64_t memory_max,
@@ -200,12 +229,16 @@ int32_t dr_filter_make(struct dr_filter *filter, struct dr_mirror *mirror, uint6
     filter->salt[1] = ~filter->salt[0];
   }
   int32_t rc = get_parts(filter, bits, error);
+  if (rc == DRAY_OK) hold_entries(filter, mirror, memory_max);
   if (rc == DRAY_OK) rc = fill(filter, mirror, error);
+  if (rc == DRAY_OK) lend_entries(filter, mirror->base);
   if (rc != DRAY_OK) dr_filter_free(filter);
   return rc;
 }
 
 void dr_filter_free(struct dr_filter *filter) {
+  if (filter->base != NULL) filter->base->lent = NULL;
+  free(filter->entries);
   free(filter->directory);
   free(filter->prints);
   free(filter->groups);

@@ -29,6 +29,9 @@ struct dr_filter {
   uint32_t *directory;  // by the top bits of the key hash: the first row of the bucket; one more at the end
   void *prints;         // never 0, but for rows that came already and rows that the journal overlays
   struct dr_filter_group *groups;
+  // Where there is room for the base's entries beside all this they stay in memory, lent to the base for look-ups.
+  uint8_t *entries;
+  struct dr_base *base;
   uint64_t bytes;         // in all
   uint64_t taken;         // rows of the input
   uint64_t unsure_groups; // that did not prove
