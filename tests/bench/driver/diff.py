@@ -38,11 +38,16 @@ class Data:
 
     def file(self, kind, version, order, rows=None):
         rows = rows or self.place.rows
-        path = self.folder / f"{kind}-{rows}-{order}-{version}"
+        path = self.folder / f"{rows}-{order}-{version}.{kind}"
         if not path.exists():
-            made = path.with_suffix(".part")
+            made = self.made_here(path).with_suffix(".part")
             machine.run([self.place.need("bench_generate"), kind, rows, version, order, made])
             made.rename(path)
+        return path
+
+    def made_here(self, path):
+        """`path`, which goes with the end of the invocation."""
+        self.place.files.append(path)
         return path
 
     @functools.lru_cache(maxsize=None)
@@ -125,6 +130,7 @@ def hashed(place):
     folder, _ = data.mirror(data.words(1), "--keep", "key")
     database = data.folder / f"pairs-{place.rows}.duckdb"
     if not duck.why and not database.exists():
+        data.made_here(database)
         duck.run([f"CREATE TABLE {name} AS SELECT * FROM read_csv('{data.file('pairs', version, 'random')}', "
                   "header = true, columns = {'id': 'BIGINT', 'h': 'BIGINT'})" for name, version in (("o", 1), ("n", 2))],
                  database=database)
@@ -159,7 +165,8 @@ def csv(place):
 
     def ours():
         with open(out, "wb") as stdout:
-            ran = machine.run([program, "diff", old, new, "--key", "id", "--format", "ndjson"], codes=(2,), stdout=stdout)
+            ran = machine.run([program, "diff", old, new, "--key", "id", "--format", "ndjson"], codes=(2,), stdout=stdout,
+                              env={"TMPDIR": str(place.scratch)})
         ran.said = operations(out)
         return ran
 
@@ -211,6 +218,7 @@ def sqlite(place):
         return
     database = data.folder / f"tables-{place.rows}.sqlite"
     if not database.exists():
+        data.made_here(database)
         machine.say("bench: loading two tables into SQLite")
         peers.sqlite_load(place, database, data.file("csv", 1, "key"), data.file("csv", 2, "key"))
     program, out = place.need("dray"), place.scratch / "changes.out"

@@ -78,6 +78,7 @@ class Place:
         self.work.mkdir(parents=True, exist_ok=True)
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=self.work))
         self.closers = []
+        self.files = []  # data made by this invocation
         self.build = None
 
     def close(self):
@@ -85,7 +86,8 @@ class Place:
             closer()
         shutil.rmtree(self.scratch, ignore_errors=True)
         if not self.keep:
-            shutil.rmtree(self.work / "data", ignore_errors=True)
+            for path in self.files:
+                path.unlink(missing_ok=True)
 
     def need_disk(self, wanted):
         free = shutil.disk_usage(self.work).free
