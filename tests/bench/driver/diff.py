@@ -88,7 +88,8 @@ def differs(said, expected, rows_too=False):
     """A sentence when what a side found is not what the generator made."""
     for name in ("inserts", "updates", "deletes") + (("rows",) if rows_too else ()):
         if name in said and int(said[name]) != expected[name]:
-            return f"{said[name]} {name} found, {expected[name]} are there"
+            deferred = f" ({said['deferred']} rows deferred to the next pass)" if said.get("deferred") else ""
+            return f"{said[name]} {name} found, {expected[name]} are there{deferred}"
     return None
 
 
