@@ -92,6 +92,18 @@ static void put_is_upsert(struct merge *merge) {
   dr_sql_number(&merge->sql, DRAY_OP_DELETE);
 }
 
+// A column for a comparison. JSON is compared as text: engines have types for it that know no equality, and what was
+// written is text.
+static void put_compared(struct merge *merge, const char *alias, const struct dr_table_column *column) {
+  const int json = column->stored.id == DRAY_TYPE_JSON;
+  if (json) dr_sql_text(&merge->sql, "CAST(");
+  dr_sql_column(&merge->sql, alias, column->name);
+  if (!json) return;
+  dr_sql_text(&merge->sql, " AS ");
+  dr_sql_type(&merge->sql, (struct dray_type){DRAY_TYPE_STRING, 0, 0});
+  dr_sql_text(&merge->sql, ")");
+}
+
 // The row in the table is not what was staged.
 static void put_differs(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
@@ -106,9 +118,9 @@ static void put_differs(struct merge *merge) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (column->key) continue;
     if (n > 0) dr_sql_text(sql, n % COMPARED_PER_GROUP == 0 ? ") OR (" : " OR ");
-    dr_sql_column(sql, "d", column->name);
+    put_compared(merge, "d", column);
     dr_sql_flag(sql, DRAY_DIALECT_NULL_SAFE_IS, " IS NOT ", " IS DISTINCT FROM ");
-    dr_sql_column(sql, "s", column->name);
+    put_compared(merge, "s", column);
     n++;
   }
   dr_sql_text(sql, n == 0 ? "1 = 0))" : "))");
