@@ -63,6 +63,26 @@ static void test_new_table_is_made_only_when_the_policy_lets_it(void **state) {
   dr_schema_unref(schema);
 }
 
+static void test_a_schema_that_is_not_there_is_made_with_its_first_table(void **state) {
+  (void)state;
+  struct world world;
+  const struct dray_column_def defs[] = {{"id", INT64, 0}, {"a", STRING, 1}};
+  struct dr_schema *schema = world_schema(defs, 2);
+  struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
+  const char *const names[] = {NULL, "main", "elsewhere"};
+  world_open(&world, "w.db", WORLD_SCHEMAS);
+  for (size_t i = 0; i < 3; i++) {
+    struct dr_table_plan plan;
+    options.name.schema = names[i];
+    assert_ok(dr_table_plan(&world.warehouse, &options, &plan, &world_error));
+    assert_int_equal(plan.ddl_count, i == 2 ? 2 : 1);
+    assert_int_equal(strstr(plan.ddl[0], "CREATE SCHEMA IF NOT EXISTS \"elsewhere\"") != NULL, i == 2);
+    dr_table_plan_free(&plan);
+  }
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
 static void test_the_key_of_a_new_table_is_unique(void **state) {
   (void)state;
   struct world world;
@@ -433,6 +453,7 @@ static void test_a_schema_becomes_a_prefix_where_there_are_none(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_new_table_is_made_only_when_the_policy_lets_it, world_fresh),
+      cmocka_unit_test_setup(test_a_schema_that_is_not_there_is_made_with_its_first_table, world_fresh),
       cmocka_unit_test_setup(test_the_key_of_a_new_table_is_unique, world_fresh),
       cmocka_unit_test_setup(test_history_and_plain_tables_are_not_mixed, world_fresh),
       cmocka_unit_test_setup(test_new_column_by_policy, world_fresh),

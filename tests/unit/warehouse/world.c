@@ -119,6 +119,25 @@ static int32_t execute_without_schema(struct dray_warehouse *self, struct dray_s
   return world_vtable()->execute(self, dray_str_make(text, (uint64_t)len), schema, params, out_rows, error);
 }
 
+// SQLite has no tables in a schema that is not there, but an error.
+static int32_t describe_nowhere(struct dray_warehouse *self, struct dray_str schema, struct dray_str table,
+                                struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error) {
+  if (schema.len == 0 || dray_str_is(schema, "main")) {
+    return world_vtable()->describe(self, schema, table, out, out_found, error);
+  }
+  *out_found = 0;
+  return DRAY_OK;
+}
+
+// SQLite has its own name for the list of schemas.
+static int32_t query_schemas(struct dray_warehouse *self, struct dray_str sql, uint64_t batch_bytes_max,
+                             uint64_t batch_rows_max, struct dray_stream *out, struct dray_error *error) {
+  static const char asked[] = "information_schema.schemata";
+  static const char said[] = "SELECT CAST(name AS TEXT) AS schema_name FROM pragma_database_list";
+  const struct dray_str text = memmem(sql.data, sql.len, asked, strlen(asked)) != NULL ? dray_str_of(said) : sql;
+  return world_vtable()->query(self, text, batch_bytes_max, batch_rows_max, out, error);
+}
+
 void world_open(struct world *world, const char *name, int variant) {
   char config[800];
   memset(world, 0, sizeof *world);
@@ -138,6 +157,8 @@ void world_open(struct world *world, const char *name, int variant) {
     dialect->flags |= DRAY_DIALECT_SCHEMAS;
     world->vtable = *world_vtable();
     world->vtable.execute = execute_without_schema;
+    world->vtable.query = query_schemas;
+    world->vtable.describe = describe_nowhere;
     world->warehouse.vtable = &world->vtable;
   }
   if (variant & WORLD_DOLLAR) dialect->param_style = DRAY_PARAM_DOLLAR;
