@@ -1,0 +1,286 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What tables there are, and of what columns: pg_catalog's answers as dray's schemas and catalogue.
+#include <stdlib.h>
+
+#include "warehouse.h"
+
+#define PRIMARY_KEY_METADATA "dray:primary_key"
+#define OWN_PREFIX "_dray_"
+
+// A column of a domain is one of the type below it, which domains may stand on in several layers; the innermost one's
+// modifier counts. The key is the primary key, or else the first unique index over columns that are never null and are
+// not dray's own.
+#define COLUMNS_SQL                                                                                                    \
+  "WITH RECURSIVE base(oid, above, modifier) AS ("                                                                     \
+  "  SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'"                                         \
+  "  UNION ALL SELECT b.oid, t.oid, CASE WHEN b.above = b.oid THEN t.typtypmod ELSE b.modifier END"                    \
+  "  FROM base b JOIN pg_catalog.pg_type t ON t.typtype = 'd' AND t.typbasetype = b.above) "                           \
+  "SELECT a.attname, b.oid, CASE WHEN b.oid = b.above THEN a.atttypmod ELSE b.modifier END, t.typcategory, t.typtype," \
+  " a.attnotnull, coalesce(array_position(k.places, a.attnum), 0), n.nspname, c.relname, c.relkind "                   \
+  "FROM pg_catalog.pg_class c"                                                                                         \
+  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                                          \
+  " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"                      \
+  " JOIN base b ON b.above = a.atttypid"                                                                               \
+  " JOIN pg_catalog.pg_type t ON t.oid = b.oid"                                                                        \
+  " LEFT JOIN LATERAL (SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS places FROM pg_catalog.pg_index i"            \
+  "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"         \
+  "  AND (i.indisprimary OR NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute x WHERE x.attrelid = c.oid"              \
+  "   AND x.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1])"                                                     \
+  "   AND (NOT x.attnotnull OR x.attname LIKE '\\_dray\\_%')))"                                                        \
+  "  ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k ON true "                                                   \
+  "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+
+enum {
+  COLUMN_NAME,
+  COLUMN_OID,
+  COLUMN_MODIFIER,
+  COLUMN_CATEGORY,
+  COLUMN_KIND,
+  COLUMN_NOT_NULL,
+  COLUMN_KEY,
+  COLUMN_SCHEMA,
+  COLUMN_TABLE,
+  COLUMN_RELKIND
+};
+
+int32_t pg_quote(struct dray_str name, struct dray_buffer *out, struct dray_error *error) {
+  DRAY_TRY(dray_buffer_append_char(out, '"', error));
+  for (uint64_t i = 0; i < name.len; i++) {
+    if (name.data[i] == '\0') return dray_fail(error, DRAY_E_SCHEMA_NAME, "a name holds a NUL");
+    if (name.data[i] == '"') DRAY_TRY(dray_buffer_append_char(out, '"', error));
+    DRAY_TRY(dray_buffer_append_char(out, name.data[i], error));
+  }
+  return dray_buffer_append_char(out, '"', error);
+}
+
+// A name without a schema is what SQL would find by it: the search path, temporary tables first.
+int32_t pg_catalog_columns(struct pg_link *link, struct dray_str schema, struct dray_str table, PGresult **out,
+                           struct dray_error *error) {
+  static const char in_schema[] = COLUMNS_SQL " AND n.nspname = $1 AND c.relname = $2 ORDER BY a.attnum";
+  static const char in_path[] =
+      COLUMNS_SQL " AND c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident($1)) ORDER BY a.attnum";
+  char *schema_text = dray_str_dup(schema), *table_text = dray_str_dup(table);
+  int32_t code = DRAY_OK;
+  if (schema_text == NULL || table_text == NULL) {
+    code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the name of a table");
+  } else if (schema.len > 0) {
+    const char *const params[] = {schema_text, table_text};
+    code = pg_link_ask(link, in_schema, 2, params, "describing a table", out, error);
+  } else {
+    const char *const params[] = {table_text};
+    code = pg_link_ask(link, in_path, 1, params, "describing a table", out, error);
+  }
+  free(schema_text);
+  free(table_text);
+  return code;
+}
+
+static int32_t number_at(const PGresult *result, int row, int column) {
+  return (int32_t)strtol(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static struct pg_column column_at(const PGresult *result, int row) {
+  struct pg_column column = {.oid = (Oid)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10),
+                             .modifier = number_at(result, row, COLUMN_MODIFIER)};
+  pg_column_decide(&column, PQgetvalue(result, row, COLUMN_CATEGORY)[0], PQgetvalue(result, row, COLUMN_KIND)[0]);
+  return column;
+}
+
+static int is_not_null(const PGresult *result, int row) {
+  return PQgetvalue(result, row, COLUMN_NOT_NULL)[0] == 't';
+}
+
+// ---- describe ----
+
+// A column with metadata of its own: the schema it wraps keeps everything else.
+struct keyed_schema {
+  void (*release)(struct ArrowSchema *);
+  void *private_data;
+  char metadata[128];
+};
+
+static void release_keyed(struct ArrowSchema *schema) {
+  struct keyed_schema *keyed = schema->private_data;
+  schema->release = keyed->release;
+  schema->private_data = keyed->private_data;
+  schema->metadata = NULL;
+  free(keyed);
+  schema->release(schema);
+}
+
+static char *put_text(char *at, const char *text) {
+  const int32_t len = (int32_t)strlen(text);
+  memcpy(at, &len, sizeof len);
+  memcpy(at + sizeof len, text, (size_t)len);
+  return at + sizeof len + (size_t)len;
+}
+
+// Arrow's metadata is a count and then keys and values, each with its length. A JSON column has one pair already.
+static int32_t mark_key(struct ArrowSchema *column, struct dray_error *error) {
+  const int json = dray_schema_extension(column).len > 0;
+  struct keyed_schema *keyed = calloc(1, sizeof *keyed);
+  if (keyed == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
+  const int32_t pairs = json ? 2 : 1;
+  char *at = keyed->metadata;
+  memcpy(at, &pairs, sizeof pairs);
+  at = put_text(at + sizeof pairs, PRIMARY_KEY_METADATA);
+  at = put_text(at, "true");
+  if (json) (void)put_text(put_text(at, "ARROW:extension:name"), "arrow.json");
+  keyed->release = column->release;
+  keyed->private_data = column->private_data;
+  column->metadata = keyed->metadata;
+  column->release = release_keyed;
+  column->private_data = keyed;
+  return DRAY_OK;
+}
+
+// The type that a column takes without changing a value. id 0: none, and dray must not write there.
+static struct dray_type writable_type(const PGresult *result, int row) {
+  const struct pg_type *type = pg_type_find((Oid)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10));
+  if (type == NULL || type->writes == 0) return (struct dray_type){0, 0, 0};
+  if (type->writes != DRAY_TYPE_DECIMAL) return (struct dray_type){type->writes, 0, 0};
+  const int32_t modifier = number_at(result, row, COLUMN_MODIFIER);
+  if (modifier < 4) return (struct dray_type){DRAY_TYPE_DECIMAL, DRAY_DECIMAL_PRECISION_MAX, 9};
+  return pg_decimal_of(modifier);
+}
+
+// Columns that are not for writing get a format that is none of the nine: an operator's own column, to be left alone.
+static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, struct dray_error *error) {
+  const int count = PQntuples(result);
+  struct dray_column_def *defs = calloc((size_t)count, sizeof *defs);
+  struct ArrowSchema schema = {.release = NULL};
+  if (defs == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
+  for (int i = 0; i < count; i++) {
+    const struct dray_type type = writable_type(result, i);
+    const struct dray_type text = {DRAY_TYPE_STRING, 0, 0};
+    defs[i] = (struct dray_column_def){PQgetvalue(result, i, COLUMN_NAME), type.id != 0 ? type : text,
+                                       !is_not_null(result, i)};
+  }
+  int32_t code = dray_schema_make(defs, (size_t)count, &schema, error);
+  for (int i = 0; code == DRAY_OK && i < count; i++) {
+    if (writable_type(result, i).id == 0) schema.children[i]->format = "vu"; // Arrow's string view
+    if (number_at(result, i, COLUMN_KEY) > 0) code = mark_key(schema.children[i], error);
+  }
+  free(defs);
+  if (code != DRAY_OK) {
+    dray_schema_release(&schema);
+    return code;
+  }
+  *out = schema;
+  return DRAY_OK;
+}
+
+int32_t pg_catalog_describe(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                            struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error) {
+  PGresult *columns = NULL;
+  DRAY_TRY(pg_catalog_columns(warehouse->link, schema, table, &columns, error));
+  const uint32_t found = PQntuples(columns) > 0;
+  const int32_t code = found ? make_schema(columns, out, error) : DRAY_OK;
+  PQclear(columns);
+  if (code == DRAY_OK) *out_found = found;
+  return code;
+}
+
+// ---- discover ----
+
+static const char *kind_name(char relkind) {
+  switch (relkind) {
+  case 'v':
+    return "view";
+  case 'm':
+    return "materialized view";
+  case 'f':
+    return "foreign table";
+  case 'p':
+    return "partitioned table";
+  default:
+    return "table";
+  }
+}
+
+static int is_own(const char *name) {
+  return strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0;
+}
+
+// Rows [first, end) are the columns of one table.
+static void write_columns(struct dray_json_writer *json, const PGresult *result, int first, int end) {
+  char type[24];
+  dray_json_key(json, "columns");
+  dray_json_begin_array(json);
+  for (int row = first; row < end; row++) {
+    const struct pg_column column = column_at(result, row);
+    if (is_own(PQgetvalue(result, row, COLUMN_NAME))) continue;
+    dray_json_begin_object(json);
+    dray_json_key(json, "name");
+    dray_json_write_text(json, PQgetvalue(result, row, COLUMN_NAME));
+    dray_json_key(json, "type");
+    dray_json_write_text(json, dray_type_format(column.type, type, sizeof type));
+    dray_json_key(json, "nullable");
+    dray_json_write_bool(json, !is_not_null(result, row));
+    dray_json_end_object(json);
+  }
+  dray_json_end_array(json);
+}
+
+static void write_key(struct dray_json_writer *json, const PGresult *result, int first, int end) {
+  dray_json_key(json, "primary_key");
+  dray_json_begin_array(json);
+  for (int place = 1; place <= end - first; place++) {
+    for (int row = first; row < end; row++) {
+      if (number_at(result, row, COLUMN_KEY) == place) dray_json_write_text(json, PQgetvalue(result, row, COLUMN_NAME));
+    }
+  }
+  dray_json_end_array(json);
+}
+
+static void write_table(struct dray_json_writer *json, const PGresult *result, int first, int end) {
+  dray_json_begin_object(json);
+  dray_json_key(json, "name");
+  dray_json_write_text(json, PQgetvalue(result, first, COLUMN_TABLE));
+  dray_json_key(json, "schema");
+  dray_json_write_text(json, PQgetvalue(result, first, COLUMN_SCHEMA));
+  write_columns(json, result, first, end);
+  write_key(json, result, first, end);
+  dray_json_key(json, "cursor");
+  dray_json_write_null(json);
+  dray_json_key(json, "modes");
+  dray_json_begin_array(json);
+  dray_json_write_text(json, "full");
+  dray_json_end_array(json);
+  dray_json_key(json, "description");
+  dray_json_write_text(json, kind_name(PQgetvalue(result, first, COLUMN_RELKIND)[0]));
+  dray_json_end_object(json);
+}
+
+static int same_table(const PGresult *result, int a, int b) {
+  return strcmp(PQgetvalue(result, a, COLUMN_SCHEMA), PQgetvalue(result, b, COLUMN_SCHEMA)) == 0 &&
+         strcmp(PQgetvalue(result, a, COLUMN_TABLE), PQgetvalue(result, b, COLUMN_TABLE)) == 0;
+}
+
+int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {
+  static const char all[] =
+      COLUMNS_SQL " AND NOT c.relispartition AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
+                  " AND c.relname NOT LIKE '\\_dray\\_%' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+                  " AND pg_catalog.has_any_column_privilege(c.oid, 'SELECT')"
+                  " ORDER BY n.nspname, c.relname, a.attnum";
+  struct dray_json_writer json;
+  PGresult *result = NULL;
+  DRAY_TRY(pg_link_ask(warehouse->link, all, 0, NULL, "listing tables", &result, error));
+  dray_buffer_clear(&warehouse->answer);
+  dray_json_writer_init(&json, &warehouse->answer, error);
+  dray_json_begin_object(&json);
+  dray_json_key(&json, "streams");
+  dray_json_begin_array(&json);
+  for (int first = 0, end = 0; first < PQntuples(result); first = end) {
+    for (end = first + 1; end < PQntuples(result) && same_table(result, first, end);) end++;
+    write_table(&json, result, first, end);
+  }
+  dray_json_end_array(&json);
+  dray_json_end_object(&json);
+  PQclear(result);
+  DRAY_TRY(dray_json_writer_finish(&json));
+  *out_json = dray_buffer_view(&warehouse->answer);
+  return DRAY_OK;
+}

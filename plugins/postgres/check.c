@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// `dray check`: the steps that a run would take, tried one by one, each with the rights to grant where it fails. All
+// that is written is rolled back.
+#include <stdio.h>
+
+#include "warehouse.h"
+
+#define TRIAL_TABLE "_dray_check"
+#define TEXT_BYTES 600
+
+struct checking {
+  struct dray_warehouse *warehouse;
+  int32_t connected; // the code of the attempt
+  int own;           // the transaction that is rolled back
+  struct dray_error refusal;
+  char text[TEXT_BYTES], fix[TEXT_BYTES];
+};
+
+struct step {
+  const char *name;
+  int32_t (*attempt)(struct checking *checking, struct dray_error *error); // fills in text, or fix
+  int writes;
+};
+
+static void say(char out[TEXT_BYTES], const char *format, ...) DRAY_PRINTF(2, 3);
+static void say(char out[TEXT_BYTES], const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  (void)vsnprintf(out, TEXT_BYTES, format, args);
+  va_end(args);
+}
+
+static int32_t again(const struct checking *checking, struct dray_error *error) {
+  *error = checking->refusal;
+  return checking->connected;
+}
+
+static int is_of_network(int32_t code) {
+  return code != DRAY_OK && code != DRAY_E_AUTH_REJECTED && code != DRAY_E_AUTH_FORBIDDEN &&
+         code != DRAY_E_CONFIG_VALUE && code != DRAY_E_NET_TLS;
+}
+
+// ---- the steps ----
+
+static int32_t reach(struct checking *checking, struct dray_error *error) {
+  const struct pg_settings *settings = &checking->warehouse->session.settings;
+  dray_error_init(&checking->refusal);
+  checking->connected = pg_enter(checking->warehouse, &checking->refusal);
+  say(checking->text, "%s port %lld answers", settings->host, (long long)settings->port);
+  say(checking->fix, "correct host and port; see that the server runs, listens there, and that no firewall is between");
+  return is_of_network(checking->connected) ? again(checking, error) : DRAY_OK;
+}
+
+static int32_t tls(struct checking *checking, struct dray_error *error) {
+  const struct pg_settings *settings = &checking->warehouse->session.settings;
+  const char *mode = pg_settings_sslmode(settings);
+  say(checking->fix, "set sslrootcert to the PEM file of the authority that signed the server's certificate, and host "
+                     "to the name in it");
+  if (checking->connected == DRAY_E_NET_TLS) return again(checking, error);
+  if (checking->connected != DRAY_OK) {
+    say(checking->text, "sslmode %s", mode);
+    return DRAY_OK;
+  }
+  PGconn *conn = checking->warehouse->link->conn;
+  if (PQsslInUse(conn)) {
+    const char *version = PQsslAttribute(conn, "protocol");
+    say(checking->text, "%s, sslmode %s: %s", version != NULL ? version : "TLS", mode,
+        strcmp(mode, "verify-full") == 0 ? "the server's certificate and name are verified"
+                                         : "the server's name is not verified");
+  } else {
+    say(checking->text, "none (sslmode %s)%s", mode,
+        pg_settings_local(settings) ? ": the server is this machine" : ": anybody between can read and change all");
+  }
+  return DRAY_OK;
+}
+
+static int32_t login(struct checking *checking, struct dray_error *error) {
+  const struct pg_settings *settings = &checking->warehouse->session.settings;
+  say(checking->fix,
+      "correct user, password and database; the role needs LOGIN, a line in pg_hba.conf, and: GRANT CONNECT ON "
+      "DATABASE \"%s\" TO \"%s\"",
+      settings->database, settings->user);
+  if (checking->connected != DRAY_OK) return again(checking, error);
+  say(checking->text, "as %s, database %s, PostgreSQL %s", settings->user, settings->database,
+      PQparameterStatus(checking->warehouse->link->conn, "server_version"));
+  return DRAY_OK;
+}
+
+static int32_t read_tables(struct checking *checking, struct dray_error *error) {
+  static const char sql[] =
+      "SELECT count(*) FILTER (WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND "
+      "pg_catalog.has_any_column_privilege(c.oid, 'SELECT')), count(*) FROM pg_catalog.pg_class c JOIN "
+      "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT "
+      "c.relispartition AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
+  const char *user = checking->warehouse->session.settings.user;
+  PGresult *result = NULL;
+  say(checking->fix, "GRANT USAGE ON SCHEMA s TO \"%s\"; GRANT SELECT ON ALL TABLES IN SCHEMA s TO \"%s\"", user, user);
+  DRAY_TRY(pg_link_ask(checking->warehouse->link, sql, 0, NULL, "listing tables", &result, error));
+  say(checking->text, "%s of %s tables and views can be read", PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+  const int none = strcmp(PQgetvalue(result, 0, 0), "0") == 0 && strcmp(PQgetvalue(result, 0, 1), "0") != 0;
+  PQclear(result);
+  return none ? dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "%s", checking->text) : DRAY_OK;
+}
+
+// Tables in the schema that a sync without `schema:` writes to, or schemas of their own.
+static int32_t create(struct checking *checking, struct dray_error *error) {
+  static const char sql[] =
+      "SELECT coalesce(current_schema(), ''), coalesce(pg_catalog.has_schema_privilege(current_schema(), 'CREATE'), "
+      "false), pg_catalog.has_database_privilege(current_database(), 'CREATE'), pg_catalog.pg_is_in_recovery()";
+  const struct pg_settings *settings = &checking->warehouse->session.settings;
+  struct pg_link *link = checking->warehouse->link;
+  PGresult *result = NULL;
+  DRAY_TRY(pg_link_ask(link, sql, 0, NULL, "looking at rights", &result, error));
+  const char *schema = PQgetvalue(result, 0, 0);
+  const int in_schema = PQgetvalue(result, 0, 1)[0] == 't', in_database = PQgetvalue(result, 0, 2)[0] == 't';
+  const int replica = PQgetvalue(result, 0, 3)[0] == 't';
+  say(checking->fix,
+      "GRANT USAGE, CREATE ON SCHEMA \"%s\" TO \"%s\", or, to let dray make its schemas: GRANT CREATE ON DATABASE "
+      "\"%s\" TO \"%s\"",
+      schema[0] != '\0' ? schema : "public", settings->user, settings->database, settings->user);
+  say(checking->text, "tables in schema %s: %s; new schemas: %s", schema[0] != '\0' ? schema : "(none)",
+      in_schema ? "yes" : "no", in_database ? "yes" : "no");
+  PQclear(result);
+  if (replica) {
+    say(checking->fix, "name the primary server in host, or set read_only: true to read models from this replica");
+    return dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "the server is a replica: nothing can be written to it");
+  }
+  if (!in_schema && !in_database) return dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "%s", checking->text);
+  DRAY_TRY(pg_own_begin(checking->warehouse, 0, &checking->own, error));
+  if (!in_schema) return DRAY_OK;
+  DRAY_TRY(pg_link_run(link, "SAVEPOINT dray; CREATE TABLE " TRIAL_TABLE " (a int)", "making a table", error));
+  return pg_link_run(link, "ROLLBACK TO SAVEPOINT dray", "making a table", error);
+}
+
+static int32_t write_rows(struct checking *checking, struct dray_error *error) {
+  const struct pg_settings *settings = &checking->warehouse->session.settings;
+  say(checking->text, "a row was loaded into a temporary table");
+  say(checking->fix, "GRANT TEMPORARY ON DATABASE \"%s\" TO \"%s\"", settings->database, settings->user);
+  return pg_link_run(checking->warehouse->link,
+                     "CREATE TEMPORARY TABLE " TRIAL_TABLE " (a int) ON COMMIT DROP; INSERT INTO " TRIAL_TABLE
+                     " VALUES (1)",
+                     "writing a row", error);
+}
+
+static const struct step steps[] = {
+    {"reach", reach, 0},      {"tls", tls, 0},       {"login", login, 0},
+    {"read", read_tables, 0}, {"create", create, 1}, {"write", write_rows, 1},
+};
+
+// ---- telling ----
+
+static int write_step(struct checking *checking, struct dray_json_writer *json, const struct step *step) {
+  struct dray_error error;
+  dray_error_init(&error);
+  checking->text[0] = checking->fix[0] = '\0';
+  const int32_t code = step->attempt(checking, &error);
+  dray_json_begin_object(json);
+  dray_json_key(json, "name");
+  dray_json_write_text(json, step->name);
+  dray_json_key(json, "ok");
+  dray_json_write_bool(json, code == DRAY_OK);
+  dray_json_key(json, "text");
+  dray_json_write_text(json, code == DRAY_OK ? checking->text : error.text);
+  if (code != DRAY_OK) {
+    dray_json_key(json, "fix");
+    dray_json_write_text(json, checking->fix);
+  }
+  dray_json_end_object(json);
+  return code == DRAY_OK;
+}
+
+int32_t pg_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {
+  struct checking checking = {.warehouse = warehouse};
+  struct dray_json_writer json;
+  const int reads = warehouse->session.settings.read_only || warehouse->in_transaction;
+  int ok = 1;
+  dray_buffer_clear(&warehouse->answer);
+  dray_json_writer_init(&json, &warehouse->answer, error);
+  dray_json_begin_array(&json);
+  for (size_t i = 0; i < sizeof steps / sizeof steps[0] && ok; i++) {
+    if (steps[i].writes && reads) continue;
+    ok = write_step(&checking, &json, &steps[i]);
+  }
+  if (checking.own) pg_link_rollback(warehouse->link);
+  dray_json_end_array(&json);
+  DRAY_TRY(dray_json_writer_finish(&json));
+  *out_json = dray_buffer_view(&warehouse->answer);
+  return DRAY_OK;
+}

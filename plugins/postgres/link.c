@@ -1,0 +1,357 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Connecting, waiting, cancelling and the short statements of a link. Knows no tables.
+#include "link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define LOCAL_SQL_BYTES_MAX 1024
+#define SLICE_MS 100    // between two looks at the cancel flag
+#define PATIENCE_MS 600 // for the server's answer to a cancel; then the link is dropped
+#define COMMIT_PATIENCE_MS 5000
+#define CANCELS_MAX 8
+
+// ---- the session ----
+
+int32_t pg_session_init(struct pg_session *session, const struct dray_host *host, struct dray_str config_json,
+                        struct dray_error *error) {
+  memset(session, 0, sizeof *session);
+  dray_buffer_init(&session->local_sql, LOCAL_SQL_BYTES_MAX);
+  DRAY_TRY(dray_services_init(&session->services, host, error));
+  DRAY_TRY(pg_settings_bind(config_json, &session->settings, error));
+  int32_t code = pg_settings_local_sql(&session->settings, &session->local_sql, error);
+  if (code != DRAY_OK) {
+    dray_buffer_free(&session->local_sql);
+    pg_settings_release(&session->settings);
+    return code;
+  }
+  (void)pthread_mutex_init(&session->lock, NULL);
+  (void)pthread_cond_init(&session->cancelled, NULL);
+  return DRAY_OK;
+}
+
+void pg_session_free(struct pg_session *session) {
+  (void)pthread_cond_destroy(&session->cancelled);
+  (void)pthread_mutex_destroy(&session->lock);
+  dray_buffer_free(&session->local_sql);
+  pg_settings_release(&session->settings);
+}
+
+// The request goes over a connection of its own, which may take long: the lock is not held meanwhile. What the request
+// needs is copied, so the links may go.
+static void interrupt(struct pg_session *session, const struct pg_link *only) {
+  PGcancel *requests[CANCELS_MAX];
+  char ignored[256];
+  size_t count = 0;
+  pthread_mutex_lock(&session->lock);
+  for (struct pg_link *link = session->links; link != NULL && count < CANCELS_MAX; link = link->next) {
+    if (!link->working || link->cancelled || link->must_end || (only != NULL && only != link)) continue;
+    requests[count] = PQgetCancel(link->conn);
+    if (requests[count] == NULL) continue;
+    count++;
+    link->cancelled = 1;
+  }
+  session->cancels += (int)count;
+  pthread_mutex_unlock(&session->lock);
+  for (size_t i = 0; i < count; i++) {
+    (void)PQcancel(requests[i], ignored, sizeof ignored);
+    PQfreeCancel(requests[i]);
+  }
+  if (count == 0) return;
+  pthread_mutex_lock(&session->lock);
+  session->cancels -= (int)count;
+  pthread_cond_broadcast(&session->cancelled);
+  pthread_mutex_unlock(&session->lock);
+}
+
+void pg_session_interrupt(struct pg_session *session) {
+  interrupt(session, NULL);
+}
+
+void pg_session_cancel(struct pg_link *link) {
+  interrupt(link->session, link);
+}
+
+static int64_t now_ms(const struct pg_session *session) {
+  const struct dray_clock_service *clock = session->services.clock;
+  return clock->monotonic_ms(clock->ctx);
+}
+
+void pg_link_start(struct pg_link *link) {
+  pthread_mutex_lock(&link->session->lock);
+  link->working = 1;
+  link->cancelled = 0;
+  pthread_mutex_unlock(&link->session->lock);
+  link->cancel_since_ms = 0;
+}
+
+static void drop(struct pg_link *link) {
+  pthread_mutex_lock(&link->session->lock);
+  PQfinish(link->conn);
+  link->conn = NULL;
+  link->working = 0;
+  pthread_mutex_unlock(&link->session->lock);
+}
+
+// A request that is still on its way would hit the next statement: it is waited for.
+void pg_link_settle(struct pg_link *link) {
+  struct pg_session *session = link->session;
+  struct timespec until;
+  int late = 0;
+  pthread_mutex_lock(&session->lock);
+  link->working = 0;
+  if (link->cancelled) {
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    while (session->cancels > 0 && !late) {
+      late = pthread_cond_timedwait(&session->cancelled, &session->lock, &until) != 0;
+    }
+  }
+  pthread_mutex_unlock(&session->lock);
+  if (late) drop(link);
+}
+
+// ---- waiting ----
+
+int pg_link_broken(const struct pg_link *link) {
+  return link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD;
+}
+
+// The run was asked to end. The first time the server is told (nobody else may have); later the link is given up.
+static int32_t heed_cancel(struct pg_link *link, const char *doing, struct dray_error *error) {
+  const int64_t now = now_ms(link->session);
+  if (link->cancel_since_ms == 0) {
+    link->cancel_since_ms = now > 0 ? now : 1;
+    if (!link->must_end) pg_session_interrupt(link->session);
+    return DRAY_OK;
+  }
+  if (now - link->cancel_since_ms <= (link->must_end ? COMMIT_PATIENCE_MS : PATIENCE_MS)) return DRAY_OK;
+  const int must_end = link->must_end;
+  drop(link);
+  if (must_end) return pg_fail_lost(link, doing, error);
+  return dray_fail(error, DRAY_E_CANCELLED, "%s was cancelled, and the server did not answer any more", doing);
+}
+
+// Waits until the socket is ready for one of `events`.
+static int32_t wait_for(struct pg_link *link, short events, const char *doing, struct dray_error *error) {
+  for (;;) {
+    struct pollfd socket = {.fd = PQsocket(link->conn), .events = events};
+    if (socket.fd < 0) return pg_fail_lost(link, doing, error);
+    const int ready = poll(&socket, 1, SLICE_MS);
+    if (ready > 0) return DRAY_OK;
+    if (ready < 0 && errno != EINTR) return pg_fail_lost(link, doing, error);
+    if (dray_cancelled(&link->session->services)) DRAY_TRY(heed_cancel(link, doing, error));
+  }
+}
+
+int32_t pg_link_flush(struct pg_link *link, const char *doing, struct dray_error *error) {
+  for (;;) {
+    const int left = PQflush(link->conn);
+    if (left == 0) return DRAY_OK;
+    if (left < 0) return pg_fail_lost(link, doing, error);
+    DRAY_TRY(wait_for(link, POLLIN | POLLOUT, doing, error));
+    // What the server says must be read, or both sides would wait for the other to read.
+    if (PQconsumeInput(link->conn) == 0) return pg_fail_lost(link, doing, error);
+  }
+}
+
+int32_t pg_link_read(struct pg_link *link, const char *doing, struct dray_error *error) {
+  DRAY_TRY(wait_for(link, POLLIN, doing, error));
+  return PQconsumeInput(link->conn) != 0 ? DRAY_OK : pg_fail_lost(link, doing, error);
+}
+
+int32_t pg_link_result(struct pg_link *link, const char *doing, PGresult **out, struct dray_error *error) {
+  DRAY_TRY(pg_link_flush(link, doing, error));
+  while (PQisBusy(link->conn)) DRAY_TRY(pg_link_read(link, doing, error));
+  *out = PQgetResult(link->conn);
+  return DRAY_OK;
+}
+
+// ---- statements ----
+
+static int is_error(const PGresult *result) {
+  const ExecStatusType status = PQresultStatus(result);
+  return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+}
+
+static int is_copy(const PGresult *result) {
+  const ExecStatusType status = PQresultStatus(result);
+  return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+// All results, the last one kept, the first error told. A COPY is where it stops: the caller goes on from there.
+static int32_t collect(struct pg_link *link, int purpose, const char *sql, const char *doing, PGresult **out,
+                       struct dray_error *error) {
+  PGresult *last = NULL, *result = NULL;
+  int32_t code = DRAY_OK;
+  for (;;) {
+    const int32_t got = pg_link_result(link, doing, &result, code == DRAY_OK ? error : NULL);
+    if (got != DRAY_OK) {
+      PQclear(last);
+      return code != DRAY_OK ? code : got;
+    }
+    if (result == NULL) break;
+    PQclear(last);
+    last = result;
+    if (is_error(result) && code == DRAY_OK) code = pg_fail(link, result, purpose, sql, doing, error);
+    if (is_copy(result)) break;
+  }
+  if (code == DRAY_OK && last == NULL) code = pg_fail_lost(link, doing, error);
+  if (code != DRAY_OK || out == NULL) {
+    PQclear(last);
+    return code;
+  }
+  *out = last;
+  return DRAY_OK;
+}
+
+int32_t pg_link_finish(struct pg_link *link, int ok, int purpose, const char *sql, const char *doing, PGresult **out,
+                       struct dray_error *error) {
+  if (!ok) return pg_fail_lost(link, doing, error);
+  return collect(link, purpose, sql, doing, out, error);
+}
+
+int32_t pg_link_run(struct pg_link *link, const char *sql, const char *doing, struct dray_error *error) {
+  if (link->conn == NULL) return pg_fail_lost(link, doing, error);
+  pg_link_start(link);
+  const int32_t code = pg_link_finish(link, PQsendQuery(link->conn, sql), PG_FOR_OURSELVES, NULL, doing, NULL, error);
+  pg_link_settle(link);
+  return code;
+}
+
+int32_t pg_link_ask(struct pg_link *link, const char *sql, int param_count, const char *const *params,
+                    const char *doing, PGresult **out, struct dray_error *error) {
+  if (link->conn == NULL) return pg_fail_lost(link, doing, error);
+  pg_link_start(link);
+  const int ok = PQsendQueryParams(link->conn, sql, param_count, NULL, params, NULL, NULL, 0);
+  const int32_t code = pg_link_finish(link, ok, PG_FOR_OURSELVES, NULL, doing, out, error);
+  pg_link_settle(link);
+  return code;
+}
+
+int32_t pg_link_begin(struct pg_link *link, int read_only, struct dray_error *error) {
+  struct dray_buffer sql;
+  dray_buffer_init(&sql, 2 * LOCAL_SQL_BYTES_MAX);
+  int32_t code = dray_buffer_printf(&sql, error, "BEGIN ISOLATION LEVEL READ COMMITTED %s; ",
+                                    read_only ? "READ ONLY" : "READ WRITE");
+  if (code == DRAY_OK) {
+    code = dray_buffer_append(&sql, link->session->local_sql.data, link->session->local_sql.len, error);
+  }
+  if (code == DRAY_OK) code = pg_link_run(link, sql.data, "beginning a transaction", error);
+  if (code != DRAY_OK) pg_link_rollback(link);
+  dray_buffer_free(&sql);
+  return code;
+}
+
+void pg_link_rollback(struct pg_link *link) {
+  struct dray_error ignored;
+  dray_error_init(&ignored);
+  if (pg_link_broken(link)) return;
+  const PGTransactionStatusType status = PQtransactionStatus(link->conn);
+  if (status == PQTRANS_IDLE) return;
+  if (status == PQTRANS_ACTIVE || pg_link_run(link, "ROLLBACK", "rolling back", &ignored) != DRAY_OK) {
+    if (link->conn != NULL) drop(link); // closing the connection is a rollback too
+  }
+}
+
+// ---- opening ----
+
+static void take_notice(void *ctx, const PGresult *result) {
+  const struct pg_session *session = ctx;
+  const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  if (text != NULL) dray_log_printf(&session->services, DRAY_LOG_DEBUG, "%s", text);
+}
+
+static int32_t no_memory(struct dray_error *error) {
+  return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a connection");
+}
+
+// Drives the handshake. libpq's own limit is only for its blocking calls.
+static int32_t shake_hands(struct pg_session *session, PGconn *conn, struct dray_error *error) {
+  const int64_t deadline = now_ms(session) + session->settings.connect_timeout_seconds * 1000;
+  PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+  while (status != PGRES_POLLING_OK) {
+    struct pollfd socket = {.fd = PQsocket(conn), .events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+    if (status == PGRES_POLLING_FAILED || PQstatus(conn) == CONNECTION_BAD || socket.fd < 0) {
+      return pg_fail_connect(session, conn, error);
+    }
+    const int ready = poll(&socket, 1, SLICE_MS);
+    if (ready < 0 && errno != EINTR) return pg_fail_connect(session, conn, error);
+    DRAY_TRY(dray_cancel_check(&session->services, error));
+    if (ready > 0) {
+      status = PQconnectPoll(conn);
+      continue;
+    }
+    if (now_ms(session) < deadline) continue;
+    return dray_fail_field(error, DRAY_E_NET_TIMEOUT, "host",
+                           "%s port %lld did not let us in within %lld s (connect_timeout_seconds)",
+                           session->settings.host, (long long)session->settings.port,
+                           (long long)session->settings.connect_timeout_seconds);
+  }
+  return DRAY_OK;
+}
+
+static void warn_of_tls(const struct pg_session *session, PGconn *conn) {
+  const char *mode = pg_settings_sslmode(&session->settings);
+  if (pg_settings_local(&session->settings) || strcmp(mode, "verify-full") == 0) return;
+  dray_log_printf(&session->services, DRAY_LOG_WARN,
+                  "sslmode %s: %s; sslmode verify-full makes sure that the server is the one it should be", mode,
+                  PQsslInUse(conn) ? "the connection is encrypted, but the server's name is not checked"
+                                   : "the connection to the server is not encrypted");
+}
+
+static int32_t connect_to(struct pg_session *session, PGconn **out, struct dray_error *error) {
+  struct pg_keywords keywords;
+  char *password = NULL;
+  if (session->settings.has_password) DRAY_TRY(dray_secret_get(&session->services, "password", &password, error));
+  pg_settings_keywords(&session->settings, password, &keywords);
+  PGconn *conn = PQconnectStartParams(keywords.names, keywords.values, 0);
+  dray_secret_free(password);
+  if (conn == NULL) return no_memory(error);
+  (void)PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); // a refused login is known by the code in its text only
+  (void)PQsetNoticeReceiver(conn, take_notice, session);
+  int32_t code = shake_hands(session, conn, error);
+  (void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+  if (code == DRAY_OK && PQsetnonblocking(conn, 1) != 0) code = no_memory(error);
+  if (code != DRAY_OK) {
+    PQfinish(conn);
+    return code;
+  }
+  warn_of_tls(session, conn);
+  *out = conn;
+  return DRAY_OK;
+}
+
+int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dray_error *error) {
+  struct pg_link *link = calloc(1, sizeof *link);
+  if (link == NULL) return no_memory(error);
+  link->session = session;
+  const int32_t code = connect_to(session, &link->conn, error);
+  if (code != DRAY_OK) {
+    free(link);
+    return code;
+  }
+  pthread_mutex_lock(&session->lock);
+  link->next = session->links;
+  session->links = link;
+  pthread_mutex_unlock(&session->lock);
+  *out = link;
+  return DRAY_OK;
+}
+
+void pg_link_free(struct pg_link *link) {
+  if (link == NULL) return;
+  struct pg_session *session = link->session;
+  pthread_mutex_lock(&session->lock);
+  struct pg_link **at = &session->links;
+  while (*at != link) at = &(*at)->next;
+  *at = link->next;
+  pthread_mutex_unlock(&session->lock);
+  PQfinish(link->conn);
+  free(link);
+}
