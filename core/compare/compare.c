@@ -151,7 +151,8 @@ static int32_t open_mirror(struct dr_compare *compare, struct dray_error *error)
                                            .memory_bytes = options->memory_bytes,
                                            .create = 1,
                                            .keep = DR_KEEP_ROW,
-                                           .threads = options->threads};
+                                           .threads = options->threads,
+                                           .scratch = 1};
   return dr_mirror_open(&mirror, &inside->mirror, error);
 }
 

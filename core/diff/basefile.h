@@ -76,6 +76,7 @@ static inline int dr_base_keeps_rows(const struct dr_file_info *info) {
 // ---- writing one ----
 
 struct dr_base_out {
+  int scratch;        // as in dr_mirror_options; may be set after the begin
   const char *folder; // borrowed
   char *path;         // owned
   int fd;

@@ -161,7 +161,7 @@ int32_t dr_base_out_end(struct dr_base_out *base, struct dr_footer *out, uint64_
   DRAY_TRY(dr_out_table(&base->out, DR_BLOCK_KEYS, &base->keys, base->key_bytes, &footer.keys_offset, error));
   DRAY_TRY(dr_out_table(&base->out, DR_BLOCK_PLACES, &base->rows.places, 16, &footer.places_offset, error));
   DRAY_TRY(dr_out_footer(&base->out, &footer, error));
-  int32_t rc = dr_fd_sync(base->fd, base->path, error);
+  int32_t rc = base->scratch ? DRAY_OK : dr_fd_sync(base->fd, base->path, error);
   const int fd = base->fd;
   base->fd = -1; // closed in either case: a descriptor that failed to sync is not used again
   if (close(fd) != 0 && rc == DRAY_OK) rc = dr_fail_errno(error, "close", base->path);

@@ -267,6 +267,8 @@ static int32_t write_files(struct rewrite *rewrite, uint64_t number, int *out_re
   // No two bases have the same digest, though they hold the same rows: a journal never fits another mirror's base.
   if (getrandom(&info.twin, sizeof info.twin, 0) != (ssize_t)sizeof info.twin) info.twin = (uint64_t)dr_now_us();
   int32_t rc = dr_base_out_begin(&rewrite->out, mirror->folder, &info, error);
+  rewrite->out.scratch = mirror->scratch;
+  if (mirror->scratch) rewrite->out.out.level = DR_LEVEL_NONE;
   if (rc == DRAY_OK && mirror->base != NULL) rc = merge(rewrite, error);
   if (rc == DRAY_OK) rc = publish(mirror, &rewrite->out, &info, out_replaced, error);
   dr_base_out_free(&rewrite->out);

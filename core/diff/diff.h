@@ -19,7 +19,6 @@ struct dr_changeset; // the outcome of a pass, a file: survives the process unti
 // deletes. COLUMNS: its key and 32 bits a column: changed columns, the key alone in deletes, nothing before. KEY: its
 // key, which costs nothing when it is one integer: an update changes all columns.
 enum { DR_KEEP_ROW = 0, DR_KEEP_COLUMNS = 1, DR_KEEP_KEY = 2 };
-
 struct dr_mirror_options {
   const char *folder;       // holds the mirror's files; one process at a time (the caller holds the sync's lease)
   struct dr_schema *schema; // of the mapped rows
@@ -30,6 +29,7 @@ struct dr_mirror_options {
   int create;            // 1: make an empty mirror when there is none; 0: MIRROR_MISSING
   int keep;              // DR_KEEP_*, of a mirror that is made; one that is there keeps what it keeps
   unsigned threads;      // 1: passes work in the caller's thread alone; 0 or more: beside it as well
+  int scratch;           // 1: of use to this process alone: large files are neither packed nor made durable
 };
 // Opens and verifies what opening reads; rows are verified when they are read. A torn journal tail is cut and logged.
 // Another schema with the same key is taken over: columns are compared by name, a column the mirror does not know

@@ -6,6 +6,8 @@
 #ifndef DR_DIFF_FORMAT_H
 #define DR_DIFF_FORMAT_H
 
+#include <limits.h>
+
 #include "diff/bytes.h"
 #include "table/schema.h"
 
@@ -24,6 +26,7 @@
 #define DR_ROW_BYTES_MAX (256u << 20)   // one row in canonical encoding
 #define DR_BLOCK_BYTES_MAX (600u << 20) // a block may hold one such row twice: as it is and as it was
 #define DR_HEADER_FIXED_BYTES 48u       // of the header's body, before the names of the key columns
+#define DR_LEVEL_NONE INT_MIN           // nothing is packed
 #define DR_FOOTER_BYTES 128u
 #define DR_INDEX_PER_BLOCK 8192u
 

@@ -157,6 +157,7 @@ int32_t dr_out_block(struct dr_out *out, uint32_t kind, uint64_t first, uint32_t
     return dray_fail(error, DRAY_E_DATA_TOO_LARGE, "a row of %llu bytes is larger than the %u that %s can hold",
                      (unsigned long long)raw.len, DR_BLOCK_BYTES_MAX, out->path);
   }
+  if (out->level == DR_LEVEL_NONE) pack = 0;
   const size_t room = pack ? ZSTD_compressBound((size_t)raw.len) : (size_t)raw.len;
   char *to = NULL;
   DRAY_TRY(dray_buffer_reserve(&out->waiting, DR_BLOCK_HEADER_BYTES + room + DR_BLOCK_SUM_BYTES, &to, error));

@@ -79,6 +79,7 @@ static int32_t make(const struct dr_mirror_options *options, struct dr_mirror **
   dray_buffer_init(&mirror->frame, DR_FRAME_BYTES_MAX);
   mirror->seed = options->seed;
   mirror->threads = options->threads;
+  mirror->scratch = options->scratch;
   mirror->memory_bytes = options->memory_bytes == 0 ? DR_MEMORY_DEFAULT : options->memory_bytes;
   if (mirror->memory_bytes < DR_MEMORY_MIN) mirror->memory_bytes = DR_MEMORY_MIN;
   mirror->folder = dray_str_dup(dray_str_of(options->folder));

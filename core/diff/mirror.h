@@ -42,6 +42,7 @@ struct dr_mirror {
   char *folder; // owned
   uint64_t seed, memory_bytes;
   unsigned threads;         // as in the options
+  int scratch;              // likewise
   struct dr_file_info info; // of files to be written: schema, key, seed, what is kept
   struct dr_slots slots;    // of the current schema
   struct dr_encoder keys;

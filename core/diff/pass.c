@@ -42,7 +42,7 @@ static int32_t open_temporary(struct dr_diff *diff, struct dray_error *error) {
   if (diff->fd < 0) return dr_fail_errno(error, "create", diff->temporary);
   diff->created = 1;
   dr_out_init(&diff->out, diff->fd, diff->temporary);
-  diff->out.level = CHANGES_LEVEL;
+  diff->out.level = diff->mirror->scratch ? DR_LEVEL_NONE : CHANGES_LEVEL;
   diff->records.block_bytes = CHANGES_BLOCK_BYTES;
   return dr_out_header(&diff->out, DR_MAGIC_CHANGES, &diff->mirror->info, error);
 }
@@ -252,13 +252,14 @@ static int32_t publish(struct dr_diff *diff, uint64_t changes, struct dray_error
   char *slash = strrchr(folder, '/');
   if (slash != NULL) slash[slash == folder] = '\0';
   int32_t rc = fault("changeset.finish", diff, error);
-  if (rc == DRAY_OK && changes > 0) rc = dr_fd_sync(diff->fd, diff->temporary, error);
+  const int durable = changes > 0 && !diff->mirror->scratch;
+  if (rc == DRAY_OK && durable) rc = dr_fd_sync(diff->fd, diff->temporary, error);
   const int fd = diff->fd;
   diff->fd = -1;
   if (close(fd) != 0 && rc == DRAY_OK) rc = dr_fail_errno(error, "close", diff->temporary);
   if (rc == DRAY_OK) rc = dr_rename(diff->temporary, diff->path, error);
   if (rc == DRAY_OK) diff->created = 0;
-  if (rc == DRAY_OK && changes > 0) rc = dr_folder_sync(slash != NULL ? folder : ".", error);
+  if (rc == DRAY_OK && durable) rc = dr_folder_sync(slash != NULL ? folder : ".", error);
   if (rc == DRAY_OK) rc = fault("changeset.done", diff, error);
   free(folder);
   return rc;
