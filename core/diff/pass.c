@@ -121,19 +121,19 @@ static int32_t make_filter(struct dr_diff *diff, struct dray_error *error) {
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for marks of %zu changes", mirror->settled);
 }
 
-// Sightings take a quarter, or half of what filter and overlay leave when that is less; a sixteenth at the least, as
-// exceptions do. Rows that wait and the mirror's rows beside them share what is then left.
+// What overlay and filter leave. Sightings take a quarter of the budget, exceptions a sixteenth, rows that wait and the
+// mirror's rows beside them a third each of the rest. Where little is left each takes its share of that.
 static void share_memory(struct dr_diff *diff) {
   const struct dr_mirror *mirror = diff->mirror;
-  const uint64_t used = diff->filter.bytes + overlay_bytes(mirror), least = dr_share(mirror, 16);
-  const uint64_t left = used < mirror->memory_bytes ? mirror->memory_bytes - used : 0;
-  const uint64_t quarter = dr_share(mirror, 4), half = left / 2 < quarter ? left / 2 : quarter;
-  const uint64_t sighted = half > least ? half : least;
+  const uint64_t used = diff->filter.bytes + overlay_bytes(mirror), least = mirror->memory_bytes / 64;
+  const uint64_t left = used + least < mirror->memory_bytes ? mirror->memory_bytes - used : least;
+  const int tight = left < dr_share(mirror, 2);
+  const uint64_t sighted = tight ? left / 4 : dr_share(mirror, 4), excepted = tight ? left / 8 : dr_share(mirror, 16);
   const size_t words = diff->order_column >= 0 ? SIGHT_WORDS : SIGHT_WORDS - 1;
   dr_sorter_init(&diff->sightings, words, SIGHT_REF, 0, sighted, mirror->folder);
-  dr_sorter_init(&diff->exceptions, EXCEPT_WORDS, EXCEPT_WHAT, 0, least, mirror->folder);
+  dr_sorter_init(&diff->exceptions, EXCEPT_WORDS, EXCEPT_WHAT, 0, excepted, mirror->folder);
   if (dr_base_rows(mirror->base) + mirror->settled == 0) return; // nothing to wait for
-  diff->waiting_max = left > sighted + 2 * least ? (left - sighted - least) / 2 : least / 2;
+  diff->waiting_max = tight ? left / 8 : (left - sighted - excepted) / 3;
 }
 
 int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options, struct dr_diff **out,
