@@ -41,10 +41,11 @@ static int32_t check_operations(const struct dr_context *run, const struct dray_
 }
 
 // What is deleted is found again by the match keys; a mirror that holds the key alone has no other field to show.
-static int32_t check_kept(const struct dr_context *run, const struct activation *activation, struct dray_error *error) {
+static int32_t check_kept(const struct dr_context *run, const struct activation *activation, int keep,
+                          struct dray_error *error) {
   static const char *const names[] = {"row", "columns", "key"};
   const struct dr_mapping *mapping = &run->mapping;
-  if (run->sync->keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
+  if (keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
   for (size_t i = 0; i < activation->match_key_count; i++) {
     size_t k = 0;
     while (k < mapping->key_count && strcmp(mapping->key[k], activation->match_keys[i]) != 0) k++;
@@ -52,7 +53,7 @@ static int32_t check_kept(const struct dr_context *run, const struct activation 
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
                            "with `keep: %s` the mirror does not hold \"%s\", by which the object \"%s\" finds the row "
                            "that is to be removed: make it part of the key, or keep the row",
-                           names[run->sync->keep], activation->match_keys[i], run->sync->object);
+                           names[keep], activation->match_keys[i], run->sync->object);
   }
   return DRAY_OK;
 }
@@ -113,16 +114,18 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
     return dray_fail(error, DRAY_E_SCHEMA_KEY, "the rows have no key: declare `key:` in the model or the sync");
   }
   DRAY_TRY(choose_match_keys(run, activation, error));
-  return check_kept(run, activation, error);
+  return check_kept(run, activation, run->sync->keep, error);
 }
 
 // A baseline says what the destination holds, whatever became of the mirror: it is the way out that is told when a
-// mirror does not verify, so one that does not is made anew.
+// mirror does not verify or keeps something else than the config says, so one that does is made anew.
 static int32_t open_for_baseline(struct dr_context *run, struct dray_error *error) {
   struct dr_mirror_info info;
   int32_t rc = dr_mirror_verify(run->mirror_folder, &info, error);
-  if (rc == DRAY_OK) rc = dr_context_mirror(run, 0, error);
-  if (rc != DRAY_E_MIRROR_CORRUPT && rc != DRAY_E_MIRROR_MISSING && rc != DRAY_E_STATE_VERSION) return rc;
+  if (rc == DRAY_OK && info.keep == run->sync->keep) rc = dr_context_mirror(run, 0, error);
+  if (rc == DRAY_OK && run->mirror != NULL) return rc;
+  if (rc != DRAY_OK && rc != DRAY_E_MIRROR_CORRUPT && rc != DRAY_E_MIRROR_MISSING && rc != DRAY_E_STATE_VERSION)
+    return rc;
   DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
   return dr_context_mirror(run, 1, error);
 }
@@ -271,6 +274,9 @@ static int32_t apply(struct dr_context *run, struct activation *activation, stru
 static int32_t activate(struct dr_context *run, struct activation *activation, struct dray_error *error) {
   DRAY_TRY(open_activation(run, activation, error));
   DRAY_TRY(open_mirror(run, error));
+  struct dr_mirror_info info;
+  dr_mirror_info(run->mirror, &info);
+  DRAY_TRY(check_kept(run, activation, info.keep, error));
   DRAY_TRY(recover(run, activation, error));
   struct dr_pass pass = {0};
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));

@@ -100,7 +100,15 @@ int32_t dr_context_mirror(struct dr_context *run, int create, struct dray_error 
       .create = create,
       .keep = run->sync->keep,
   };
-  return dr_mirror_open(&options, &run->mirror, error);
+  struct dr_mirror_info info;
+  DRAY_TRY(dr_mirror_open(&options, &run->mirror, error));
+  dr_mirror_info(run->mirror, &info);
+  if (info.keep != run->sync->keep) {
+    dr_log(DRAY_LOG_WARN, run->sync->name,
+           "`keep` was changed, but a mirror keeps what it was made for: `dray state %s` makes it anew",
+           run->sync->object == NULL ? "rebuild" : "baseline");
+  }
+  return DRAY_OK;
 }
 
 // ---- begin and end ----

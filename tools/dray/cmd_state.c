@@ -48,6 +48,11 @@ static int32_t for_each(struct dr_command_call *call, int all, int careful,
 
 // ---- show ----
 
+// What the mirror holds of a row, as the config spells it.
+static const char *keep_text(int keep) {
+  return keep == DR_KEEP_ROW ? "row" : keep == DR_KEEP_COLUMNS ? "columns" : "key";
+}
+
 static void print_view(struct dr_output *output, const char *sync, const struct dr_state_view *view) {
   char a[32], b[32], c[32];
   dr_print(output, "%s\n", sync);
@@ -60,9 +65,9 @@ static void print_view(struct dr_output *output, const char *sync, const struct 
     dr_print(output, "  mirror       %s: %s\n", dray_error_info(view->mirror_code)->name, view->mirror_text);
     dr_print(output, "  way out      %s\n", dray_error_info(view->mirror_code)->fix);
   } else {
-    dr_print(output, "  mirror       %s rows, generation %s, %s, verified\n", dr_thousands(view->mirror.rows, a),
-             dr_thousands(view->mirror.generation, b),
-             dr_bytes_text(view->mirror.base_bytes + view->mirror.journal_bytes, c));
+    dr_print(output, "  mirror       %s rows, generation %s, %s, verified; keeps %s\n",
+             dr_thousands(view->mirror.rows, a), dr_thousands(view->mirror.generation, b),
+             dr_bytes_text(view->mirror.base_bytes + view->mirror.journal_bytes, c), keep_text(view->mirror.keep));
   }
   if (view->checkpoint_bytes > 0) {
     dr_print(output, "  checkpoint   %s%s\n", view->checkpoint[0] != '\0' ? view->checkpoint : "(binary) ",
@@ -84,6 +89,7 @@ static void write_view(struct dr_output *output, const char *sync, const struct 
                  view->mirror_code != DRAY_OK ? dray_error_info(view->mirror_code)->name : NULL);
   dr_record_text(&record, "mirror_text", view->mirror_code != DRAY_OK ? view->mirror_text : NULL);
   dr_record_count(&record, "mirror_rows", view->mirror.rows);
+  dr_record_text(&record, "mirror_keeps", view->mirror_exists ? keep_text(view->mirror.keep) : NULL);
   dr_record_count(&record, "mirror_generation", view->mirror.generation);
   dr_record_count(&record, "mirror_bytes", view->mirror.base_bytes + view->mirror.journal_bytes);
   dr_record_text(&record, "checkpoint", view->checkpoint[0] != '\0' ? view->checkpoint : NULL);

@@ -200,6 +200,29 @@ static void test_changes_arrive_whatever_the_mirror_keeps(void **state) {
   }
 }
 
+static void test_a_baseline_keeps_what_the_config_says_now(void **state) {
+  (void)state;
+  struct scene scene;
+  char path[128];
+  struct dr_mirror_info info;
+  struct dray_error error;
+  scene_activate(&scene, "    mode: mirror\n" OFF);
+  scene_rows(&scene, THREE, "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  (void)snprintf(path, sizeof(path), "%s/.dray/syncs/s/mirror", scene.folder);
+  scene_config(&scene, "    to: {connection: dst, object: things}\n    mode: mirror\n" OFF "    keep: key\n");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(dr_mirror_verify(path, &info, &error), DRAY_OK);
+  assert_int_equal(info.keep, DR_KEEP_ROW); // what it was made for
+  assert_int_equal(scene_run(&scene, DR_RUN_BASELINE), DRAY_OK);
+  assert_int_equal(dr_mirror_verify(path, &info, &error), DRAY_OK);
+  assert_int_equal(info.keep, DR_KEEP_KEY);
+  assert_int_equal(info.rows, 3);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.sent, 0);
+  scene_end(&scene);
+}
+
 static void test_what_deletes_are_found_by_must_be_kept(void **state) {
   (void)state;
   struct scene scene;
@@ -488,6 +511,7 @@ int main(void) {
       cmocka_unit_test(test_constants_and_types_of_the_destination),
       cmocka_unit_test(test_mapping_is_checked_before_anything_is_sent),
       cmocka_unit_test(test_changes_arrive_whatever_the_mirror_keeps),
+      cmocka_unit_test(test_a_baseline_keeps_what_the_config_says_now),
       cmocka_unit_test(test_what_deletes_are_found_by_must_be_kept),
       cmocka_unit_test(test_edited_mapping_resends_rows_whose_result_differs),
       cmocka_unit_test(test_rejected_row_comes_again_until_it_is_parked),
