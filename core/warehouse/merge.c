@@ -219,12 +219,17 @@ static void put_mask_test(struct merge *merge, size_t column) {
 static void put_filled(struct merge *merge, size_t index, int update_from) {
   struct dr_sql *sql = &merge->sql;
   const char *name = merge->writer->columns[index].name;
+  const int json = merge->writer->columns[index].stored.id == DRAY_TYPE_JSON; // the table may have another type for it
   dr_sql_name(sql, name);
   dr_sql_text(sql, " = CASE WHEN ");
   put_mask_test(merge, index);
   dr_sql_text(sql, " THEN ");
   if (!update_from) dr_sql_text(sql, "(SELECT ");
+  if (json) dr_sql_text(sql, "CAST(");
   dr_sql_column(sql, "d", name);
+  if (json) dr_sql_text(sql, " AS ");
+  if (json) dr_sql_type(sql, merge->writer->columns[index].stored);
+  if (json) dr_sql_text(sql, ")");
   if (!update_from) {
     dr_sql_text(sql, " FROM ");
     put_table(merge, "d");
