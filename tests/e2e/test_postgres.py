@@ -6,9 +6,8 @@ values that try to break out, kills at the named steps, a server that goes away,
 import json
 import os
 import signal
-import subprocess
+import socket
 import threading
-import time
 
 import pytest
 
@@ -285,6 +284,20 @@ def test_a_table_of_the_operators_own_is_written_as_it_is(project, server):
     assert held(server)[0] == (1, "one", 32767)
 
 
+def test_json_columns_take_what_is_said_and_keep_what_is_not(project, server):
+    """Also where an operator has made jsonb of dray's json."""
+    configure(project, server, "  docs: {from: {connection: files, stream: docs}, to: {connection: wh}, mode: upsert, key: id}\n")
+    project.write("in/docs.jsonl", '{"id":1,"d":{"b":1,"a":[1e2]},"n":"x"}\n{"id":2,"d":[],"n":"y"}\n')
+    project.sync("docs")
+    assert server.sql("SELECT d::text FROM docs ORDER BY id") == [['{"b":1,"a":[1e2]}'], ["[]"]]
+    server.sql("ALTER TABLE docs ALTER d TYPE jsonb")
+    with open(project.folder / "in/docs.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"id":1,"n":"z"}\n{"id":2,"d":{"q":null}}\n{"id":3,"d":{"new":1},"n":"w"}\n')
+    assert project.sync("docs")["applied"] == 3
+    assert server.sql("SELECT id, d::text, n FROM docs ORDER BY id") == [
+        ["1", '{"a": [100], "b": 1}', "z"], ["2", '{"q": null}', "y"], ["3", '{"new": 1}', "w"]]
+
+
 # ---- names and values ----
 
 def test_hostile_names_and_values(project, server):
@@ -347,6 +360,84 @@ def test_killed_at_each_step_nothing_is_lost_or_left(project, server, first):
         assert held(server) == wanted, step
         assert tables(server) == {"people", "_dray_state"}, step
         assert case.sync("people")["applied"] == 0, step
+
+
+class Breaker:
+    """A wire to the server that breaks once, when the bytes go by that `where` says: before they reach the server, or behind
+    them, so that the server has done what was asked and nobody hears of it."""
+
+    def __init__(self, server, where, reaches):
+        self.upstream, self.where, self.reaches, self.broken = server.port, where, reaches, False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.upstream))
+            threading.Thread(target=self._up, args=(near, far), daemon=True).start()
+            threading.Thread(target=self._down, args=(near, far), daemon=True).start()
+
+    @staticmethod
+    def _close(*sockets):
+        for each in sockets:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _up(self, near, far):
+        writing = False
+        try:
+            while data := near.recv(65536):
+                writing = writing or b"READ WRITE" in data
+                if writing and self.where in data and not self.broken:
+                    self.broken = True
+                    self._close(near)
+                    if self.reaches:
+                        far.settimeout(0.3)  # there is no answer in the middle of a load
+                        far.sendall(data)
+                        far.recv(65536)
+                    break
+                far.sendall(data)
+        except OSError:
+            pass
+        self._close(near, far)
+
+    def _down(self, near, far):
+        try:
+            while data := far.recv(65536):
+                near.sendall(data)
+        except OSError:
+            pass
+        self._close(near, far)
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("where, reaches", [(b"COMMIT", True), (b"COMMIT", False), (b"name 7", True), (b"CREATE TABLE", False)])
+@pytest.mark.parametrize("mode", ["append", "mirror"])
+def test_a_wire_that_breaks_loses_nothing_and_doubles_nothing(project, server, mode, where, reaches):
+    wire = Breaker(server, where, reaches)
+    try:
+        project.environment["PG_PASSWORD"] = PASSWORD
+        project.config("connections:\n" + connection(server, ", sslmode: disable").replace(str(server.port), str(wire.port)) +
+                       "  files: {plugin: file, path: in}\nsyncs:\n" +
+                       people_sync(mode).replace(", key: id" if mode == "append" else "\0", ""))
+        put_people(project, PEOPLE)
+        first = project.dray("sync", "people")
+        assert wire.broken and (first.code == 0 or "net_closed" in first.errors()), first
+        project.sync("people")
+        assert held(server) == PEOPLE
+        assert project.sync("people")["applied"] == 0
+        assert tables(server) == {"people", "_dray_state"}
+    finally:
+        wire.close()
 
 
 def test_the_server_is_started_again_in_the_middle(project, server):
