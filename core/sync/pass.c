@@ -59,6 +59,13 @@ static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, uint64_t 
   }
 }
 
+static int is_key(const struct dr_mapping *mapping, const char *name) {
+  size_t k = 0;
+  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
+  return k < mapping->key_count;
+}
+
+// How often each column changed. A mirror of keys alone cannot tell: then none is said to have.
 static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *counts, struct dray_error *error) {
   struct dr_run_report *report = run->report;
   const struct dr_schema *schema = run->mapping.schema;
@@ -71,8 +78,11 @@ static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *
       report->column_count = i + 1;
     }
   }
+  struct dr_mirror_info info;
+  dr_mirror_info(run->mirror, &info);
+  if (info.keep == DR_KEEP_KEY) return DRAY_OK;
   for (size_t i = 0; counts->column_updates != NULL && i < report->column_count; i++) {
-    report->columns[i].count += counts->column_updates[i];
+    if (!is_key(&run->mapping, report->columns[i].name)) report->columns[i].count += counts->column_updates[i];
   }
   return DRAY_OK;
 }

@@ -41,16 +41,17 @@ static int is_key(const struct dr_context *run, size_t column) {
   return 0;
 }
 
-// "rfm: 544 -> 555"; "rfm: 555" where the mirror does not hold what was there before.
+// "rfm: 544 -> 555"; "rfm: 555" where the mirror does not hold what was there before, and then nothing of a delete.
 static int32_t describe(const struct dr_context *run, const struct dr_changes *changes, size_t i,
                         struct dray_buffer *out, struct dray_error *error) {
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
+  if (changes->op[i] == DRAY_OP_DELETE && info.keep != DR_KEEP_ROW) return DRAY_OK;
   int first = 1;
   const uint8_t *changed = changes->changed + i * changes->changed_stride;
   for (size_t c = 0; c < changes->rows->schema->field_count && out->len < TEXT_BYTES_MAX / 2; c++) {
     const int update = changes->op[i] == DRAY_OP_UPDATE;
-    if (update ? ((changed[c >> 3] >> (c & 7)) & 1) == 0 : is_key(run, c)) continue;
+    if (is_key(run, c) || (update && ((changed[c >> 3] >> (c & 7)) & 1) == 0)) continue;
     DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", first ? "" : ", ", changes->rows->schema->fields[c].name));
     first = 0;
     if (update && info.keep == DR_KEEP_ROW) {

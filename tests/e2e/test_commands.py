@@ -103,6 +103,29 @@ def test_plan_shows_before_and_after_and_sends_nothing(project, receiver):
     assert [run["run"] for run in project.status("people")] == [1], "a plan is not a run"
 
 
+@pytest.mark.parametrize("keep, columns, update", [
+    ("row", {"name": 1}, "name: name 3 -> Zoë"),
+    ("columns", {"name": 1}, "name: Zoë"),
+    ("key", {}, "name: Zoë, score: 30"),  # which of them changed is not known
+])
+def test_a_mirror_that_keeps_less_shows_less_and_sends_the_same(project, receiver, keep, columns, update):
+    scene.people_to_hook(project, receiver, sync=f"keep: {keep}")
+    project.sync("people")
+    project.execute("UPDATE people SET name = 'Zoë' WHERE id = 3; DELETE FROM people WHERE id = 4; "
+                    "INSERT INTO people VALUES (90, 'new', NULL)")
+    plan, samples = project.plan("people")
+    assert (plan["inserts"], plan["updates"], plan["deletes"], plan["unchanged"]) == (1, 1, 1, 18)
+    assert plan["changed_columns"] == columns
+    texts = {sample["op"]: sample["text"] for sample in samples}
+    assert texts["update"] == update and texts["insert"] == "name: new, score: null"
+    assert texts["delete"] == ("name: name 4, score: 40" if keep == "row" else "")
+    project.sync("people")
+    assert scene.held(receiver) == scene.people(project)
+    before = len(receiver.ledger())
+    project.sync("people")
+    assert len(receiver.ledger()) == before
+
+
 def test_full_refresh_sends_everything_and_the_deletes(project, receiver):
     scene.people_to_hook(project, receiver)
     project.sync("people")
