@@ -26,10 +26,25 @@ static int is_in(const char *name, const char *const *list, size_t count) {
   return 0;
 }
 
-// "; did you mean "x"?" as one text, or nothing.
-static void suggest(const struct dr_schema *schema, const char *name, char *out, size_t out_bytes) {
+// A header that holds another delimiter than the one that was looked for: that one; else 0.
+static char other_delimiter(const struct dr_side *side, const struct dr_schema *schema) {
+  if (side->kind != DR_SIDE_CSV || side->hollow || schema->field_count != 1) return 0;
+  const char *found = strpbrk(schema->fields[0].name, ";\t|,");
+  return found != NULL ? *found : 0;
+}
+
+// What may help as one text, or nothing: "; did you mean "x"?".
+static void suggest(const struct dr_side *side, const struct dr_schema *schema, const char *name, char *out,
+                    size_t out_bytes) {
   struct dray_nearest nearest;
+  const char other = other_delimiter(side, schema);
   dray_nearest_init(&nearest, dray_str_of(name));
+  if (other != 0) {
+    const char text[2] = {other, '\0'};
+    (void)snprintf(out, out_bytes, ", whose header is one column: is it --delimiter %s%s%s?", other == '\t' ? "" : "'",
+                   other == '\t' ? "tab" : text, other == '\t' ? "" : "'");
+    return;
+  }
   for (size_t i = 0; i < schema->field_count; i++) dray_nearest_offer(&nearest, schema->fields[i].name);
   out[0] = '\0';
   if (nearest.best != NULL) (void)snprintf(out, out_bytes, "; did you mean \"%s\"?", nearest.best);
@@ -47,12 +62,12 @@ static int32_t check_name(const struct dr_compare *compare, int32_t code, const 
       continue;
     }
     if (!everywhere) continue;
-    suggest(schema, name, hint, sizeof(hint));
+    suggest(side_of(compare, side), schema, name, hint, sizeof(hint));
     return dray_fail_field(error, code, name, "%s column \"%s\" is not in %s (%s)%s", what, name,
                            side_of(compare, side)->name, side_of(compare, side)->place, hint);
   }
   if (found) return DRAY_OK;
-  suggest(schema_of(compare, DR_COMPARE_OLD), name, hint, sizeof(hint));
+  suggest(side_of(compare, DR_COMPARE_OLD), schema_of(compare, DR_COMPARE_OLD), name, hint, sizeof(hint));
   return dray_fail_field(error, code, name, "%s column \"%s\" is neither in OLD nor in NEW%s", what, name, hint);
 }
 

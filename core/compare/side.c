@@ -64,12 +64,28 @@ int32_t dr_side_init(struct dr_side *side, const char *name, const char *place, 
   return side->path != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
 }
 
+// What people take for a CSV file and is none, by its first bytes; NULL: nothing known.
+static const char *foreign_kind(const char *start, ssize_t n) {
+  static const struct {
+    const char *magic;
+    size_t len;
+    const char *text;
+  } kinds[] = {{"\xFF\xFE", 2, "in UTF-16: files are read as UTF-8 (iconv -f UTF-16 -t UTF-8 makes one)"},
+               {"\xFE\xFF", 2, "in UTF-16: files are read as UTF-8 (iconv -f UTF-16 -t UTF-8 makes one)"},
+               {"PK\003\004", 4, "a ZIP archive or a spreadsheet: save its rows as CSV"},
+               {"PAR1", 4, "a Parquet file: export its rows as CSV or JSON Lines"}};
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    if (n >= (ssize_t)kinds[i].len && memcmp(start, kinds[i].magic, kinds[i].len) == 0) return kinds[i].text;
+  }
+  return NULL;
+}
+
 // A file, readable, not empty: what the plugin says of anything else speaks of projects.
 static int32_t look_at_file(struct dr_side *side, struct dray_error *error) {
   static const char magic[16] = "SQLite format 3";
   char start[sizeof(magic)];
   struct stat info;
-  const int file = open(side->path, O_RDONLY | O_CLOEXEC);
+  const int file = open(side->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe that nobody writes must not hang
   if (file < 0 || fstat(file, &info) != 0) {
     const int32_t rc =
         dray_fail(error, DRAY_E_CONFIG_FILE, "%s (%s) cannot be read: %s", side->place, side->name, strerror(errno));
@@ -79,14 +95,17 @@ static int32_t look_at_file(struct dr_side *side, struct dray_error *error) {
   const ssize_t n = S_ISREG(info.st_mode) ? read(file, start, sizeof(start)) : -1;
   (void)close(file);
   if (!S_ISREG(info.st_mode)) {
-    return dray_fail(error, DRAY_E_CONFIG_FILE,
-                     "%s (%s) is no regular file: rows are read from files and databases "
-                     "alone",
-                     side->place, side->name);
+    return dray_fail(error, DRAY_E_CONFIG_FILE, "%s (%s) is %s", side->place, side->name,
+                     S_ISDIR(info.st_mode) ? "a folder and no regular file"
+                                           : "no regular file: it is read more than once, which a pipe cannot be");
   }
   if (n == (ssize_t)sizeof(start) && memcmp(start, magic, sizeof(start)) == 0 && side->kind <= DR_SIDE_JSONL) {
     return dray_fail(error, DRAY_E_CONFIG_FILE, "%s (%s) is a SQLite database: name a table of it, sqlite:%s#TABLE",
                      side->place, side->name, side->place);
+  }
+  const char *foreign = side->kind <= DR_SIDE_JSONL ? foreign_kind(start, n) : NULL;
+  if (foreign != NULL) {
+    return dray_fail(error, DRAY_E_CONFIG_FILE, "%s (%s) is %s", side->place, side->name, foreign);
   }
   size_t blank = 0;
   while (n > 0 && blank < (size_t)n && strchr(" \t\r\n", start[blank]) != NULL) blank++;

@@ -469,7 +469,7 @@ def test_keys_that_are_not_unique_are_withheld_on_both_sides(project, way):
     assert (record["old_side"]["duplicate_keys"], record["old_side"]["duplicate_rows"]) == (1, 2)
     assert record["new_side"]["duplicate_rows"] == 2 and record["new_side"]["opposite_duplicates"] == 1
     text = say(project, "old.csv", "new.csv", *way, code=3).out
-    assert "OLD: 1 keys came more than once: 2 rows withheld" in text and "data_key_duplicate: id=1" in text
+    assert "OLD: 1 key came more than once: 2 rows withheld" in text and "data_key_duplicate: id=1" in text
 
 
 @pytest.mark.parametrize("way", [(), ("--no-sieve",)])
@@ -486,7 +486,7 @@ def test_rows_without_a_key_are_withheld(project, way):
     project.write("new.csv", "id,v\n,a\n2,b\n")
     record = summary(project, "old.csv", "new.csv", *way, code=3)
     assert counts(record) == (0, 0, 0, 1) and record["old_side"]["null_keys"] == record["new_side"]["null_keys"] == 1
-    assert "rows have no key" in say(project, "old.csv", "new.csv", *way, code=3).out
+    assert "OLD: 1 row without a key" in say(project, "old.csv", "new.csv", *way, code=3).out
 
 
 @pytest.mark.parametrize("way", [(), ("--no-sieve",)])
@@ -496,6 +496,27 @@ def test_broken_records_are_named_by_their_line(project, way):
     result = say(project, "old.csv", "new.csv", *way, code=3)
     assert "new.csv line 4: 3 fields, header has 2" in result.out and "new.csv line 5" in result.out
     assert "+ 1 added" in result.out and "NEW: 2 rows could not be read" in result.out
+
+
+def test_what_is_withheld_is_shown_up_to_the_limit_with_the_number_of_the_rest(project):
+    project.write("old.csv", "id,v\n" + "".join(f"{i % 20},x{i}\n" for i in range(40)) + ",a\n")
+    project.write("new.csv", "id,v\n" + "".join(f"{i},y\n" for i in range(100, 130)))
+    out = say(project, "old.csv", "new.csv", "--limit", "3", code=3).out
+    assert out.count("! OLD  data_key_duplicate") == 3 and out.count("! OLD  data_key_null") == 1
+    assert "and 37 more of OLD" in out and "more of NEW" not in out
+    out = say(project, "new.csv", "old.csv", "--limit", "3", "--types", "v=int64", "--duplicates", "first", code=3).out
+    assert out.count("! OLD  data_type") == 3 and out.count("! NEW  data_type") == 3  # they come in turns
+    assert "OLD: 30 rows with a value that is not of its declared type" in out
+    assert "and 27 more of OLD" in out and "and 17 more of NEW" in out
+
+
+def test_a_broken_record_is_said_to_be_of_any_key_in_every_format(project):
+    project.write("old.csv", "id,v\n1,a\n2\n")
+    project.write("new.csv", "id,v\n1,a\n2,b\n")
+    for name, where in (("text", "out"), ("ndjson", "err"), ("csv", "err")):
+        result = say(project, "old.csv", "new.csv", "--format", name, code=3)
+        assert "may be told as added or removed" in getattr(result, where)
+    assert "1 row could not be compared" in result.err
 
 
 def test_a_field_of_many_megabytes(project):
@@ -573,7 +594,33 @@ def test_missing_and_unfit_files(project):
     project.write("twice.csv", "id,id\n1,2\n")
     assert "schema_name" in say(project, "twice.csv", "a.csv", code=4).err
     (project.folder / "cut.csv.gz").write_bytes(gzip.compress(b"id,v\n1,a\n" * 1000)[:-20])
-    say(project, "cut.csv.gz", "a.csv", code=3 if say(project, "cut.csv.gz", "a.csv").code == 3 else 1)
+    cut = say(project, "cut.csv.gz", "a.csv", "--format", "ndjson", code=1)  # not 3: nothing was compared
+    assert "data_encoding" in cut.err and cut.out == ""
+
+
+@pytest.mark.parametrize("start, words", [("id,v\n1,a\n".encode("utf-16"), "UTF-16"), (b"PK\x03\x04\x14\x00", "ZIP archive"),
+                                          (b"PAR1\x15\x04", "Parquet")])
+def test_files_of_another_kind_are_told_by_name(project, start, words):
+    project.write("a.csv", "id,v\n1,a\n")
+    project.write("b.csv", start)
+    result = say(project, "a.csv", "b.csv", code=4)
+    assert "b.csv (NEW) is" in result.err and words in result.err
+
+
+@pytest.mark.parametrize("delimiter, option", [(";", "--delimiter ';'"), ("\t", "--delimiter tab"), ("|", "--delimiter '|'")])
+def test_another_delimiter_is_guessed_when_the_key_is_not_there(project, delimiter, option):
+    project.write("a.csv", "id,v\n1,a\n")
+    project.write("b.csv", f"id{delimiter}v\n1{delimiter}a\n")
+    assert option in say(project, "a.csv", "b.csv", code=4).err
+    project.write("b.csv", "key\n1\n")
+    assert "--delimiter" not in say(project, "a.csv", "b.csv", code=4).err
+
+
+def test_a_pipe_and_what_is_no_database_are_told_with_a_way_out(project):
+    project.write("a.csv", "id,v\n1,a\n")
+    os.mkfifo(project.folder / "pipe.csv")
+    assert "read more than once" in say(project, "pipe.csv", "a.csv", code=4).err  # and nobody writes it
+    assert "given by its path alone" in say(project, "sqlite:a.csv#t", "a.csv", code=4).err
 
 
 @pytest.mark.parametrize("way", [(), ("--no-sieve",)])

@@ -220,7 +220,13 @@ static int32_t take_options(struct request *request) {
 static const char *fix_of(const struct dray_error *error) {
   switch (error->code) {
   case DRAY_E_CONFIG_FILE:
-    return "check the path and its permissions; a table is written sqlite:PATH#TABLE";
+    return "give a file that can be read, or a table as sqlite:PATH#TABLE";
+  case DRAY_E_CONFIG_VALUE:
+    return "sqlite:PATH#TABLE is for SQLite databases; a file of rows is given by its path alone";
+  case DRAY_E_CONFIG_SQL:
+    return "try the statement with `sqlite3 PATH` and correct it";
+  case DRAY_E_DATA_ENCODING:
+    return "fetch the file again; the comparison was not made";
   case DRAY_E_SCHEMA_KEY:
     return "name columns that both sides have with --key; with --no-header they are column_1, column_2, ...";
   case DRAY_E_SCHEMA_COLUMN:
@@ -240,6 +246,12 @@ static const char *fix_of(const struct dray_error *error) {
   default:
     return NULL;
   }
+}
+
+// An error ends it: "partial" (3) is for what was told with rows left out, not for a comparison that was not made.
+static int32_t print_failure(struct dr_command_call *call, const struct dray_error *error) {
+  const int32_t code = dr_print_error_hint(call->output, error, NULL, fix_of(error));
+  return code == DR_EXIT_PARTIAL ? DR_EXIT_FAILED : code;
 }
 
 static int32_t tell(struct request *request, struct dr_compare *compare, int64_t started_ms, struct dray_error *error) {
@@ -270,7 +282,7 @@ static int32_t work(struct dr_watched *watched) {
   int32_t rc = dr_compare_run(&request->options, &compare, &error);
   if (rc == DRAY_OK) rc = tell(request, compare, started_ms, &error);
   if (rc != DRAY_OK) {
-    code = dr_print_error_hint(watched->call->output, &error, NULL, fix_of(&error));
+    code = print_failure(watched->call, &error);
   } else if (dr_compare_is_partial(compare)) {
     code = DR_EXIT_PARTIAL;
   } else if (!dr_compare_is_equal(compare)) {
@@ -284,7 +296,9 @@ static int32_t work(struct dr_watched *watched) {
 static int32_t run(struct request *request) {
   struct dr_command_call *call = request->call;
   struct dr_scratch_folder folder = {NULL, -1};
-  if (dr_scratch_folder_make(&folder, &call->error) != DRAY_OK) return dr_print_error(call->output, &call->error);
+  if (dr_scratch_folder_make(&folder, &call->error) != DRAY_OK) {
+    return dr_print_error_hint(call->output, &call->error, NULL, "point TMPDIR to a folder that can be written");
+  }
   request->options.folder = folder.path;
   const int32_t code = dr_watched_run(call, NULL, "diff", work, request);
   dr_scratch_folder_remove(&folder);

@@ -229,7 +229,9 @@ static const struct dr_command commands[] = {
          "changed, or of a row that was added or removed. Null is nothing, an empty text is \"\".\n"
          "\n"
          "Exit codes: 0 equal, 2 different, 3 some rows could not be compared (no key, a key that is not unique, a "
-         "value that cannot be read): what is told of the others holds, 1 failed, 4 usage, 130 or 143 interrupted. "
+         "value that cannot be read): what is told of the others holds, but the key of a record that cannot be read "
+         "is not known, and its row of the other side may be told as added or removed; 1 failed, 4 usage or an input "
+         "that cannot be opened, 130 or 143 interrupted. "
          "Temporary files "
          "lie in TMPDIR and may take twice OLD's size.",
      OPTIONS(diff_options),

@@ -12,12 +12,34 @@
 #define TEXT_BYTES_MAX (1u << 20)
 #define TEXT_CHARS_WISHED 300
 #define OPS 3
+#define BROKEN_TEXT                                                                                                    \
+  "the key of a record that cannot be read is not known: its row of the other side may be told as added or removed"
 #define NAME_BYTES (DRAY_COLUMN_NAME_MAX + 1)
 
 static const int ops[OPS] = {DRAY_OP_INSERT, DRAY_OP_UPDATE, DRAY_OP_DELETE};
 
 static uint64_t rows_read(const struct dr_compare *compare) {
   return compare->sides[DR_COMPARE_OLD].rows + compare->sides[DR_COMPARE_NEW].rows;
+}
+
+static const char *key_word(uint64_t count) {
+  return count == 1 ? " key" : " keys";
+}
+
+static const char *row_word(uint64_t count) {
+  return count == 1 ? " row" : " rows";
+}
+
+// A record that cannot be read may have been any row.
+static int has_broken(const struct dr_compare *compare) {
+  return compare->sides[DR_COMPARE_OLD].broken + compare->sides[DR_COMPARE_NEW].broken > 0;
+}
+
+// Rows of a side that are named among the notes.
+static uint64_t noted_rows(const struct dr_diff_report *report, int side) {
+  const struct dr_compare_side *from = &report->compare->sides[side];
+  const int rejects = report->options->duplicates == DR_DUPLICATES_REJECT;
+  return from->unreadable + from->null_keys + (rejects ? from->duplicate_rows : 0);
 }
 
 // ---- objects ----
@@ -88,11 +110,11 @@ void dr_diff_note(struct dr_output *output, const struct dr_diff_report *report)
   if (!dr_compare_is_partial(compare)) return;
   uint64_t withheld = counts->deferred;
   for (int side = 0; side < 2; side++) {
-    const struct dr_compare_side *from = &compare->sides[side];
-    withheld += from->unreadable + from->null_keys + from->opposite;
-    if (report->options->duplicates == DR_DUPLICATES_REJECT) withheld += from->duplicate_rows;
+    withheld += noted_rows(report, side) + compare->sides[side].opposite;
   }
-  dr_note(output, "%s rows could not be compared: --format text shows why\n", dr_thousands(withheld, inserts));
+  dr_note(output, "%s%s could not be compared: --format text shows why\n", dr_thousands(withheld, inserts),
+          row_word(withheld));
+  if (has_broken(compare)) dr_note(output, "%s\n", BROKEN_TEXT);
 }
 
 // ---- samples ----
@@ -213,19 +235,27 @@ static void print_withheld(struct dr_output *output, const struct dr_diff_report
   const char *policy =
       report->options->duplicates == DR_DUPLICATES_FIRST ? "the first of them was taken" : "the last of them was taken";
   char a[32], b[32];
-  if (from->unreadable > 0) {
-    dr_print(output, "  ! %s: %s rows could not be read\n", name, dr_thousands(from->unreadable, a));
+  const uint64_t misfits = from->unreadable - from->broken;
+  if (from->broken > 0) {
+    dr_print(output, "  ! %s: %s%s could not be read\n", name, dr_thousands(from->broken, a), row_word(from->broken));
   }
-  if (from->null_keys > 0) dr_print(output, "  ! %s: %s rows have no key\n", name, dr_thousands(from->null_keys, a));
+  if (misfits > 0) {
+    dr_print(output, "  ! %s: %s%s with a value that is not of its declared type\n", name, dr_thousands(misfits, a),
+             row_word(misfits));
+  }
+  if (from->null_keys > 0) {
+    dr_print(output, "  ! %s: %s%s without a key\n", name, dr_thousands(from->null_keys, a), row_word(from->null_keys));
+  }
   if (from->duplicate_keys > 0 && report->options->duplicates == DR_DUPLICATES_REJECT) {
-    dr_print(output, "  ! %s: %s keys came more than once: %s rows withheld\n", name,
-             dr_thousands(from->duplicate_keys, a), dr_thousands(from->duplicate_rows, b));
+    dr_print(output, "  ! %s: %s%s came more than once: %s%s withheld\n", name, dr_thousands(from->duplicate_keys, a),
+             key_word(from->duplicate_keys), dr_thousands(from->duplicate_rows, b), row_word(from->duplicate_rows));
   } else if (from->duplicate_keys > 0) {
-    dr_print(output, "    %s: %s keys came more than once: %s\n", name, dr_thousands(from->duplicate_keys, a), policy);
+    dr_print(output, "    %s: %s%s came more than once: %s\n", name, dr_thousands(from->duplicate_keys, a),
+             key_word(from->duplicate_keys), policy);
   }
   if (from->opposite > 0) {
-    dr_print(output, "  ! %s: %s rows withheld, since OLD has their key more than once\n", name,
-             dr_thousands(from->opposite, a));
+    dr_print(output, "  ! %s: %s%s withheld, since OLD has the key more than once\n", name,
+             dr_thousands(from->opposite, a), row_word(from->opposite));
   }
 }
 
@@ -249,29 +279,45 @@ static void print_only(struct dr_output *output, const struct dr_compare *compar
   dr_print(output, "\n");
 }
 
-static void print_notes(struct dr_output *output, const struct dr_diff_report *report) {
+static void print_note(struct dr_output *output, const struct dr_compare_note *note) {
+  const char *name = note->side == DR_COMPARE_OLD ? "OLD" : "NEW";
+  if (!output->json) {
+    dr_report_change(output, DR_OP_REJECT, name, note->code, note->text);
+    return;
+  }
+  struct dr_record record;
+  dr_record_begin(&record, output, "withheld");
+  dr_record_text(&record, "side", name);
+  dr_record_text(&record, "error", dray_error_info(note->code)->name);
+  dr_record_text(&record, "text", note->text);
+  dr_record_end(&record);
+}
+
+// Notes before the one at `end` that are of its side and code.
+static uint64_t alike_before(const struct dr_compare *compare, size_t end) {
+  uint64_t alike = 0;
+  for (size_t i = 0; i < end; i++) {
+    alike += compare->notes[i].side == compare->notes[end].side && compare->notes[i].code == compare->notes[end].code;
+  }
+  return alike;
+}
+
+// Of one side: of each reason up to the limit, with a word on how many there are besides.
+static void print_notes(struct dr_output *output, const struct dr_diff_report *report, int side) {
   const struct dr_compare *compare = report->compare;
+  const uint64_t there = noted_rows(report, side);
   uint64_t shown = 0;
-  int side = -1;
-  int32_t code = 0;
+  char number[32];
   for (size_t i = 0; i < compare->note_count; i++) {
     const struct dr_compare_note *note = &compare->notes[i];
-    const char *name = note->side == DR_COMPARE_OLD ? "OLD" : "NEW";
+    if (note->side != side || alike_before(compare, i) >= report->limit) continue;
     if (report->options->duplicates != DR_DUPLICATES_REJECT && note->code == DRAY_E_DATA_KEY_DUPLICATE) continue;
-    shown = note->side == side && note->code == code ? shown + 1 : 1;
-    side = note->side;
-    code = note->code;
-    if (shown > report->limit) continue;
-    if (output->json) {
-      struct dr_record record;
-      dr_record_begin(&record, output, "withheld");
-      dr_record_text(&record, "side", name);
-      dr_record_text(&record, "error", dray_error_info(note->code)->name);
-      dr_record_text(&record, "text", note->text);
-      dr_record_end(&record);
-    } else {
-      dr_report_change(output, DR_OP_REJECT, name, note->code, note->text);
-    }
+    print_note(output, note);
+    shown++;
+  }
+  if (shown > 0 && shown < there && !output->json) {
+    dr_print(output, "      and %s more of %s\n", dr_thousands(there - shown, number),
+             side == DR_COMPARE_OLD ? "OLD" : "NEW");
   }
 }
 
@@ -311,12 +357,10 @@ static int32_t print_counts(struct dr_output *output, const struct dr_diff_repor
   for (int side = 0; side < 2; side++) print_only(output, compare, side);
   for (int side = 0; side < 2; side++) print_withheld(output, report, side);
   if (counts->deferred > 0) {
-    dr_print(output, "  ! %s keys could not be told apart with this memory: raise --memory\n",
-             dr_thousands(counts->deferred, number));
+    dr_print(output, "  ! %s%s could not be told apart with this memory: raise --memory\n",
+             dr_thousands(counts->deferred, number), key_word(counts->deferred));
   }
-  if (compare->sides[DR_COMPARE_OLD].broken + compare->sides[DR_COMPARE_NEW].broken > 0) {
-    dr_print(output, "    of a record that cannot be read the key is not known: it may be told as added or removed\n");
-  }
+  if (has_broken(compare)) dr_print(output, "    %s\n", BROKEN_TEXT);
   dr_print(output, "  cost: %s rows read in %s", dr_thousands(rows_read(compare), number),
            dr_duration_text(report->took_ms, second));
   dr_print(output, ", %s spilled\n", dr_bytes_text(counts->spilled_bytes, number));
@@ -333,6 +377,6 @@ int32_t dr_diff_print(struct dr_output *output, const struct dr_diff_report *rep
   }
   if (report->summary) return DRAY_OK;
   for (int i = 0; i < OPS; i++) DRAY_TRY(print_kind(output, report, ops[i], there[i], error));
-  print_notes(output, report);
+  for (int side = 0; side < 2; side++) print_notes(output, report, side);
   return DRAY_OK;
 }

@@ -199,9 +199,10 @@ const char *dr_report_op(int op) {
 void dr_report_change(struct dr_output *output, int op, const char *key, int32_t code, const char *text) {
   for (size_t k = 0; k < KIND_COUNT; k++) {
     if (kinds[k].op != op) continue;
-    dr_print(output, "    %s%c %s%s  %s%s%s\n", dr_style(output, kinds[k].style), kinds[k].sign, key,
-             dr_style(output, DR_STYLE_RESET), code != 0 ? dray_error_info(code)->name : "", code != 0 ? ": " : "",
-             text);
+    const char *name = code != 0 ? dray_error_info(code)->name : "";
+    dr_print(output, "    %s%c %s%s%s%s%s%s\n", dr_style(output, kinds[k].style), kinds[k].sign, key,
+             dr_style(output, DR_STYLE_RESET), name[0] != '\0' || text[0] != '\0' ? "  " : "", name,
+             code != 0 ? ": " : "", text);
   }
 }
 
