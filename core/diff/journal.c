@@ -27,11 +27,11 @@ static uint64_t mark_offset(uint64_t header_bytes) {
   return (header_bytes + DR_MARK_BYTES - 1) / DR_MARK_BYTES * DR_MARK_BYTES;
 }
 
-static void render_mark(uint8_t *sector, uint64_t offset, uint64_t durable) {
+static void render_mark(uint8_t *sector, uint64_t seed, uint64_t durable) {
   memset(sector, 0, DR_MARK_BYTES);
   memcpy(sector, DR_MAGIC_MARK, 8);
   dr_put_u64(sector + 8, durable);
-  dr_put_u64(sector + 16, dr_sum(sector, 16, offset));
+  dr_put_u64(sector + 16, dr_sum(sector, 16, seed));
 }
 
 int32_t dr_journal_create(const char *folder, const struct dr_file_info *info, struct dray_error *error) {
@@ -49,7 +49,7 @@ int32_t dr_journal_create(const char *folder, const struct dr_file_info *info, s
   int32_t rc = dr_out_header(&out, DR_MAGIC_JOURNAL, info, error);
   const uint64_t mark = mark_offset(out.offset);
   if (rc == DRAY_OK) rc = dr_out_write(&out, sector, (size_t)(mark - out.offset), error);
-  render_mark(sector, mark, mark + DR_MARK_BYTES);
+  render_mark(sector, dr_journal_seed(info, mark), mark + DR_MARK_BYTES);
   if (rc == DRAY_OK) rc = dr_out_write(&out, sector, sizeof sector, error);
   if (rc == DRAY_OK) rc = dr_out_flush(&out, error);
   if (rc == DRAY_OK) rc = dr_fd_sync(fd, path, error);
@@ -132,8 +132,9 @@ static void render_head(const struct dr_journal *journal, uint32_t kind, struct 
   dr_put_u32(head + 4, kind);
   dr_put_u32(head + 8, (uint32_t)body.len);
   dr_put_u64(head + 16, journal->next);
-  dr_put_u64(head + 24, dr_sum(body.data, (size_t)body.len, journal->end));
-  dr_put_u64(head + 32, dr_sum(head, 32, journal->end));
+  const uint64_t seed = dr_journal_seed(&journal->info, journal->end);
+  dr_put_u64(head + 24, dr_sum(body.data, (size_t)body.len, seed));
+  dr_put_u64(head + 32, dr_sum(head, 32, seed));
 }
 
 static int32_t check_length(const struct dr_journal *journal, uint64_t len, struct dray_error *error) {
@@ -174,7 +175,7 @@ int32_t dr_journal_sync(struct dr_journal *journal, struct dray_error *error) {
   DRAY_TRY(dr_fd_sync(journal->fd, journal->path, error));
   journal->durable = journal->end;
   // Only now, and not synced itself: wherever the mark is seen, what it covers is on the disk.
-  render_mark(sector, journal->mark, journal->end);
+  render_mark(sector, dr_journal_seed(&journal->info, journal->mark), journal->end);
   if (dr_fault_point("mirror.mark") != 0 ||
       pwrite(journal->fd, sector, sizeof sector, (off_t)journal->mark) != (ssize_t)sizeof sector) {
     dr_log(DRAY_LOG_WARN, "mirror", "cannot note in %s how much of it is durable; nothing is lost by that",
@@ -185,7 +186,8 @@ int32_t dr_journal_sync(struct dr_journal *journal, struct dray_error *error) {
 
 int32_t dr_journal_take_back(struct dr_journal *journal, uint64_t end, uint64_t next, struct dray_error *error) {
   uint8_t sector[DR_MARK_BYTES];
-  render_mark(sector, journal->mark, end); // before the cut: a mark past the end of the file means damage
+  render_mark(sector, dr_journal_seed(&journal->info, journal->mark),
+              end); // before the cut: a mark past the end of the file means damage
   if (pwrite(journal->fd, sector, sizeof sector, (off_t)journal->mark) != (ssize_t)sizeof sector) {
     return dr_fail_errno(error, "write", journal->path);
   }

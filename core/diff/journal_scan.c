@@ -22,12 +22,13 @@ static int32_t read_frame(struct dr_journal *journal, uint64_t offset, uint64_t 
   if (offset > file_bytes || file_bytes - offset < sizeof head) return DRAY_OK;
   DRAY_TRY(dr_fd_pread(journal->fd, head, sizeof head, offset, journal->path, error));
   const uint32_t len = dr_get_u32(head + 8);
-  if (memcmp(head, DR_MAGIC_FRAME, 4) != 0 || dr_get_u64(head + 32) != dr_sum(head, 32, offset)) return DRAY_OK;
+  const uint64_t seed = dr_journal_seed(&journal->info, offset);
+  if (memcmp(head, DR_MAGIC_FRAME, 4) != 0 || dr_get_u64(head + 32) != dr_sum(head, 32, seed)) return DRAY_OK;
   if (len > DR_FRAME_BYTES_MAX || len > file_bytes - offset - sizeof head) return DRAY_OK;
   dray_buffer_clear(&journal->body);
   DRAY_TRY(dray_buffer_reserve(&journal->body, len, NULL, error));
   DRAY_TRY(dr_fd_pread(journal->fd, journal->body.data, len, offset + sizeof head, journal->path, error));
-  if (dr_get_u64(head + 24) != dr_sum(journal->body.data, len, offset)) return DRAY_OK;
+  if (dr_get_u64(head + 24) != dr_sum(journal->body.data, len, seed)) return DRAY_OK;
   *out = (struct dr_frame){.kind = dr_get_u32(head + 4),
                            .number = dr_get_u64(head + 16),
                            .offset = offset,
@@ -86,7 +87,8 @@ static int32_t read_mark(struct dr_journal *journal, uint64_t *out_durable, stru
   uint8_t bytes[24];
   *out_durable = journal->frames;
   DRAY_TRY(dr_fd_pread(journal->fd, bytes, sizeof bytes, journal->mark, journal->path, error));
-  if (memcmp(bytes, DR_MAGIC_MARK, 8) == 0 && dr_get_u64(bytes + 16) == dr_sum(bytes, 16, journal->mark)) {
+  const uint64_t seed = dr_journal_seed(&journal->info, journal->mark);
+  if (memcmp(bytes, DR_MAGIC_MARK, 8) == 0 && dr_get_u64(bytes + 16) == dr_sum(bytes, 16, seed)) {
     *out_durable = dr_get_u64(bytes + 8);
   } else {
     dr_log(DRAY_LOG_WARN, "mirror", "the mark in %s at byte %llu does not verify; its frames speak for themselves",

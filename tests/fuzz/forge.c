@@ -153,6 +153,7 @@ void forge_journal(struct forge_bytes *file, uint64_t base_digest, int mark) {
   const size_t header = forge_header(file, "DRAYJRNL");
   const size_t sector = (header + SECTOR - 1) / SECTOR * SECTOR;
   if (file->len < sector + SECTOR) return;
+  const uint64_t twin = dr_get_u64(data + 40);
   uint64_t number = 0;
   for (size_t at = sector + SECTOR; file->len - at >= FRAME_HEADER; number++) {
     uint8_t *frame = data + at;
@@ -161,13 +162,13 @@ void forge_journal(struct forge_bytes *file, uint64_t base_digest, int mark) {
     memcpy(frame, "DRFR", 4);
     dr_put_u64(frame + 16, number);
     if (dr_get_u32(frame + 4) == 2) forge_changes(frame + FRAME_HEADER, (size_t)len);
-    dr_put_u64(frame + 24, dr_sum(frame + FRAME_HEADER, (size_t)len, at));
-    dr_put_u64(frame + 32, dr_sum(frame, 32, at));
+    dr_put_u64(frame + 24, dr_sum(frame + FRAME_HEADER, (size_t)len, twin + at));
+    dr_put_u64(frame + 32, dr_sum(frame, 32, twin + at));
     at += FRAME_HEADER + (size_t)len;
   }
   if (!mark) return;
   memcpy(data + sector, "DRAYMARK", 8);
-  dr_put_u64(data + sector + 16, dr_sum(data + sector, 16, sector));
+  dr_put_u64(data + sector + 16, dr_sum(data + sector, 16, twin + sector));
 }
 
 // ---- heads ----

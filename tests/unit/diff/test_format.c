@@ -292,7 +292,7 @@ static void test_journal_is_as_the_page_says(void **state) {
   assert_true(twin == footer.values[11]);
   assert_memory_equal(file.data + mark, "DRAYMARK", 8);
   assert_int_equal(u64(file.data + mark + 8), file.len);
-  assert_true(u64(file.data + mark + 16) == sum(file.data + mark, 16, mark));
+  assert_true(u64(file.data + mark + 16) == sum(file.data + mark, 16, twin + mark));
   size_t at = mark + 512;
   for (size_t i = 0; i < 5; i++) {
     const uint8_t *frame = file.data + at;
@@ -300,8 +300,8 @@ static void test_journal_is_as_the_page_says(void **state) {
     assert_memory_equal(frame, "DRFR", 4);
     assert_int_equal(u32(frame + 4), kinds[i]);
     assert_int_equal(u64(frame + 16), i);
-    assert_true(u64(frame + 24) == sum(frame + 40, len, at));
-    assert_true(u64(frame + 32) == sum(frame, 32, at));
+    assert_true(u64(frame + 24) == sum(frame + 40, len, twin + at));
+    assert_true(u64(frame + 32) == sum(frame, 32, twin + at));
     if (i == 0) assert_int_equal(u32(frame + 40), 1);
     if (i == 2) assert_int_equal(u64(frame + 40), 2);
     if (i == 4) assert_int_equal(u64(frame + 40), 3);
