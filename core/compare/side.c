@@ -349,6 +349,12 @@ static int32_t take_sample(struct dr_side *side, struct dray_error *error) {
   return rc;
 }
 
+// What the plugin advises about names is a setting of a project's connection, and another thing than --columns.
+static void drop_advice(struct dray_error *error) {
+  char *advice = error->code == DRAY_E_SCHEMA_NAME ? strstr(error->text, "; give names with") : NULL;
+  if (advice != NULL) *advice = '\0';
+}
+
 int32_t dr_side_open(struct dr_side *side, const struct dr_plugin_paths *paths, struct dray_error *error) {
   DRAY_TRY(look_at_file(side, error));
   if (side->hollow) return DRAY_OK;
@@ -367,6 +373,7 @@ int32_t dr_side_open(struct dr_side *side, const struct dr_plugin_paths *paths, 
   if (rc == DRAY_OK) rc = dr_schema_from_arrow(&side->arrow, &side->schema, error);
   if (rc == DRAY_OK) rc = take_sample(side, error);
   if (rc == DRAY_OK && side->kind == DR_SIDE_JSONL) rc = keep_quoted(side, error);
+  if (rc != DRAY_OK) drop_advice(error);
   return rc == DRAY_OK ? rc : dray_error_prefix(error, "%s", side->name);
 }
 

@@ -544,6 +544,13 @@ def test_columns_of_one_side_are_named_and_count(project):
     say(project, "old.csv", "new.csv", "--columns", "a", code=0)
 
 
+def test_a_name_with_a_blank_in_front_is_shown_in_quotes(project):
+    project.write("old.csv", "id, v\n1,x\n")
+    project.write("new.csv", "id,v\n1,x\n")
+    out = say(project, "old.csv", "new.csv", code=2).out
+    assert 'only in OLD, not compared: " v"\n' in out and "only in NEW, not compared: v\n" in out
+
+
 def test_chosen_columns_alone_are_compared_and_told(project):
     project.write("old.csv", 'id,a,"b,c"\n1,x,y\n')
     project.write("new.csv", 'id,a,"b,c"\n1,X,Y\n')
@@ -592,7 +599,8 @@ def test_missing_and_unfit_files(project):
     assert not os.path.exists(project.folder / "none.db")
     assert say(project, "sqlite:none.db#t", "a.csv").code == 4 and not os.path.exists(project.folder / "none.db")
     project.write("twice.csv", "id,id\n1,2\n")
-    assert "schema_name" in say(project, "twice.csv", "a.csv", code=4).err
+    twice = say(project, "twice.csv", "a.csv", code=4).err
+    assert "schema_name" in twice and "two columns are named id\n" in twice and "`columns`" not in twice
     (project.folder / "cut.csv.gz").write_bytes(gzip.compress(b"id,v\n1,a\n" * 1000)[:-20])
     cut = say(project, "cut.csv.gz", "a.csv", "--format", "ndjson", code=1)  # not 3: nothing was compared
     assert "data_encoding" in cut.err and cut.out == ""

@@ -71,7 +71,9 @@ static int32_t unknown_sync(struct dr_command_call *call, const struct dr_projec
   dray_nearest_init(&nearest, dray_str_of(name));
   for (size_t i = 0; i < project->sync_count; i++) dray_nearest_offer(&nearest, project->syncs[i].name);
   (void)dray_fail(&call->error, DRAY_E_CONFIG_REFERENCE, "the project has no sync \"%s\"", name);
-  return dr_print_error_hint(call->output, &call->error, nearest.best, NULL);
+  return dr_print_error_hint(
+      call->output, &call->error, nearest.best,
+      nearest.best != NULL ? NULL : "define it under `syncs:`; `dray check` lists those that there are");
 }
 
 int32_t dr_command_syncs(struct dr_command_call *call, const struct dr_project *project, int all, size_t **out,

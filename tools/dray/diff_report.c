@@ -3,6 +3,7 @@
 //
 // The outcome of a comparison for people, and the same as objects with --json.
 #include <stdlib.h>
+#include <string.h>
 
 #include "diff_out.h"
 #include "report.h"
@@ -268,13 +269,20 @@ static const char *plain_name(const char *name, char *out) {
   return out;
 }
 
+// "id, v" has a column " v": nobody sees the blank without quotes.
+static int has_blank_end(const char *name) {
+  const size_t len = strlen(name);
+  return len == 0 || name[0] == ' ' || name[len - 1] == ' ';
+}
+
 static void print_only(struct dr_output *output, const struct dr_compare *compare, int side) {
   const struct dr_compare_names *only = &compare->sides[side].only;
   if (only->count == 0) return;
   dr_print(output, "  columns only in %s, not compared:", side == DR_COMPARE_OLD ? "OLD" : "NEW");
   for (size_t i = 0; i < only->count; i++) {
     char name[NAME_BYTES];
-    dr_print(output, "%s %s", i > 0 ? "," : "", plain_name(only->items[i], name));
+    const char *quote = has_blank_end(plain_name(only->items[i], name)) ? "\"" : "";
+    dr_print(output, "%s %s%s%s", i > 0 ? "," : "", quote, name, quote);
   }
   dr_print(output, "\n");
 }
