@@ -212,8 +212,11 @@ static int32_t check_open(const struct dr_diff *diff, struct dray_error *error) 
   return diff->finished ? dray_fail(error, DRAY_E_INTERNAL, "a pass that ended or failed goes no further") : DRAY_OK;
 }
 
-// After a failure the pass is over: its file cannot be trusted to be whole.
+// After a failure the pass is over: its file cannot be trusted to be whole. The mirror may be used, merged and closed
+// from here on, so that nothing of the pass may point into it: what the filter lent is taken back. (A worker that
+// failed does not look at the filter any more.)
 static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
+  dr_filter_free(&diff->filter);
   diff->finished = 1;
   diff->mirror->busy = 0;
   return rc;

@@ -219,6 +219,33 @@ static void test_what_is_deferred_comes_again(void **state) {
   assert_true(deferred > 0);
 }
 
+// After a failure the mirror is free to be merged and closed, though the pass is still there to be freed.
+static void test_pass_that_failed_lets_go_of_the_mirror(void **state) {
+  (void)state;
+  for (unsigned threads = 1; threads <= 2; threads++) {
+    struct world other;
+    struct dr_diff *diff = NULL;
+    const struct dr_diff_options options = {.flags = DR_DIFF_FULL, .changeset_path = world.set_path};
+    world_close(&world);
+    world.threads = threads;
+    assert_ok(&world, world_open(&world));
+    merge();
+    assert_ok(&world, dr_diff_begin(world.mirror, &options, &diff, &world.error));
+    assert_non_null(world.mirror->base->lent);
+    world_make(&other, "id int64", "id");
+    int32_t rc = dr_diff_add(diff, world_batch(&other, ROWS("1"), 1), &world.error);
+    if (rc == DRAY_OK) rc = dr_diff_finish(diff, &world.counts, &world.error); // the worker's error comes later
+    assert_int_equal(rc, DRAY_E_INTERNAL);
+    assert_null(world.mirror->base->lent);
+    merge();
+    assert_int_equal(dr_base_rows(world.mirror->base), MANY);
+    world_close(&world);
+    dr_diff_free(diff);
+    world_remove(&other);
+    assert_ok(&world, world_open(&world));
+  }
+}
+
 // A world of some changes, copies and deletes, with all that the engine may do in one way or another.
 static const char *say(const char *width, unsigned threads, uint64_t memory, size_t batch_rows) {
   static char report[sizeof world.report];
@@ -270,6 +297,7 @@ int main(void) {
       TEST(test_shape_follows_the_memory),
       TEST(test_rows_under_the_overlay_match_nothing),
       TEST(test_what_is_deferred_comes_again),
+      TEST(test_pass_that_failed_lets_go_of_the_mirror),
       TEST(test_width_threads_memory_and_batches_change_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
