@@ -49,6 +49,12 @@ static int32_t schema_number(struct dr_mirror *mirror, struct dr_schema *schema,
   return rc;
 }
 
+// What the mirror knows of a row's hash. Of a row that was not said whole, and whose other columns it holds as 32 bits
+// alone, nobody knows it.
+static uint64_t hash_held(uint64_t row_hash, int partly) {
+  return partly ? DR_ROW_HASH_UNKNOWN : row_hash;
+}
+
 // Appends one change to the frame: the payload first, which knows its length only then. `columns`: what the mirror
 // holds of columns that the row does not say, or empty.
 static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, struct dr_change change,
@@ -86,7 +92,7 @@ static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *cha
     const struct dr_change change = {.op = held->op[i],
                                      .high = changes->key_hash[i].high,
                                      .low = changes->key_hash[i].low,
-                                     .row_hash = changes->row_hash[i]};
+                                     .row_hash = hash_held(changes->row_hash[i], held->columns_bytes[i] > 0)};
     const uint64_t end = held->ends[i] - held->columns_bytes[i];
     DRAY_TRY(put_change(mirror, payload, change, dray_str_make(held->rows.data + begin, end - begin),
                         dray_str_make(held->rows.data + end, held->columns_bytes[i]), error));
@@ -162,11 +168,11 @@ static int32_t make_page(struct dr_mirror *mirror, struct dr_changeset *set, uin
     struct dr_record record;
     DRAY_TRY(dr_changeset_record(set, *seq, &record, error));
     if (record.op == DR_OP_REJECT) continue;
+    const int partly = (record.flags & DR_RECORD_COLUMNS) != 0;
     const struct dr_change change = {
-        .op = record.op, .high = record.high, .low = record.low, .row_hash = record.row_hash};
+        .op = record.op, .high = record.high, .low = record.low, .row_hash = hash_held(record.row_hash, partly)};
     const struct dray_str none = dray_str_make(NULL, 0);
-    DRAY_TRY(put_change(mirror, payload, change, record.row,
-                        (record.flags & DR_RECORD_COLUMNS) != 0 ? record.before : none, error));
+    DRAY_TRY(put_change(mirror, payload, change, record.row, partly ? record.before : none, error));
     count++;
   }
   *out_count = count;

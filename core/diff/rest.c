@@ -234,7 +234,8 @@ static int32_t beside_row(struct dr_diff *diff, const struct dr_rest *rest, stru
 }
 
 // The row beside the 32 bits of each slot, `old`. Where the row says nothing the mirror keeps its own: they travel with
-// the record, and then nobody knows the hash of the whole row.
+// the record, and the mirror will not know the hash of the whole row (ack.c). The record's is that of the row as it
+// came: it tells one such update from another.
 static int32_t beside_columns(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str old, int comparable,
                               int *out_changed, struct dray_error *error) {
   struct dr_record record = update_of(diff, rest);
@@ -251,7 +252,6 @@ static int32_t beside_columns(struct dr_diff *diff, const struct dr_rest *rest, 
   if (any_kept) {
     record.flags = DR_RECORD_COLUMNS;
     record.before = old;
-    record.row_hash = DR_ROW_HASH_UNKNOWN;
   }
   return put_update(diff, &record, error);
 }

@@ -233,6 +233,34 @@ static uint64_t rows_now(void) {
   return info.rows;
 }
 
+// Hashes of rows tell whether a row that was refused, or is in doubt, is still the same.
+static void test_updates_of_some_columns_are_told_apart_by_their_hashes(void **state) {
+  (void)state;
+  static const char *const versions[] = {"1,eve,?", "1,fay,?"};
+  uint64_t hashes[2] = {0, 0};
+  make(DR_KEEP_COLUMNS, "id");
+  for (size_t i = 0; i < 2; i++) {
+    struct dr_changeset *set = NULL;
+    struct dr_changes *changes = NULL;
+    assert_string_equal(world_run(&world, NULL, ROWS(versions[i])),
+                        i == 0 ? "~ 1,eve,? [name]\n" : "~ 1,fay,? [name]\n");
+    assert_ok(&world, dr_changeset_open(world.set_path, &set, &world.error));
+    assert_ok(&world, dr_changeset_next(set, 0, 1, 1, 0, &changes, &world.error));
+    hashes[i] = changes->row_hash[0];
+    dr_changes_free(changes);
+    dr_changeset_close(set);
+  }
+  assert_int_not_equal(hashes[0], hashes[1]);
+  assert_int_not_equal(hashes[0], DR_ROW_HASH_UNKNOWN);
+  assert_ok(&world, world_ack(&world, NULL));
+  world_commit(&world, 2);
+  assert_int_equal(find("1,fay,?").row_hash, DR_ROW_HASH_UNKNOWN); // what of the row is held is not all of it
+  assert_string_equal(world_run(&world, NULL, ROWS("1,fay,?", "1,fay,?")),
+                      "x 1,?,? data_key_duplicate\nx 1,?,? data_key_duplicate\n");
+  assert_string_equal(world_run(&world, NULL, ROWS("1,fay,5")), "");
+  assert_string_equal(world_run(&world, NULL, ROWS("1,fay,6")), "~ 1,fay,6 [qty]\n");
+}
+
 static void test_rows_are_counted_exactly_at_the_end_of_a_run(void **state) {
   (void)state;
   make(DR_KEEP_KEY, "id");
@@ -377,6 +405,7 @@ int main(void) {
       TEST(test_rows_are_hashed_anew_under_another_schema),
       TEST(test_column_hashes_move_with_their_columns),
       TEST(test_row_hashes_that_cannot_move_match_no_row),
+      TEST(test_updates_of_some_columns_are_told_apart_by_their_hashes),
       TEST(test_rows_are_counted_exactly_at_the_end_of_a_run),
       TEST(test_whole_set_is_acknowledged_without_its_rejects),
       TEST(test_part_of_a_set_is_acknowledged),
