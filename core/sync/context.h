@@ -29,7 +29,7 @@ struct dr_context {
                                   // discard_row); NULL: none
   struct dr_reader *reader;
   uint64_t window_mark, window_first; // see dr_rows_window
-  int held_back;                      // rows were deferred: the source's checkpoint stays where it is
+  int held_back;                      // rows were deferred: checkpoint and records of rows stay
 };
 
 static inline int dr_planning(const struct dr_context *run) {

@@ -301,6 +301,53 @@ static void test_rejected_row_comes_again_until_it_is_parked(void **state) {
   scene_end(&scene);
 }
 
+// Rows 10 on, all of this name, and row 2 where it is said.
+static void write_many(struct scene *scene, char name, int with_second) {
+  enum { ROWS = 2500 };
+  static char text[ROWS * 128 + 512];
+  size_t len =
+      (size_t)snprintf(text, sizeof(text), "{\"columns\":[[\"id\",\"int64\"],[\"name\",\"string\"]],\"rows\":[");
+  for (int i = 0; i < ROWS; i++) {
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "%s[%d,\"%c%090d\"]", i > 0 ? "," : "", 10 + i, name, i);
+  }
+  (void)snprintf(text + len, sizeof(text) - len, "%s],\"receipts\":{\"2\":[\"rejected\"]}}",
+                 with_second ? ",[2,\"b\"]" : "");
+  scene_write(scene, "p/script.json", text);
+}
+
+// What a pass could not decide was not met, and is not gone: nothing is forgotten, and the run says so.
+static void test_records_outlive_a_run_that_deferred_rows(void **state) {
+  (void)state;
+  struct scene scene;
+  uint64_t deferred = 0;
+  scene_activate(&scene, "    mode: upsert\n" OFF "    attempts: 1000\n");
+  for (char name = 'a'; name < 'z' && deferred == 0; name = (char)(name + 2)) {
+    write_many(&scene, name, 1);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(setenv("DRAY_TEST", "1", 1), 0);
+    assert_int_equal(setenv("DRAY_FILTER_BYTES", "1", 1), 0); // prints that lie
+    write_many(&scene, (char)(name + 1), 0);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(unsetenv("DRAY_FILTER_BYTES"), 0);
+    deferred = scene.report.deferred;
+  }
+  assert_true(deferred > 0);
+  struct dr_store *store = scene_store(&scene);
+  uint64_t rejected = 9, parked = 9;
+  struct dray_error error;
+  assert_int_equal(dr_store_rows_count(store, "s", &rejected, &parked, &error), DRAY_OK);
+  dr_store_close(store);
+  assert_int_equal(rejected, 1);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK); // decides, and meets all there is
+  assert_int_equal(scene.report.deferred, 0);
+  store = scene_store(&scene);
+  assert_int_equal(dr_store_rows_count(store, "s", &rejected, &parked, &error), DRAY_OK);
+  dr_store_close(store);
+  assert_int_equal(rejected, 0);
+  scene_end(&scene);
+}
+
 static void test_rows_put_off_are_retried_in_the_run(void **state) {
   (void)state;
   struct scene scene;
@@ -515,6 +562,7 @@ int main(void) {
       cmocka_unit_test(test_what_deletes_are_found_by_must_be_kept),
       cmocka_unit_test(test_edited_mapping_resends_rows_whose_result_differs),
       cmocka_unit_test(test_rejected_row_comes_again_until_it_is_parked),
+      cmocka_unit_test(test_records_outlive_a_run_that_deferred_rows),
       cmocka_unit_test(test_rows_put_off_are_retried_in_the_run),
       cmocka_unit_test(test_rows_put_off_for_ever_are_recorded),
       cmocka_unit_test(test_passing_errors_are_tried_again),
