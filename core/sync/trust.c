@@ -156,7 +156,7 @@ int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint6
   if (rc != DRAY_OK) return rc;
   *out_table_only = counts.inserts;
   *out_mirror_only = counts.deletes;
-  *out_differ = counts.updates;
+  *out_differ = counts.updates + counts.deferred; // among rows that were deferred at least one differs
   return DRAY_OK;
 }
 
