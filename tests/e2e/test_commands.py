@@ -339,6 +339,15 @@ def test_colour_and_progress_only_on_a_terminal(project, receiver):
     assert "\x1b[" not in text
 
 
+@pytest.mark.parametrize("command", ["explain", "diff a.csv b.csv -k id", "diff a.csv b.csv -k id -f ndjson"])
+def test_output_that_is_closed_is_an_error_and_goes_nowhere_else(project, command):
+    project.write("a.csv", "id,v\n1,a\n")
+    project.write("b.csv", "id,v\n1,b\n")
+    done = subprocess.run(["/bin/sh", "-c", f'"$0" {command} >&-', harness.program()], stderr=subprocess.PIPE, text=True,
+                          cwd=project.folder, env=project.environ(), timeout=60, check=False)
+    assert done.returncode == 1 and "could not be written" in done.stderr
+
+
 def test_output_that_cannot_be_written_is_an_error(project):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([harness.program(), "explain"], stdout=full, stderr=subprocess.PIPE, text=True,

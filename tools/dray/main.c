@@ -3,8 +3,10 @@
 //
 // The program: signals, streams, and the table of commands. Nothing else is set up here, so that `dray --version` and
 // completion answer at once; each command opens what it needs.
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/cancel.h"
 #include "command.h"
@@ -30,8 +32,17 @@ static void set_up_signals(void) {
   (void)signal(SIGPIPE, SIG_IGN); // a reader that goes away is an error code, not a death in the middle of a run
 }
 
+// A stream that the caller closed: the next file that is opened must not take its place and be written as output. What
+// stands there instead cannot be written (read), so that the loss is an error.
+static void fill_closed_streams(void) {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+    if (fcntl(stream, F_GETFD) < 0) (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int main(int argc, char **argv) {
   struct dr_output output;
+  fill_closed_streams();
   dr_output_init(&output, stdout, stderr);
   set_up_signals();
   const int32_t code = dr_command_main(&dr_root, DRAY_VERSION, argc, (const char *const *)argv, &output);
