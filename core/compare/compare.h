@@ -58,7 +58,7 @@ struct dr_compare_note {
 struct dr_compare_counts {
   uint64_t inserts, updates, deletes, unchanged;
   uint64_t settled;  // of unchanged, those that the sieve found
-  uint64_t deferred; // keys that were not told apart for lack of memory
+  uint64_t deferred; // rows of which the pass could not be certain (diff.h): neither told nor counted elsewhere
   uint64_t spilled_bytes;
   uint64_t *column_updates; // per field; owned
 };

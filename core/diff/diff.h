@@ -89,7 +89,7 @@ DRAY_NODISCARD int32_t dr_diff_add(struct dr_diff *diff, struct dr_batch *batch,
 // The input is not all there is after all (rows were refused on the way here): takes DR_DIFF_FULL back.
 void dr_diff_not_full(struct dr_diff *diff);
 DRAY_NODISCARD int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct dray_error *error);
-void dr_diff_free(struct dr_diff *diff); // the change set stays
+void dr_diff_free(struct dr_diff *diff); // the change set stays; before the mirror is closed
 
 // ---- its outcome ----
 

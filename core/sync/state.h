@@ -26,7 +26,7 @@ DRAY_NODISCARD int32_t dr_state_show(struct dr_session *session, const struct dr
 
 struct dr_state_comparison {
   int compared;                                // 0: the other side cannot be read back, only the files were verified
-  uint64_t table_only, mirror_only, different; // rows
+  uint64_t table_only, mirror_only, different; // rows; `different` at most, where the pass deferred some
 };
 // Verifies the mirror's files and, for a warehouse, compares it with the table. @errors MIRROR_CORRUPT,
 // MIRROR_MISSING, LOCKED.
