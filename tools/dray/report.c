@@ -107,8 +107,10 @@ static void print_rejects(struct dr_output *output, const struct dr_run_report *
              dr_thousands(report->deletes_withheld, a));
   }
   if (report->deferred > 0) {
-    dr_print(output, "  %s rows wait for the next run: whether they changed was not certain; with more `memory` that is rarer\n",
-             dr_thousands(report->deferred, a));
+    dr_print(
+        output,
+        "  %s rows wait for the next run: whether they changed was not certain; with more `memory` that is rarer\n",
+        dr_thousands(report->deferred, a));
   }
   const int any = report->rejected_rows + report->parked + report->in_doubt > 0;
   if (any && report->run != 0) dr_print(output, "  see `dray rows %s`\n", report->sync);
