@@ -6,7 +6,6 @@
 
 #include "warehouse.h"
 
-#define PRIMARY_KEY_METADATA "dray:primary_key"
 #define OWN_PREFIX "_dray_"
 
 // A column of a domain is one of the type below it, which domains may stand on in several layers; the innermost one's
@@ -94,48 +93,6 @@ static int is_not_null(const PGresult *result, int row) {
 
 // ---- describe ----
 
-// A column with metadata of its own: the schema it wraps keeps everything else.
-struct keyed_schema {
-  void (*release)(struct ArrowSchema *);
-  void *private_data;
-  char metadata[128];
-};
-
-static void release_keyed(struct ArrowSchema *schema) {
-  struct keyed_schema *keyed = schema->private_data;
-  schema->release = keyed->release;
-  schema->private_data = keyed->private_data;
-  schema->metadata = NULL;
-  free(keyed);
-  schema->release(schema);
-}
-
-static char *put_text(char *at, const char *text) {
-  const int32_t len = (int32_t)strlen(text);
-  memcpy(at, &len, sizeof len);
-  memcpy(at + sizeof len, text, (size_t)len);
-  return at + sizeof len + (size_t)len;
-}
-
-// Arrow's metadata is a count and then keys and values, each with its length. A JSON column has one pair already.
-static int32_t mark_key(struct ArrowSchema *column, struct dray_error *error) {
-  const int json = dray_schema_extension(column).len > 0;
-  struct keyed_schema *keyed = calloc(1, sizeof *keyed);
-  if (keyed == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
-  const int32_t pairs = json ? 2 : 1;
-  char *at = keyed->metadata;
-  memcpy(at, &pairs, sizeof pairs);
-  at = put_text(at + sizeof pairs, PRIMARY_KEY_METADATA);
-  at = put_text(at, "true");
-  if (json) (void)put_text(put_text(at, "ARROW:extension:name"), "arrow.json");
-  keyed->release = column->release;
-  keyed->private_data = column->private_data;
-  column->metadata = keyed->metadata;
-  column->release = release_keyed;
-  column->private_data = keyed;
-  return DRAY_OK;
-}
-
 // The type that a column takes without changing a value. id 0: none, and dray must not write there.
 static struct dray_type writable_type(const PGresult *result, int row) {
   const struct pg_type *type = pg_type_find((Oid)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10));
@@ -161,7 +118,7 @@ static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, stru
   int32_t code = dray_schema_make(defs, (size_t)count, &schema, error);
   for (int i = 0; code == DRAY_OK && i < count; i++) {
     if (writable_type(result, i).id == 0) schema.children[i]->format = "vu"; // Arrow's string view
-    if (number_at(result, i, COLUMN_KEY) > 0) code = mark_key(schema.children[i], error);
+    if (number_at(result, i, COLUMN_KEY) > 0) code = dray_schema_mark_key(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {

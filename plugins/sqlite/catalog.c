@@ -8,7 +8,6 @@
 
 #define SQL_BYTES_MAX (1u << 20)
 #define OWN_PREFIX "_dray_"
-#define PRIMARY_KEY_METADATA "dray:primary_key"
 
 // Tables that hold data: no internal tables, no shadow tables of virtual ones, not dray's own.
 static const char list_sql[] = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', "
@@ -191,49 +190,6 @@ static int32_t read_table(struct connection *connection, struct dray_str schema,
 
 // ---- describe ----
 
-// A column with metadata of its own: the schema it wraps keeps everything else.
-struct keyed_schema {
-  void (*release)(struct ArrowSchema *);
-  void *private_data;
-  char metadata[1]; // as long as it is
-};
-
-static void release_keyed(struct ArrowSchema *schema) {
-  struct keyed_schema *keyed = schema->private_data;
-  schema->release = keyed->release;
-  schema->private_data = keyed->private_data;
-  schema->metadata = NULL;
-  free(keyed);
-  schema->release(schema);
-}
-
-static char *put_text(char *at, const char *text) {
-  const int32_t len = (int32_t)strlen(text);
-  memcpy(at, &len, sizeof len);
-  memcpy(at + sizeof len, text, (size_t)len);
-  return at + sizeof len + (size_t)len;
-}
-
-// Arrow's metadata is a count and then keys and values, each with its length. A JSON column has one pair already.
-static int32_t mark_key(struct ArrowSchema *column, struct dray_error *error) {
-  static const char json_key[] = "ARROW:extension:name", json_value[] = "arrow.json";
-  const int json = dray_schema_extension(column).len > 0;
-  struct keyed_schema *keyed = calloc(1, sizeof *keyed + 128);
-  if (keyed == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
-  const int32_t pairs = json ? 2 : 1;
-  char *at = keyed->metadata;
-  memcpy(at, &pairs, sizeof pairs);
-  at = put_text(at + sizeof pairs, PRIMARY_KEY_METADATA);
-  at = put_text(at, "true");
-  if (json) at = put_text(put_text(at, json_key), json_value);
-  keyed->release = column->release;
-  keyed->private_data = column->private_data;
-  column->metadata = keyed->metadata;
-  column->release = release_keyed;
-  column->private_data = keyed;
-  return DRAY_OK;
-}
-
 static int32_t make_schema(const struct catalog_table *table, struct ArrowSchema *out, struct dray_error *error) {
   struct dray_column_def *defs = calloc(table->column_count, sizeof *defs);
   if (defs == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
@@ -244,7 +200,7 @@ static int32_t make_schema(const struct catalog_table *table, struct ArrowSchema
   struct ArrowSchema schema = {.release = NULL};
   int32_t code = dray_schema_make(defs, table->column_count, &schema, error);
   for (size_t i = 0; code == DRAY_OK && i < table->column_count; i++) {
-    if (table->columns[i].key > 0) code = mark_key(schema.children[i], error);
+    if (table->columns[i].key > 0) code = dray_schema_mark_key(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {

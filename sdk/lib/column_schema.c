@@ -11,6 +11,7 @@
 #define DEPTH_MAX 64
 #define METADATA_PAIRS_MAX 4096
 #define METADATA_BYTES_MAX (1 << 20)
+#define METADATA_MARKED_MAX 256 // of a canonical column
 
 // What private_data of a schema points to. The children's array is behind it, then the strings.
 struct node {
@@ -80,16 +81,23 @@ static const char *const formats[] = {
 
 #define EXTENSION_KEY "ARROW:extension:name"
 #define EXTENSION_JSON "arrow.json"
+#define PRIMARY_KEY "dray:primary_key" // warehouse.h, describe
 
 // Arrow's metadata: a count, then per pair two lengths with their bytes; int32 in the machine's byte order.
+static void put_pair(char **at, const char *key, const char *value) {
+  const char *const texts[] = {key, value};
+  for (size_t i = 0; i < 2; i++) {
+    const int32_t len = (int32_t)strlen(texts[i]);
+    (void)put_bytes(at, &len, sizeof len);
+    (void)put_bytes(at, texts[i], (size_t)len);
+  }
+}
+
 static size_t json_metadata(char *out) {
-  const int32_t count = 1, key = (int32_t)strlen(EXTENSION_KEY), value = (int32_t)strlen(EXTENSION_JSON);
+  const int32_t count = 1;
   char *at = out;
   (void)put_bytes(&at, &count, sizeof count);
-  (void)put_bytes(&at, &key, sizeof key);
-  (void)put_bytes(&at, EXTENSION_KEY, (size_t)key);
-  (void)put_bytes(&at, &value, sizeof value);
-  (void)put_bytes(&at, EXTENSION_JSON, (size_t)value);
+  put_pair(&at, EXTENSION_KEY, EXTENSION_JSON);
   return (size_t)(at - out);
 }
 
@@ -175,6 +183,27 @@ struct dray_str dray_schema_extension(const struct ArrowSchema *schema) {
   struct dray_str extension = {NULL, 0};
   if (schema->metadata == NULL || walk_metadata(schema->metadata, &extension) == 0) return dray_str_make(NULL, 0);
   return extension;
+}
+
+int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error) {
+  char metadata[METADATA_MARKED_MAX], *at = metadata;
+  struct dray_str extension = {NULL, 0};
+  struct ArrowSchema marked;
+  const size_t had = column->metadata != NULL ? walk_metadata(column->metadata, &extension) : 0;
+  int32_t count = 0;
+  if (column->n_children > 0 || had > METADATA_MARKED_MAX / 2 || (column->metadata != NULL && had == 0)) {
+    return dray_fail(error, DRAY_E_INTERNAL, "column '%s' was not made by dray_schema_make", column->name);
+  }
+  if (had > 0) memcpy(&count, column->metadata, sizeof count);
+  count++;
+  (void)put_bytes(&at, &count, sizeof count);
+  put_pair(&at, PRIMARY_KEY, "true");
+  if (had > 0) (void)put_bytes(&at, column->metadata + sizeof count, had - sizeof count);
+  DRAY_TRY(make_node(&marked, column->format, column->name, metadata, (size_t)(at - metadata), 0, error));
+  marked.flags = column->flags;
+  dray_schema_release(column);
+  *column = marked;
+  return DRAY_OK;
 }
 
 // ---- copies ----

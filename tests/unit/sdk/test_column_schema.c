@@ -50,6 +50,27 @@ static void test_schema_of_every_type_is_recognised_again(void **state) {
 }
 
 // Arrow lets a consumer take a child out of its parent and release both at different times.
+static void test_schema_column_marked_as_key_keeps_all_else(void **state) {
+  (void)state;
+  struct ArrowSchema schema;
+  assert_int_equal(dray_schema_make(all_types, ALL_TYPES, &schema, NULL), DRAY_OK);
+  for (size_t i = 0; i < ALL_TYPES; i++) {
+    struct ArrowSchema *column = schema.children[i];
+    struct dray_type type;
+    assert_int_equal(dray_schema_mark_key(column, NULL), DRAY_OK);
+    int32_t pairs;
+    memcpy(&pairs, column->metadata, sizeof pairs);
+    assert_int_equal(pairs, all_types[i].type.id == DRAY_TYPE_JSON ? 2 : 1);
+    assert_string_equal(column->name, all_types[i].name);
+    assert_int_equal(column->flags, all_types[i].nullable ? ARROW_FLAG_NULLABLE : 0);
+    assert_int_equal(dray_schema_type(column, &type, NULL), DRAY_OK);
+    assert_memory_equal(&type, &all_types[i].type, sizeof type);
+    const char pair[] = "\x10\0\0\0dray:primary_key\x04\0\0\0true"; // the first, before a json column's own
+    assert_memory_equal(column->metadata + sizeof pairs, pair, sizeof pair - 1);
+  }
+  dray_schema_release(&schema);
+}
+
 static void test_schema_child_moved_out_outlives_its_parent(void **state) {
   (void)state;
   struct ArrowSchema schema, child;
@@ -175,6 +196,7 @@ static void test_reserved_names(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_schema_of_every_type_is_recognised_again),
+      cmocka_unit_test(test_schema_column_marked_as_key_keeps_all_else),
       cmocka_unit_test(test_schema_child_moved_out_outlives_its_parent),
       cmocka_unit_test(test_schema_refuses_names_and_types_that_cannot_be),
       cmocka_unit_test(test_schema_type_takes_canonical_formats_only),

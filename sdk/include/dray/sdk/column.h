@@ -38,6 +38,9 @@ DRAY_NODISCARD int32_t dray_schema_type(const struct ArrowSchema *column, struct
                                         struct dray_error *error);
 // The extension name of a column ("arrow.json", ...) from its metadata; empty: none. Borrowed from the schema.
 struct dray_str dray_schema_extension(const struct ArrowSchema *column);
+// Marks a child made by dray_schema_make as part of the primary key, as a warehouse's describe must. @errors
+// OUT_OF_MEMORY; the column stays as it was.
+DRAY_NODISCARD int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error);
 static inline void dray_schema_release(struct ArrowSchema *schema) {
   if (schema != NULL && schema->release != NULL) schema->release(schema);
 }
