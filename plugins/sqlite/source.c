@@ -128,13 +128,14 @@ static int32_t choose_cursor(struct opening *opening) {
   if (column == NULL) return no_such_column(opening, request->cursor, "cursor");
   DRAY_TRY(cursor_init(&opening->cursor, request->stream, request->cursor, column->type, opening->error));
   opening->cursor.column = (int)opening->name_count; // selected behind the columns that are given out
-  return request->mode == DRAY_READ_INCREMENTAL ? cursor_resume(&opening->cursor, request->state, opening->error)
-                                                : DRAY_OK;
+  return request->mode == DRAY_READ_INCREMENTAL
+             ? dray_cursor_resume(&opening->cursor.value, request->state, opening->error)
+             : DRAY_OK;
 }
 
 static int32_t write_select(struct opening *opening, int ordered) {
   struct dray_buffer *sql = &opening->sql;
-  const int has_cursor = opening->cursor.kind != CURSOR_NONE;
+  const int has_cursor = cursor_in_use(&opening->cursor);
   dray_buffer_clear(sql);
   for (size_t i = 0; i < opening->name_count; i++) {
     DRAY_TRY(dray_buffer_append_str(sql, i == 0 ? "SELECT " : ", ", opening->error));
@@ -160,7 +161,7 @@ static int32_t is_order_free(struct opening *opening, int *out_free) {
   sqlite3_stmt *plan = NULL;
   struct dray_buffer explain;
   *out_free = 0;
-  if (opening->cursor.kind != CURSOR_INTEGER) return DRAY_OK;
+  if (opening->cursor.value.kind != DRAY_CURSOR_INTEGER) return DRAY_OK;
   DRAY_TRY(write_select(opening, 1));
   dray_buffer_init(&explain, SQL_BYTES_MAX);
   int32_t code = dray_buffer_append_str(&explain, "EXPLAIN QUERY PLAN ", opening->error);

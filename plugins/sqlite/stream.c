@@ -217,7 +217,7 @@ static int32_t append_row(struct reading *reading, int32_t *out_full, struct dra
     return code;
   }
   DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
-  if (reading->cursor.kind != CURSOR_NONE) {
+  if (cursor_in_use(&reading->cursor)) {
     const struct cell cell = cell_at(reading, (size_t)reading->cursor.column);
     DRAY_TRY(cursor_note(&reading->cursor, &cell, error));
   }
@@ -263,8 +263,8 @@ static int32_t slot_state(struct dray_stream *stream, struct dray_str *out, stru
   struct cursor *cursor = &reading->cursor;
   const int all_given = reading->ended && reading->sample.values == NULL;
   *out = dray_str_make(NULL, 0);
-  if (cursor->kind == CURSOR_NONE || !cursor->known || !(all_given || cursor->ordered)) return DRAY_OK;
-  return cursor_state(cursor, out, error);
+  if (!cursor_in_use(cursor) || !(all_given || cursor->ordered)) return DRAY_OK;
+  return dray_cursor_state(&cursor->value, out, error);
 }
 
 static void slot_progress(struct dray_stream *stream, struct dray_progress *out) {
@@ -289,7 +289,7 @@ int32_t stream_open(struct connection *connection, sqlite3_stmt *statement, cons
   dray_error_init(&reading->why);
   if (options->cursor != NULL) {
     reading->cursor = *options->cursor;
-    *options->cursor = (struct cursor){.kind = CURSOR_NONE};
+    *options->cursor = (struct cursor){.ordered = 0};
   }
   int32_t code = learn_columns(reading, options->column_count, error);
   if (code == DRAY_OK) code = make_schema(reading, error);

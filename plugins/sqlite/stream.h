@@ -10,39 +10,29 @@
 
 // ---- cursor.c ----
 
-enum { CURSOR_NONE = 0, CURSOR_INTEGER, CURSOR_REAL, CURSOR_TEXT, CURSOR_TIME };
-
-// The greatest value seen of a column. Rows that have it are read again the next time: others may have got it since.
+// What an incremental read goes by. Rows that have the greatest value are read again the next time: others may have got
+// it since.
 struct cursor {
-  int kind;    // CURSOR_*
+  struct dray_cursor value;
   int ordered; // rows come in the cursor's order, so that every batch ends at a safe place
   int column;  // in the statement
-  struct dray_type type;
-  char *stream, *name; // owned
-  int known;           // a value is held below
-  int64_t integer;     // INTEGER; TIME: µs
-  double real;
-  struct dray_buffer text;
-  struct dray_buffer state;
 };
 void cursor_clear(struct cursor *cursor);
 // A column of a type that has an order. @errors SCHEMA_COLUMN, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t cursor_init(struct cursor *cursor, struct dray_str stream, struct dray_str name,
                                    struct dray_type type, struct dray_error *error);
-// Takes up where an earlier read ended. @errors STATE_CHECKPOINT.
-DRAY_NODISCARD int32_t cursor_resume(struct cursor *cursor, struct dray_str state, struct dray_error *error);
+int cursor_in_use(const struct cursor *cursor);
 // Appends the condition that leaves out what was read before, with one parameter; nothing when nothing was.
 DRAY_NODISCARD int32_t cursor_condition(const struct cursor *cursor, struct dray_buffer *sql, struct dray_error *error);
 DRAY_NODISCARD int32_t cursor_bind(const struct cursor *cursor, sqlite3_stmt *statement, struct dray_error *error);
 DRAY_NODISCARD int32_t cursor_note(struct cursor *cursor, const struct cell *cell, struct dray_error *error);
-DRAY_NODISCARD int32_t cursor_state(struct cursor *cursor, struct dray_str *out, struct dray_error *error);
 
 // ---- stream.c ----
 
 struct stream_options {
   uint64_t batch_bytes_max, batch_rows_max;
   size_t column_count;   // the statement's first columns that are given out; 0: all
-  struct cursor *cursor; // moved into the stream; NULL or CURSOR_NONE: none
+  struct cursor *cursor; // moved into the stream; NULL or not in use: none
 };
 // Takes the statement over, also when it fails. Reads ahead where a column's type is not declared.
 DRAY_NODISCARD int32_t stream_open(struct connection *connection, sqlite3_stmt *statement,

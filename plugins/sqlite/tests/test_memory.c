@@ -42,13 +42,14 @@ static int32_t use_source(void *ctx) {
   struct dray_source *source = NULL;
   struct dray_str json;
   struct dray_stream stream = {.struct_size = sizeof stream};
-  const struct dray_read_request request = {.struct_size = sizeof request,
-                                            .mode = DRAY_READ_INCREMENTAL,
-                                            .stream = dray_str_of("t"),
-                                            .cursor = dray_str_of("n"),
-                                            .state = dray_str_of("{\"stream\":\"t\",\"column\":\"n\",\"cursor\":5}"),
-                                            .batch_bytes_max = 1000,
-                                            .batch_rows_max = 2};
+  const struct dray_read_request request = {
+      .struct_size = sizeof request,
+      .mode = DRAY_READ_INCREMENTAL,
+      .stream = dray_str_of("t"),
+      .cursor = dray_str_of("n"),
+      .state = dray_str_of("{\"stream\":\"t\",\"column\":\"n\",\"type\":\"int64\",\"cursor\":5}"),
+      .batch_bytes_max = 1000,
+      .batch_rows_max = 2};
   int64_t *rows = ctx;
   *rows = 0;
   dray_error_init(&failure);

@@ -300,14 +300,15 @@ static void test_incremental_read_goes_on_where_it_ended_and_overlaps(void **sta
   bench_sql(path, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 10), (2, 30), (3, 20)");
   struct dray_source *source = bench_source(path);
   assert_string_equal(read_new(source, "t", "n", resume), "1|10\n2|30\n3|20\n");
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"n\",\"cursor\":30}");
+  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"n\",\"type\":\"int64\",\"cursor\":30}");
   assert_string_equal(read_new(source, "t", "n", resume), "2|30\n");
   bench_sql(path, "INSERT INTO t VALUES (4, 5), (5, 30), (6, 31), (7, NULL)");
   assert_string_equal(read_new(source, "t", "n", resume), "2|30\n5|30\n6|31\n7|~\n"); // no cursor: never held back
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"n\",\"cursor\":31}");
+  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"n\",\"type\":\"int64\",\"cursor\":31}");
   bench_sql(path, "DELETE FROM t");
   assert_string_equal(read_new(source, "t", "n", resume), "");
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"n\",\"cursor\":31}"); // it does not fall back
+  assert_string_equal(resume,
+                      "{\"stream\":\"t\",\"column\":\"n\",\"type\":\"int64\",\"cursor\":31}"); // it does not fall back
   sqlite_source.destroy(source);
 }
 
@@ -319,7 +320,8 @@ static void test_time_cursor_compares_times_however_they_are_spelt(void **state)
                   "INSERT INTO t VALUES (1, '2024-05-01T10:00:00.123456Z'), (2, '2024-05-01 09:00:00')");
   struct dray_source *source = bench_source(path);
   assert_non_null(strstr(read_new(source, "t", "at", resume), "2|2024-05-01T09:00:00Z"));
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"at\",\"cursor\":\"2024-05-01T10:00:00.123456Z\"}");
+  assert_string_equal(
+      resume, "{\"stream\":\"t\",\"column\":\"at\",\"type\":\"timestamp\",\"cursor\":\"2024-05-01T10:00:00.123456Z\"}");
   // Each is later than the cursor, and most are less than it as text.
   bench_sql(path,
             "INSERT INTO t VALUES (3, '2024-05-01 10:00:00.123457'), (4, '2024-05-01 12:00:00'), (5, "
@@ -331,7 +333,8 @@ static void test_time_cursor_compares_times_however_they_are_spelt(void **state)
       "5|2024-05-01T11:00:00Z\n6|2024-05-01T11:00:00Z\n!column 'at': 'soon' is not a timestamp: expected "
       "YYYY-MM-DDTHH:MM:SS with an offset\n!column 'at': REAL '2460432.5' is not a value of type "
       "timestamp\n10|~\n");
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"at\",\"cursor\":\"2024-05-01T12:00:00Z\"}");
+  assert_string_equal(
+      resume, "{\"stream\":\"t\",\"column\":\"at\",\"type\":\"timestamp\",\"cursor\":\"2024-05-01T12:00:00Z\"}");
   sqlite_source.destroy(source);
 }
 
@@ -344,11 +347,11 @@ static void test_text_and_real_cursors(void **state) {
       "CREATE TABLE t (s TEXT COLLATE NOCASE, r REAL); INSERT INTO t VALUES ('b', 1.5), ('C', 0.1), ('a', 1e300)");
   struct dray_source *source = bench_source(path);
   (void)read_new(source, "t", "s", resume);
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"s\",\"cursor\":\"b\"}");
+  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"s\",\"type\":\"string\",\"cursor\":\"b\"}");
   bench_sql(path, "INSERT INTO t VALUES ('B', 2), ('ba', 3), (NULL, 4)");
   assert_string_equal(read_new(source, "t", "s", resume), "b|1.5\nba|3\n~|4\n");
   (void)read_new(source, "t", "r", again);
-  assert_string_equal(again, "{\"stream\":\"t\",\"column\":\"r\",\"cursor\":1e+300}");
+  assert_string_equal(again, "{\"stream\":\"t\",\"column\":\"r\",\"type\":\"float64\",\"cursor\":1e+300}");
   assert_string_equal(read_new(source, "t", "r", again), "a|1e+300\n");
   sqlite_source.destroy(source);
 }
@@ -373,7 +376,7 @@ static void test_indexed_integer_cursor_has_safe_places_on_the_way(void **state)
   array.release(&array);
   char resume[256];
   (void)snprintf(resume, sizeof resume, "%s", state_of(&stream));
-  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"id\",\"cursor\":100}");
+  assert_string_equal(resume, "{\"stream\":\"t\",\"column\":\"id\",\"type\":\"int64\",\"cursor\":100}");
   stream.close(&stream); // killed here
   request.state = dray_str_of(resume);
   assert_ok(sqlite_source.open(source, &request, &stream, &bench_error));
@@ -389,7 +392,7 @@ static void test_indexed_integer_cursor_has_safe_places_on_the_way(void **state)
   array.release(&array);
   assert_string_equal(state_of(&stream), "");
   (void)bench_rows(&stream);
-  assert_string_equal(state_of(&stream), "{\"stream\":\"t\",\"column\":\"n\",\"cursor\":-1}");
+  assert_string_equal(state_of(&stream), "{\"stream\":\"t\",\"column\":\"n\",\"type\":\"int64\",\"cursor\":-1}");
   stream.close(&stream);
   sqlite_source.destroy(source);
 }
@@ -416,7 +419,7 @@ static void test_incremental_read_of_expressions_is_not_safe_before_its_end(void
   }
   assert_ok(stream.next(&stream, &array, &bench_error));
   array.release(&array);
-  assert_string_equal(state_of(&stream), "{\"stream\":\"t\",\"column\":\"a\",\"cursor\":50}");
+  assert_string_equal(state_of(&stream), "{\"stream\":\"t\",\"column\":\"a\",\"type\":\"int64\",\"cursor\":50}");
   stream.close(&stream);
   sqlite_source.destroy(source);
 }
@@ -435,9 +438,10 @@ static void test_wrong_cursors_and_states_are_refused(void **state) {
       {"t", "b", "", DRAY_E_SCHEMA_COLUMN},
       {"t", "nix", "", DRAY_E_SCHEMA_COLUMN},
       {"t", "id", "not json", DRAY_E_STATE_CHECKPOINT},
-      {"t", "id", "{\"stream\":\"u\",\"column\":\"id\",\"cursor\":1}", DRAY_E_STATE_CHECKPOINT},
-      {"t", "id", "{\"stream\":\"t\",\"column\":\"id\",\"cursor\":\"1\"}", DRAY_E_STATE_CHECKPOINT},
-      {"t", "id", "{\"stream\":\"t\",\"column\":\"id\"}", DRAY_E_STATE_CHECKPOINT},
+      {"t", "id", "{\"stream\":\"u\",\"column\":\"id\",\"type\":\"int64\",\"cursor\":1}", DRAY_E_STATE_CHECKPOINT},
+      {"t", "id", "{\"stream\":\"t\",\"column\":\"id\",\"type\":\"int64\",\"cursor\":\"1\"}", DRAY_E_STATE_CHECKPOINT},
+      {"t", "id", "{\"stream\":\"t\",\"column\":\"id\",\"type\":\"string\",\"cursor\":1}", DRAY_E_STATE_CHECKPOINT},
+      {"t", "id", "{\"stream\":\"t\",\"column\":\"id\",\"type\":\"int64\"}", DRAY_E_STATE_CHECKPOINT},
       {"t", "id", "[]", DRAY_E_STATE_CHECKPOINT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -9,6 +9,7 @@
 #include "dray/sdk/column.h"
 #include "dray/sdk/config.h"
 #include "dray/sdk/csv.h"
+#include "dray/sdk/cursor.h"
 #include "dray/sdk/error.h"
 #include "dray/sdk/input.h"
 #include "dray/sdk/json.h"
