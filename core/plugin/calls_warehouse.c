@@ -13,7 +13,9 @@
 #define DIALECT_FLAGS_KNOWN                                                                                            \
   ((uint32_t)(DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS |                       \
               DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_NULL_SAFE_IS |                       \
-              DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE))
+              DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_NULL_SAFE_EQUAL |                     \
+              DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN | DRAY_DIALECT_DROP_TEMPORARY |                    \
+              DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT))
 
 static const struct dray_warehouse_vtable *vtable_of(const struct dr_warehouse_instance *warehouse) {
   return &warehouse->plugin->warehouse;
@@ -107,6 +109,9 @@ static int32_t check_dialect(const struct dr_call *call, const struct dray_diale
   for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
     if (dialect->types[type].len == 0 || dialect->types[type].data == NULL) {
       return dr_call_broken(call, "the dialect has no column type for %s", dray_type_name(type));
+    }
+    if (dialect->key_types[type].len > 0 && dialect->key_types[type].data == NULL) {
+      return dr_call_broken(call, "the dialect's key type for %s has a length and no text", dray_type_name(type));
     }
   }
   return DRAY_OK;

@@ -68,6 +68,32 @@ static void put_key(struct merge *merge, const char *alias) {
   }
 }
 
+// Engines that write through a join: one UPDATE or DELETE over `s JOIN d`, with the columns named by their alias.
+static int writes_by_join(const struct merge *merge) {
+  return dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES);
+}
+
+// Returns the alias that the table's columns have in the statement. The staging comes first: each of its rows is looked
+// up in the key's index.
+static const char *put_target(struct merge *merge, int join) {
+  if (!join) {
+    put_table(merge, NULL);
+    return NULL;
+  }
+  put_staging(merge, "s");
+  dr_sql_text(&merge->sql, " JOIN ");
+  put_table(merge, "d");
+  dr_sql_text(&merge->sql, " ON ");
+  put_match(merge);
+  return "d";
+}
+
+static void put_is_delete(struct merge *merge) {
+  dr_sql_column(&merge->sql, "s", DR_COLUMN_STAGED_OP);
+  dr_sql_text(&merge->sql, " = ");
+  dr_sql_number(&merge->sql, DRAY_OP_DELETE);
+}
+
 // (d.key) IN (SELECT key FROM staging ...): engines look each staged key up in the key's index.
 static void put_key_in_staging(struct merge *merge, int deletes_only) {
   dr_sql_text(&merge->sql, "(");
@@ -78,9 +104,7 @@ static void put_key_in_staging(struct merge *merge, int deletes_only) {
   put_staging(merge, "s");
   if (deletes_only) {
     dr_sql_text(&merge->sql, " WHERE ");
-    dr_sql_column(&merge->sql, "s", DR_COLUMN_STAGED_OP);
-    dr_sql_text(&merge->sql, " = ");
-    dr_sql_number(&merge->sql, DRAY_OP_DELETE);
+    put_is_delete(merge);
   }
   dr_sql_text(&merge->sql, ")");
 }
@@ -92,10 +116,20 @@ static void put_is_upsert(struct merge *merge) {
   dr_sql_number(&merge->sql, DRAY_OP_DELETE);
 }
 
+// Whether the JSON of two columns must be cast to be compared or assigned.
+static int casts_json(const struct merge *merge, const struct dr_table_column *column) {
+  return column->stored.id == DRAY_TYPE_JSON &&
+         !dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_JSON_IS_TEXT);
+}
+
 // A column for a comparison. JSON is compared as text: engines have types for it that know no equality, and what was
-// written is text.
+// written is text. Texts are compared byte by byte, whatever the engine takes to be equal.
 static void put_compared(struct merge *merge, const char *alias, const struct dr_table_column *column) {
-  const int json = column->stored.id == DRAY_TYPE_JSON;
+  const int json = casts_json(merge, column);
+  if (!json && (column->stored.id == DRAY_TYPE_STRING || column->stored.id == DRAY_TYPE_JSON)) {
+    dr_sql_exact(&merge->sql, alias, column->name);
+    return;
+  }
   if (json) dr_sql_text(&merge->sql, "CAST(");
   dr_sql_column(&merge->sql, alias, column->name);
   if (!json) return;
@@ -106,6 +140,7 @@ static void put_compared(struct merge *merge, const char *alias, const struct dr
 
 // The row in the table is not what was staged.
 static void put_differs(struct merge *merge) {
+  const int null_safe_equal = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_NULL_SAFE_EQUAL);
   struct dr_sql *sql = &merge->sql;
   size_t n = 0;
   dr_sql_text(sql, "((");
@@ -118,8 +153,13 @@ static void put_differs(struct merge *merge) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (column->key) continue;
     if (n > 0) dr_sql_text(sql, n % COMPARED_PER_GROUP == 0 ? ") OR (" : " OR ");
+    if (null_safe_equal) dr_sql_text(sql, "NOT ");
     put_compared(merge, "d", column);
-    dr_sql_flag(sql, DRAY_DIALECT_NULL_SAFE_IS, " IS NOT ", " IS DISTINCT FROM ");
+    if (null_safe_equal) {
+      dr_sql_text(sql, " <=> ");
+    } else {
+      dr_sql_flag(sql, DRAY_DIALECT_NULL_SAFE_IS, " IS NOT ", " IS DISTINCT FROM ");
+    }
     put_compared(merge, "s", column);
     n++;
   }
@@ -166,6 +206,11 @@ static int32_t run_counted(struct merge *merge, uint64_t otherwise) {
 
 // ---- the staging table ----
 
+static const char *drop_verb(const struct dr_table_writer *writer) {
+  return dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_DROP_TEMPORARY) ? "DROP TEMPORARY TABLE "
+                                                                                  : "DROP TABLE ";
+}
+
 int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_error *error) {
   struct merge merge = {.writer = writer, .error = error};
   struct dr_sql *sql = &merge.sql;
@@ -175,7 +220,8 @@ int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_erro
   (void)snprintf(name, sizeof name, STAGING_PREFIX "%016llx", (unsigned long long)hash.low);
   DRAY_TRY(dr_place_make(&writer->warehouse->dialect, temporary ? NULL : writer->table.schema, name, &writer->staging,
                          error));
-  start(&merge, "DROP TABLE IF EXISTS "); // left behind by a connection that was cut
+  start(&merge, drop_verb(writer));
+  dr_sql_text(sql, "IF EXISTS "); // left behind by a connection that was cut
   put_staging(&merge, NULL);
   DRAY_TRY(run(&merge, NULL));
   start(&merge, temporary ? "CREATE TEMPORARY TABLE " : "CREATE TABLE ");
@@ -184,9 +230,11 @@ int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_erro
     struct dray_type type;
     DRAY_TRY(dray_schema_type(writer->load_schema.children[i], &type, error));
     dr_sql_text(sql, i == 0 ? " (" : ", ");
+    const int key = (size_t)i < writer->column_count && writer->columns[i].key;
     dr_sql_name(sql, writer->load_schema.children[i]->name);
     dr_sql_text(sql, " ");
-    dr_sql_type(sql, type);
+    if (key) dr_sql_key_type(sql, type);
+    if (!key) dr_sql_type(sql, type);
   }
   dr_sql_text(sql, ")");
   DRAY_TRY(run(&merge, NULL));
@@ -196,7 +244,7 @@ int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_erro
 
 int32_t dr_merge_drop_staging(struct dr_table_writer *writer, struct dray_error *error) {
   struct merge merge = {.writer = writer, .error = error};
-  start(&merge, "DROP TABLE ");
+  start(&merge, drop_verb(writer));
   put_staging(&merge, NULL);
   DRAY_TRY(run(&merge, NULL));
   writer->staged = 0;
@@ -219,8 +267,8 @@ static void put_mask_test(struct merge *merge, size_t column) {
 static void put_filled(struct merge *merge, size_t index, int update_from) {
   struct dr_sql *sql = &merge->sql;
   const char *name = merge->writer->columns[index].name;
-  const int json = merge->writer->columns[index].stored.id == DRAY_TYPE_JSON; // the table may have another type for it
-  dr_sql_name(sql, name);
+  const int json = casts_json(merge, &merge->writer->columns[index]); // the table may have another type for it
+  dr_sql_column(sql, writes_by_join(merge) ? "s" : NULL, name);
   dr_sql_text(sql, " = CASE WHEN ");
   put_mask_test(merge, index);
   dr_sql_text(sql, " THEN ");
@@ -246,18 +294,20 @@ static void put_filled(struct merge *merge, size_t index, int update_from) {
 // so that the statements after it need not know of absence.
 static int32_t fill_absent(struct merge *merge) {
   const struct dr_table_writer *writer = merge->writer;
-  const int update_from = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
+  const int join = writes_by_join(merge);
+  const int update_from = !join && dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
   const char *between = "";
   size_t filled = 0;
   for (size_t i = 0; i < writer->column_count; i++) filled += writer->absent_seen[i];
   if (filled == 0) return DRAY_OK;
   start(merge, "UPDATE ");
-  put_staging(merge, "s");
+  if (join) (void)put_target(merge, 1);
+  if (!join) put_staging(merge, "s");
   dr_sql_text(&merge->sql, " SET ");
   for (size_t i = 0; i < writer->column_count; i++) {
     if (!writer->absent_seen[i]) continue;
     dr_sql_text(&merge->sql, between);
-    put_filled(merge, i, update_from);
+    put_filled(merge, i, update_from || join);
     between = ", ";
   }
   if (update_from) {
@@ -277,26 +327,28 @@ static int32_t fill_absent(struct merge *merge) {
 
 static int32_t delete_rows(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
+  const int join = writes_by_join(merge);
   if (merge->writer->options->soft_delete) {
     start(merge, "UPDATE ");
-    put_table(merge, NULL);
+    const char *alias = put_target(merge, join);
     dr_sql_text(sql, " SET ");
-    dr_sql_name(sql, DR_COLUMN_DELETED_AT);
+    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT);
     dr_sql_text(sql, " = ");
     dr_sql_param(sql);
     dr_sql_text(sql, ", ");
-    dr_sql_name(sql, DR_COLUMN_SYNCED_AT);
+    dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
     dr_sql_text(sql, " = ");
     dr_sql_param(sql);
     dr_sql_text(sql, " WHERE ");
-    dr_sql_name(sql, DR_COLUMN_DELETED_AT);
+    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT);
     dr_sql_text(sql, " IS NULL AND ");
   } else {
-    start(merge, "DELETE FROM ");
-    put_table(merge, NULL);
+    start(merge, join ? "DELETE d FROM " : "DELETE FROM ");
+    (void)put_target(merge, join);
     dr_sql_text(sql, " WHERE ");
   }
-  put_key_in_staging(merge, 1);
+  if (join) put_is_delete(merge);
+  if (!join) put_key_in_staging(merge, 1);
   return run_counted(merge, merge->writer->delete_count);
 }
 
@@ -315,32 +367,46 @@ static void put_value_of_staging(struct merge *merge, const char *name, int upda
   dr_sql_text(sql, ")");
 }
 
-static void put_assignments(struct merge *merge, int update_from) {
+static void put_assignments(struct merge *merge, const char *alias, int update_from) {
   struct dr_sql *sql = &merge->sql;
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (column->key) continue;
-    dr_sql_name(sql, column->name);
+    dr_sql_column(sql, alias, column->name);
     dr_sql_text(sql, " = ");
     put_value_of_staging(merge, column->name, update_from);
     dr_sql_text(sql, ", ");
   }
   if (merge->writer->has_deleted_at) {
-    dr_sql_name(sql, DR_COLUMN_DELETED_AT); // a key that returns is there again
+    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT); // a key that returns is there again
     dr_sql_text(sql, " = NULL, ");
   }
-  dr_sql_name(sql, DR_COLUMN_SYNCED_AT);
+  dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
   dr_sql_text(sql, " = ");
   dr_sql_param(sql);
+}
+
+static int32_t update_joined_rows(struct merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  start(merge, "UPDATE ");
+  const char *alias = put_target(merge, 1);
+  dr_sql_text(sql, " SET ");
+  put_assignments(merge, alias, 1);
+  dr_sql_text(sql, " WHERE ");
+  put_is_upsert(merge);
+  dr_sql_text(sql, " AND ");
+  put_differs(merge);
+  return run_counted(merge, 0);
 }
 
 static int32_t update_rows(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
   const int update_from = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
+  if (writes_by_join(merge)) return update_joined_rows(merge);
   start(merge, "UPDATE ");
   put_table(merge, "d");
   dr_sql_text(sql, " SET ");
-  put_assignments(merge, update_from);
+  put_assignments(merge, NULL, update_from);
   dr_sql_text(sql, update_from ? " FROM " : " WHERE EXISTS (SELECT 1 FROM ");
   put_staging(merge, "s");
   dr_sql_text(sql, " WHERE ");
@@ -413,38 +479,45 @@ static int32_t merge_upsert(struct merge *merge) {
 // A staged row equal to the current version is no new version.
 static int32_t forget_unchanged(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
-  start(merge, "DELETE FROM ");
-  put_staging(merge, "s");
+  const int join = writes_by_join(merge);
+  start(merge, join ? "DELETE s FROM " : "DELETE FROM ");
+  if (join) (void)put_target(merge, 1);
+  if (!join) put_staging(merge, "s");
   dr_sql_text(sql, " WHERE ");
   put_is_upsert(merge);
-  dr_sql_text(sql, " AND EXISTS (SELECT 1 FROM ");
-  put_table(merge, "d");
-  dr_sql_text(sql, " WHERE ");
-  put_match(merge);
+  if (!join) {
+    dr_sql_text(sql, " AND EXISTS (SELECT 1 FROM ");
+    put_table(merge, "d");
+    dr_sql_text(sql, " WHERE ");
+    put_match(merge);
+  }
   dr_sql_text(sql, " AND NOT ");
   put_differs(merge);
-  dr_sql_text(sql, ")");
+  if (!join) dr_sql_text(sql, ")");
   return run(merge, NULL);
 }
 
 static int32_t close_versions(struct merge *merge) {
   struct dr_sql *sql = &merge->sql;
+  const int join = writes_by_join(merge);
   start(merge, "UPDATE ");
-  put_table(merge, NULL);
+  const char *alias = put_target(merge, join);
   dr_sql_text(sql, " SET ");
-  dr_sql_name(sql, DR_COLUMN_VALID_TO);
+  dr_sql_column(sql, alias, DR_COLUMN_VALID_TO);
   dr_sql_text(sql, " = ");
   dr_sql_param(sql);
   dr_sql_text(sql, ", ");
-  dr_sql_name(sql, DR_COLUMN_SYNCED_AT);
+  dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
   dr_sql_text(sql, " = ");
   dr_sql_param(sql);
   dr_sql_text(sql, ", ");
-  dr_sql_name(sql, DR_COLUMN_CURRENT);
+  dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
   dr_sql_text(sql, " = FALSE WHERE ");
-  dr_sql_name(sql, DR_COLUMN_CURRENT);
-  dr_sql_text(sql, " AND ");
-  put_key_in_staging(merge, 0);
+  dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
+  if (!join) {
+    dr_sql_text(sql, " AND ");
+    put_key_in_staging(merge, 0);
+  }
   return run_counted(merge, 0);
 }
 

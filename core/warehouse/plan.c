@@ -150,11 +150,31 @@ static int own_wanted(const struct own_column *own, const struct dr_table_option
 }
 
 // A single int64 key is declared inside the table: engines that keep a table in key order (SQLite's rowid, InnoDB) then
-// need no second tree. Every other key gets an index, which can be built after the rows are loaded.
-static int key_inside(const struct dr_table_options *options) {
+// need no second tree. Every other key gets an index, which can be built after the rows are loaded; where DDL is not
+// part of the transaction it could not wait for them, and a table that was made must not lack it: it is inside as well.
+static int key_inside(const struct planner *planner) {
+  const struct dr_table_options *options = planner->options;
+  if (!is_keyed(options)) return 0;
+  if (!dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL)) return 1;
   if (options->mode != DR_WRITE_UPSERT || options->key_count != 1) return 0;
   const ptrdiff_t at = dr_schema_find(options->schema, dray_str_of(options->key[0]));
   return at >= 0 && options->schema->fields[at].type.id == DRAY_TYPE_INT64;
+}
+
+// The columns that make a row of the table unique.
+static void put_key_columns(struct planner *planner) {
+  const struct dr_table_options *options = planner->options;
+  struct dr_sql *sql = &planner->sql;
+  dr_sql_text(sql, " (");
+  for (size_t i = 0; i < options->key_count; i++) {
+    if (i > 0) dr_sql_text(sql, ", ");
+    dr_sql_name(sql, options->key[i]);
+  }
+  if (options->mode == DR_WRITE_HISTORY) {
+    dr_sql_text(sql, ", ");
+    dr_sql_name(sql, DR_COLUMN_VALID_FROM);
+  }
+  dr_sql_text(sql, ")");
 }
 
 static int32_t plan_create(struct planner *planner) {
@@ -166,11 +186,13 @@ static int32_t plan_create(struct planner *planner) {
   dr_sql_text(sql, " (");
   for (size_t i = 0; i < options->schema->field_count; i++) {
     const struct dr_field *field = &options->schema->fields[i];
+    const int key = is_keyed(options) && dr_options_is_key(options, field->name);
     if (i > 0) dr_sql_text(sql, ", ");
     dr_sql_name(sql, field->name);
     dr_sql_text(sql, " ");
-    dr_sql_type(sql, field->type);
-    if (is_keyed(options) && dr_options_is_key(options, field->name)) dr_sql_text(sql, " NOT NULL");
+    if (key) dr_sql_key_type(sql, field->type);
+    if (!key) dr_sql_type(sql, field->type);
+    if (key) dr_sql_text(sql, " NOT NULL");
   }
   for (size_t i = 0; i < OWN_COLUMN_COUNT; i++) {
     if (!own_wanted(&own_columns[i], options)) continue;
@@ -180,10 +202,9 @@ static int32_t plan_create(struct planner *planner) {
     dr_sql_type(sql, *own_columns[i].type);
     if (own_columns[i].required) dr_sql_text(sql, " NOT NULL");
   }
-  if (key_inside(options)) {
-    dr_sql_text(sql, ", PRIMARY KEY (");
-    dr_sql_name(sql, options->key[0]);
-    dr_sql_text(sql, ")");
+  if (key_inside(planner)) {
+    dr_sql_text(sql, ", PRIMARY KEY");
+    put_key_columns(planner);
   }
   dr_sql_text(sql, ")");
   return take(planner);
@@ -192,7 +213,6 @@ static int32_t plan_create(struct planner *planner) {
 // The unique index over the key; of a history table, over the key and the begin of each version. Named by a hash,
 // because index names share one space and must not grow past the engine's limit.
 static int32_t plan_key_index(struct planner *planner) {
-  const struct dr_table_options *options = planner->options;
   struct dr_sql *sql = &planner->sql;
   char name[64];
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(planner->label), 0);
@@ -202,16 +222,7 @@ static int32_t plan_key_index(struct planner *planner) {
   dr_sql_name(sql, name);
   dr_sql_text(sql, " ON ");
   dr_sql_place(sql, &planner->place);
-  dr_sql_text(sql, " (");
-  for (size_t i = 0; i < options->key_count; i++) {
-    if (i > 0) dr_sql_text(sql, ", ");
-    dr_sql_name(sql, options->key[i]);
-  }
-  if (options->mode == DR_WRITE_HISTORY) {
-    dr_sql_text(sql, ", ");
-    dr_sql_name(sql, DR_COLUMN_VALID_FROM);
-  }
-  dr_sql_text(sql, ")");
+  put_key_columns(planner);
   DRAY_TRY(take(planner));
   planner->plan.late_ddl_count = 1;
   return DRAY_OK;
@@ -269,7 +280,7 @@ static int32_t plan_new_table(struct planner *planner) {
   }
   DRAY_TRY(plan_schema(planner));
   DRAY_TRY(plan_create(planner));
-  return is_keyed(planner->options) && !key_inside(planner->options) ? plan_key_index(planner) : DRAY_OK;
+  return is_keyed(planner->options) && !key_inside(planner) ? plan_key_index(planner) : DRAY_OK;
 }
 
 static int32_t plan_add_column(struct planner *planner, const char *name, struct dray_type type) {
@@ -292,6 +303,14 @@ static int cast_is_exact(struct dray_type from) {
   return from.id != DRAY_TYPE_FLOAT64;
 }
 
+// Whether the type of the column can be changed with every value kept as the loader would write it.
+static int widens_exactly(const struct planner *planner, struct dray_type from, struct dray_type to) {
+  const struct dray_dialect *dialect = &planner->warehouse->dialect;
+  if (from.id == 0 || !dr_type_holds(to, from)) return 0;
+  if (!dr_dialect_has(dialect, DRAY_DIALECT_WIDEN_TYPE)) return cast_is_exact(from);
+  return from.id != DRAY_TYPE_BOOL || !dr_dialect_has(dialect, DRAY_DIALECT_MODIFY_COLUMN);
+}
+
 static void put_alter(struct planner *planner) {
   start(planner);
   dr_sql_text(&planner->sql, "ALTER TABLE ");
@@ -300,9 +319,9 @@ static void put_alter(struct planner *planner) {
 
 static int32_t plan_widen_in_place(struct planner *planner, const char *name, struct dray_type to) {
   put_alter(planner);
-  dr_sql_text(&planner->sql, " ALTER COLUMN ");
+  dr_sql_flag(&planner->sql, DRAY_DIALECT_MODIFY_COLUMN, " MODIFY COLUMN ", " ALTER COLUMN ");
   dr_sql_name(&planner->sql, name);
-  dr_sql_text(&planner->sql, " TYPE ");
+  dr_sql_flag(&planner->sql, DRAY_DIALECT_MODIFY_COLUMN, " ", " TYPE ");
   dr_sql_type(&planner->sql, to);
   return take(planner);
 }
@@ -383,8 +402,7 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
   const int in_place = dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_WIDEN_TYPE);
   const int policy = planner->options->drift.type_change;
   const int key = is_keyed(planner->options) && dr_options_is_key(planner->options, field->name);
-  const int widens = column->type.id != 0 && dr_type_holds(field->type, column->type) && !key &&
-                     (in_place || cast_is_exact(column->type));
+  const int widens = !key && widens_exactly(planner, column->type, field->type);
   char wanted[32], actual[32];
   if (!key && discard(planner, index, policy)) return DRAY_OK;
   if (policy <= POLICY_EVOLVE && widens) {

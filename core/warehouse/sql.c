@@ -12,6 +12,29 @@
 
 // ---- the quoting function ----
 
+// Engines count bytes, or characters as well. `name` is UTF-8.
+static int32_t check_characters(const struct dray_dialect *dialect, struct dray_str name, struct dray_error *error) {
+  uint64_t count = 0;
+  int beyond = 0;
+  for (uint64_t i = 0; i < name.len; i++) {
+    const unsigned char byte = (unsigned char)name.data[i];
+    count += (byte & 0xC0) != 0x80;
+    beyond |= byte >= 0xF0;
+  }
+  if (beyond && dr_dialect_has(dialect, DRAY_DIALECT_NAMES_BMP)) {
+    return dray_fail(
+        error, DRAY_E_SCHEMA_NAME,
+        "the name '%.*s' holds a character beyond U+FFFF (an emoji, say), which %.*s does not take in names",
+        DRAY_STR_ARG(name), DRAY_STR_ARG(dialect->name));
+  }
+  if (dialect->identifier_chars_max > 0 && count > dialect->identifier_chars_max) {
+    return dray_fail(error, DRAY_E_SCHEMA_NAME, "the name '%.*s' has %llu characters; %.*s takes at most %u",
+                     DRAY_STR_ARG(name), (unsigned long long)count, DRAY_STR_ARG(dialect->name),
+                     dialect->identifier_chars_max);
+  }
+  return DRAY_OK;
+}
+
 int32_t dr_sql_identifier(const struct dray_dialect *dialect, struct dray_str name, struct dray_buffer *out,
                           struct dray_error *error) {
   const char quote = (char)dialect->quote;
@@ -25,6 +48,7 @@ int32_t dr_sql_identifier(const struct dray_dialect *dialect, struct dray_str na
                      DRAY_STR_ARG(name), (unsigned long long)name.len, DRAY_STR_ARG(dialect->name),
                      dialect->identifier_bytes_max);
   }
+  DRAY_TRY(check_characters(dialect, name, error));
   DRAY_TRY(dray_buffer_append_char(out, quote, error));
   for (uint64_t i = 0; i < name.len; i++) {
     if (name.data[i] == quote) DRAY_TRY(dray_buffer_append_char(out, quote, error));
@@ -133,8 +157,7 @@ void dr_sql_param(struct dr_sql *sql) {
 }
 
 // The dialect's text for the type, with {p} and {s} replaced.
-void dr_sql_type(struct dr_sql *sql, struct dray_type type) {
-  const struct dray_str spelling = sql->dialect->types[type.id];
+static void put_type(struct dr_sql *sql, struct dray_str spelling, struct dray_type type) {
   for (uint64_t i = 0; i < spelling.len && sql->code == DRAY_OK; i++) {
     const int named = spelling.data[i] == '{' && i + 2 < spelling.len && spelling.data[i + 2] == '}';
     if (named && (spelling.data[i + 1] == 'p' || spelling.data[i + 1] == 's')) {
@@ -143,5 +166,30 @@ void dr_sql_type(struct dr_sql *sql, struct dray_type type) {
     } else {
       sql->code = dray_buffer_append_char(sql->out, spelling.data[i], sql->error);
     }
+  }
+}
+
+void dr_sql_type(struct dr_sql *sql, struct dray_type type) {
+  put_type(sql, sql->dialect->types[type.id], type);
+}
+
+void dr_sql_key_type(struct dr_sql *sql, struct dray_type type) {
+  const struct dray_str spelling = sql->dialect->key_types[type.id];
+  put_type(sql, spelling.len > 0 ? spelling : sql->dialect->types[type.id], type);
+}
+
+void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {
+  static const char column[] = "{c}";
+  const struct dray_str form = sql->dialect->exact_text;
+  const char *at = form.len > 0 ? memmem(form.data, form.len, column, sizeof column - 1) : NULL;
+  if (at == NULL) {
+    dr_sql_column(sql, alias, name);
+    return;
+  }
+  const size_t before = (size_t)(at - form.data), after = before + sizeof column - 1;
+  if (sql->code == DRAY_OK) sql->code = dray_buffer_append(sql->out, form.data, before, sql->error);
+  dr_sql_column(sql, alias, name);
+  if (sql->code == DRAY_OK) {
+    sql->code = dray_buffer_append(sql->out, form.data + after, (size_t)form.len - after, sql->error);
   }
 }

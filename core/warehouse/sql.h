@@ -35,6 +35,9 @@ void dr_sql_name(struct dr_sql *sql, const char *name);                      // 
 void dr_sql_column(struct dr_sql *sql, const char *alias, const char *name); // d."name"; alias NULL: "name"
 void dr_sql_place(struct dr_sql *sql, const struct dr_place *place);         // "schema"."table"
 void dr_sql_type(struct dr_sql *sql, struct dray_type type);                 // the dialect's spelling
+void dr_sql_key_type(struct dr_sql *sql, struct dray_type type);             // the same for a column of a key
+// The column in a form whose equality is that of its bytes. For texts.
+void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name);
 void dr_sql_number(struct dr_sql *sql, uint64_t number);
 void dr_sql_param(struct dr_sql *sql); // the next parameter: ? or $1, $2, ...
 static inline void dr_sql_flag(struct dr_sql *sql, uint32_t flag, const char *with, const char *without) {

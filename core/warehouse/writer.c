@@ -257,9 +257,8 @@ int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generatio
     if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
   }
   DRAY_TRY(dr_state_put(writer->warehouse, writer->options, generation, checkpoint, writer->now_us, error));
-  // A temporary table can go inside any transaction; dropping a real one would commit where DDL is not transactional.
-  if (writer->staged &&
-      dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES)) {
+  // Where DDL is not transactional, dropping a table could commit: it goes behind the commit.
+  if (writer->staged && dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL)) {
     DRAY_TRY(dr_merge_drop_staging(writer, error));
   }
   DRAY_TRY(pass("warehouse.merged", error));

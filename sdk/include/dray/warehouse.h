@@ -23,7 +23,14 @@ enum {
   DRAY_DIALECT_DELETE_USING = 16u,     // DELETE FROM t USING s WHERE ...; without it: WHERE EXISTS
   DRAY_DIALECT_NULL_SAFE_IS = 32u,     // a IS b compares NULLs; without it: a IS NOT DISTINCT FROM b
   DRAY_DIALECT_RENAME_TABLE = 64u,     // ALTER TABLE a RENAME TO b
-  DRAY_DIALECT_WIDEN_TYPE = 128u       // ALTER COLUMN ... TYPE to a wider type keeps the data
+  DRAY_DIALECT_WIDEN_TYPE = 128u,      // ALTER COLUMN ... TYPE to a wider type keeps the data
+  // Since 1.1.
+  DRAY_DIALECT_NULL_SAFE_EQUAL = 256u, // a <=> b compares NULLs
+  DRAY_DIALECT_JOIN_WRITES = 512u,     // UPDATE s JOIN t ON ... SET t.c = s.c; DELETE t FROM s JOIN t ON ...
+  DRAY_DIALECT_MODIFY_COLUMN = 1024u,  // with WIDEN_TYPE: it is spelt MODIFY COLUMN c type, and booleans become numbers
+  DRAY_DIALECT_DROP_TEMPORARY = 2048u, // DROP TEMPORARY TABLE; DROP TABLE would end the transaction
+  DRAY_DIALECT_NAMES_BMP = 4096u,      // names take no character beyond U+FFFF
+  DRAY_DIALECT_JSON_IS_TEXT = 8192u    // JSON columns compare and assign as text does: no CAST between the two
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -39,6 +46,13 @@ struct dray_dialect {
   struct dray_str name; // "sqlite", "postgres", ...
   // Column type of each canonical type, index DRAY_TYPE_*; 0 unused. "{p}" and "{s}" stand for precision and scale.
   struct dray_str types[10];
+  // Since 1.1; zeros: there is no such fact.
+  uint32_t identifier_chars_max; // characters of a name, beside identifier_bytes_max; 0: only bytes count
+  uint32_t reserved;
+  // What a column of a key is made as, where an index does not take the type of `types`; empty: as in `types`.
+  struct dray_str key_types[10];
+  // Two texts that this makes equal are equal byte by byte, "{c}" is the column: "CAST({c} AS BINARY)". Empty: = does.
+  struct dray_str exact_text;
 };
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.

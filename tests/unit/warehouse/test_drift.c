@@ -398,6 +398,25 @@ static void test_names_that_cannot_be_used_are_refused(void **state) {
   dr_schema_unref(schema);
 }
 
+static void test_names_are_counted_as_the_engine_counts_them(void **state) {
+  (void)state;
+  struct dray_dialect dialect = {.name = dray_str_of("engine"), .quote = '`', .identifier_bytes_max = 12};
+  struct dray_buffer out;
+  static const char four[] = "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", face[] = "a\xf0\x9f\x98\x80";
+  dray_buffer_init(&out, 64);
+  assert_ok(dr_sql_identifier(&dialect, dray_str_of(four), &out, &world_error));
+  assert_ok(dr_sql_identifier(&dialect, dray_str_of(face), &out, &world_error));
+  dialect.identifier_chars_max = 4;
+  assert_ok(dr_sql_identifier(&dialect, dray_str_of(four), &out, &world_error));
+  assert_int_equal(dr_sql_identifier(&dialect, dray_str_of("abcde"), &out, &world_error), DRAY_E_SCHEMA_NAME);
+  assert_non_null(strstr(world_error.text, "5 characters; engine takes at most 4"));
+  dialect.flags = DRAY_DIALECT_NAMES_BMP;
+  assert_ok(dr_sql_identifier(&dialect, dray_str_of("a\xef\xbf\xbd"), &out, &world_error));
+  assert_int_equal(dr_sql_identifier(&dialect, dray_str_of(face), &out, &world_error), DRAY_E_SCHEMA_NAME);
+  assert_non_null(strstr(world_error.text, "U+FFFF"));
+  dray_buffer_free(&out);
+}
+
 static void test_a_column_spelt_in_another_case_is_the_same_column(void **state) {
   (void)state;
   struct world world;
@@ -465,6 +484,7 @@ int main(void) {
       cmocka_unit_test_setup(test_a_widening_that_the_engine_refuses_changes_nothing, world_fresh),
       cmocka_unit_test_setup(test_tables_of_others_are_written_only_where_values_survive, world_fresh),
       cmocka_unit_test_setup(test_names_that_cannot_be_used_are_refused, world_fresh),
+      cmocka_unit_test(test_names_are_counted_as_the_engine_counts_them),
       cmocka_unit_test_setup(test_a_column_spelt_in_another_case_is_the_same_column, world_fresh),
       cmocka_unit_test_setup(test_a_schema_becomes_a_prefix_where_there_are_none, world_fresh),
   };

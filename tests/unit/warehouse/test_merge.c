@@ -543,6 +543,7 @@ static void test_any_changes_leave_what_plain_sql_leaves(void **state) {
                                  WORLD_NO_TRANSACTIONAL_DDL | WORLD_NO_TEMP_TABLES,
                                  WORLD_SCHEMAS,
                                  WORLD_DOLLAR,
+                                 WORLD_EXACT_TEXT,
                                  WORLD_EVERY};
   for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
     compare_with_plain_sql(variants[i], DR_WRITE_UPSERT, 0, 11 + (uint32_t)i);

@@ -162,6 +162,11 @@ void world_open(struct world *world, const char *name, int variant) {
     world->warehouse.vtable = &world->vtable;
   }
   if (variant & WORLD_DOLLAR) dialect->param_style = DRAY_PARAM_DOLLAR;
+  if (variant & WORLD_EXACT_TEXT) {
+    dialect->flags |= DRAY_DIALECT_JSON_IS_TEXT;
+    dialect->exact_text = dray_str_of("CAST({c} AS BLOB)");
+    dialect->key_types[DRAY_TYPE_STRING] = dray_str_of("VARCHAR(255) COLLATE BINARY");
+  }
   world_execute(world, "PRAGMA synchronous = OFF"); // processes are killed here, machines are not
 }
 

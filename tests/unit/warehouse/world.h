@@ -34,7 +34,8 @@ enum {
   WORLD_NO_TRANSACTIONAL_DDL = 8,
   WORLD_SCHEMAS = 16, // the schema is then "main"
   WORLD_DOLLAR = 32,
-  WORLD_EVERY = 63
+  WORLD_EXACT_TEXT = 64, // texts are compared as bytes, keys have types of their own
+  WORLD_EVERY = 127
 };
 
 struct world {
