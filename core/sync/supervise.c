@@ -167,6 +167,8 @@ static void conclude(const struct watch *watch, int status, struct dr_supervise_
                     (long long)(watch->options->stall_timeout_ms / 1000));
   } else if (watch->killed) {
     (void)dray_fail(&out->error, DRAY_E_CANCELLED, "the run did not end by itself and was stopped");
+  } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) { // no fault of a program's raises it
+    (void)dray_fail(&out->error, DRAY_E_KILLED, "the run was killed from outside (SIGKILL) in %s", call);
   } else if (WIFSIGNALED(status)) {
     (void)dray_fail(&out->error, DRAY_E_PLUGIN_CRASHED, "%s crashed: %s", call, strsignal(WTERMSIG(status)));
   } else if (!atomic_load(&watch->board->finished)) {

@@ -22,7 +22,7 @@ struct dr_supervise_options {
 struct dr_supervise_result {
   int exit_code; // the child's, or that of `error`
   int32_t pid;
-  struct dray_error error; // code 0, or PLUGIN_CRASHED, PLUGIN_HUNG, CANCELLED
+  struct dray_error error; // code 0, or PLUGIN_CRASHED, PLUGIN_HUNG, CANCELLED, KILLED
 };
 
 // Runs `work(ctx)` in a child; its return value is the exit code. SIGINT and SIGTERM are passed on as a cancel; the

@@ -30,6 +30,13 @@ static int leaves_with_three(void *ctx) {
 static int dies(void *ctx) {
   (void)ctx;
   dr_board_call("source.next of plugin bad (connection shop)");
+  (void)raise(SIGABRT);
+  return 0;
+}
+
+static int is_killed(void *ctx) {
+  (void)ctx;
+  dr_board_call("source.next of plugin good (connection shop)");
   (void)raise(SIGKILL);
   return 0;
 }
@@ -79,7 +86,16 @@ static void test_crash_names_the_call(void **state) {
   (void)state;
   const struct dr_supervise_result result = supervise(dies, 0);
   assert_int_equal(result.error.code, DRAY_E_PLUGIN_CRASHED);
-  assert_string_equal(result.error.text, "source.next of plugin bad (connection shop) crashed: Killed");
+  assert_string_equal(result.error.text, "source.next of plugin bad (connection shop) crashed: Aborted");
+  assert_int_equal(result.exit_code, 1);
+}
+
+static void test_kill_from_outside_is_no_fault_of_the_plugin(void **state) {
+  (void)state;
+  const struct dr_supervise_result result = supervise(is_killed, 0);
+  assert_int_equal(result.error.code, DRAY_E_KILLED);
+  assert_string_equal(result.error.text,
+                      "the run was killed from outside (SIGKILL) in source.next of plugin good (connection shop)");
   assert_int_equal(result.exit_code, 1);
 }
 
@@ -115,6 +131,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_exit_code_of_the_child_is_passed_on),
       cmocka_unit_test(test_crash_names_the_call),
+      cmocka_unit_test(test_kill_from_outside_is_no_fault_of_the_plugin),
       cmocka_unit_test(test_plugin_that_ends_the_process_is_a_crash_too),
       cmocka_unit_test(test_hang_in_a_plugin_is_stopped),
       cmocka_unit_test(test_slow_work_of_the_host_is_no_hang),
