@@ -447,7 +447,7 @@ static int32_t reopen_records(struct settle *settle, struct dray_error *error) {
   return dray_buffer_append(&settle->records.places, diff->records.places.data, diff->records.places.len, error);
 }
 
-static int32_t prove(struct dr_diff *diff, struct dray_error *error) {
+int32_t dr_diff_prove(struct dr_diff *diff, struct dray_error *error) {
   uint64_t unsure = 0;
   if (!dr_is_filtered(diff)) return DRAY_OK;
   DRAY_TRY(dr_filter_prove(&diff->filter, diff->mirror, &unsure, error));
@@ -462,7 +462,6 @@ int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dr
   dray_buffer_init(&settle.records.places, SIZE_MAX / 4);
   int32_t rc = reopen_records(&settle, error);
   if (rc != DRAY_OK) goto done;
-  if ((rc = prove(diff, error)) != DRAY_OK) goto done;
   if ((rc = dr_sorter_sort(&diff->sightings, error)) != DRAY_OK) goto done;
   if ((rc = next_held(&settle, error)) != DRAY_OK) goto done;
   if ((rc = go_through_sightings(&settle, error)) != DRAY_OK) goto done;

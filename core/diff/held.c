@@ -24,36 +24,42 @@ static int32_t journal_payload(struct dr_mirror *mirror, const struct dr_item *i
   return DRAY_OK;
 }
 
-// *out_high: of the key, only where the payload needs it to be complete.
 static int32_t find_payload(struct dr_mirror *mirror, const struct dr_found *found, struct dr_payload **out_payload,
-                            uint64_t *out_high, struct dray_str *out, struct dray_error *error) {
+                            struct dray_str *out, struct dray_error *error) {
   if (found->in_journal) {
     const struct dr_item *item = &mirror->items[found->number];
     *out_payload = &mirror->schemas[item->schema].payload;
-    *out_high = item->high;
     return journal_payload(mirror, item, out, error);
   }
   *out_payload = &mirror->base_payload;
-  *out_high = 0;
-  if (mirror->base_payload.mixed && mirror->base_payload.keep != DR_KEEP_ROW) {
-    struct dr_entry entry;
-    DRAY_TRY(dr_base_entry(mirror->base, found->number, &entry, error));
-    *out_high = entry.high;
-  }
   return dr_base_row(mirror->base, found->number, out, error);
+}
+
+// Of the key's hash, where the key is nothing else.
+static int32_t find_high(struct dr_mirror *mirror, const struct dr_found *found, uint64_t *out,
+                         struct dray_error *error) {
+  struct dr_entry entry;
+  if (found->in_journal) {
+    *out = mirror->items[found->number].high;
+    return DRAY_OK;
+  }
+  DRAY_TRY(dr_base_entry(mirror->base, found->number, &entry, error));
+  *out = entry.high;
+  return DRAY_OK;
 }
 
 int32_t dr_mirror_row(struct dr_mirror *mirror, const struct dr_found *found, struct dray_str *out_row,
                       struct dr_rows_map **out_map, struct dray_error *error) {
   struct dr_payload *payload;
   struct dray_str bytes;
-  uint64_t high;
+  uint64_t high = 0;
   *out_map = dr_mirror_map(mirror, found);
-  DRAY_TRY(find_payload(mirror, found, &payload, &high, &bytes, error));
+  DRAY_TRY(find_payload(mirror, found, &payload, &bytes, error));
   if (payload->keep == DR_KEEP_ROW) {
     *out_row = bytes;
     return DRAY_OK;
   }
+  if (payload->mixed) DRAY_TRY(find_high(mirror, found, &high, error));
   dray_buffer_clear(&mirror->row);
   DRAY_TRY(dr_payload_row(payload, high, bytes, &mirror->row, error));
   *out_row = dray_buffer_view(&mirror->row);
@@ -65,9 +71,8 @@ int32_t dr_mirror_columns(struct dr_mirror *mirror, const struct dr_found *found
   const struct dr_rows_map *map = dr_mirror_map(mirror, found);
   struct dr_payload *payload;
   struct dray_str bytes, key;
-  uint64_t high;
   assert(mirror->info.keep == DR_KEEP_COLUMNS);
-  DRAY_TRY(find_payload(mirror, found, &payload, &high, &bytes, error));
+  DRAY_TRY(find_payload(mirror, found, &payload, &bytes, error));
   DRAY_TRY(dr_payload_columns(payload, bytes, NULL, &key, error));
   dr_rows_map_columns(map, bytes.data, out);
   return DRAY_OK;

@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "diff/worker.h"
+#include "diff/writer.h"
 
 // A change set is read once or twice, from its start to its end, and does not live long.
 #define CHANGES_LEVEL (-5)
@@ -121,8 +122,9 @@ static int32_t make_filter(struct dr_diff *diff, struct dray_error *error) {
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for marks of %zu changes", mirror->settled);
 }
 
-// What overlay and filter leave. Sightings take a quarter of the budget, exceptions a sixteenth, rows that wait and the
-// mirror's rows beside them a third each of the rest. Where little is left each takes its share of that.
+// What overlay and filter leave. Sightings take a quarter of the budget, exceptions a sixteenth, rows that wait, those
+// that are written and the mirror's rows beside them a third each of the rest. Where little is left each takes its
+// share of that.
 static void share_memory(struct dr_diff *diff) {
   const struct dr_mirror *mirror = diff->mirror;
   const uint64_t used = diff->filter.bytes + overlay_bytes(mirror), least = mirror->memory_bytes / 64;
@@ -146,7 +148,8 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
   mirror->busy = 1;
   dr_rows_out_init(&diff->records, &diff->out);
   dray_buffer_init(&diff->old, SIZE_MAX / 4);
-  dray_buffer_init(&diff->waiting_rows, DR_ROW_BYTES_MAX);
+  for (size_t i = 0; i < 2; i++) dray_buffer_init(&diff->windows[i].rows, DR_ROW_BYTES_MAX);
+  diff->filling = diff->windows;
   dray_buffer_init(&diff->encoded, DR_ROW_BYTES_MAX);
   dray_buffer_init(&diff->merged, DR_ROW_BYTES_MAX);
   dray_buffer_init(&diff->before, DR_ROW_BYTES_MAX);
@@ -155,6 +158,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
   share_memory(diff);
   if (rc == DRAY_OK) rc = make_scratch(diff, error);
   if (rc == DRAY_OK) rc = open_temporary(diff, error);
+  if (rc == DRAY_OK && mirror->threads != 1) rc = dr_writer_start(diff, &diff->writer, error);
   if (rc == DRAY_OK && mirror->threads != 1) rc = dr_worker_start(diff, dr_share(mirror, 16), &diff->worker, error);
   if (rc != DRAY_OK) {
     dr_diff_free(diff);
@@ -167,6 +171,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
 void dr_diff_free(struct dr_diff *diff) {
   if (diff == NULL) return;
   (void)dr_worker_end(diff->worker, 1, NULL);
+  (void)dr_writer_end(diff->writer, NULL);
   if (!diff->finished) diff->mirror->busy = 0;
   if (diff->fd >= 0) (void)close(diff->fd);
   if (diff->created) (void)unlink(diff->temporary);
@@ -175,7 +180,10 @@ void dr_diff_free(struct dr_diff *diff) {
   dr_sorter_free(&diff->sightings);
   dr_sorter_free(&diff->exceptions);
   dray_buffer_free(&diff->old);
-  dray_buffer_free(&diff->waiting_rows);
+  for (size_t i = 0; i < 2; i++) {
+    free(diff->windows[i].items);
+    dray_buffer_free(&diff->windows[i].rows);
+  }
   dray_buffer_free(&diff->encoded);
   dray_buffer_free(&diff->merged);
   dray_buffer_free(&diff->before);
@@ -190,7 +198,6 @@ void dr_diff_free(struct dr_diff *diff) {
   free(diff->taken);
   free(diff->rest);
   free(diff->found);
-  free(diff->waiting);
   free(diff->order);
   free(diff->changed);
   free(diff->absent);
@@ -213,9 +220,11 @@ static int32_t check_open(const struct dr_diff *diff, struct dray_error *error) 
 }
 
 // After a failure the pass is over: its file cannot be trusted to be whole. The mirror may be used, merged and closed
-// from here on, so that nothing of the pass may point into it: what the filter lent is taken back. (A worker that
-// failed does not look at the filter any more.)
+// from here on, so that nothing of the pass may point into it: what the filter lent is taken back, and nobody reads old
+// rows any more. (A worker that failed looks neither at the filter nor for the writer.)
 static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
+  (void)dr_writer_end(diff->writer, NULL);
+  diff->writer = NULL;
   dr_filter_free(&diff->filter);
   diff->finished = 1;
   diff->mirror->busy = 0;
@@ -274,6 +283,11 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   int32_t rc = dr_worker_end(diff->worker, 0, error);
   diff->worker = NULL;
   if (rc == DRAY_OK) rc = dr_rest_flush(diff, error);
+  if (rc == DRAY_OK) rc = dr_diff_prove(diff, error); // beside the last records
+  const int32_t written = dr_writer_end(diff->writer, rc == DRAY_OK ? error : NULL);
+  diff->writer = NULL;
+  if (rc == DRAY_OK) rc = written;
+  diff->counts.unchanged += diff->rest_unchanged;
   if (rc == DRAY_OK) rc = dr_diff_settle(diff, &footer, error);
   if (rc == DRAY_OK) {
     footer.records = diff->records.count;

@@ -50,17 +50,27 @@ struct dr_rest {
   uint64_t high, low, row_hash, order;
   uint64_t before; // SIGHT_AFTER_PLAIN or 0
   struct dr_found found;
-  uint64_t at, bytes;         // the row as encoded, in dr_diff.waiting_rows; 0 bytes where it is not needed
+  uint64_t at, bytes;         // the row as encoded, in its window; 0 bytes where it is not needed
   uint64_t old_at, old_bytes; // the mirror's, in dr_diff.old
   int has_old;
   uint32_t flags; // DR_REST_*
 };
 
+// Rows that wait for their records, in the order of the input.
+struct dr_window {
+  struct dr_rest *items; // owned
+  size_t count, capacity;
+  struct dray_buffer rows;
+};
+
 struct dr_worker; // worker.h
+struct dr_writer; // writer.h
 struct dr_diff {
   struct dr_mirror *mirror; // borrowed
   struct dr_worker *worker; // NULL: the caller works. While there is one, only `worker`, `full` and `finished` are the
                             // caller's
+  struct dr_writer *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
+                            // made of is its own: see rest.c
   int full, resync;
   int duplicates;
   ptrdiff_t order_column; // -1: none
@@ -88,13 +98,13 @@ struct dr_diff {
   struct dr_found *found; // of the rest, by row
   uint64_t *order;        // high, low, row
 
-  // rows that wait for their records, in the order of the input
-  struct dr_rest *waiting;
-  size_t waiting_count, waiting_capacity;
-  uint64_t waiting_max; // bytes, of them as of the mirror's rows
-  struct dray_buffer waiting_rows, old;
+  struct dr_window windows[2]; // one fills while the other is written
+  struct dr_window *filling;
+  uint64_t waiting_max; // bytes of a window, as of the mirror's rows
 
-  // of one row
+  // of the window that is written, and of one row of it
+  uint64_t rest_unchanged; // of all windows, not yet in counts
+  struct dray_buffer old;
   size_t stride;
   uint8_t *changed, *absent;
   struct dray_str *slices, *old_slices;
@@ -121,8 +131,10 @@ DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_batch 
 DRAY_NODISCARD int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const struct dr_batch *batch,
                                    uint64_t row, struct dray_error *error);
 int dr_rest_is_full(const struct dr_diff *diff);
-// Writes the records and sightings of the rows that wait.
+// Writes the records and sightings of the rows that wait, or has them written.
 DRAY_NODISCARD int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error);
+// The work itself; the window is empty afterwards.
+DRAY_NODISCARD int32_t dr_rest_write(struct dr_diff *diff, struct dr_window *window, struct dray_error *error);
 // Whether a row is known to equal the mirror's without looking at either.
 int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t row_hash);
 
@@ -139,6 +151,8 @@ DRAY_NODISCARD int32_t dr_order_bits_of(struct dr_schema *schema, size_t column,
 // <0, 0, >0 as the encoded value `a` stands before, with or behind `b`. Both are values of the order column.
 DRAY_NODISCARD int32_t dr_order_compare(struct dr_schema *schema, size_t column, struct dray_str a, struct dray_str b,
                                         int *out, struct dray_error *error);
+// Proves what the filter took: needs no records, and reads the base's entries alone. (finish.c)
+DRAY_NODISCARD int32_t dr_diff_prove(struct dr_diff *diff, struct dray_error *error);
 // Decides on what was sighted: duplicates, deletes; writes the records and the index that follow from it. (finish.c)
 DRAY_NODISCARD int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dray_error *error);
 // Adds a record for a row of the mirror, in the current schema.

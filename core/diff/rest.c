@@ -3,10 +3,12 @@
 //
 // The rest: rows that the filter did not take, between their look-up and their records. They wait until there are many,
 // so that the mirror's rows are read in the order in which they stand there: a block of them is unpacked once for all
-// that need one of it. Records are written in the order of the input.
+// that need one of it. Records are written in the order of the input, by a thread of their own where there is one
+// (writer.c): what is done from dr_rest_write on touches nothing that the thread that takes batches does.
 #include <stdlib.h>
 
 #include "diff/pass.h"
+#include "diff/writer.h"
 #include "dray/destination.h"
 
 int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t row_hash) {
@@ -14,8 +16,8 @@ int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t 
          dr_mirror_map(diff->mirror, found)->identical;
 }
 
-static struct dray_str encoded_of(const struct dr_diff *diff, const struct dr_rest *rest) {
-  return dray_str_make(diff->waiting_rows.data + rest->at, rest->bytes);
+static struct dray_str encoded_of(const struct dr_window *window, const struct dr_rest *rest) {
+  return dray_str_make(window->rows.data + rest->at, rest->bytes);
 }
 
 static int is_tombstone(const struct dr_rest *rest) {
@@ -50,27 +52,29 @@ static int needs_row(struct dr_diff *diff, const struct dr_rest *rest) {
 
 int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const struct dr_batch *batch, uint64_t row,
                     struct dray_error *error) {
-  if (diff->waiting_count == diff->waiting_capacity) {
-    const size_t capacity = diff->waiting_capacity * 2 + 64;
-    struct dr_rest *larger = realloc(diff->waiting, capacity * sizeof *larger);
+  struct dr_window *window = diff->filling;
+  if (window->count == window->capacity) {
+    const size_t capacity = window->capacity * 2 + 64;
+    struct dr_rest *larger = realloc(window->items, capacity * sizeof *larger);
     if (larger == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu rows", capacity);
-    diff->waiting = larger;
-    diff->waiting_capacity = capacity;
+    window->items = larger;
+    window->capacity = capacity;
   }
-  struct dr_rest *waiting = &diff->waiting[diff->waiting_count];
+  struct dr_rest *waiting = &window->items[window->count];
   *waiting = *rest;
-  waiting->at = diff->waiting_rows.len;
-  diff->waiting_rows.max = diff->waiting_rows.len + DR_ROW_BYTES_MAX;
+  waiting->at = window->rows.len;
+  window->rows.max = window->rows.len + DR_ROW_BYTES_MAX;
   if (needs_row(diff, rest)) {
-    DRAY_TRY(dr_encode_row(&diff->mirror->slots.encoder, batch, row, &diff->waiting_rows, error));
+    DRAY_TRY(dr_encode_row(&diff->mirror->slots.encoder, batch, row, &window->rows, error));
   }
-  waiting->bytes = diff->waiting_rows.len - waiting->at;
-  diff->waiting_count++;
+  waiting->bytes = window->rows.len - waiting->at;
+  window->count++;
   return DRAY_OK;
 }
 
 int dr_rest_is_full(const struct dr_diff *diff) {
-  return diff->waiting_rows.len + diff->waiting_count * sizeof *diff->waiting > diff->waiting_max;
+  const struct dr_window *window = diff->filling;
+  return window->rows.len + window->count * sizeof *window->items > diff->waiting_max;
 }
 
 // ---- what they are compared with ----
@@ -99,13 +103,13 @@ static int32_t keep_old(struct dr_diff *diff, struct dr_rest *rest, struct dray_
 
 // Reads the mirror's rows in the order in which they stand there, as many as there is room for; the others are read one
 // by one when they are needed.
-static int32_t read_old(struct dr_diff *diff, struct dray_error *error) {
+static int32_t read_old(struct dr_diff *diff, struct dr_window *window, struct dray_error *error) {
   size_t count = 0;
-  uint64_t *order = calloc(diff->waiting_count + 1, 3 * sizeof *order); // in the journal, place there; who waits
-  if (order == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu rows", diff->waiting_count);
-  for (size_t i = 0; i < diff->waiting_count; i++) {
-    const struct dr_found *found = &diff->waiting[i].found;
-    if (!needs_old(diff, &diff->waiting[i])) continue;
+  uint64_t *order = calloc(window->count + 1, 3 * sizeof *order); // in the journal, place there; who waits
+  if (order == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu rows", window->count);
+  for (size_t i = 0; i < window->count; i++) {
+    const struct dr_found *found = &window->items[i].found;
+    if (!needs_old(diff, &window->items[i])) continue;
     order[3 * count] = (uint64_t)found->in_journal;
     order[3 * count + 1] = found->in_journal ? diff->mirror->items[found->number].place : found->number;
     order[3 * count++ + 2] = i;
@@ -113,7 +117,7 @@ static int32_t read_old(struct dr_diff *diff, struct dray_error *error) {
   dr_sort_words(order, count, 3, 2);
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < count && diff->old.len <= diff->waiting_max; i++) {
-    rc = keep_old(diff, &diff->waiting[order[3 * i + 2]], error);
+    rc = keep_old(diff, &window->items[order[3 * i + 2]], error);
   }
   free(order);
   return rc;
@@ -130,7 +134,7 @@ static struct dray_str view_of(const uint8_t *bytes, size_t len) {
   return dray_str_make((const char *)bytes, len);
 }
 
-static int32_t put_new(struct dr_diff *diff, const struct dr_rest *rest, uint8_t op, int32_t code,
+static int32_t put_new(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row, uint8_t op, int32_t code,
                        struct dray_error *error) {
   struct dr_record record = {.op = op,
                              .code = code,
@@ -139,7 +143,7 @@ static int32_t put_new(struct dr_diff *diff, const struct dr_rest *rest, uint8_t
                              .low = rest->low,
                              .row_hash = rest->row_hash,
                              .changed = view_of(diff->changed, diff->stride),
-                             .row = encoded_of(diff, rest)};
+                             .row = row};
   memset(diff->changed, 0, diff->stride);
   if (op == DRAY_OP_INSERT) set_all(diff->changed, diff->mirror->slots.schema->field_count);
   return dr_record_put(&diff->records, &record, error);
@@ -189,14 +193,14 @@ static int32_t merge_row(struct dr_diff *diff, struct dray_error *error) {
   return DRAY_OK;
 }
 
-static struct dr_record update_of(const struct dr_diff *diff, const struct dr_rest *rest) {
+static struct dr_record update_of(const struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row) {
   return (struct dr_record){.op = DRAY_OP_UPDATE,
                             .ordinal = rest->ordinal,
                             .high = rest->high,
                             .low = rest->low,
                             .row_hash = rest->row_hash,
                             .changed = view_of(diff->changed, diff->stride),
-                            .row = encoded_of(diff, rest)};
+                            .row = row};
 }
 
 static int32_t put_update(struct dr_diff *diff, const struct dr_record *record, struct dray_error *error) {
@@ -209,9 +213,8 @@ static int32_t put_update(struct dr_diff *diff, const struct dr_record *record, 
 }
 
 // The row beside the mirror's row `old`.
-static int32_t beside_row(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str old,
-                          struct dr_rows_map *map, int *out_changed, struct dray_error *error) {
-  struct dr_record record = update_of(diff, rest);
+static int32_t beside_row(struct dr_diff *diff, struct dr_record record, struct dray_str old, struct dr_rows_map *map,
+                          int *out_changed, struct dray_error *error) {
   int any_absent = 0;
   DRAY_TRY(dr_rows_split(map, old, diff->old_slices, error));
   *out_changed = compare(diff, differs_in_value, &any_absent);
@@ -236,9 +239,8 @@ static int32_t beside_row(struct dr_diff *diff, const struct dr_rest *rest, stru
 // The row beside the 32 bits of each slot, `old`. Where the row says nothing the mirror keeps its own: they travel with
 // the record, and the mirror will not know the hash of the whole row (ack.c). The record's is that of the row as it
 // came: it tells one such update from another.
-static int32_t beside_columns(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str old, int comparable,
+static int32_t beside_columns(struct dr_diff *diff, struct dr_record record, struct dray_str old, int comparable,
                               int *out_changed, struct dray_error *error) {
-  struct dr_record record = update_of(diff, rest);
   int any_absent = 0, any_kept = 0;
   if (old.data != (const char *)diff->columns) memcpy(diff->columns, old.data, (size_t)old.len);
   *out_changed = compare(diff, differs_in_hash, &any_absent);
@@ -257,27 +259,28 @@ static int32_t beside_columns(struct dr_diff *diff, const struct dr_rest *rest, 
 }
 
 // A row whose key the mirror has. *out_changed: whether it became a record.
-static int32_t known_row(struct dr_diff *diff, const struct dr_rest *rest, int *out_changed, struct dray_error *error) {
+static int32_t known_row(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row, int *out_changed,
+                         struct dray_error *error) {
   const int keep = dr_mirror_keep(diff->mirror), equal = dr_rest_equals(diff, &rest->found, rest->row_hash);
   struct dr_rows_map *map = dr_mirror_map(diff->mirror, &rest->found);
   *out_changed = 0;
   if (equal && !diff->resync) return DRAY_OK;
-  DRAY_TRY(dr_decode_slices(encoded_of(diff, rest), map->to_count, diff->slices, error));
+  DRAY_TRY(dr_decode_slices(row, map->to_count, diff->slices, error));
+  const struct dr_record record = update_of(diff, rest, row);
   if (keep == DR_KEEP_KEY) {
     int any_absent = 0;
-    const struct dr_record record = update_of(diff, rest);
     *out_changed = compare(diff, differs_always, &any_absent);
     return put_update(diff, &record, error);
   }
-  struct dray_str old = encoded_of(diff, rest);
+  struct dray_str old = row;
   if (rest->has_old) {
     old = dray_str_make(diff->old.data + rest->old_at, rest->old_bytes);
   } else if (needs_old(diff, rest)) {
     DRAY_TRY(fetch_old(diff, &rest->found, &old, &map, error));
   }
-  if (keep == DR_KEEP_ROW) return beside_row(diff, rest, old, map, out_changed, error);
+  if (keep == DR_KEEP_ROW) return beside_row(diff, record, old, map, out_changed, error);
   const int comparable = map->identical && rest->found.row_hash != DR_ROW_HASH_UNKNOWN;
-  return beside_columns(diff, rest, old, comparable, out_changed, error);
+  return beside_columns(diff, record, old, comparable, out_changed, error);
 }
 
 static int32_t sight(struct dr_diff *diff, const struct dr_rest *rest, uint64_t ref, struct dray_error *error) {
@@ -288,38 +291,49 @@ static int32_t sight(struct dr_diff *diff, const struct dr_rest *rest, uint64_t 
   return dr_sorter_add(&diff->sightings, words, dray_str_make(NULL, 0), error);
 }
 
-static int32_t put_row(struct dr_diff *diff, const struct dr_rest *rest, struct dray_error *error) {
+static int32_t put_row(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row,
+                       struct dray_error *error) {
   uint64_t ref = diff->records.count;
   int record = 1;
   if ((rest->flags & DR_REST_NULL_KEY) != 0) {
-    DRAY_TRY(put_new(diff, rest, DR_OP_REJECT, DRAY_E_DATA_KEY_NULL, error));
+    DRAY_TRY(put_new(diff, rest, row, DR_OP_REJECT, DRAY_E_DATA_KEY_NULL, error));
     diff->counts.null_keys++;
     return DRAY_OK;
   }
   if (is_tombstone(rest)) {
     record = is_noted(diff, rest); // never shown: its delete is written at the end
-    if (record) DRAY_TRY(put_new(diff, rest, DRAY_OP_DELETE, 0, error));
+    if (record) DRAY_TRY(put_new(diff, rest, row, DRAY_OP_DELETE, 0, error));
   } else if (rest->found.found) {
-    DRAY_TRY(known_row(diff, rest, &record, error));
-    diff->counts.unchanged += !record;
+    DRAY_TRY(known_row(diff, rest, row, &record, error));
+    diff->rest_unchanged += !record;
     if (!record && is_noted(diff, rest)) {
       ref |= SIGHT_NOTED;
-      DRAY_TRY(put_new(diff, rest, DRAY_OP_DELETE, 0, error));
+      DRAY_TRY(put_new(diff, rest, row, DRAY_OP_DELETE, 0, error));
     }
   } else {
-    DRAY_TRY(put_new(diff, rest, DRAY_OP_INSERT, 0, error));
+    DRAY_TRY(put_new(diff, rest, row, DRAY_OP_INSERT, 0, error));
     diff->counts.inserts++;
   }
   if (!record) ref |= SIGHT_UNCHANGED;
   return sight(diff, rest, ref, error);
 }
 
-int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error) {
-  if (diff->waiting_count == 0) return DRAY_OK;
+int32_t dr_rest_write(struct dr_diff *diff, struct dr_window *window, struct dray_error *error) {
   dray_buffer_clear(&diff->old);
-  DRAY_TRY(read_old(diff, error));
-  for (size_t i = 0; i < diff->waiting_count; i++) DRAY_TRY(put_row(diff, &diff->waiting[i], error));
-  dray_buffer_clear(&diff->waiting_rows);
-  diff->waiting_count = 0;
+  DRAY_TRY(read_old(diff, window, error));
+  for (size_t i = 0; i < window->count; i++) {
+    DRAY_TRY(put_row(diff, &window->items[i], encoded_of(window, &window->items[i]), error));
+  }
+  dray_buffer_clear(&window->rows);
+  window->count = 0;
+  return DRAY_OK;
+}
+
+int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error) {
+  struct dr_window *window = diff->filling;
+  if (window->count == 0) return DRAY_OK;
+  if (diff->writer == NULL) return dr_rest_write(diff, window, error);
+  DRAY_TRY(dr_writer_give(diff->writer, window, error));
+  diff->filling = window == diff->windows ? diff->windows + 1 : diff->windows; // written, or never used
   return DRAY_OK;
 }
