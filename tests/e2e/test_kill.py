@@ -187,7 +187,7 @@ def die_and_go_on(made, case, fault):
     if result.code == 0:
         return 0
     assert result.code in (1, -9), f"{fault}: {result}"
-    assert result.code == -9 or "plugin_crashed" in result.errors(), f"{fault}: {result}"
+    assert result.code == -9 or "killed" in result.errors(), f"{fault}: {result}"
     case.repeatable = made.in_flight(case)
     again = project.dray("sync", "people", "--json")
     assert again.code == 0, f"{fault}: the next run: {again}"
