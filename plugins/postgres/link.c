@@ -15,6 +15,7 @@
 #define PATIENCE_MS 600 // for the server's answer to a cancel; then the link is dropped
 #define COMMIT_PATIENCE_MS 5000
 #define CANCELS_MAX 8
+#define GATHER_NS 1000000
 
 // ---- the session ----
 
@@ -163,6 +164,13 @@ int32_t pg_link_flush(struct pg_link *link, const char *doing, struct dray_error
 int32_t pg_link_read(struct pg_link *link, const char *doing, struct dray_error *error) {
   DRAY_TRY(wait_for(link, POLLIN, doing, error));
   return PQconsumeInput(link->conn) != 0 ? DRAY_OK : pg_fail_lost(link, doing, error);
+}
+
+int32_t pg_link_gather(struct pg_link *link, const char *doing, struct dray_error *error) {
+  const struct timespec moment = {0, GATHER_NS};
+  struct pollfd socket = {.fd = PQsocket(link->conn), .events = POLLIN};
+  if (socket.fd >= 0 && poll(&socket, 1, 0) == 0) (void)nanosleep(&moment, NULL);
+  return pg_link_read(link, doing, error);
 }
 
 int32_t pg_link_result(struct pg_link *link, const char *doing, PGresult **out, struct dray_error *error) {

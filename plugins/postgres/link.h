@@ -63,6 +63,9 @@ void pg_link_settle(struct pg_link *link);
 DRAY_NODISCARD int32_t pg_link_flush(struct pg_link *link, const char *doing, struct dray_error *error);
 // Waits until the socket can be read and reads.
 DRAY_NODISCARD int32_t pg_link_read(struct pg_link *link, const char *doing, struct dray_error *error);
+// The same where much is to come. The server sends pieces of 8 KiB, and waiting for each costs both sides dear: when
+// there is nothing to read yet, it sleeps a millisecond, in which they gather.
+DRAY_NODISCARD int32_t pg_link_gather(struct pg_link *link, const char *doing, struct dray_error *error);
 // The next result of what was sent, NULL at its end. The caller clears it. A result may be an error.
 DRAY_NODISCARD int32_t pg_link_result(struct pg_link *link, const char *doing, PGresult **out,
                                       struct dray_error *error);

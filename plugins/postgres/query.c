@@ -357,7 +357,7 @@ static int32_t next_by_copy(struct pg_reading *reading, int32_t *out_full, struc
     PQfreemem(row);
     return code;
   }
-  if (got == 0) return pg_link_read(link, DOING, error);
+  if (got == 0) return pg_link_gather(link, DOING, error);
   if (got == -1) return finish(reading, error);
   return pg_fail_lost(link, DOING, error);
 }
