@@ -15,6 +15,8 @@
 static struct dr_board private_board;
 static struct dr_board *current = &private_board;
 static pthread_mutex_t writer = PTHREAD_MUTEX_INITIALIZER; // threads of the writing process
+static uint32_t waiters;                                   // those that wait; guarded by `writer`
+static _Thread_local int waits;
 
 struct dr_board *dr_board_new(void) {
   void *page = mmap(NULL, sizeof(struct dr_board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -70,8 +72,19 @@ void dr_board_call(const char *format, ...) {
 
 void dr_board_wait(int64_t duration_ms, const char *why) {
   struct dr_board *board = write_begin();
-  (void)snprintf(board->wait, sizeof(board->wait), "%s", why != NULL ? why : "");
-  atomic_store_explicit(&board->wait_until_ms, why != NULL ? dr_monotonic_ms() + duration_ms : 0, memory_order_relaxed);
+  if (why != NULL) {
+    waiters += !waits;
+  } else if (waits) {
+    waiters--;
+  }
+  waits = why != NULL;
+  const int64_t until = why != NULL ? dr_monotonic_ms() + duration_ms : 0;
+  const int64_t shown = atomic_load_explicit(&board->wait_until_ms, memory_order_relaxed);
+  // The longest wait is shown, and what one thread no longer waits for another may.
+  if (waiters == 0 || until > shown || (why != NULL && waiters == 1)) {
+    (void)snprintf(board->wait, sizeof(board->wait), "%s", why != NULL ? why : "");
+    atomic_store_explicit(&board->wait_until_ms, until, memory_order_relaxed);
+  }
   write_end(board);
 }
 

@@ -32,7 +32,8 @@ struct dr_board *dr_board(void);
 void dr_board_set(struct dr_board *board);
 void dr_board_phase(const char *phase);
 void dr_board_call(const char *format, ...) DRAY_PRINTF(1, 2); // entering a plugin; NULL format: left it
-void dr_board_wait(int64_t duration_ms, const char *why);      // 0, NULL: no longer waiting
+// This thread waits; 0, NULL: no longer. Of several that wait the longest is shown.
+void dr_board_wait(int64_t duration_ms, const char *why);
 static inline void dr_board_beat(void) {
   atomic_fetch_add_explicit(&dr_board()->beat, 1, memory_order_relaxed);
 }

@@ -202,7 +202,8 @@ static int32_t judge(struct dr_context *run, struct dr_batch_record *open, size_
   size_t left = 0;
   for (size_t i = 0; i < *count; i++) {
     if (open[i].state == DR_BATCH_SENDING) {
-      open[i].state = info.generation >= open[i].mirror_frame ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT;
+      open[i].state =
+          open[i].mirror_frame != 0 && info.generation >= open[i].mirror_frame ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT;
       DRAY_TRY(dr_store_batch_update(run->store, &open[i], error));
     }
     if (open[i].state != DR_BATCH_ACKED) open[left++] = open[i];
@@ -250,7 +251,7 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
   DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
                             error));
   int32_t rc = dr_waiting_load(run, &delivery.waiting, error);
-  if (rc == DRAY_OK) rc = dr_delivery_range(&delivery, 0, count, error);
+  if (rc == DRAY_OK) rc = dr_lanes_send(&delivery, pass->path, &plan, count, error);
   if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, poll_in_run_ms(), error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
   dr_delivery_close(&delivery);

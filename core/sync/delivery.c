@@ -82,10 +82,20 @@ void dr_delivery_close(struct dr_delivery *delivery) {
 
 // ---- sending ----
 
-int32_t dr_send_wait(int64_t duration_ms, const char *why, struct dray_error *error) {
+void dr_lane_leave(struct dr_delivery *delivery) {
+  if (delivery->lock != NULL) (void)pthread_mutex_unlock(delivery->lock);
+}
+
+void dr_lane_enter(struct dr_delivery *delivery) {
+  if (delivery->lock != NULL) (void)pthread_mutex_lock(delivery->lock);
+}
+
+int32_t dr_send_wait(struct dr_delivery *delivery, int64_t duration_ms, const char *why, struct dray_error *error) {
+  dr_lane_leave(delivery);
   dr_board_wait(duration_ms, why);
   const int32_t rc = dr_cancel_sleep(duration_ms, error);
   dr_board_wait(0, NULL);
+  dr_lane_enter(delivery);
   return rc;
 }
 
@@ -96,7 +106,8 @@ static int32_t open_ledger(struct dr_delivery *delivery, struct dr_parcel *parce
   parcel->batch.run = run->record.id;
   parcel->batch.first_seq = parcel->changes->first_seq;
   parcel->batch.count = parcel->changes->count;
-  parcel->batch.mirror_frame = info.generation + 1;
+  // Of several lanes nobody knows whose acknowledgement comes next: see dr_settle_mirror.
+  parcel->batch.mirror_frame = delivery->lock == NULL ? info.generation + 1 : 0;
   (void)snprintf(parcel->batch.changeset, sizeof(parcel->batch.changeset), "%s", delivery->changeset);
   char text[700];
   const int n = snprintf(text, sizeof(text), "%s %s %llu %llu", run->sync->name, delivery->changeset,
@@ -118,9 +129,11 @@ static int32_t write_once(struct dr_delivery *delivery, struct dr_parcel *parcel
   };
   parcel->answer.count = 0;
   parcel->answer.handle = dray_str_make(NULL, 0);
+  dr_lane_leave(delivery);
   const int32_t rc =
       dr_destination_write(delivery->destination, &delivery->caps, &parcel->outgoing.array, parcel->outgoing.bytes,
                            parcel->outgoing.rows, parcel->outgoing.count, &info, &parcel->answer, error);
+  dr_lane_enter(delivery);
   (void)dr_fault_point("delivery.written");
   if (rc == DRAY_OK) dr_parcel_take(parcel);
   return rc;
@@ -129,8 +142,8 @@ static int32_t write_once(struct dr_delivery *delivery, struct dr_parcel *parcel
 // What a failed write means for the rest.
 enum { NEXT_AGAIN = 1, NEXT_HALVE, NEXT_STOP, NEXT_DOUBT };
 
-static int32_t after_failure(struct dr_parcel *parcel, const struct dray_error *failure, int *out_next,
-                             struct dray_error *error) {
+static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *parcel, const struct dray_error *failure,
+                             int *out_next, struct dray_error *error) {
   *out_next = NEXT_STOP;
   if (strcmp(failure->vendor_code, "in_doubt") == 0 || failure->error_class == DRAY_CLASS_BUG) {
     *out_next = NEXT_DOUBT;
@@ -144,14 +157,14 @@ static int32_t after_failure(struct dr_parcel *parcel, const struct dray_error *
     int64_t pause = dr_backoff_ms(parcel->failures);
     if (pause < failure->retry_after_ms) pause = failure->retry_after_ms;
     *out_next = NEXT_AGAIN;
-    return dr_send_wait(pause, failure->text, error);
+    return dr_send_wait(delivery, pause, failure->text, error);
   }
   if (failure->error_class == DRAY_CLASS_THROTTLED) {
     const int64_t asked = failure->retry_after_ms > 0 ? failure->retry_after_ms : dr_backoff_ms(parcel->attempt);
     parcel->throttled_ms += asked;
     if (parcel->throttled_ms > THROTTLE_TOTAL_MS_MAX) return DRAY_OK;
     *out_next = NEXT_AGAIN;
-    return dr_send_wait(asked, failure->text, error);
+    return dr_send_wait(delivery, asked, failure->text, error);
   }
   return DRAY_OK;
 }
@@ -166,12 +179,14 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
     dray_error_init(&failure);
     // A job that was answered meanwhile must not be sent again beside itself.
     if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) > 0) return DRAY_OK;
-    DRAY_TRY(dr_send_wait(dr_backoff_ms(tries), "a batch is in doubt", error));
+    DRAY_TRY(dr_send_wait(delivery, dr_backoff_ms(tries), "a batch is in doubt", error));
     int32_t rc;
     if (doubt == DRAY_DOUBT_READ_BACK) {
       parcel->answer.count = 0;
+      dr_lane_leave(delivery);
       rc = dr_destination_read_back(delivery->destination, &parcel->outgoing.array, parcel->outgoing.rows,
                                     parcel->outgoing.count, &parcel->answer, &failure);
+      dr_lane_enter(delivery);
       if (rc == DRAY_OK) dr_parcel_take(parcel);
     } else {
       rc = write_once(delivery, parcel, &failure);
@@ -220,7 +235,7 @@ static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel
     const struct dray_receipt *receipt = &parcel->receipts[i];
     if (receipt->status == DRAY_RECEIPT_RETRY && receipt->retry_after_ms > pause) pause = receipt->retry_after_ms;
   }
-  DRAY_TRY(dr_send_wait(pause, "the destination put rows off", error));
+  DRAY_TRY(dr_send_wait(delivery, pause, "the destination put rows off", error));
   for (size_t i = 0; i < parcel->outgoing.count;) {
     if (parcel->receipts[i].status != DRAY_RECEIPT_RETRY) {
       i++;
@@ -278,7 +293,7 @@ int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, u
     const int32_t rc = write_once(delivery, parcel, &failure);
     if (rc == DRAY_OK) return dr_send_answer(delivery, parcel, round, error);
     int next = NEXT_STOP;
-    const int32_t waited = after_failure(parcel, &failure, &next, error);
+    const int32_t waited = after_failure(delivery, parcel, &failure, &next, error);
     if (waited != DRAY_OK) {
       const int32_t released = dr_settle_release(delivery, parcel, NULL); // cancelled while waiting
       if (released != DRAY_OK) {
@@ -327,24 +342,27 @@ static int32_t deliver_parcel(struct dr_delivery *delivery, struct dr_parcel *pa
   return dr_send_parcel(delivery, parcel, round, error);
 }
 
+int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end, uint32_t round,
+                     struct dray_error *error) {
+  DRAY_TRY(dr_cancel_check(error));
+  uint64_t rows = end - *first;
+  if (rows > delivery->caps.batch_rows_max) rows = delivery->caps.batch_rows_max;
+  struct dr_parcel parcel;
+  DRAY_TRY(dr_parcel_make(delivery, *first, rows, delivery->caps.batch_bytes_max, &parcel, error));
+  *first = parcel.changes->first_seq + parcel.changes->count;
+  if (round == 1 && delivery->counted == 0) {
+    delivery->run->report->ignored += parcel.outgoing.ignored;
+    delivery->run->report->parked += parcel.outgoing.parked;
+  }
+  const int32_t rc = deliver_parcel(delivery, &parcel, round, error);
+  dr_parcel_free(&parcel);
+  return rc;
+}
+
 int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
                       struct dray_error *error) {
   const uint64_t end = first + count;
-  while (first < end) {
-    DRAY_TRY(dr_cancel_check(error));
-    uint64_t rows = end - first;
-    if (rows > delivery->caps.batch_rows_max) rows = delivery->caps.batch_rows_max;
-    struct dr_parcel parcel;
-    DRAY_TRY(dr_parcel_make(delivery, first, rows, delivery->caps.batch_bytes_max, &parcel, error));
-    first = parcel.changes->first_seq + parcel.changes->count;
-    if (round == 1 && delivery->counted == 0) {
-      delivery->run->report->ignored += parcel.outgoing.ignored;
-      delivery->run->report->parked += parcel.outgoing.parked;
-    }
-    const int32_t rc = deliver_parcel(delivery, &parcel, round, error);
-    dr_parcel_free(&parcel);
-    if (rc != DRAY_OK) return rc;
-  }
+  while (first < end) DRAY_TRY(dr_send_next(delivery, &first, end, round, error));
   return DRAY_OK;
 }
 

@@ -7,6 +7,8 @@
 #ifndef DR_SYNC_DELIVERY_H
 #define DR_SYNC_DELIVERY_H
 
+#include <pthread.h>
+
 #include "sync/context.h"
 
 // Keys of rows in batches that are still open: until it is known what became of them, nothing newer may be sent.
@@ -22,6 +24,7 @@ void dr_waiting_free(struct dr_waiting *waiting);
 
 struct dr_delivery {
   struct dr_context *run;
+  pthread_mutex_t *lock; // of the run, held but for calls and waits, when several lanes deliver; NULL: this one alone
   struct dr_destination_instance *destination;
   struct dray_caps caps;
   struct dr_changeset *set;  // borrowed
@@ -60,6 +63,13 @@ void dr_delivery_close(struct dr_delivery *delivery);
 // and are no error.
 DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
                                          struct dray_error *error);
+// ---- lanes.c ----
+
+// Sends changes [0, count) as dr_delivery_range does, over as many instances of the destination at once as its caps
+// allow and there are batches for: `delivery` and others beside it, which are begun and ended here.
+DRAY_NODISCARD int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path,
+                                     const struct dr_delivery_plan *plan, uint64_t count, struct dray_error *error);
+
 // ---- earlier.c ----
 
 // Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.

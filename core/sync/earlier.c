@@ -122,7 +122,7 @@ int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct d
       if (left == 0 || dr_monotonic_ms() + pause > end) return DRAY_OK;
     }
     if (pause < failure.retry_after_ms) pause = failure.retry_after_ms;
-    DRAY_TRY(dr_send_wait(pause, "the destination works on a job", error));
+    DRAY_TRY(dr_send_wait(delivery, pause, "the destination works on a job", error));
     pause = pause * 2 < POLL_MOST_MS ? pause * 2 : POLL_MOST_MS;
   }
 }

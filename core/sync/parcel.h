@@ -55,8 +55,15 @@ DRAY_NODISCARD int32_t dr_settle_release(struct dr_delivery *delivery, struct dr
 
 // ---- delivery.c ----
 
+// What is shared is left to other lanes while this one is in a call or waits.
+void dr_lane_leave(struct dr_delivery *delivery);
+void dr_lane_enter(struct dr_delivery *delivery);
 // Waits where the dashboard can see it. @errors CANCELLED.
-DRAY_NODISCARD int32_t dr_send_wait(int64_t duration_ms, const char *why, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_send_wait(struct dr_delivery *delivery, int64_t duration_ms, const char *why,
+                                    struct dray_error *error);
+// Sends the next batch of changes [*first, end); *first is behind it before it leaves.
+DRAY_NODISCARD int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end, uint32_t round,
+                                    struct dray_error *error);
 // Sends changes [first, first + count); `round` counts how often they were put off.
 DRAY_NODISCARD int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
                                      struct dray_error *error);

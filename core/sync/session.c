@@ -4,6 +4,7 @@
 // The instances of a session.
 #include "sync/session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,8 +21,14 @@
 #define INTERRUPT_PERIOD_MS 100
 #define PATH_BYTES_MAX 4096
 
+struct beside { // a further instance of a destination
+  struct dr_host *host;
+  struct dr_destination_instance destination;
+  int made;
+};
+
 struct opened {
-  struct dr_session *session; // for the callbacks of the host
+  struct dr_session *session; // for the callbacks of the hosts
   size_t connection;
   const struct dr_plugin *plugin;
   struct dr_host *host;
@@ -30,6 +37,7 @@ struct opened {
   struct dr_destination_instance destination;
   struct dr_warehouse_instance warehouse_instance;
   struct dr_warehouse warehouse;
+  struct beside beside[DR_LANES_MAX - 1];
 };
 
 struct dr_session {
@@ -93,15 +101,22 @@ static int32_t state_to(void *ctx, struct dray_str key, struct dray_str value, s
 
 // ---- the watcher: a database client that blocks outside the host's services is told to stop ----
 
+static void interrupt_destinations(struct opened *opened) {
+  if (opened->plugin->destination.interrupt == NULL) return;
+  if (opened->has_destination) opened->plugin->destination.interrupt(opened->destination.self);
+  for (size_t i = 0; i < DR_LANES_MAX - 1; i++) {
+    if (opened->beside[i].made) opened->plugin->destination.interrupt(opened->beside[i].destination.self);
+  }
+}
+
 static void interrupt_all(struct dr_session *session) {
   for (size_t i = 0; i < session->project->connection_count; i++) {
     struct opened *opened = &session->opened[i];
+    if (opened->plugin == NULL) continue;
     if (opened->has_source && opened->plugin->source.interrupt != NULL) {
       opened->plugin->source.interrupt(opened->source.self);
     }
-    if (opened->has_destination && opened->plugin->destination.interrupt != NULL) {
-      opened->plugin->destination.interrupt(opened->destination.self);
-    }
+    interrupt_destinations(opened);
     if (opened->has_warehouse && opened->plugin->warehouse.interrupt != NULL) {
       opened->plugin->warehouse.interrupt(opened->warehouse_instance.self);
     }
@@ -166,6 +181,10 @@ static void close_instances(struct dr_session *session) {
     if (opened->has_source) dr_source_destroy(&opened->source);
     if (opened->has_destination) dr_destination_destroy(&opened->destination);
     if (opened->has_warehouse) dr_warehouse_destroy(&opened->warehouse_instance);
+    for (size_t n = 0; n < DR_LANES_MAX - 1; n++) {
+      if (opened->beside[n].made) dr_destination_destroy(&opened->beside[n].destination);
+      dr_host_free(opened->beside[n].host);
+    }
     dr_host_free(opened->host);
   }
 }
@@ -266,9 +285,20 @@ int32_t dr_session_check_settings(struct dr_session *session, size_t connection,
   return check_role_settings(session, connection, plugin, role, error);
 }
 
-// Everything an instance needs before `create`: plugin, checked settings as JSON, host.
-static int32_t prepare(struct dr_session *session, size_t connection, int role, struct dray_buffer *settings,
-                       struct dray_error *error) {
+static int32_t make_host(struct opened *opened, struct dr_host **out, struct dray_error *error) {
+  const struct dr_host_options options = {
+      .connection = opened->session->project->connections[opened->connection].name,
+      .ctx = opened,
+      .secret = secret_of,
+      .state_get = state_of,
+      .state_put = state_to,
+  };
+  return dr_host_new(&options, out, error);
+}
+
+// Everything an instance needs before `create`: plugin, checked settings as JSON, host (made when there is none).
+static int32_t prepare(struct dr_session *session, size_t connection, int role, struct dr_host **host,
+                       struct dray_buffer *settings, struct dray_error *error) {
   struct opened *opened = &session->opened[connection];
   const struct dr_connection *config = &session->project->connections[connection];
   const struct dr_plugin *plugin = NULL;
@@ -283,14 +313,9 @@ static int32_t prepare(struct dr_session *session, size_t connection, int role, 
   struct dray_str spec;
   DRAY_TRY(dr_plugin_spec(plugin, role, &spec, error));
   DRAY_TRY(dr_project_settings_json(config->settings, spec, settings, error));
-  if (opened->host == NULL) {
-    opened->session = session;
-    opened->connection = connection;
-    const struct dr_host_options options = {
-        .connection = config->name, .ctx = opened, .secret = secret_of, .state_get = state_of, .state_put = state_to};
-    DRAY_TRY(dr_host_new(&options, &opened->host, error));
-  }
-  return DRAY_OK;
+  opened->session = session;
+  opened->connection = connection;
+  return *host != NULL ? DRAY_OK : make_host(opened, host, error);
 }
 
 static int *made_flag(struct opened *opened, int role) {
@@ -323,7 +348,7 @@ static int32_t instance(struct dr_session *session, size_t connection, int role,
   if (*made) return DRAY_OK;
   struct dray_buffer settings;
   dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
-  int32_t rc = prepare(session, connection, role, &settings, error);
+  int32_t rc = prepare(session, connection, role, &opened->host, &settings, error);
   if (rc == DRAY_OK) {
     const char *name = session->project->connections[connection].name;
     rc = create(opened, role, name, dray_buffer_view(&settings), error);
@@ -347,6 +372,30 @@ int32_t dr_session_destination(struct dr_session *session, size_t connection, st
                                struct dray_error *error) {
   DRAY_TRY(instance(session, connection, DR_ROLE_DESTINATION, error));
   *out = &session->opened[connection].destination;
+  return DRAY_OK;
+}
+
+int32_t dr_session_destination_beside(struct dr_session *session, size_t connection, size_t number,
+                                      struct dr_destination_instance **out, struct dray_error *error) {
+  struct opened *opened = &session->opened[connection];
+  struct beside *beside = &opened->beside[number - 1];
+  const char *name = session->project->connections[connection].name;
+  assert(number >= 1 && number < DR_LANES_MAX);
+  if (!beside->made) {
+    struct dray_buffer settings;
+    dray_buffer_init(&settings, SETTINGS_BYTES_MAX);
+    int32_t rc = prepare(session, connection, DR_ROLE_DESTINATION, &beside->host, &settings, error);
+    if (rc == DRAY_OK) {
+      rc = dr_destination_create(opened->plugin, beside->host, name, dray_buffer_view(&settings), &beside->destination,
+                                 error);
+    }
+    dray_buffer_free(&settings);
+    if (rc != DRAY_OK) return rc;
+    (void)pthread_mutex_lock(&session->lock); // the watcher looks at it
+    beside->made = 1;
+    (void)pthread_mutex_unlock(&session->lock);
+  }
+  *out = &beside->destination;
   return DRAY_OK;
 }
 

@@ -12,6 +12,8 @@
 #include "store/store.h"
 #include "warehouse/warehouse.h"
 
+#define DR_LANES_MAX 16 // instances of one destination that work side by side
+
 struct dr_session; // one thread at a time; must not cross a fork
 
 // Borrows `project`, whose folder becomes the working directory. Makes .dray and opens the store in it. @errors of
@@ -33,6 +35,9 @@ DRAY_NODISCARD int32_t dr_session_source(struct dr_session *session, size_t conn
                                          struct dray_error *error);
 DRAY_NODISCARD int32_t dr_session_destination(struct dr_session *session, size_t connection,
                                               struct dr_destination_instance **out, struct dray_error *error);
+// A further instance beside it, with a host of its own, for a thread of its own; number 1 to DR_LANES_MAX - 1.
+DRAY_NODISCARD int32_t dr_session_destination_beside(struct dr_session *session, size_t connection, size_t number,
+                                                     struct dr_destination_instance **out, struct dray_error *error);
 // Opened (connected) and bound to its dialect; `instance` may be NULL.
 DRAY_NODISCARD int32_t dr_session_warehouse(struct dr_session *session, size_t connection, struct dr_warehouse **out,
                                             struct dr_warehouse_instance **instance, struct dray_error *error);

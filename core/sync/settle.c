@@ -10,6 +10,17 @@
 #include "base/fault.h"
 #include "sync/parcel.h"
 
+// With lanes it is known only now, under the lock, which of the mirror's frames is this batch's. On disk before the
+// frame is: a batch without it was not acknowledged.
+static int32_t claim_frame(struct dr_delivery *delivery, struct dr_parcel *parcel, uint64_t generation,
+                           struct dray_error *error) {
+  if (delivery->lock == NULL || parcel->batch.id == 0) return DRAY_OK;
+  parcel->batch.mirror_frame = generation;
+  DRAY_TRY(dr_store_batch_update(delivery->run->store, &parcel->batch, error));
+  (void)dr_fault_point("delivery.claimed");
+  return DRAY_OK;
+}
+
 int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
   uint8_t *acked = malloc(parcel->changes->count);
@@ -26,7 +37,8 @@ int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel,
   if (applied + parcel->outgoing.silent_count > 0) {
     struct dr_mirror_info info;
     dr_mirror_info(run->mirror, &info);
-    rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
+    rc = claim_frame(delivery, parcel, info.generation + 1, error);
+    if (rc == DRAY_OK) rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
     if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, info.generation + 1, error);
   }
   free(acked);

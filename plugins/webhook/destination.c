@@ -211,7 +211,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
     out->doubt = webhook_settings_doubt(&destination->settings);
     out->batch_rows_max = single ? 1 : (uint64_t)shape.batch_rows;
     out->batch_bytes_max = (uint64_t)destination->settings.batch_bytes;
-    out->parallel_max = 1;
+    out->parallel_max = (uint32_t)destination->settings.parallel;
   }
   webhook_shape_free(&shape);
   return rc;

@@ -50,6 +50,7 @@ struct webhook_settings {
   int64_t timeout_seconds;
   int64_t max_answer_bytes;
   double rate_per_second;
+  int64_t parallel;
   int32_t gzip;
   struct webhook_shape shape;
 

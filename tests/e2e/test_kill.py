@@ -122,11 +122,14 @@ class Activate(Scene):
     options = ("--require-hmac", harness.CANARY_HMAC, "--require-bearer", harness.CANARY_BEARER, "--require-key",
                "--strict-operations")
 
-    def __init__(self, folder, before):
+    def __init__(self, folder, before, lanes=1):
         super().__init__(folder)
+        self.lanes = lanes
+        if lanes > 1:
+            self.steps += ("delivery.claimed",)
         receiver = harness.Receiver(folder, *self.options).start()
         project = harness.Project(folder / "project")
-        scene.people_to_hook(project, receiver, ROWS, more="batch_rows: 10")
+        scene.people_to_hook(project, receiver, ROWS, more=f"batch_rows: 10\nparallel: {lanes}")
         self.url = receiver.url
         if before:
             project.sync("people")
@@ -167,7 +170,7 @@ class Activate(Scene):
                 assert entry["outcome"] == "replay", f"{where}: {entry['outcome']} under a key that was seen"
                 assert key in case.repeatable, f"{where}: a batch was repeated that was not in flight"
             seen.add(key)
-        assert len(case.repeatable) <= 1, f"{where}: {len(case.repeatable)} batches in flight"
+        assert len(case.repeatable) <= self.lanes, f"{where}: {len(case.repeatable)} batches in flight"
 
 
 SCENES = {
@@ -177,6 +180,7 @@ SCENES = {
     "append_more": lambda folder: Append(folder, before=True),
     "activate_first": lambda folder: Activate(folder, before=False),
     "activate_changes": lambda folder: Activate(folder, before=True),
+    "activate_lanes": lambda folder: Activate(folder, before=False, lanes=3),
 }
 
 

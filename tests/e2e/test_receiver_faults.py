@@ -31,6 +31,27 @@ def test_throttled_with_retry_after_waits_and_marks_no_row(project, receiver):
     everything_arrived_once(project, receiver, 20)
 
 
+def test_batches_side_by_side(project, receiver):
+    scene.people_to_hook(project, receiver, 200, more="batch_rows: 10\nparallel: 4")
+    receiver.faults({"kind": "slow", "seconds": 2})
+    run = project.sync("people")
+    assert (run["sent"], run["applied"], run["rejected"]) == (200, 200, 0)
+    last = [row["key"]["id"] for row in receiver.applied()][-10:]
+    assert last == list(range(1, 11)), "the others did not go on beside the one that was slow"
+    everything_arrived_once(project, receiver, 200)
+
+
+def test_run_that_ends_in_one_lane_keeps_what_the_others_brought(project, receiver):
+    scene.people_to_hook(project, receiver, 100, more="batch_rows: 10\nparallel: 4")
+    receiver.faults({"kind": "status", "status": 404, "after": 3})
+    run = project.dray("sync", "people", "--json").expect(1)
+    assert "404" in run.out, run
+    assert 30 <= len(receiver.applied()) < 100, "the run went on, or the others did not end their batch"
+    receiver.faults()
+    project.sync("people")
+    everything_arrived_once(project, receiver, 100)
+
+
 def test_throttled_until_a_date(project, receiver):
     scene.people_to_hook(project, receiver)
     receiver.faults({"kind": "status", "status": 429, "retry_after": {"date": 2}})

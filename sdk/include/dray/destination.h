@@ -40,7 +40,7 @@ struct dray_caps {
   uint32_t doubt;           // DRAY_DOUBT_*
   uint64_t batch_rows_max;  // >= 1
   uint64_t batch_bytes_max; // >= 1
-  uint32_t parallel_max;    // batches in flight; 1: in order
+  uint32_t parallel_max;    // batches in flight, each by an instance of its own, with begin and end; 1: in order
   uint32_t reserved;
 };
 

@@ -16,6 +16,7 @@
 //
 #include <cmocka.h>
 
+#include "base/board.h"
 #include "base/cancel.h"
 #include "dray/destination.h"
 #include "scene.h"
@@ -234,10 +235,14 @@ static void test_row_in_doubt_stays_on_record_when_it_goes_back(void **state) {
   scene_end(&scene);
 }
 
-static void *interrupt_soon(void *ctx) {
+static void *interrupt_the_wait(void *ctx) {
   (void)ctx;
-  const struct timespec pause = {0, 300000000};
-  (void)nanosleep(&pause, NULL);
+  const struct timespec pause = {0, 10000000};
+  struct dr_board_view view = {0};
+  for (int i = 0; i < 6000 && view.wait_until_ms == 0; i++) {
+    (void)nanosleep(&pause, NULL);
+    dr_board_read(dr_board(), &view);
+  }
   dr_cancel_request();
   return NULL;
 }
@@ -252,7 +257,7 @@ static void test_interrupted_while_in_doubt_the_batch_is_noted_so(void **state) 
   if (child == 0) {
     pthread_t thread;
     (void)setenv("DRAY_BACKOFF_MS", "20000", 1);
-    if (pthread_create(&thread, NULL, interrupt_soon, NULL) != 0) _exit(1);
+    if (pthread_create(&thread, NULL, interrupt_the_wait, NULL) != 0) _exit(1);
     const int32_t rc = scene_run(&scene, 0);
     (void)pthread_join(thread, NULL);
     _exit(rc == DRAY_E_CANCELLED && scene.report.applied == 1 && scene.report.in_doubt == 1 ? 0 : 1);
