@@ -122,3 +122,21 @@ int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dray_str sql, str
   query_close(&query);
   return code;
 }
+
+static int32_t saw_row(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  (void)error;
+  if (dr_batch_rows(batch) > 0) *(int *)ctx = 1;
+  return DRAY_OK;
+}
+
+int32_t dr_engine_has_rows(struct dr_warehouse *warehouse, struct dray_str sql, int *out_has_rows,
+                           struct dray_error *error) {
+  const struct dray_column_def def = {DR_COLUMN_ASKED, {DRAY_TYPE_INT64, 0, 0}, 1};
+  struct dr_schema *schema = NULL;
+  int has_rows = 0;
+  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  const int32_t code = dr_engine_query(warehouse, sql, schema, saw_row, &has_rows, error);
+  dr_schema_unref(schema);
+  if (code == DRAY_OK) *out_has_rows = has_rows;
+  return code;
+}

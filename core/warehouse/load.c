@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dray/destination.h"
 #include "warehouse/writer.h"
 
 #define ARENA_BYTES_MAX (1u << 30)
 #define OWN_COLUMNS_MAX 4 // beside the masks
+#define DAY_US INT64_C(86400000000)
 
 // ---- the schema of what is loaded ----
 
@@ -18,9 +20,11 @@ static int32_t make_schema(struct dr_table_writer *writer, struct dray_column_de
                            struct dray_error *error) {
   const struct dray_type int64 = {DRAY_TYPE_INT64, 0, 0}, timestamp = {DRAY_TYPE_TIMESTAMP, 0, 0};
   const struct dray_type boolean = {DRAY_TYPE_BOOL, 0, 0};
+  const int keyed = writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY;
   size_t n = 0;
   for (; n < writer->column_count; n++) {
-    defs[n] = (struct dray_column_def){writer->columns[n].name, writer->columns[n].stored, !writer->columns[n].key};
+    const struct dr_table_column *column = &writer->columns[n];
+    defs[n] = (struct dray_column_def){column->name, column->stored, !(keyed && column->key)};
   }
   if (writer->direct) {
     defs[n++] = (struct dray_column_def){DR_COLUMN_SYNCED_AT, timestamp, 0};
@@ -33,6 +37,10 @@ static int32_t make_schema(struct dr_table_writer *writer, struct dray_column_de
     for (size_t i = 0; i < writer->mask_count; i++) {
       (void)snprintf(mask_names[i], sizeof mask_names[i], DR_COLUMN_STAGED_MASK "%zu", i);
       defs[n++] = (struct dray_column_def){mask_names[i], int64, 0};
+    }
+    if (writer->timed) {
+      defs[n++] = (struct dray_column_def){DR_COLUMN_STAGED_ORDER, int64, 0};
+      defs[n++] = (struct dray_column_def){DR_COLUMN_VALID_FROM, timestamp, 1};
     }
   }
   return dray_schema_make(defs, n, &writer->load_schema, error);
@@ -193,14 +201,22 @@ static int32_t put_column(struct loading *loading, size_t index) {
   return DRAY_OK;
 }
 
-// A column of 64-bit values of our own (or of bits, of which `values` then has enough).
-static int32_t put_values(struct loading *loading, const void *values) {
+// A column of 64-bit values of our own (or of bits, of which `values` then has enough). `valid` NULL: none is null.
+static int32_t put_nullable(struct loading *loading, const void *values, const uint8_t *valid) {
   const void **buffers = take_memory(loading, 2 * sizeof *buffers);
   if (buffers == NULL || values == NULL) return no_memory(loading);
+  buffers[0] = valid;
   buffers[1] = values;
-  *loading->children[loading->child_count++] = (struct ArrowArray){
-      .length = (int64_t)loading->count, .n_buffers = 2, .buffers = buffers, .release = release_borrowed};
+  *loading->children[loading->child_count++] = (struct ArrowArray){.length = (int64_t)loading->count,
+                                                                   .null_count = valid != NULL ? -1 : 0,
+                                                                   .n_buffers = 2,
+                                                                   .buffers = buffers,
+                                                                   .release = release_borrowed};
   return DRAY_OK;
+}
+
+static int32_t put_values(struct loading *loading, const void *values) {
+  return put_nullable(loading, values, NULL);
 }
 
 static int64_t *same_values(struct loading *loading, int64_t value) {
@@ -223,12 +239,42 @@ static int32_t put_mask(struct loading *loading, size_t mask) {
   return put_values(loading, values);
 }
 
+static int32_t put_order(struct loading *loading) {
+  int64_t *values = take_memory(loading, loading->count * sizeof *values);
+  for (uint64_t i = 0; values != NULL && i < loading->count; i++) {
+    values[i] = (int64_t)loading->writer->staged_count++;
+  }
+  return put_values(loading, values);
+}
+
+// Since when each row is as it is. A row that does not say is as it is now; a key that is gone without a time has none.
+static int32_t put_time(struct loading *loading, int op) {
+  const struct dr_table_writer *writer = loading->writer;
+  const size_t field = writer->source_index[writer->time_column];
+  const struct dray_column_view *column = &loading->batch->view.columns[field];
+  int64_t *values = take_memory(loading, loading->count * sizeof *values);
+  uint8_t *valid = take_memory(loading, loading->count / 8 + 1);
+  if (values == NULL || valid == NULL) return no_memory(loading);
+  memset(valid, 0, (size_t)(loading->count / 8 + 1));
+  for (uint64_t i = 0; i < loading->count; i++) {
+    const uint64_t row = loading->start + i;
+    const int says = !dray_column_is_null(column, row) && (op != DRAY_OP_DELETE || writer->own_time);
+    values[i] = writer->now_us;
+    if (says && column->type.id == DRAY_TYPE_DATE) values[i] = dray_column_date(column, row) * DAY_US;
+    if (says && column->type.id != DRAY_TYPE_DATE) values[i] = dray_column_int64(column, row);
+    if (says || op != DRAY_OP_DELETE) valid[i >> 3] |= (uint8_t)(1u << (i & 7));
+  }
+  return put_nullable(loading, values, valid);
+}
+
 static int32_t put_own_columns(struct loading *loading, int op) {
   const struct dr_table_writer *writer = loading->writer;
   if (!writer->direct) {
     DRAY_TRY(put_values(loading, same_values(loading, op)));
     for (size_t i = 0; i < writer->mask_count; i++) DRAY_TRY(put_mask(loading, i));
-    return DRAY_OK;
+    if (!writer->timed) return DRAY_OK;
+    DRAY_TRY(put_order(loading));
+    return put_time(loading, op);
   }
   DRAY_TRY(put_values(loading, same_values(loading, writer->now_us)));
   if (writer->options->mode != DR_WRITE_HISTORY) return DRAY_OK;

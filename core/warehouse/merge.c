@@ -1,64 +1,111 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the staging table into the table: a few statements over sets, each touching only rows that really differ. In all
-// of them `d` is the table and `s` the staging. Called by the writer inside its transaction.
+// From the staging table into the table: a few statements over sets, each touching only rows that really differ. Here
+// are the pieces they are written from and the staging itself; what is said is in upsert.c, replace.c and history.c. In
+// all of them `d` is the table and `s` the staging. Called by the writer inside its transaction.
+#include "warehouse/merge.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "dray/destination.h"
 #include "table/encode.h"
-#include "warehouse/writer.h"
 
 #define STAGING_PREFIX "_dray_staging_"
+#define MOMENTS_PREFIX "_dray_moments_"
+#define EVENTS_PREFIX "_dray_events_"
 #define COMPARED_PER_GROUP 30 // a chain of OR nests as deep as it is long, and engines limit depth
-
-struct merge {
-  struct dr_table_writer *writer;
-  struct dr_sql sql;
-  uint64_t *written;
-  struct dray_error *error;
-};
 
 // ---- pieces ----
 
-static void start(struct merge *merge, const char *verb) {
+void dr_merge_begin(struct dr_merge *merge, const char *verb) {
   dr_sql_begin(&merge->sql, &merge->writer->warehouse->dialect, &merge->writer->text, merge->error);
   dr_sql_text(&merge->sql, verb);
 }
 
-static void put_table(struct merge *merge, const char *alias) {
+void dr_put_table(struct dr_merge *merge, const char *alias) {
   dr_sql_place(&merge->sql, &merge->writer->table);
   if (alias == NULL) return;
   dr_sql_text(&merge->sql, " AS ");
   dr_sql_text(&merge->sql, alias);
 }
 
-static void put_staging(struct merge *merge, const char *alias) {
-  dr_sql_place(&merge->sql, &merge->writer->staging);
+void dr_put_staging(struct dr_merge *merge, const char *alias) {
+  dr_sql_place(&merge->sql, merge->from != NULL ? merge->from : &merge->writer->staging);
   if (alias == NULL) return;
   dr_sql_text(&merge->sql, " AS ");
   dr_sql_text(&merge->sql, alias);
 }
 
+// Keys of tables that are written by key are made so that `=` is exact, and found by their index. Those of a table that
+// is replaced are columns like others.
+static void put_key_column(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
+  if (merge->writer->options->mode == DR_WRITE_REPLACE) {
+    dr_put_compared(merge, alias, column);
+  } else {
+    dr_sql_column(&merge->sql, alias, column->name);
+  }
+}
+
 // d."k1" = s."k1" AND ...
-static void put_match(struct merge *merge) {
+static void put_key_match(struct dr_merge *merge, const char *table, const char *other) {
   const char *between = "";
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (!column->key) continue;
     dr_sql_text(&merge->sql, between);
-    dr_sql_column(&merge->sql, "d", column->name);
+    put_key_column(merge, table, column);
     dr_sql_text(&merge->sql, " = ");
-    dr_sql_column(&merge->sql, "s", column->name);
+    put_key_column(merge, other, column);
     between = " AND ";
   }
-  if (merge->writer->options->mode != DR_WRITE_HISTORY) return;
-  dr_sql_text(&merge->sql, " AND ");
-  dr_sql_column(&merge->sql, "d", DR_COLUMN_CURRENT);
 }
 
-static void put_key(struct merge *merge, const char *alias) {
+// d."_dray_valid_from" = (SELECT MAX(v."_dray_valid_from") FROM t AS v WHERE v.key = s.key AND it is not after s)
+static void put_version_before(struct dr_merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  dr_sql_column(sql, "d", DR_COLUMN_VALID_FROM);
+  dr_sql_text(sql, " = (SELECT MAX(");
+  dr_sql_column(sql, "v", DR_COLUMN_VALID_FROM);
+  dr_sql_text(sql, ") FROM ");
+  dr_put_table(merge, "v");
+  dr_sql_text(sql, " WHERE ");
+  put_key_match(merge, "v", "s");
+  dr_sql_text(sql, " AND ");
+  dr_sql_column(sql, "v", DR_COLUMN_VALID_FROM);
+  dr_sql_text(sql, " <= ");
+  dr_sql_column(sql, "s", DR_COLUMN_VALID_FROM);
+  dr_sql_text(sql, ")");
+}
+
+static void put_same_time(struct dr_merge *merge, const char *table, const char *other) {
+  dr_sql_column(&merge->sql, table, DR_COLUMN_VALID_FROM);
+  dr_sql_text(&merge->sql, " = ");
+  dr_sql_column(&merge->sql, other, DR_COLUMN_VALID_FROM);
+}
+
+void dr_put_match(struct dr_merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  put_key_match(merge, "d", "s");
+  if (merge->match == DR_MATCH_KEY) return;
+  dr_sql_text(sql, " AND ");
+  if (merge->match == DR_MATCH_CURRENT) {
+    dr_sql_column(sql, "d", DR_COLUMN_CURRENT);
+  } else if (merge->match == DR_MATCH_BEFORE) {
+    put_version_before(merge);
+  } else {
+    put_same_time(merge, "d", "s");
+  }
+}
+
+void dr_put_same_version(struct dr_merge *merge, const char *table, const char *other) {
+  put_key_match(merge, table, other);
+  dr_sql_text(&merge->sql, " AND ");
+  put_same_time(merge, table, other);
+}
+
+void dr_put_key(struct dr_merge *merge, const char *alias) {
   const char *between = "";
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     if (!merge->writer->columns[i].key) continue;
@@ -68,64 +115,83 @@ static void put_key(struct merge *merge, const char *alias) {
   }
 }
 
-// Engines that write through a join: one UPDATE or DELETE over `s JOIN d`, with the columns named by their alias.
-static int writes_by_join(const struct merge *merge) {
+int dr_merge_joins(const struct dr_merge *merge) {
   return dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES);
 }
 
 // Returns the alias that the table's columns have in the statement. The staging comes first: each of its rows is looked
 // up in the key's index.
-static const char *put_target(struct merge *merge, int join) {
+const char *dr_put_target(struct dr_merge *merge, int join) {
   if (!join) {
-    put_table(merge, NULL);
+    dr_put_table(merge, NULL);
     return NULL;
   }
-  put_staging(merge, "s");
+  dr_put_staging(merge, "s");
   dr_sql_text(&merge->sql, " JOIN ");
-  put_table(merge, "d");
+  dr_put_table(merge, "d");
   dr_sql_text(&merge->sql, " ON ");
-  put_match(merge);
+  dr_put_match(merge);
   return "d";
 }
 
-static void put_is_delete(struct merge *merge) {
+void dr_put_is_delete(struct dr_merge *merge) {
   dr_sql_column(&merge->sql, "s", DR_COLUMN_STAGED_OP);
   dr_sql_text(&merge->sql, " = ");
   dr_sql_number(&merge->sql, DRAY_OP_DELETE);
 }
 
-// (d.key) IN (SELECT key FROM staging ...): engines look each staged key up in the key's index.
-static void put_key_in_staging(struct merge *merge, int deletes_only) {
-  dr_sql_text(&merge->sql, "(");
-  put_key(merge, NULL);
-  dr_sql_text(&merge->sql, ") IN (SELECT ");
-  put_key(merge, "s");
-  dr_sql_text(&merge->sql, " FROM ");
-  put_staging(merge, "s");
-  if (deletes_only) {
-    dr_sql_text(&merge->sql, " WHERE ");
-    put_is_delete(merge);
+void dr_put_part(struct dr_merge *merge, int part) {
+  struct dr_sql *sql = &merge->sql;
+  if (part == DR_PART_DELETES || part == DR_PART_UNTIMED) dr_put_is_delete(merge);
+  if (part == DR_PART_UNTIMED) dr_sql_text(sql, " AND ");
+  if (part == DR_PART_UNTIMED || part == DR_PART_TIMED) {
+    dr_sql_column(sql, "s", DR_COLUMN_VALID_FROM);
+    dr_sql_text(sql, part == DR_PART_TIMED ? " IS NOT NULL" : " IS NULL");
   }
-  dr_sql_text(&merge->sql, ")");
+}
+
+// (key) IN (SELECT key FROM staging ...): engines look each staged key up in the key's index.
+void dr_put_key_in_part(struct dr_merge *merge, int part) {
+  struct dr_sql *sql = &merge->sql;
+  dr_sql_text(sql, "(");
+  dr_put_key(merge, NULL);
+  dr_sql_text(sql, ") IN (SELECT ");
+  dr_put_key(merge, "s");
+  dr_sql_text(sql, " FROM ");
+  dr_put_staging(merge, "s");
+  if (part != DR_PART_ALL) dr_sql_text(sql, " WHERE ");
+  dr_put_part(merge, part);
+  dr_sql_text(sql, ")");
+}
+
+const char *dr_merge_first_key(const struct dr_merge *merge) {
+  size_t i = 0;
+  while (!merge->writer->columns[i].key) i++; // a merge by key has one
+  return merge->writer->columns[i].name;
+}
+
+void dr_put_no_row(struct dr_merge *merge, const char *alias) {
+  dr_sql_column(&merge->sql, alias, dr_merge_first_key(merge));
+  dr_sql_text(&merge->sql, " IS NULL");
 }
 
 // Inserts and updates are treated alike: what the table holds decides which of the two a row becomes.
-static void put_is_upsert(struct merge *merge) {
+void dr_put_is_upsert(struct dr_merge *merge) {
   dr_sql_column(&merge->sql, "s", DR_COLUMN_STAGED_OP);
   dr_sql_text(&merge->sql, " <> ");
   dr_sql_number(&merge->sql, DRAY_OP_DELETE);
 }
 
 // Whether the JSON of two columns must be cast to be compared or assigned.
-static int casts_json(const struct merge *merge, const struct dr_table_column *column) {
+int dr_merge_casts_json(const struct dr_merge *merge, const struct dr_table_column *column) {
   return column->stored.id == DRAY_TYPE_JSON &&
          !dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_JSON_IS_TEXT);
 }
 
 // A column for a comparison. JSON is compared as text: engines have types for it that know no equality, and what was
 // written is text. Texts are compared byte by byte, whatever the engine takes to be equal.
-static void put_compared(struct merge *merge, const char *alias, const struct dr_table_column *column) {
-  const int json = casts_json(merge, column);
+void dr_put_compared(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
+  const int json = dr_merge_casts_json(merge, column);
   if (!json && (column->stored.id == DRAY_TYPE_STRING || column->stored.id == DRAY_TYPE_JSON)) {
     dr_sql_exact(&merge->sql, alias, column->name);
     return;
@@ -138,9 +204,20 @@ static void put_compared(struct merge *merge, const char *alias, const struct dr
   dr_sql_text(&merge->sql, ")");
 }
 
+void dr_put_unlike(struct dr_merge *merge, int between) {
+  struct dr_sql *sql = &merge->sql;
+  const int equal = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_NULL_SAFE_EQUAL);
+  if (!between) {
+    dr_sql_text(sql, equal ? "NOT " : "");
+  } else if (equal) {
+    dr_sql_text(sql, " <=> ");
+  } else {
+    dr_sql_flag(sql, DRAY_DIALECT_NULL_SAFE_IS, " IS NOT ", " IS DISTINCT FROM ");
+  }
+}
+
 // The row in the table is not what was staged.
-static void put_differs(struct merge *merge) {
-  const int null_safe_equal = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_NULL_SAFE_EQUAL);
+void dr_put_differs(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
   size_t n = 0;
   dr_sql_text(sql, "((");
@@ -153,21 +230,17 @@ static void put_differs(struct merge *merge) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (column->key) continue;
     if (n > 0) dr_sql_text(sql, n % COMPARED_PER_GROUP == 0 ? ") OR (" : " OR ");
-    if (null_safe_equal) dr_sql_text(sql, "NOT ");
-    put_compared(merge, "d", column);
-    if (null_safe_equal) {
-      dr_sql_text(sql, " <=> ");
-    } else {
-      dr_sql_flag(sql, DRAY_DIALECT_NULL_SAFE_IS, " IS NOT ", " IS DISTINCT FROM ");
-    }
-    put_compared(merge, "s", column);
+    dr_put_unlike(merge, 0);
+    dr_put_compared(merge, "d", column);
+    dr_put_unlike(merge, 1);
+    dr_put_compared(merge, "s", column);
     n++;
   }
   dr_sql_text(sql, n == 0 ? "1 = 0))" : "))");
 }
 
 // Runs the statement that was written; each of its parameters is the time of this write.
-static int32_t run(struct merge *merge, int64_t *out_rows) {
+int32_t dr_merge_run(struct dr_merge *merge, int64_t *out_rows) {
   const struct dray_column_def def = {"now", {DRAY_TYPE_TIMESTAMP, 0, 0}, 0};
   const size_t count = merge->sql.param_count;
   struct ArrowSchema schema = {.release = NULL};
@@ -197,354 +270,129 @@ static int32_t run(struct merge *merge, int64_t *out_rows) {
 }
 
 // Runs it and counts the rows it touched; an engine that does not say is taken at what was staged.
-static int32_t run_counted(struct merge *merge, uint64_t otherwise) {
+int32_t dr_merge_run_counted(struct dr_merge *merge, uint64_t otherwise) {
   int64_t rows = -1;
-  DRAY_TRY(run(merge, &rows));
+  DRAY_TRY(dr_merge_run(merge, &rows));
   *merge->written += rows >= 0 ? (uint64_t)rows : otherwise;
   return DRAY_OK;
 }
 
+int32_t dr_merge_ask(struct dr_merge *merge, int *out_answer) {
+  DRAY_TRY(merge->sql.code);
+  return dr_engine_has_rows(merge->writer->warehouse, dray_buffer_view(&merge->writer->text), out_answer, merge->error);
+}
+
 // ---- the staging table ----
+
+static int32_t name_place(struct dr_table_writer *writer, const char *prefix, struct dr_place *out,
+                          struct dray_error *error) {
+  const int temporary = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TEMP_TABLES);
+  char name[64];
+  const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(writer->table.table), 0);
+  (void)snprintf(name, sizeof name, "%s%016llx", prefix, (unsigned long long)hash.low);
+  return dr_place_make(&writer->warehouse->dialect, temporary ? NULL : writer->table.schema, name, out, error);
+}
 
 static const char *drop_verb(const struct dr_table_writer *writer) {
   return dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_DROP_TEMPORARY) ? "DROP TEMPORARY TABLE "
                                                                                   : "DROP TABLE ";
 }
 
-int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_error *error) {
-  struct merge merge = {.writer = writer, .error = error};
+static int32_t drop_place(struct dr_table_writer *writer, const struct dr_place *place, struct dray_error *error) {
+  struct dr_merge merge = {.writer = writer, .from = place, .error = error};
+  if (place->table == NULL) return DRAY_OK;
+  dr_merge_begin(&merge, drop_verb(writer));
+  dr_put_staging(&merge, NULL);
+  return dr_merge_run(&merge, NULL);
+}
+
+static int is_key(const struct dr_table_writer *writer, const char *name) {
+  const int keyed = writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY;
+  size_t i = 0;
+  while (i < writer->column_count && strcmp(writer->columns[i].name, name) != 0) i++;
+  return keyed && i < writer->column_count && writer->columns[i].key;
+}
+
+static int32_t create_place(struct dr_table_writer *writer, const struct dr_place *place,
+                            const struct ArrowSchema *schema, struct dray_error *error) {
+  struct dr_merge merge = {.writer = writer, .from = place, .error = error};
   struct dr_sql *sql = &merge.sql;
   const int temporary = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TEMP_TABLES);
-  char name[64];
-  const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(writer->table.table), 0);
-  (void)snprintf(name, sizeof name, STAGING_PREFIX "%016llx", (unsigned long long)hash.low);
-  DRAY_TRY(dr_place_make(&writer->warehouse->dialect, temporary ? NULL : writer->table.schema, name, &writer->staging,
-                         error));
-  start(&merge, drop_verb(writer));
+  dr_merge_begin(&merge, drop_verb(writer));
   dr_sql_text(sql, "IF EXISTS "); // left behind by a connection that was cut
-  put_staging(&merge, NULL);
-  DRAY_TRY(run(&merge, NULL));
-  start(&merge, temporary ? "CREATE TEMPORARY TABLE " : "CREATE TABLE ");
-  put_staging(&merge, NULL);
-  for (int64_t i = 0; i < writer->load_schema.n_children; i++) {
+  dr_put_staging(&merge, NULL);
+  DRAY_TRY(dr_merge_run(&merge, NULL));
+  dr_merge_begin(&merge, temporary ? "CREATE TEMPORARY TABLE " : "CREATE TABLE ");
+  dr_put_staging(&merge, NULL);
+  for (int64_t i = 0; i < schema->n_children; i++) {
     struct dray_type type;
-    DRAY_TRY(dray_schema_type(writer->load_schema.children[i], &type, error));
+    DRAY_TRY(dray_schema_type(schema->children[i], &type, error));
     dr_sql_text(sql, i == 0 ? " (" : ", ");
-    const int key = (size_t)i < writer->column_count && writer->columns[i].key;
-    dr_sql_name(sql, writer->load_schema.children[i]->name);
+    dr_sql_name(sql, schema->children[i]->name);
     dr_sql_text(sql, " ");
-    if (key) dr_sql_key_type(sql, type);
-    if (!key) dr_sql_type(sql, type);
+    if (is_key(writer, schema->children[i]->name)) {
+      dr_sql_key_type(sql, type);
+    } else {
+      dr_sql_type(sql, type);
+    }
   }
   dr_sql_text(sql, ")");
-  DRAY_TRY(run(&merge, NULL));
+  return dr_merge_run(&merge, NULL);
+}
+
+// A table of keys and times, with these columns beside them.
+static int32_t create_keyed(struct dr_table_writer *writer, const char *prefix, const struct dray_column_def *more,
+                            size_t more_count, struct dr_place *out, struct dray_error *error) {
+  struct ArrowSchema schema = {.release = NULL};
+  struct dray_column_def *defs = calloc(writer->column_count + more_count, sizeof *defs);
+  size_t n = 0;
+  if (defs == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", writer->column_count);
+  for (size_t i = 0; i < writer->column_count; i++) {
+    if (!writer->columns[i].key) continue;
+    defs[n++] = (struct dray_column_def){writer->columns[i].name, writer->columns[i].stored, 0};
+  }
+  for (size_t i = 0; i < more_count; i++) defs[n++] = more[i];
+  int32_t code = dray_schema_make(defs, n, &schema, error);
+  if (code == DRAY_OK) code = name_place(writer, prefix, out, error);
+  if (code == DRAY_OK) code = create_place(writer, out, &schema, error);
+  dray_schema_release(&schema);
+  free(defs);
+  return code;
+}
+
+// Where versions are put in order (history.c): what is known of each moment, and the moments in their order.
+static int32_t create_timeline(struct dr_table_writer *writer, struct dray_error *error) {
+  const struct dray_type int64 = {DRAY_TYPE_INT64, 0, 0}, timestamp = {DRAY_TYPE_TIMESTAMP, 0, 0};
+  const struct dray_type boolean = {DRAY_TYPE_BOOL, 0, 0};
+  const struct dray_column_def moments[] = {
+      {DR_COLUMN_VALID_FROM, timestamp, 0}, {DR_COLUMN_EVENT_LIVE, int64, 0}, {DR_COLUMN_STAGED_ORDER, int64, 1}};
+  const struct dray_column_def events[] = {{DR_COLUMN_VALID_FROM, timestamp, 0},
+                                           {DR_COLUMN_VALID_TO, timestamp, 1},
+                                           {DR_COLUMN_CURRENT, boolean, 0},
+                                           {DR_COLUMN_EVENT_LIVE, int64, 0},
+                                           {DR_COLUMN_EVENT_BEFORE, int64, 1}};
+  DRAY_TRY(create_keyed(writer, MOMENTS_PREFIX, moments, 3, &writer->moments, error));
+  return create_keyed(writer, EVENTS_PREFIX, events, 5, &writer->events, error);
+}
+
+int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_error *error) {
+  DRAY_TRY(name_place(writer, STAGING_PREFIX, &writer->staging, error));
+  DRAY_TRY(create_place(writer, &writer->staging, &writer->load_schema, error));
   writer->staged = 1;
-  return DRAY_OK;
+  return writer->timed ? create_timeline(writer, error) : DRAY_OK;
 }
 
 int32_t dr_merge_drop_staging(struct dr_table_writer *writer, struct dray_error *error) {
-  struct merge merge = {.writer = writer, .error = error};
-  start(&merge, drop_verb(writer));
-  put_staging(&merge, NULL);
-  DRAY_TRY(run(&merge, NULL));
+  DRAY_TRY(drop_place(writer, &writer->staging, error));
+  DRAY_TRY(drop_place(writer, &writer->moments, error));
+  DRAY_TRY(drop_place(writer, &writer->events, error));
   writer->staged = 0;
   return DRAY_OK;
 }
 
-// ---- absent values ----
-
-static void put_mask_test(struct merge *merge, size_t column) {
-  char name[32];
-  (void)snprintf(name, sizeof name, DR_COLUMN_STAGED_MASK "%zu", column / DR_MASK_BITS);
-  dr_sql_text(&merge->sql, "(");
-  dr_sql_column(&merge->sql, "s", name);
-  dr_sql_text(&merge->sql, " & ");
-  dr_sql_number(&merge->sql, UINT64_C(1) << (column % DR_MASK_BITS));
-  dr_sql_text(&merge->sql, ") <> 0");
-}
-
-// "c" = CASE WHEN the mask says absent THEN what the table holds ELSE what was staged END
-static void put_filled(struct merge *merge, size_t index, int update_from) {
-  struct dr_sql *sql = &merge->sql;
-  const char *name = merge->writer->columns[index].name;
-  const int json = casts_json(merge, &merge->writer->columns[index]); // the table may have another type for it
-  dr_sql_column(sql, writes_by_join(merge) ? "s" : NULL, name);
-  dr_sql_text(sql, " = CASE WHEN ");
-  put_mask_test(merge, index);
-  dr_sql_text(sql, " THEN ");
-  if (!update_from) dr_sql_text(sql, "(SELECT ");
-  if (json) dr_sql_text(sql, "CAST(");
-  dr_sql_column(sql, "d", name);
-  if (json) dr_sql_text(sql, " AS ");
-  if (json) dr_sql_type(sql, merge->writer->columns[index].stored);
-  if (json) dr_sql_text(sql, ")");
-  if (!update_from) {
-    dr_sql_text(sql, " FROM ");
-    put_table(merge, "d");
-    dr_sql_text(sql, " WHERE ");
-    put_match(merge);
-    dr_sql_text(sql, ")");
-  }
-  dr_sql_text(sql, " ELSE ");
-  dr_sql_column(sql, "s", name);
-  dr_sql_text(sql, " END");
-}
-
-// An absent value is one that was not said: the row keeps what the table holds. The staging is filled up with it first,
-// so that the statements after it need not know of absence.
-static int32_t fill_absent(struct merge *merge) {
-  const struct dr_table_writer *writer = merge->writer;
-  const int join = writes_by_join(merge);
-  const int update_from = !join && dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
-  const char *between = "";
-  size_t filled = 0;
-  for (size_t i = 0; i < writer->column_count; i++) filled += writer->absent_seen[i];
-  if (filled == 0) return DRAY_OK;
-  start(merge, "UPDATE ");
-  if (join) (void)put_target(merge, 1);
-  if (!join) put_staging(merge, "s");
-  dr_sql_text(&merge->sql, " SET ");
-  for (size_t i = 0; i < writer->column_count; i++) {
-    if (!writer->absent_seen[i]) continue;
-    dr_sql_text(&merge->sql, between);
-    put_filled(merge, i, update_from || join);
-    between = ", ";
-  }
-  if (update_from) {
-    dr_sql_text(&merge->sql, " FROM ");
-    put_table(merge, "d");
-  }
-  dr_sql_text(&merge->sql, " WHERE ");
-  put_is_upsert(merge);
-  if (update_from) {
-    dr_sql_text(&merge->sql, " AND ");
-    put_match(merge);
-  }
-  return run(merge, NULL);
-}
-
-// ---- upsert ----
-
-static int32_t delete_rows(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  const int join = writes_by_join(merge);
-  if (merge->writer->options->soft_delete) {
-    start(merge, "UPDATE ");
-    const char *alias = put_target(merge, join);
-    dr_sql_text(sql, " SET ");
-    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT);
-    dr_sql_text(sql, " = ");
-    dr_sql_param(sql);
-    dr_sql_text(sql, ", ");
-    dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
-    dr_sql_text(sql, " = ");
-    dr_sql_param(sql);
-    dr_sql_text(sql, " WHERE ");
-    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT);
-    dr_sql_text(sql, " IS NULL AND ");
-  } else {
-    start(merge, join ? "DELETE d FROM " : "DELETE FROM ");
-    (void)put_target(merge, join);
-    dr_sql_text(sql, " WHERE ");
-  }
-  if (join) put_is_delete(merge);
-  if (!join) put_key_in_staging(merge, 1);
-  return run_counted(merge, merge->writer->delete_count);
-}
-
-static void put_value_of_staging(struct merge *merge, const char *name, int update_from) {
-  struct dr_sql *sql = &merge->sql;
-  if (update_from) {
-    dr_sql_column(sql, "s", name);
-    return;
-  }
-  dr_sql_text(sql, "(SELECT ");
-  dr_sql_column(sql, "s", name);
-  dr_sql_text(sql, " FROM ");
-  put_staging(merge, "s");
-  dr_sql_text(sql, " WHERE ");
-  put_match(merge);
-  dr_sql_text(sql, ")");
-}
-
-static void put_assignments(struct merge *merge, const char *alias, int update_from) {
-  struct dr_sql *sql = &merge->sql;
-  for (size_t i = 0; i < merge->writer->column_count; i++) {
-    const struct dr_table_column *column = &merge->writer->columns[i];
-    if (column->key) continue;
-    dr_sql_column(sql, alias, column->name);
-    dr_sql_text(sql, " = ");
-    put_value_of_staging(merge, column->name, update_from);
-    dr_sql_text(sql, ", ");
-  }
-  if (merge->writer->has_deleted_at) {
-    dr_sql_column(sql, alias, DR_COLUMN_DELETED_AT); // a key that returns is there again
-    dr_sql_text(sql, " = NULL, ");
-  }
-  dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
-  dr_sql_text(sql, " = ");
-  dr_sql_param(sql);
-}
-
-static int32_t update_joined_rows(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  start(merge, "UPDATE ");
-  const char *alias = put_target(merge, 1);
-  dr_sql_text(sql, " SET ");
-  put_assignments(merge, alias, 1);
-  dr_sql_text(sql, " WHERE ");
-  put_is_upsert(merge);
-  dr_sql_text(sql, " AND ");
-  put_differs(merge);
-  return run_counted(merge, 0);
-}
-
-static int32_t update_rows(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  const int update_from = dr_dialect_has(&merge->writer->warehouse->dialect, DRAY_DIALECT_UPDATE_FROM);
-  if (writes_by_join(merge)) return update_joined_rows(merge);
-  start(merge, "UPDATE ");
-  put_table(merge, "d");
-  dr_sql_text(sql, " SET ");
-  put_assignments(merge, NULL, update_from);
-  dr_sql_text(sql, update_from ? " FROM " : " WHERE EXISTS (SELECT 1 FROM ");
-  put_staging(merge, "s");
-  dr_sql_text(sql, " WHERE ");
-  put_match(merge);
-  dr_sql_text(sql, " AND ");
-  put_is_upsert(merge);
-  dr_sql_text(sql, " AND ");
-  put_differs(merge);
-  if (!update_from) dr_sql_text(sql, ")");
-  return run_counted(merge, 0);
-}
-
-// The columns of an INSERT, and after "SELECT" where their values come from.
-static void put_insert_columns(struct merge *merge, const char *alias) {
-  for (size_t i = 0; i < merge->writer->column_count; i++) {
-    dr_sql_column(&merge->sql, alias, merge->writer->columns[i].name);
-    dr_sql_text(&merge->sql, ", ");
-  }
-}
-
-static void put_insert(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  const int history = merge->writer->options->mode == DR_WRITE_HISTORY;
-  start(merge, "INSERT INTO ");
-  put_table(merge, NULL);
-  dr_sql_text(sql, " (");
-  put_insert_columns(merge, NULL);
-  dr_sql_name(sql, DR_COLUMN_SYNCED_AT);
-  if (history) {
-    dr_sql_text(sql, ", ");
-    dr_sql_name(sql, DR_COLUMN_VALID_FROM);
-    dr_sql_text(sql, ", ");
-    dr_sql_name(sql, DR_COLUMN_CURRENT);
-  }
-  dr_sql_text(sql, ") SELECT ");
-  put_insert_columns(merge, "s");
-  dr_sql_param(sql);
-  if (history) {
-    dr_sql_text(sql, ", ");
-    dr_sql_param(sql);
-    dr_sql_text(sql, ", TRUE");
-  }
-  dr_sql_text(sql, " FROM ");
-  put_staging(merge, "s");
-}
-
-static int32_t insert_missing_rows(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  put_insert(merge);
-  dr_sql_text(sql, " WHERE ");
-  put_is_upsert(merge);
-  dr_sql_text(sql, " AND NOT EXISTS (SELECT 1 FROM ");
-  put_table(merge, "d");
-  dr_sql_text(sql, " WHERE ");
-  put_match(merge);
-  dr_sql_text(sql, ")");
-  return run_counted(merge, merge->writer->upsert_count);
-}
-
-static int32_t merge_upsert(struct merge *merge) {
-  if (merge->writer->delete_count > 0) DRAY_TRY(delete_rows(merge));
-  if (merge->writer->upsert_count == 0) return DRAY_OK;
-  DRAY_TRY(fill_absent(merge));
-  DRAY_TRY(update_rows(merge));
-  return insert_missing_rows(merge);
-}
-
-// ---- history ----
-
-// A staged row equal to the current version is no new version.
-static int32_t forget_unchanged(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  const int join = writes_by_join(merge);
-  start(merge, join ? "DELETE s FROM " : "DELETE FROM ");
-  if (join) (void)put_target(merge, 1);
-  if (!join) put_staging(merge, "s");
-  dr_sql_text(sql, " WHERE ");
-  put_is_upsert(merge);
-  if (!join) {
-    dr_sql_text(sql, " AND EXISTS (SELECT 1 FROM ");
-    put_table(merge, "d");
-    dr_sql_text(sql, " WHERE ");
-    put_match(merge);
-  }
-  dr_sql_text(sql, " AND NOT ");
-  put_differs(merge);
-  if (!join) dr_sql_text(sql, ")");
-  return run(merge, NULL);
-}
-
-static int32_t close_versions(struct merge *merge) {
-  struct dr_sql *sql = &merge->sql;
-  const int join = writes_by_join(merge);
-  start(merge, "UPDATE ");
-  const char *alias = put_target(merge, join);
-  dr_sql_text(sql, " SET ");
-  dr_sql_column(sql, alias, DR_COLUMN_VALID_TO);
-  dr_sql_text(sql, " = ");
-  dr_sql_param(sql);
-  dr_sql_text(sql, ", ");
-  dr_sql_column(sql, alias, DR_COLUMN_SYNCED_AT);
-  dr_sql_text(sql, " = ");
-  dr_sql_param(sql);
-  dr_sql_text(sql, ", ");
-  dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
-  dr_sql_text(sql, " = FALSE WHERE ");
-  dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
-  if (!join) {
-    dr_sql_text(sql, " AND ");
-    put_key_in_staging(merge, 0);
-  }
-  return run_counted(merge, 0);
-}
-
-static int32_t merge_history(struct merge *merge) {
-  DRAY_TRY(fill_absent(merge));
-  if (merge->writer->upsert_count > 0) DRAY_TRY(forget_unchanged(merge));
-  DRAY_TRY(close_versions(merge));
-  if (merge->writer->upsert_count == 0) return DRAY_OK;
-  put_insert(merge);
-  dr_sql_text(&merge->sql, " WHERE ");
-  put_is_upsert(merge);
-  return run_counted(merge, merge->writer->upsert_count);
-}
-
-// ---- replace ----
-
-static int32_t merge_replace(struct merge *merge) {
-  start(merge, "DELETE FROM ");
-  put_table(merge, NULL);
-  DRAY_TRY(run(merge, NULL));
-  put_insert(merge);
-  return run_counted(merge, merge->writer->upsert_count);
-}
-
 int32_t dr_merge_staging(struct dr_table_writer *writer, uint64_t *written, struct dray_error *error) {
-  struct merge merge = {.writer = writer, .written = written, .error = error};
-  if (writer->options->mode == DR_WRITE_UPSERT) return merge_upsert(&merge);
-  if (writer->options->mode == DR_WRITE_HISTORY) return merge_history(&merge);
-  return merge_replace(&merge);
+  struct dr_merge merge = {.writer = writer, .written = written, .error = error};
+  if (writer->options->mode == DR_WRITE_UPSERT) return dr_merge_upsert(&merge);
+  if (writer->options->mode == DR_WRITE_REPLACE) return dr_merge_replace(&merge);
+  return writer->timed ? dr_merge_versions(&merge) : dr_merge_history(&merge);
 }

@@ -16,8 +16,12 @@
 #define DR_COLUMN_CURRENT "_dray_current"
 // Columns of a staging table besides the fields.
 #define DR_COLUMN_STAGED_OP "_dray_op"
-#define DR_COLUMN_STAGED_MASK "_dray_mask_" // + number: bit i set = value of column 62 * number + i is absent
-#define DR_MASK_BITS 62                     // a column each: fits a signed 64-bit integer whatever the engine
+#define DR_COLUMN_STAGED_MASK "_dray_mask_"  // + number: bit i set = value of column 62 * number + i is absent
+#define DR_COLUMN_STAGED_ORDER "_dray_order" // of a history by time: which row came later
+// Of the events of a history by time.
+#define DR_COLUMN_EVENT_LIVE "_dray_live"     // odd: a version begins; even: the row is gone
+#define DR_COLUMN_EVENT_BEFORE "_dray_before" // the same of the event before; null: none
+#define DR_MASK_BITS 62                       // a column each: fits a signed 64-bit integer whatever the engine
 
 #define DR_STATE_TABLE "_dray_state"
 
@@ -37,6 +41,11 @@ DRAY_NODISCARD int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dr
                                        int32_t (*take)(void *ctx, const struct dr_batch *batch,
                                                        struct dray_error *error),
                                        void *ctx, struct dray_error *error);
+
+// Whether the query, a SELECT 1 AS DR_COLUMN_ASKED, has a row.
+#define DR_COLUMN_ASKED "one"
+DRAY_NODISCARD int32_t dr_engine_has_rows(struct dr_warehouse *warehouse, struct dray_str sql, int *out_has_rows,
+                                          struct dray_error *error);
 
 // ---- the table as it is (shape.c) ----
 

@@ -39,6 +39,9 @@ struct dr_table_options {
   int soft_delete; // deletes set _dray_deleted_at instead
   struct dr_drift_policy drift;
   const char *sync; // names the row of the state table
+  // HISTORY: the column (timestamp or date) that says since when a row is as it is; NULL: since it is written. With it,
+  // rows may come late and several versions of a key at once (README.md, "History").
+  const char *valid_from;
 };
 
 // What stands between the table as it is and as it must be.
@@ -78,12 +81,17 @@ struct dr_table_writer; // one transaction's worth of changes
 DRAY_NODISCARD int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                              const struct dr_table_plan *plan, uint64_t expected_generation,
                                              struct dr_table_writer **out, struct dray_error *error);
-// Adds changes (UPSERT, HISTORY) or plain rows (APPEND, REPLACE). Adds the columns _dray_synced_at and, with
-// soft_delete, _dray_deleted_at.
+// Adds changes (UPSERT, HISTORY) or plain rows (APPEND, REPLACE, HISTORY with `valid_from`: there rows that are marked
+// as deleted say that the key was gone at their time, and deletes among changes that it is gone now). Adds the columns
+// _dray_synced_at and, with soft_delete, _dray_deleted_at.
 DRAY_NODISCARD int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
                                                struct dray_error *error);
 DRAY_NODISCARD int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch,
                                             struct dray_error *error);
+// Says that the checkpoint which dr_table_writer_merge will be given is the one that the warehouse has. When the merge
+// then finds nothing to write, it leaves the state row alone as well: the generation stays the expected one.
+void dr_table_writer_may_idle(struct dr_table_writer *writer);
+int dr_table_writer_idle(const struct dr_table_writer *writer); // after the merge: nothing was written
 // Merges staging into the table and writes the state row; not yet committed. *out_written: rows of the table touched.
 DRAY_NODISCARD int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation,
                                              struct dray_str checkpoint, uint64_t *out_written,

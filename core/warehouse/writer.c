@@ -32,14 +32,23 @@ static int32_t check_generation(struct dr_table_writer *writer, uint64_t expecte
                    (unsigned long long)row->generation, writer->options->sync, (unsigned long long)expected);
 }
 
+static int32_t lock_generation(struct dr_table_writer *writer, struct dr_state_row *row, struct dray_error *error) {
+  DRAY_TRY(dr_state_lock(writer->warehouse, writer->options, error));
+  return check_generation(writer, writer->expected, row, error);
+}
+
+// Where it is known only at the end whether there is anything to write, the lock is taken then: engines write to take
+// it.
+static int locks_late(const struct dr_table_writer *writer) {
+  return writer->options->mode == DR_WRITE_REPLACE ||
+         (writer->options->mode == DR_WRITE_HISTORY && writer->options->valid_from != NULL);
+}
+
 // Inside the transaction: where rows are locked one by one, another writer may be between its fence and its commit.
 // Taking the row's lock waits for it, and the second look sees what it wrote.
-static int32_t fence(struct dr_table_writer *writer, uint64_t expected, struct dr_state_row *row,
-                     struct dray_error *error) {
-  DRAY_TRY(check_generation(writer, expected, row, error));
-  if (!row->table_found) return DRAY_OK;
-  DRAY_TRY(dr_state_lock(writer->warehouse, writer->options, error));
-  return check_generation(writer, expected, row, error);
+static int32_t fence(struct dr_table_writer *writer, struct dr_state_row *row, struct dray_error *error) {
+  DRAY_TRY(check_generation(writer, writer->expected, row, error));
+  return row->table_found && !locks_late(writer) ? lock_generation(writer, row, error) : DRAY_OK;
 }
 
 // The plan made anew, now that nobody can change the table: the given one may be old. Only what it leaves out must
@@ -99,39 +108,35 @@ static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_tab
                                  .stored = column->type,
                                  .key = dr_options_is_key(writer->options, field->name)};
   }
+  for (size_t i = 0; writer->options->mode == DR_WRITE_HISTORY && i < writer->column_count; i++) {
+    const char *name = schema->fields[writer->columns[i].field].name;
+    if (writer->options->valid_from == NULL || strcmp(name, writer->options->valid_from) != 0) continue;
+    assert(writer->columns[i].type.id == DRAY_TYPE_TIMESTAMP || writer->columns[i].type.id == DRAY_TYPE_DATE);
+    writer->timed = 1;
+    writer->time_column = i;
+  }
   writer->mask_count = (writer->column_count + DR_MASK_BITS - 1) / DR_MASK_BITS;
   writer->has_deleted_at = dr_shape_find(&writer->shape, DR_COLUMN_DELETED_AT) != NULL;
   return DRAY_OK;
 }
 
-static int32_t saw_row(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
-  (void)error;
-  if (dr_batch_rows(batch) > 0) *(int *)ctx = 1;
-  return DRAY_OK;
-}
-
-// Into a table without rows everything can go straight: there is nothing to merge with.
+// Into a table without rows everything can go straight: there is nothing to merge with. Not so versions with a time of
+// their own: those of one key are to be put in order first.
 static int32_t choose_way(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
-  const struct dray_column_def def = {"one", {DRAY_TYPE_INT64, 0, 0}, 1};
-  struct dr_schema *schema = NULL;
   struct dr_sql sql;
   int has_rows = 0;
-  writer->direct = 1;
-  if (writer->options->mode == DR_WRITE_APPEND || !plan->table_exists) return DRAY_OK;
-  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  writer->direct = !writer->timed;
+  if (writer->timed || writer->options->mode == DR_WRITE_APPEND || !plan->table_exists) return DRAY_OK;
   dr_sql_begin(&sql, &writer->warehouse->dialect, &writer->text, error);
   dr_sql_text(&sql, "SELECT 1 AS ");
-  dr_sql_name(&sql, def.name);
+  dr_sql_name(&sql, DR_COLUMN_ASKED);
   dr_sql_text(&sql, " FROM ");
   dr_sql_place(&sql, &writer->table);
   dr_sql_text(&sql, " LIMIT 1");
-  int32_t code = sql.code;
-  if (code == DRAY_OK) {
-    code = dr_engine_query(writer->warehouse, dray_buffer_view(&writer->text), schema, saw_row, &has_rows, error);
-  }
-  dr_schema_unref(schema);
+  DRAY_TRY(sql.code);
+  DRAY_TRY(dr_engine_has_rows(writer->warehouse, dray_buffer_view(&writer->text), &has_rows, error));
   writer->direct = !has_rows;
-  return code;
+  return DRAY_OK;
 }
 
 static int32_t prepare_tables(struct dr_table_writer *writer, const struct dr_table_plan *given,
@@ -139,6 +144,7 @@ static int32_t prepare_tables(struct dr_table_writer *writer, const struct dr_ta
   struct dr_table_plan plan = {.ddl = NULL};
   DRAY_TRY(renew_plan(writer, given, &plan, error));
   int32_t code = run_ddl(writer, &plan, error);
+  writer->changed_shape = plan.ddl_count > 0 || !row->table_found;
   if (code == DRAY_OK && !row->table_found) code = dr_state_create(writer->warehouse, writer->options, error);
   if (code == DRAY_OK) code = learn_columns(writer, &plan, error);
   if (code == DRAY_OK) code = choose_way(writer, &plan, error);
@@ -156,19 +162,18 @@ static int32_t open_transaction(struct dr_table_writer *writer, struct dray_erro
 
 // Where DDL is part of the transaction, everything is inside it. Elsewhere the tables come first (each statement is its
 // own transaction there, and none loses rows), after a look at the fence, which is looked at again inside.
-static int32_t begin(struct dr_table_writer *writer, const struct dr_table_plan *plan, uint64_t expected,
-                     struct dray_error *error) {
+static int32_t begin(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
   const int inside = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
   struct dr_state_row row = {.checkpoint = NULL};
   if (inside) {
     DRAY_TRY(open_transaction(writer, error));
-    DRAY_TRY(fence(writer, expected, &row, error));
+    DRAY_TRY(fence(writer, &row, error));
     DRAY_TRY(prepare_tables(writer, plan, &row, error));
   } else {
-    DRAY_TRY(check_generation(writer, expected, &row, error));
+    DRAY_TRY(check_generation(writer, writer->expected, &row, error));
     DRAY_TRY(prepare_tables(writer, plan, &row, error));
     DRAY_TRY(open_transaction(writer, error));
-    DRAY_TRY(fence(writer, expected, &row, error));
+    DRAY_TRY(fence(writer, &row, error));
   }
   // Never before the last write: versions of one key must not overlap, whatever this machine's clock says.
   const int64_t now = dr_now_us();
@@ -184,9 +189,10 @@ int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_ta
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write to table %s", options->name.table);
   writer->warehouse = warehouse;
   writer->options = options;
+  writer->expected = expected_generation;
   dray_buffer_init(&writer->text, DR_SQL_BYTES_MAX);
   int32_t code = dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &writer->table, error);
-  if (code == DRAY_OK) code = begin(writer, plan, expected_generation, error);
+  if (code == DRAY_OK) code = begin(writer, plan, error);
   if (code != DRAY_OK) {
     dr_table_writer_free(writer);
     return code;
@@ -232,31 +238,58 @@ int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_
   return DRAY_OK;
 }
 
+// The rows as they are, run by run of rows that are and rows that are marked as deleted.
 int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error) {
+  const uint64_t count = dr_batch_rows(batch);
   assert(writer->open);
-  assert(writer->options->mode == DR_WRITE_APPEND || writer->options->mode == DR_WRITE_REPLACE);
-  DRAY_TRY(dr_load_rows(writer, batch, 0, dr_batch_rows(batch), DRAY_OP_INSERT, error));
-  writer->upsert_count += dr_batch_rows(batch);
+  assert(writer->timed || writer->options->mode == DR_WRITE_APPEND || writer->options->mode == DR_WRITE_REPLACE);
+  for (uint64_t start = 0, i = 1; i <= count; i++) {
+    const int gone = writer->timed && dr_batch_is_deleted(batch, start);
+    if (i < count && (writer->timed && dr_batch_is_deleted(batch, i)) == gone) continue;
+    writer->own_time = 1;
+    DRAY_TRY(dr_load_rows(writer, batch, start, i - start, gone ? DRAY_OP_DELETE : DRAY_OP_INSERT, error));
+    *(gone ? &writer->delete_count : &writer->upsert_count) += i - start;
+    start = i;
+  }
   return DRAY_OK;
+}
+
+void dr_table_writer_may_idle(struct dr_table_writer *writer) {
+  writer->may_idle = 1;
+}
+
+int dr_table_writer_idle(const struct dr_table_writer *writer) {
+  return writer->idle;
 }
 
 // ---- ending ----
 
-int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
-                              uint64_t *out_written, struct dray_error *error) {
-  uint64_t written = 0;
-  assert(writer->open);
-  DRAY_TRY(pass("warehouse.loaded", error));
-  if (writer->direct) {
-    written = writer->upsert_count;
-  } else {
+static int32_t finish_table(struct dr_table_writer *writer, uint64_t *out_written, struct dray_error *error) {
+  uint64_t written = writer->upsert_count;
+  if (!writer->direct) {
+    written = 0;
     DRAY_TRY(dr_merge_staging(writer, &written, error));
   }
   if (writer->late_ddl != NULL) {
     const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
     if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
   }
-  DRAY_TRY(dr_state_put(writer->warehouse, writer->options, generation, checkpoint, writer->now_us, error));
+  *out_written = written;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
+                              uint64_t *out_written, struct dray_error *error) {
+  struct dr_state_row row = {.checkpoint = NULL};
+  uint64_t written = 0;
+  assert(writer->open);
+  DRAY_TRY(pass("warehouse.loaded", error));
+  DRAY_TRY(finish_table(writer, &written, error));
+  writer->idle = writer->may_idle && written == 0 && !writer->changed_shape && writer->expected > 0;
+  if (!writer->idle) {
+    if (locks_late(writer)) DRAY_TRY(lock_generation(writer, &row, error));
+    DRAY_TRY(dr_state_put(writer->warehouse, writer->options, generation, checkpoint, writer->now_us, error));
+  }
   // Where DDL is not transactional, dropping a table could commit: it goes behind the commit.
   if (writer->staged && dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL)) {
     DRAY_TRY(dr_merge_drop_staging(writer, error));
@@ -289,6 +322,8 @@ void dr_table_writer_free(struct dr_table_writer *writer) {
   dr_load_free(writer);
   dr_place_free(&writer->table);
   dr_place_free(&writer->staging);
+  dr_place_free(&writer->moments);
+  dr_place_free(&writer->events);
   dr_shape_free(&writer->shape);
   dray_buffer_free(&writer->text);
   free(writer->columns);

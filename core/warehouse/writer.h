@@ -28,6 +28,7 @@ struct dr_table_writer {
   struct dr_warehouse *warehouse;
   const struct dr_table_options *options;
   struct dr_place table, staging;
+  struct dr_place moments, events; // beside the staging, of a history by time (history.c)
   struct dr_shape shape;
   struct dr_table_column *columns; // owned
   size_t column_count, mask_count;
@@ -36,10 +37,17 @@ struct dr_table_writer {
   int staged;     // the staging table was made
   int open;       // a transaction is open
   int has_deleted_at;
+  int timed;          // a history whose versions begin when column `time_column` says
+  size_t time_column; // of `columns`
+  int own_time;       // the rows being loaded say their own time; else deletes are of now
+  int changed_shape;  // DDL was run
+  int may_idle, idle; // see dr_table_writer_may_idle
+  uint64_t expected;  // the generation of the fence
   int64_t now_us;
   // what was loaded
   uint64_t upsert_count, delete_count;
-  uint8_t *absent_seen; // per column
+  uint64_t staged_count; // rows in the staging so far: the order in which they came
+  uint8_t *absent_seen;  // per column
   // loading (load.c)
   struct ArrowSchema load_schema;
   struct dr_schema *seen_schema; // of the last batch, and where its columns are

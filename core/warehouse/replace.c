@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the staging table into a table that is to hold these rows and no others. The table stays the one it is, whatever
+// way is taken: views, grants, indexes, triggers, keys that point at it and columns made by hand know it by its
+// identity, which a swap of names would give to the other table. Readers see the old rows until the commit.
+//
+// Rows with a usable key are brought over by difference: what is gone is deleted, what differs updated, what is new
+// inserted. Rows without one are compared as a whole, counting equal ones, and exchanged as a whole when any differs.
+#include "warehouse/merge.h"
+
+#define COLUMN_COUNTED "rows_there"
+
+static void select_one(struct dr_merge *merge) {
+  dr_merge_begin(merge, "SELECT 1 AS ");
+  dr_sql_name(&merge->sql, DR_COLUMN_ASKED);
+  dr_sql_text(&merge->sql, " FROM ");
+}
+
+static void put_key_list(struct dr_merge *merge, const char *between, const char *behind) {
+  size_t n = 0;
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    if (!merge->writer->columns[i].key) continue;
+    if (n++ > 0) dr_sql_text(&merge->sql, between);
+    dr_put_compared(merge, "d", &merge->writer->columns[i]);
+    dr_sql_text(&merge->sql, behind);
+  }
+}
+
+// A key is used when it tells each row from every other: in this mode nobody has promised that.
+static int32_t ask_key_fails(struct dr_merge *merge, int of_staging, int *out_fails) {
+  struct dr_sql *sql = &merge->sql;
+  select_one(merge);
+  if (of_staging) {
+    dr_put_staging(merge, "d");
+  } else {
+    dr_put_table(merge, "d");
+  }
+  dr_sql_text(sql, " GROUP BY ");
+  put_key_list(merge, ", ", "");
+  dr_sql_text(sql, " HAVING COUNT(*) > 1 OR ");
+  put_key_list(merge, " OR ", " IS NULL");
+  dr_sql_text(sql, " LIMIT 1");
+  return dr_merge_ask(merge, out_fails);
+}
+
+static int32_t key_is_usable(struct dr_merge *merge, int *out_usable) {
+  const struct dr_table_writer *writer = merge->writer;
+  size_t keys = 0;
+  int fails = 0;
+  for (size_t i = 0; i < writer->column_count; i++) keys += writer->columns[i].key != 0;
+  *out_usable = 0;
+  if (keys == 0 || keys < writer->options->key_count) return DRAY_OK;
+  DRAY_TRY(ask_key_fails(merge, 1, &fails));
+  if (!fails) DRAY_TRY(ask_key_fails(merge, 0, &fails));
+  *out_usable = !fails;
+  return DRAY_OK;
+}
+
+// Rows whose key was not read go.
+static int32_t delete_gone(struct dr_merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  const int join = dr_merge_joins(merge);
+  dr_merge_begin(merge, join ? "DELETE d FROM " : "DELETE FROM ");
+  if (!join) {
+    dr_put_table(merge, NULL);
+    dr_sql_text(sql, " WHERE (");
+    dr_put_key(merge, NULL);
+    dr_sql_text(sql, ") IN (SELECT ");
+    dr_put_key(merge, "d");
+    dr_sql_text(sql, " FROM ");
+  }
+  dr_put_table(merge, "d");
+  dr_sql_text(sql, " LEFT JOIN ");
+  dr_put_staging(merge, "s");
+  dr_sql_text(sql, " ON ");
+  dr_put_match(merge);
+  dr_sql_text(sql, " WHERE ");
+  dr_put_no_row(merge, "s");
+  if (!join) dr_sql_text(sql, ")");
+  return dr_merge_run_counted(merge, 0);
+}
+
+static int32_t by_difference(struct dr_merge *merge) {
+  DRAY_TRY(delete_gone(merge));
+  DRAY_TRY(dr_merge_update_rows(merge));
+  return dr_merge_insert_missing(merge);
+}
+
+// Columns of a query in a query go by numbers: SQLite does not find a column "true" there.
+static void put_numbered(struct dr_merge *merge, size_t column) {
+  dr_sql_text(&merge->sql, "c");
+  dr_sql_number(&merge->sql, column);
+}
+
+// The columns of one side, and what each row counts. One that is marked as deleted counts nothing: since both sides
+// have as many rows, it is missing on this one.
+static void put_side(struct dr_merge *merge, const char *side) {
+  const struct dr_table_writer *writer = merge->writer;
+  struct dr_sql *sql = &merge->sql;
+  const int of_table = side[0] == 'd';
+  dr_sql_text(sql, "SELECT ");
+  for (size_t i = 0; i < writer->column_count; i++) {
+    dr_put_compared(merge, side, &writer->columns[i]);
+    dr_sql_text(sql, " AS ");
+    put_numbered(merge, i);
+    dr_sql_text(sql, ", ");
+  }
+  if (of_table && writer->has_deleted_at) {
+    dr_sql_text(sql, "CASE WHEN ");
+    dr_sql_column(sql, side, DR_COLUMN_DELETED_AT);
+    dr_sql_text(sql, " IS NULL THEN 1 ELSE 0 END");
+  } else {
+    dr_sql_text(sql, of_table ? "1" : "-1");
+  }
+  dr_sql_text(sql, " AS ");
+  dr_sql_name(sql, DR_COLUMN_STAGED_OP);
+  dr_sql_text(sql, " FROM ");
+  if (of_table) {
+    dr_put_table(merge, side);
+  } else {
+    dr_put_staging(merge, side);
+  }
+}
+
+static int32_t ask_rows_differ(struct dr_merge *merge, int *out_differ) {
+  struct dr_sql *sql = &merge->sql;
+  select_one(merge);
+  dr_sql_text(sql, "(");
+  put_side(merge, "d");
+  dr_sql_text(sql, " UNION ALL ");
+  put_side(merge, "s");
+  dr_sql_text(sql, ") AS u GROUP BY ");
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    if (i > 0) dr_sql_text(sql, ", ");
+    dr_sql_text(sql, "u.");
+    put_numbered(merge, i);
+  }
+  dr_sql_text(sql, " HAVING SUM(");
+  dr_sql_column(sql, "u", DR_COLUMN_STAGED_OP);
+  dr_sql_text(sql, ") <> 0 LIMIT 1");
+  return dr_merge_ask(merge, out_differ);
+}
+
+// As many rows here as there, or the comparison of all of them can be left.
+static int32_t ask_counts_differ(struct dr_merge *merge, int *out_differ) {
+  struct dr_sql *sql = &merge->sql;
+  select_one(merge);
+  dr_sql_text(sql, "(SELECT COUNT(*) AS ");
+  dr_sql_name(sql, COLUMN_COUNTED);
+  dr_sql_text(sql, " FROM ");
+  dr_put_table(merge, NULL);
+  dr_sql_text(sql, ") AS u WHERE ");
+  dr_sql_column(sql, "u", COLUMN_COUNTED);
+  dr_sql_text(sql, " <> ");
+  dr_sql_number(sql, merge->writer->upsert_count);
+  return dr_merge_ask(merge, out_differ);
+}
+
+static int32_t exchange(struct dr_merge *merge) {
+  dr_merge_begin(merge, "DELETE FROM ");
+  dr_put_table(merge, NULL);
+  DRAY_TRY(dr_merge_run(merge, NULL));
+  dr_put_insert(merge);
+  return dr_merge_run_counted(merge, merge->writer->upsert_count);
+}
+
+int32_t dr_merge_replace(struct dr_merge *merge) {
+  int usable = 0, differ = 0;
+  DRAY_TRY(key_is_usable(merge, &usable));
+  if (usable) return by_difference(merge);
+  DRAY_TRY(ask_counts_differ(merge, &differ));
+  if (!differ) DRAY_TRY(ask_rows_differ(merge, &differ));
+  return differ ? exchange(merge) : DRAY_OK;
+}
