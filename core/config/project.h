@@ -93,6 +93,7 @@ struct dr_sync {
   const struct dr_node *to_options; // the other keys of `to`, MAP; NULL: none
   int mode;                         // DR_MODE_*
   int soft_delete;                  // mirror mode into a warehouse
+  const char *valid_from;           // history mode: the column that says since when; NULL: since it is written
   const struct dr_map_entry *map;
   size_t map_count;                    // 0: every column under its own name
   const struct dray_column_def *types; // declared types of source columns

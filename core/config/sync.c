@@ -14,7 +14,7 @@
 struct sync_draft { // dr_read_map and its like see the sync alone, so it comes first
   struct dr_sync sync;
   const struct dr_node *from, *to, *model, *from_connection, *stream, *streams, *to_connection, *cursor, *read;
-  const struct dr_node *table, *object, *schema, *delete, *mode;
+  const struct dr_node *table, *object, *schema, *delete, *mode, *valid_from;
   const char *const *stream_names;
   size_t stream_count;
   ptrdiff_t to_index;
@@ -271,13 +271,26 @@ static int32_t sync_schedule(struct dr_reader *reader, const struct dr_node *nod
   return DRAY_OK;
 }
 
-static const struct dr_key sync_keys[] = {{"from", sync_from},         {"to", sync_to},
-                                          {"mode", sync_mode},         {"delete", sync_delete},
-                                          {"map", dr_read_map},        {"types", dr_read_types},
-                                          {"drift", dr_read_drift},    {"duplicates", sync_duplicates},
-                                          {"keep", sync_keep},         {"key", sync_key},
-                                          {"guard", dr_read_guard},    {"attempts", sync_attempts},
-                                          {"schedule", sync_schedule}, {"commit_rows", sync_commit_rows}};
+static int32_t sync_valid_from(struct dr_reader *reader, const struct dr_node *node) {
+  draft_of(reader)->valid_from = node;
+  return dr_read_text(reader, node, &draft_of(reader)->sync.valid_from);
+}
+
+static const struct dr_key sync_keys[] = {{"from", sync_from},
+                                          {"to", sync_to},
+                                          {"mode", sync_mode},
+                                          {"delete", sync_delete},
+                                          {"map", dr_read_map},
+                                          {"types", dr_read_types},
+                                          {"drift", dr_read_drift},
+                                          {"duplicates", sync_duplicates},
+                                          {"keep", sync_keep},
+                                          {"key", sync_key},
+                                          {"guard", dr_read_guard},
+                                          {"attempts", sync_attempts},
+                                          {"schedule", sync_schedule},
+                                          {"commit_rows", sync_commit_rows},
+                                          {"valid_from", sync_valid_from}};
 
 #define SYNC_KEYS (sizeof(sync_keys) / sizeof(sync_keys[0]))
 
@@ -334,6 +347,10 @@ static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) 
     DRAY_TRY(dr_problem_at_name(reader, draft->delete, DRAY_E_CONFIG_VALUE, NULL,
                                 "only `mode: mirror` deletes what the source no longer shows",
                                 "`delete` has no effect in this mode"));
+  if (draft->valid_from != NULL && draft->sync.mode != DR_MODE_HISTORY)
+    DRAY_TRY(dr_problem_at_name(reader, draft->valid_from, DRAY_E_CONFIG_VALUE, NULL,
+                                "only `mode: history` writes since when a row is as it is",
+                                "`valid_from` has no effect in this mode"));
   const struct dr_node *one = draft->table != NULL ? draft->table : draft->object;
   if (draft->stream_count > 1 && one != NULL)
     DRAY_TRY(dr_problem_at_name(

@@ -72,9 +72,10 @@ DRAY_NODISCARD int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *
 // Says from which checkpoint the rows that follow are read: it tells apart the records of rows without a key, such as
 // "the third row", of different incremental reads. The same read done again meets its own records.
 void dr_rows_window(struct dr_context *run, struct dray_str checkpoint);
-// Takes the rows out of *batch that have a value in a refused column; they go to `rejects`.
-DRAY_NODISCARD int32_t dr_rows_refuse_columns(const struct dr_context *run, struct dr_batch **batch,
-                                              struct dr_rejects *rejects, struct dray_error *error);
+// Takes the rows out of *batch that have a value in a refused column, and with `keyed` those whose key is not whole;
+// they go to `rejects`.
+DRAY_NODISCARD int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch,
+                                      struct dr_rejects *rejects, struct dray_error *error);
 // Records rows that could not be read or cast. Durable when it returns.
 DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects,
                                           struct dray_error *error);

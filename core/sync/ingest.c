@@ -42,6 +42,32 @@ static int32_t plan_table(struct dr_ingest *ingest, struct dray_error *error) {
   return dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error);
 }
 
+static int is_keyed(const struct dr_ingest *ingest) {
+  return ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
+}
+
+// Versions of a history begin when the column says that the sync names; it has to be a time, and to be written.
+static int32_t choose_time(const struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_schema *schema = ingest->table.schema;
+  const char *name = run->sync->valid_from;
+  size_t i = 0;
+  if (name == NULL) return DRAY_OK;
+  while (i < schema->field_count && strcmp(run->mapping.source_columns[i], name) != 0) i++;
+  if (i == schema->field_count || ingest->plan.drop_column[i]) {
+    return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, name,
+                           "`valid_from` names the column '%s', which is not among the columns that are written", name);
+  }
+  const int type = schema->fields[i].type.id;
+  if (type != DRAY_TYPE_TIMESTAMP && type != DRAY_TYPE_DATE) {
+    char text[32];
+    return dray_fail_field(error, DRAY_E_SCHEMA_TYPE, name,
+                           "`valid_from` names the column '%s', which is %s: it must be a timestamp or a date", name,
+                           dray_type_format(schema->fields[i].type, text, sizeof(text)));
+  }
+  ingest->table.valid_from = schema->fields[i].name;
+  return DRAY_OK;
+}
+
 // What drift keeps out of the table. Under discard_value the mapping goes without it, and so does the mirror: when the
 // column is accepted one day, every row with a value in it is sent. Under discard_row the rows that have one stay out.
 static int32_t heed_drift(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
@@ -70,8 +96,7 @@ static int32_t heed_drift(struct dr_context *run, struct dr_ingest *ingest, stru
 static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   ingest->table.key = run->mapping.key;
   ingest->table.key_count = run->mapping.key_count;
-  const int keyed = ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
-  if (!keyed || run->mapping.key_count > 0) return DRAY_OK;
+  if (!is_keyed(ingest) || run->mapping.key_count > 0) return DRAY_OK;
   return dray_fail(error, DRAY_E_SCHEMA_KEY,
                    "%s has no primary key: declare `key:` in the sync, or choose `mode: append` or `replace`",
                    run->sync->stream != NULL ? run->sync->stream : "the model");
@@ -79,8 +104,7 @@ static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, stru
 
 static int32_t refuse_self(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
-  if (sync->model < 0 || ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY)
-    return DRAY_OK;
+  if (sync->model < 0 || is_keyed(ingest)) return DRAY_OK;
   if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
   return dray_fail(error, DRAY_E_CONFIG_VALUE,
                    "mode append or replace from a model into its own warehouse would read and write on one connection: "
@@ -108,6 +132,7 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   DRAY_TRY(choose_key(run, ingest, error));
   DRAY_TRY(plan_table(ingest, error));
   DRAY_TRY(heed_drift(run, ingest, error));
+  DRAY_TRY(choose_time(run, ingest, error));
   struct dr_run_report *report = run->report;
   report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
   if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
@@ -231,7 +256,7 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   return rc;
 }
 
-// ---- modes without a key: rows go straight through ----
+// ---- without the mirror: rows go straight through ----
 
 struct direct {
   struct dr_table_writer *writer; // NULL between windows
@@ -246,17 +271,19 @@ static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, s
   const struct dray_str checkpoint = direct->state != NULL ? dray_str_make(direct->state, direct->state_bytes)
                                                            : dray_buffer_view(&ingest->state.checkpoint);
   uint64_t written = 0;
+  if (same_checkpoint(ingest, checkpoint)) dr_table_writer_may_idle(direct->writer);
   int32_t rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
   if (rc == DRAY_OK) rc = dr_table_writer_merge(direct->writer, next, checkpoint, &written, error);
+  const int idle = rc == DRAY_OK && dr_table_writer_idle(direct->writer);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
   if (rc == DRAY_OK) rc = dr_table_writer_commit(direct->writer, error);
   dr_table_writer_free(direct->writer);
   direct->writer = NULL;
   if (rc != DRAY_OK) return rc;
   (void)dr_fault_point("sync.warehouse_committed");
-  run->report->applied += direct->rows;
+  run->report->applied += written;
   direct->rows = 0;
-  DRAY_TRY(remember(run, ingest, next, checkpoint, error));
+  if (!idle) DRAY_TRY(remember(run, ingest, next, checkpoint, error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   return ingest->plan.ddl_count > 0 ? plan_table(ingest, error) : DRAY_OK;
 }
@@ -275,7 +302,7 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
   struct dr_rejects rejects = {NULL, 0, 0};
   int32_t rc = DRAY_OK;
   if (item->rows > 0) rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
-  if (rc == DRAY_OK) rc = dr_rows_refuse_columns(run, &batch, &rejects, error);
+  if (rc == DRAY_OK) rc = dr_rows_refuse(run, is_keyed(ingest), &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   run->report->unreadable_rows += rejects.count;
   run->report->rejected_rows += rejects.count;
@@ -308,7 +335,7 @@ static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest
 
 static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
                            struct dray_error *error) {
-  const int windows = run->sync->mode == DR_MODE_APPEND && dr_reader_incremental(run->reader);
+  const int windows = run->sync->mode != DR_MODE_REPLACE && dr_reader_incremental(run->reader);
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   for (;;) {
@@ -366,13 +393,18 @@ static int32_t check_place(struct dr_context *run, const struct dr_ingest *inges
   return DRAY_OK;
 }
 
+// Rows that say since when they are as they are come one by one and in any order; the mirror, which knows one row a
+// key, would keep all but one of those that come together. Only what a full read no longer shows is found by it.
+static int goes_through_the_mirror(const struct dr_context *run, const struct dr_ingest *ingest) {
+  return is_keyed(ingest) && (ingest->table.valid_from == NULL || !dr_reader_incremental(run->reader));
+}
+
 int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
   struct dr_ingest ingest;
   int32_t rc = dr_ingest_open(run, &ingest, error);
   if (rc == DRAY_OK) rc = check_place(run, &ingest, error);
   if (rc == DRAY_OK) {
-    const int keyed = ingest.table.mode == DR_WRITE_UPSERT || ingest.table.mode == DR_WRITE_HISTORY;
-    rc = keyed ? ingest_keyed(run, &ingest, error) : ingest_direct(run, &ingest, error);
+    rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error) : ingest_direct(run, &ingest, error);
   }
   run->report->generation = ingest.state.generation;
   dr_ingest_close(&ingest);

@@ -27,7 +27,7 @@ static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_
   struct dr_batch *batch = NULL;
   struct dr_rejects rejects = {NULL, 0, 0};
   int32_t rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
-  if (rc == DRAY_OK) rc = dr_rows_refuse_columns(run, &batch, &rejects, error);
+  if (rc == DRAY_OK) rc = dr_rows_refuse(run, 0, &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
     rc = dr_diff_add(diff, batch, error);

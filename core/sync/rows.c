@@ -72,10 +72,35 @@ static ptrdiff_t refused_column(const struct dr_context *run, const struct dr_ba
   return -1;
 }
 
-int32_t dr_rows_refuse_columns(const struct dr_context *run, struct dr_batch **batch, struct dr_rejects *rejects,
-                               struct dray_error *error) {
+// The first key column that is null in the row; -1: none.
+static ptrdiff_t null_key(const struct dr_context *run, const struct dr_batch *batch, uint64_t row) {
+  for (size_t k = 0; k < run->mapping.key_count; k++) {
+    const ptrdiff_t c = dr_schema_find(batch->schema, dray_str_of(run->mapping.key[k]));
+    if (c >= 0 && dray_column_is_null(&batch->view.columns[c], row)) return c;
+  }
+  return -1;
+}
+
+// Whether the row is refused; then it is among the rejects.
+static int32_t judge(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, uint64_t place,
+                     int keyed, struct dr_rejects *rejects, int *out_refused, struct dray_error *error) {
+  const struct dr_field *fields = batch->schema->fields;
+  const ptrdiff_t refused = run->refused_columns != NULL ? refused_column(run, batch, row) : -1;
+  const ptrdiff_t key = refused < 0 && keyed ? null_key(run, batch, row) : -1;
+  *out_refused = refused >= 0 || key >= 0;
+  if (refused >= 0) {
+    return dr_rejects_add(rejects, place, DRAY_E_DATA_SHAPE, fields[refused].name,
+                          "the table does not have this column as it is now, and the drift policy is discard_row",
+                          error);
+  }
+  if (key < 0) return DRAY_OK;
+  return dr_rejects_add(rejects, place, DRAY_E_DATA_KEY_NULL, fields[key].name, "a key column is null", error);
+}
+
+int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
+                       struct dray_error *error) {
   const uint64_t count = *batch != NULL ? dr_batch_rows(*batch) : 0;
-  if (run->refused_columns == NULL || count == 0) return DRAY_OK;
+  if (count == 0 || (run->refused_columns == NULL && !keyed)) return DRAY_OK;
   uint32_t *kept = malloc(count * sizeof(*kept));
   if (kept == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
   size_t kept_count = 0;
@@ -84,14 +109,10 @@ int32_t dr_rows_refuse_columns(const struct dr_context *run, struct dr_batch **b
   size_t before = 0;
   for (uint64_t row = 0; rc == DRAY_OK && row < count; row++) {
     const uint64_t place = (*batch)->first_row + row;
+    int refused = 0;
     while (before < left_out && rejects->items[before].row <= place + before) before++;
-    const ptrdiff_t column = refused_column(run, *batch, row);
-    if (column < 0) {
-      kept[kept_count++] = (uint32_t)row;
-      continue;
-    }
-    rc = dr_rejects_add(rejects, place + before, DRAY_E_DATA_SHAPE, (*batch)->schema->fields[column].name,
-                        "the table does not have this column as it is now, and the drift policy is discard_row", error);
+    rc = judge(run, *batch, row, place + before, keyed, rejects, &refused, error);
+    if (rc == DRAY_OK && !refused) kept[kept_count++] = (uint32_t)row;
   }
   struct dr_batch *rest = NULL;
   if (rc == DRAY_OK && kept_count < count) rc = dr_batch_gather(*batch, kept, kept_count, &rest, error);
