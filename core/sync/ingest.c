@@ -30,12 +30,6 @@ static int write_mode(int mode) {
   }
 }
 
-static const char *table_of(const struct dr_context *run) {
-  const struct dr_sync *sync = run->sync;
-  if (sync->table != NULL) return sync->table;
-  return sync->model >= 0 ? dr_session_project(run->session)->models[sync->model].name : sync->stream;
-}
-
 static int32_t plan_table(struct dr_ingest *ingest, struct dray_error *error) {
   dr_table_plan_free(&ingest->plan);
   memset(&ingest->plan, 0, sizeof(ingest->plan));
@@ -117,7 +111,7 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   dray_buffer_init(&ingest->state.checkpoint, STATE_BYTES_MAX);
   run->report->ingest = 1;
   DRAY_TRY(dr_session_warehouse(run->session, sync->to_connection, &ingest->warehouse, &ingest->instance, error));
-  ingest->table.name = (struct dr_table_name){sync->schema, table_of(run)};
+  ingest->table.name = (struct dr_table_name){sync->schema, dr_context_table(dr_session_project(run->session), sync)};
   ingest->table.mode = write_mode(sync->mode);
   ingest->table.soft_delete = sync->soft_delete;
   ingest->table.drift = (struct dr_drift_policy){sync->drift_table, sync->drift_column, sync->drift_type};

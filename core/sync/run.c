@@ -28,6 +28,7 @@ void dr_run_report_free(struct dr_run_report *report) {
     free(report->samples[i].key);
     free(report->samples[i].text);
   }
+  free(report->unknown);
   free(report->ddl);
   free(report->columns);
   free(report->samples);
@@ -221,6 +222,14 @@ int32_t dr_run(struct dr_session *session, const struct dr_sync *sync, const str
   int32_t rc = begin(&run, &report->error);
   if (rc == DRAY_OK) {
     rc = sync->object != NULL ? dr_activate(&run, &report->error) : dr_ingest(&run, &report->error);
+  }
+  if (rc == DRAY_E_CONFIG_SQL && dr_planning(&run) && sync->model >= 0 && run.reader == NULL) {
+    const struct dray_error why = report->error;
+    rc = dr_context_unknown(&run, &why, &report->unknown, &report->error);
+    if (rc == DRAY_OK && report->unknown == NULL) {
+      report->error = why;
+      rc = why.code;
+    }
   }
   report->total_ms = dr_monotonic_ms() - start;
   end(&run, rc);

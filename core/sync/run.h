@@ -44,6 +44,7 @@ struct dr_run_report {
   int64_t read_ms, apply_ms, total_ms;
   int rebuilt;        // the mirror was rebuilt from the table first
   uint64_t recovered; // batches left in doubt by an earlier run and settled by this one
+  char *unknown;      // a plan: why nothing can be said yet; NULL: it can
   char **ddl;         // statements run, or to be run
   size_t ddl_count;
   struct {

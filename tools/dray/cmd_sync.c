@@ -31,7 +31,7 @@ static int32_t run_one(struct dr_watched *watched) {
   } else {
     dr_report_run(output, &report);
   }
-  const uint64_t changes = report.inserts + report.updates + report.deletes;
+  const uint64_t changes = report.inserts + report.updates + report.deletes + (report.unknown != NULL ? 1 : 0);
   if (plan && rc == DRAY_OK) code = request->detailed && changes > 0 ? DR_EXIT_CHANGES : DR_EXIT_DONE;
   dr_run_report_free(&report);
   return code;

@@ -70,6 +70,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   }
   write_columns(&record, report);
   dr_record_bool(&record, "rebuilt", report->rebuilt);
+  dr_record_text(&record, "unknown", report->unknown);
   dray_json_key(&record.json, "ddl");
   dray_json_begin_array(&record.json);
   for (size_t i = 0; i < report->ddl_count; i++) dray_json_write_text(&record.json, report->ddl[i]);
@@ -245,6 +246,10 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
   }
   char number[32], second[32];
   dr_print(output, "%s%s%s\n", dr_style(output, DR_STYLE_BOLD), report->sync, dr_style(output, DR_STYLE_RESET));
+  if (report->unknown != NULL) {
+    dr_print(output, "  ? not known yet: %s\n", report->unknown);
+    return;
+  }
   for (size_t i = 0; i < report->ddl_count; i++) dr_print(output, "  ddl %s\n", report->ddl[i]);
   dr_print(output, "  + %s to add\n", dr_thousands(report->inserts, number));
   dr_print(output, "  ~ %s to change\n", dr_thousands(report->updates, number));
