@@ -1,0 +1,312 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Random tables through the program into real engines, in every mode, over several syncs: each time the table must be what
+plain Python makes of the same files (table_model.py), and a sync of files that did not change must write nothing.
+
+DRAY_MODES_CASES=1000 runs that many cases (an engine), DRAY_MODES_SEED=N begins at another seed, and the seed that a
+failure names runs alone with DRAY_MODES_CASES=1."""
+
+import datetime
+import decimal
+import hashlib
+import json
+import os
+import sqlite3
+
+import pytest
+
+import harness
+import postgres_server
+import table_model as model
+
+CASES = int(os.environ.get("DRAY_MODES_CASES", "8"))
+SEED = int(os.environ.get("DRAY_MODES_SEED", "1"))
+SYNCS = 3
+SECRET = '"@password@"'
+PASSWORD = harness.CANARY_BEARER
+TABLES = ["plain", 'ta"ble', "select", "Größe 東", "t; drop table t", "UPPER", "a.b", "it's", "%s"]
+OWN = ("_dray_valid_from", "_dray_valid_to", "_dray_current")
+
+
+def moment(text):
+    return None if text is None else datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
+
+
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Sqlite:
+    """A file of the project's own."""
+
+    def __init__(self, project):
+        self.project = project
+        self.connection = {"plugin": "sqlite", "path": "warehouse.db"}
+
+    def fingerprint(self, _table):
+        return hashlib.sha256((self.project.folder / "warehouse.db").read_bytes()).hexdigest()
+
+    def fetch(self, table, kinds, where="1"):
+        """Rows of these columns, [(name, type)], as Python values."""
+        names = ", ".join(quoted(name) for name, _ in kinds)
+        rows = self.project.query(f"SELECT {names} FROM {quoted(table)} WHERE {where}")
+        return [tuple(self.value(kind, value) for (_, kind), value in zip(kinds, row)) for row in rows]
+
+    @staticmethod
+    def value(kind, value):
+        make = {"bool": bool, "decimal": decimal.Decimal, "date": datetime.date.fromisoformat, "timestamp": moment,
+                "json": json.loads}.get(kind.split("(")[0], lambda same: same)
+        return None if value is None else make(value)
+
+
+class Postgres:
+    """A database of Debian's server."""
+
+    SPELT = {"bytes": "encode({}, 'hex')", "timestamp": "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"}
+
+    def __init__(self, server, project):
+        self.server = server
+        server.fresh()
+        project.environment["PG_PASSWORD"] = PASSWORD
+        self.connection = {"plugin": "postgres", "host": "127.0.0.1", "port": server.port, "database": "work",
+                           "user": "dray", "password": "@password@"}
+
+    def fingerprint(self, table):
+        """Who wrote each row of table and state, and where it lies."""
+        return self.server.sql(f"SELECT xmin::text, ctid::text, '' FROM {quoted(table)} UNION ALL "
+                               "SELECT xmin::text, ctid::text, generation::text FROM _dray_state ORDER BY 1, 2, 3")
+
+    def fetch(self, table, kinds, where="true"):
+        spelt = ", ".join(self.SPELT.get(kind.split("(")[0], "{}::text").format(quoted(name)) + f" AS c{i}"
+                          for i, (name, kind) in enumerate(kinds))
+        rows = self.server.rows(f"SELECT {spelt} FROM {quoted(table)} WHERE {where}")
+        return [tuple(self.value(kind, value) for (_, kind), value in zip(kinds, row)) for row in rows]
+
+    @staticmethod
+    def value(kind, value):
+        make = {"bool": "true".__eq__, "int64": int, "float64": float, "bytes": bytes.fromhex, "decimal": decimal.Decimal,
+                "date": datetime.date.fromisoformat, "timestamp": moment,
+                "json": json.loads}.get(kind.split("(")[0], lambda same: same)
+        return None if value is None else make(value)
+
+
+def no_postgres():
+    return postgres_server.missing()
+
+
+def skip_or_fail(why):
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def server():
+    why = no_postgres()
+    if why is not None:
+        skip_or_fail(why)
+    made = postgres_server.Server(PASSWORD)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request):
+    """Makes the engine of a project."""
+    if request.param == "sqlite":
+        return Sqlite
+    running = request.getfixturevalue("server")
+    return lambda project: Postgres(running, project)
+
+
+# ---- one case ----
+
+class Case:
+    def __init__(self, engine, folder, mode, seed):
+        self.rng = model.seeded(f"{mode} {seed}")
+        self.project = harness.Project(folder)
+        self.engine = engine(self.project)
+        self.mode = mode
+        self.table = model.Table(self.rng, history=mode == "history by time")
+        self.name = self.rng.choice(TABLES)
+        self.ending = self.rng.choice(["csv", "jsonl"])  # without a line, JSON Lines have no columns
+        self.kinds = [(column.name, column.kind) for column in self.table.columns]
+
+    def configure(self, mode, read="full", keyed=True, **more):
+        sync = {"from": {"connection": "files", "stream": "data", "read": read},
+                "to": {"connection": "wh", "table": self.name}, "mode": mode, "guard": False, **more}
+        if keyed:
+            sync["key"] = [column.name for column in self.table.columns[:self.table.key_count]]
+        config = {"version": 1, "syncs": {"s": sync}, "connections": {
+            "wh": self.engine.connection, "files": {"plugin": "file", "path": "in", "types": dict(self.kinds)}}}
+        text = json.dumps(config, ensure_ascii=False, indent=1).replace('"guard": false', '"guard": off')
+        self.project.write("dray.yaml", text.replace(SECRET, "!secret env:PG_PASSWORD"))
+
+    def put(self, rows, append=False):
+        columns = self.table.columns
+        path = self.project.folder / "in" / f"data.{self.ending}"
+        path.parent.mkdir(exist_ok=True)
+        begun = append and path.exists()
+        text = model.jsonl(columns, rows) if self.ending == "jsonl" else model.csv_rows(columns, rows)
+        if self.ending == "csv" and not begun:
+            text = model.csv_header(columns) + text
+        with open(path, "a" if begun else "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+    def comparable(self, rows):
+        """JSON by what it says."""
+        return [tuple(json.loads(value) if kind == "json" and isinstance(value, str) and of_file else value
+                      for (_, kind), value, of_file in zip(self.kinds, row, [True] * len(row))) for row in rows]
+
+    def held(self, where="1 = 1"):
+        return self.engine.fetch(self.name, self.kinds, where)
+
+    def sync(self):
+        return self.project.sync("s")
+
+    def check_idle(self):
+        """The same files again: nothing is written."""
+        before = self.engine.fingerprint(self.name)
+        assert self.sync()["applied"] == 0
+        assert self.engine.fingerprint(self.name) == before
+
+
+def bag(rows):
+    return model.as_bag(rows)
+
+
+def differ(case, before, after):
+    """Keys whose row is not what it was."""
+    before, after = ({case.table.key(row): row for row in rows} for rows in (before, after))
+    return sum(before.get(key) != after.get(key) for key in before.keys() | after.keys())
+
+
+def run_append(case):
+    case.configure("append", read="incremental", keyed=False)
+    wanted = model.Appended()
+    for _ in range(SYNCS):
+        rows = [case.table.new_row(few=True) for _ in range(case.rng.randrange(1, 12))]
+        case.put(rows, append=True)
+        case.sync()
+        wanted.sync(rows, case.table)
+        assert bag(case.held()) == bag(case.comparable(wanted.rows))
+        case.check_idle()
+
+
+def run_keyed(case, mode, wanted, **more):
+    case.configure(mode, **more)
+    case.table.grow(20)
+    for _ in range(SYNCS):
+        before = list(wanted.rows)
+        case.put(case.table.rows)
+        applied = case.sync()["applied"]
+        wanted.sync(case.table.rows, case.table)
+        alive = "_dray_deleted_at IS NULL" if "delete" in more else "1 = 1"
+        assert bag(case.held(alive)) == bag(case.comparable(wanted.rows))
+        if "delete" in more:
+            assert bag(case.held(f"NOT ({alive})")) == bag(case.comparable(wanted.gone.values()))
+        assert applied == differ(case, before, wanted.rows)
+        case.check_idle()
+        case.table.change()
+
+
+def run_upsert(case):
+    run_keyed(case, "upsert", model.Upserted())
+
+
+def run_mirror(case):
+    run_keyed(case, "mirror", model.Upserted(deletes=True))
+
+
+def run_mirror_soft(case):
+    run_keyed(case, "mirror", model.Upserted(deletes=True), delete="soft")
+
+
+def run_replace_by_key(case):
+    run_keyed(case, "replace", model.Replaced())
+
+
+def run_replace(case):
+    """Rows that may come several times, and a table that is edited meanwhile."""
+    case.configure("replace", keyed=case.rng.random() < 0.5)
+    rows = []
+    for _ in range(SYNCS):
+        rows = [row for row in rows if case.rng.random() < 0.7] + [case.table.new_row(few=True) for _ in range(case.rng.randrange(10))]
+        rows += case.rng.sample(rows, len(rows) // 3) or [case.table.new_row(few=True)]
+        case.put(rows)
+        case.sync()
+        assert bag(case.held()) == bag(case.comparable(rows))
+        case.check_idle()
+
+
+def in_order(case):
+    """Versions of each key, oldest first: {key: [(row, from, to, current)]}."""
+    found = {}
+    own = [(OWN[0], "timestamp"), (OWN[1], "timestamp"), (OWN[2], "bool")]
+    for row in case.engine.fetch(case.name, case.kinds + own):
+        found.setdefault(case.table.key(row), []).append((row[:-3], *row[-3:]))
+    return {key: sorted(versions, key=lambda version: version[1]) for key, versions in found.items()}
+
+
+def run_history(case):
+    case.configure("history")
+    wanted = model.Versioned()
+    case.table.grow(15)
+    for _ in range(SYNCS):
+        case.put(case.table.rows)
+        case.sync()
+        wanted.sync(case.table.rows, case.table)
+        found, times = in_order(case), {}
+        by_key = {}
+        for row, since, until in wanted.versions:
+            by_key.setdefault(case.table.key(row), []).append((row, since, until))
+        assert found.keys() == by_key.keys()
+        for key, versions in found.items():
+            assert [version[0] for version in versions] == case.comparable([version[0] for version in by_key[key]])
+            for (_, since, until, current), (_, first, last) in zip(versions, by_key[key]):
+                assert times.setdefault(first, since) == since  # what one sync brings begins and ends at one time
+                assert current == (last is None) and (until is None) == (last is None)
+                assert last is None or times.setdefault(last, until) == until
+        assert [times[number] for number in sorted(times)] == sorted(times.values())
+        case.check_idle()
+        case.table.change()
+
+
+def run_history_by_time(case):
+    case.configure("history", read="incremental", valid_from="since")
+    wanted = model.Timed()
+    keys = [case.table.new_row(few=True)[:case.table.key_count] for _ in range(4)]
+    last = case.table.columns[-1]
+    midnight = datetime.time(tzinfo=datetime.timezone.utc)
+    when = [last.value(case.rng) for _ in range(8)]
+    for _ in range(SYNCS):
+        rows = [case.rng.choice(keys) + case.table.new_row(few=True)[case.table.key_count:-1] + (case.rng.choice(when),)
+                for _ in range(case.rng.randrange(1, 8))]
+        rows += case.rng.sample(rows, len(rows) // 2)
+        case.put(rows, append=True)
+        case.sync()
+        wanted.sync(rows, case.table)
+        found = sorted((version for versions in in_order(case).values() for version in versions), key=repr)
+        expected = []
+        for row, since, until in wanted.versions:
+            if last.kind == "date":
+                since, until = (value and datetime.datetime.combine(value, midnight) for value in (since, until))
+            expected.append((case.comparable([row])[0], since, until, until is None))
+        assert found == sorted(expected, key=repr)
+        case.check_idle()
+
+
+MODES = {"append": run_append, "upsert": run_upsert, "mirror": run_mirror, "mirror soft": run_mirror_soft,
+         "replace by key": run_replace_by_key, "replace": run_replace, "history": run_history,
+         "history by time": run_history_by_time}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_table_is_what_plain_python_makes_of_the_files(engine, tmp_path, mode):
+    for seed in range(SEED, SEED + max(1, CASES // len(MODES))):
+        case = Case(engine, tmp_path / str(seed), mode, seed)
+        try:
+            MODES[mode](case)
+        except AssertionError as error:
+            raise AssertionError(f"DRAY_MODES_SEED={seed} DRAY_MODES_CASES=1: {mode}, table {case.name!r} of "
+                                 f"{case.table.columns}, {case.ending}, in {case.project.folder}\n{error}") from error
