@@ -11,8 +11,9 @@
 #include "base/board.h"
 #include "base/cancel.h"
 #include "base/file.h"
+#include "compare/pairs.h"
+#include "compare/sieve.h"
 
-#define SEED UINT64_C(0x64726179) // the same in every run, so that equal inputs are told in equal order
 #define PAGE_ROWS 4096
 #define PAGE_BYTES (4u << 20)
 #define NOTES_MAX 200 // of one kind and side
@@ -38,17 +39,14 @@ static int32_t add_note(struct dr_compare *compare, int side, int32_t code, stru
   return DRAY_OK;
 }
 
-static int32_t append_value(const struct dray_column_view *column, uint64_t row, struct dray_buffer *out,
-                            struct dray_error *error) {
-  if (dray_column_is_null(column, row)) return dray_buffer_append_str(out, "null", error);
-  struct dray_str text = dray_column_bytes(column, row);
+static int32_t append_value(struct dray_str text, struct dray_buffer *out, struct dray_error *error) {
+  if (text.data == NULL) return dray_buffer_append_str(out, "null", error);
   if (text.len > NOTE_VALUE_CHARS) text.len = NOTE_VALUE_CHARS;
   return dray_buffer_append(out, text.data, dray_value_shown(text), error);
 }
 
-// "id=5, day=2024-01-01: WHY"
-static int32_t note_row(struct dr_compare *compare, int side, int32_t code, const struct dr_batch *rows, uint64_t row,
-                        const char *why, struct dray_error *error) {
+int32_t dr_inside_note(struct dr_compare *compare, int side, int32_t code, const struct dray_str *texts,
+                       const char *why, struct dray_error *error) {
   struct dray_buffer text;
   dray_buffer_init(&text, 1u << 16);
   int32_t rc = DRAY_OK;
@@ -56,12 +54,23 @@ static int32_t note_row(struct dr_compare *compare, int side, int32_t code, cons
   for (size_t c = 0; c < compare->schema->field_count && rc == DRAY_OK; c++) {
     if (!compare->is_key[c]) continue;
     rc = dray_buffer_printf(&text, error, "%s%s=", first ? "" : ", ", compare->schema->fields[c].name);
-    if (rc == DRAY_OK) rc = append_value(&rows->view.columns[c], row, &text, error);
+    if (rc == DRAY_OK) rc = append_value(texts[c], &text, error);
     first = 0;
   }
   if (rc == DRAY_OK && why[0] != '\0') rc = dray_buffer_printf(&text, error, ": %s", why);
   if (rc == DRAY_OK) rc = add_note(compare, side, code, dray_buffer_view(&text), error);
   dray_buffer_free(&text);
+  return rc;
+}
+
+static int32_t note_row(struct dr_compare *compare, int side, int32_t code, const struct dr_batch *rows, uint64_t row,
+                        const char *why, struct dray_error *error) {
+  const size_t fields = compare->schema->field_count;
+  struct dray_str *texts = calloc(fields + 1, sizeof(*texts));
+  if (texts == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a row of %zu fields", fields);
+  dr_inside_texts(rows, row, fields, texts);
+  const int32_t rc = dr_inside_note(compare, side, code, texts, why, error);
+  free(texts);
   return rc;
 }
 
@@ -147,7 +156,7 @@ static int32_t open_mirror(struct dr_compare *compare, struct dray_error *error)
                                            .schema = compare->schema,
                                            .key = options->key,
                                            .key_count = options->key_count,
-                                           .seed = SEED,
+                                           .seed = DR_COMPARE_SEED,
                                            .memory_bytes = options->memory_bytes,
                                            .create = 1,
                                            .keep = DR_KEEP_ROW,
@@ -236,24 +245,7 @@ static int32_t pass_new(struct dr_compare *compare, struct dray_error *error) {
   return DRAY_OK;
 }
 
-// ---- what is told ----
-
-void dr_compare_rewind(struct dr_compare *compare) {
-  compare->inside->seq = 0;
-}
-
-int32_t dr_compare_next(struct dr_compare *compare, struct dr_changes **out, struct dray_error *error) {
-  struct dr_compare_inside *inside = compare->inside;
-  struct dr_changes *changes = NULL;
-  if (inside->sets[DR_COMPARE_NEW] != NULL) {
-    DRAY_TRY(dr_cancel_check(error));
-    DRAY_TRY(dr_changeset_next(inside->sets[DR_COMPARE_NEW], inside->seq, PAGE_ROWS, PAGE_BYTES, 1, &changes, error));
-    if (changes != NULL) inside->seq = changes->first_seq + changes->count;
-    dr_board_beat();
-  }
-  *out = changes;
-  return DRAY_OK;
-}
+// ---- what is withheld ----
 
 // The first column of a row whose value is not of its declared type; field_count: none.
 static int32_t find_misfit(struct dr_compare *compare, const struct dr_batch *rows, uint64_t row, size_t *out,
@@ -304,22 +296,25 @@ static int32_t judge(struct dr_compare *compare, const struct dr_changes *change
   return DRAY_OK;
 }
 
-int32_t dr_compare_verdict(struct dr_compare *compare, const struct dr_changes *changes, size_t i, int32_t *out_code,
-                           struct dray_error *error) {
+int32_t dr_inside_verdict(struct dr_compare *compare, const struct dr_changes *changes, size_t i, int32_t *out_code,
+                          struct dray_error *error) {
   struct verdict verdict;
   DRAY_TRY(judge(compare, changes, i, &verdict, error));
   *out_code = verdict.code;
   return DRAY_OK;
 }
 
+void dr_inside_why_misfit(const struct dr_compare *compare, size_t field, struct dray_str text, char *out) {
+  char type[32];
+  (void)snprintf(out, DR_INSIDE_WHY_BYTES, "%.100s: \"%.*s\" is not a value of %s", compare->schema->fields[field].name,
+                 DRAY_VALUE_ARG(text), dray_type_format(compare->readings[field].type, type, sizeof(type)));
+}
+
 static int32_t note_misfit(struct dr_compare *compare, const struct verdict *verdict, uint64_t row,
                            struct dray_error *error) {
   const struct dray_column_view *column = &verdict->rows->view.columns[verdict->column];
-  const struct dray_str text = dray_column_bytes(column, row);
-  char why[512], type[32];
-  (void)snprintf(why, sizeof(why), "%.100s: \"%.*s\" is not a value of %s",
-                 compare->schema->fields[verdict->column].name, DRAY_VALUE_ARG(text),
-                 dray_type_format(compare->readings[verdict->column].type, type, sizeof(type)));
+  char why[DR_INSIDE_WHY_BYTES];
+  dr_inside_why_misfit(compare, verdict->column, dray_column_bytes(column, row), why);
   compare->sides[verdict->side].unreadable++;
   return note_row(compare, verdict->side, verdict->code, verdict->rows, row, why, error);
 }
@@ -352,16 +347,18 @@ static int32_t settle_counts(struct dr_compare *compare, struct dray_error *erro
   if (inside->declared_count == 0 && inside->shunned_count == 0) return DRAY_OK;
   counts->inserts = counts->updates = counts->deletes = 0;
   memset(counts->column_updates, 0, compare->schema->field_count * sizeof(*counts->column_updates));
-  for (;;) {
+  for (uint64_t seq = 0;;) {
     struct dr_changes *changes = NULL;
-    DRAY_TRY(dr_compare_next(compare, &changes, error));
+    DRAY_TRY(dr_cancel_check(error));
+    DRAY_TRY(dr_changeset_next(inside->sets[DR_COMPARE_NEW], seq, PAGE_ROWS, PAGE_BYTES, 1, &changes, error));
     if (changes == NULL) break;
+    seq = changes->first_seq + changes->count;
+    dr_board_beat();
     int32_t rc = DRAY_OK;
     for (size_t i = 0; i < changes->count && rc == DRAY_OK; i++) rc = settle_change(compare, changes, i, error);
     dr_changes_free(changes);
     if (rc != DRAY_OK) return rc;
   }
-  dr_compare_rewind(compare);
   return DRAY_OK;
 }
 
@@ -408,6 +405,12 @@ static int32_t run(struct dr_compare *compare, struct dray_error *error) {
   DRAY_TRY(dr_agree(compare, error));
   dr_board_phase("sieving");
   DRAY_TRY(dr_inside_sieve(compare, error));
+  dr_board_phase("comparing");
+  if (inside->sieve != NULL && dr_sieve_result(inside->sieve)->sievable) {
+    DRAY_TRY(pairs_run(compare, &inside->pairs, error));
+    if (inside->pairs != NULL) return DRAY_OK;
+  }
+  DRAY_TRY(dr_inside_redirect(compare, error));
   DRAY_TRY(open_mirror(compare, error));
   DRAY_TRY(load_old(compare, error));
   DRAY_TRY(pass_new(compare, error));

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Two sets of rows, OLD and NEW, compared by key: what must be done to OLD to get NEW. OLD goes into a mirror in a
-// temporary folder, NEW is one pass against it, and the change set is read page by page: memory stays flat. README.md
-// says what is equal to what.
+// temporary folder, NEW is one pass against it, and the change set is read page by page: memory stays flat. What the
+// sieve leaves of two CSV files is compared in memory where it fits. README.md says what is equal to what.
 #ifndef DR_COMPARE_COMPARE_H
 #define DR_COMPARE_COMPARE_H
 
@@ -85,13 +85,28 @@ void dr_compare_close(struct dr_compare *compare); // NULL is allowed
 int dr_compare_is_equal(const struct dr_compare *compare);
 int dr_compare_is_partial(const struct dr_compare *compare);
 
-// The next page of changes, from the beginning after rewind; *out = NULL at the end. The caller frees it with
-// dr_changes_free. Values are canonical texts; `before` is there for updates. @errors IO, MIRROR_CORRUPT,
-// OUT_OF_MEMORY, CANCELLED.
-DRAY_NODISCARD int32_t dr_compare_next(struct dr_compare *compare, struct dr_changes **out, struct dray_error *error);
-void dr_compare_rewind(struct dr_compare *compare);
-// Whether change `i` of a page is one to be told: *out_code = 0; else why it is withheld. @errors OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t dr_compare_verdict(struct dr_compare *compare, const struct dr_changes *changes, size_t i,
-                                          int32_t *out_code, struct dray_error *error);
+// A row that is in one side only, or differs. Texts are canonical, one for each field; data NULL: null.
+struct dr_compare_change {
+  int op;                              // DRAY_OP_*
+  const struct dray_str *before;       // of updates and deletes, else NULL
+  const struct dray_str *after;        // of updates and inserts, else NULL. An equal text may be the same pointer
+  const uint8_t *changed;              // of updates: bit f for a field that differs
+};
+#define DR_COMPARE_ALL_OPS ((unsigned)(DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE))
+struct dr_compare_teller {
+  // Appends what there is to say of a change to `out`. From any thread, several at once, in no order. `scratch`: for its
+  // use.
+  int32_t (*write)(void *context, const struct dr_compare_change *change, struct dray_buffer *out,
+                   struct dray_buffer *scratch, struct dray_error *error);
+  // Takes what was written of some changes: in order, never two at once, but from any thread. Returns 0 for enough.
+  int (*take)(void *context, struct dray_buffer *text);
+  void *context;
+  unsigned ops;   // set of DRAY_OP_* that are wanted
+  uint64_t limit; // changes that are wanted; UINT64_MAX: all. With a limit everything is done by the calling thread
+};
+// Tells the changes that are not withheld: inserts and updates in the order of NEW, then deletes in an order that follows
+// from their keys alone. May be called again. @errors IO, MIRROR_CORRUPT, OUT_OF_MEMORY, CANCELLED, those of `write`.
+DRAY_NODISCARD int32_t dr_compare_tell(struct dr_compare *compare, const struct dr_compare_teller *teller,
+                                       struct dray_error *error);
 
 #endif // DR_COMPARE_COMPARE_H

@@ -63,15 +63,31 @@ void entries_free(struct entries *entries) {
     free(partition->extents[1].items);
     (void)pthread_mutex_destroy(&partition->lock);
   }
-  for (size_t i = 0; i < ENTRY_SHARES_MAX; i++) free(entries->scratch[i]);
+  entries_drop(entries);
   for (int side = 0; side < 2; side++) {
     if (entries->sides[side].file >= 0) (void)close(entries->sides[side].file);
     temp_release(entries->sides[side].rest, entries->sides[side].rest_bytes);
   }
-  temp_release(entries->memory, entries->memory_bytes);
-  temp_release(entries->buckets, entries->buckets_bytes);
   (void)pthread_mutex_destroy(&entries->file_lock);
   free(entries);
+}
+
+void entries_drop(struct entries *entries) {
+  for (size_t i = 0; i < ENTRY_SHARES_MAX; i++) {
+    free(entries->scratch[i]);
+    entries->scratch[i] = NULL;
+  }
+  temp_release(entries->memory, entries->memory_bytes);
+  temp_release(entries->buckets, entries->buckets_bytes);
+  entries->memory = NULL;
+  entries->buckets = NULL;
+}
+
+uint64_t entries_bytes(const struct entries *entries) {
+  uint64_t bytes = entries->buckets_bytes;
+  if (entries->spilled) return entries->memory_bytes; // used again, one partition after the other
+  for (uint32_t i = 0; i < ENTRY_PARTITIONS; i++) bytes += entries->partitions[i].count * sizeof(struct entry);
+  return bytes;
 }
 
 uint32_t entries_partition_count(const struct entries *entries) {

@@ -35,6 +35,11 @@ DRAY_NODISCARD int32_t entries_new(uint64_t memory_bytes, const uint64_t rows_ma
                                    const char *temp_folder, struct entries **out, struct dray_error *error);
 void entries_free(struct entries *entries);
 
+// Memory of OLD's entries, with their buckets, once entries_end_old was called.
+uint64_t entries_bytes(const struct entries *entries);
+// Gives the entries' memory back, but not what is marked; for the end.
+void entries_drop(struct entries *entries);
+
 // One thread's way to add entries of one side. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t entries_writer_new(struct entries *entries, int side, struct entries_writer **out,
                                           struct dray_error *error);

@@ -11,6 +11,7 @@
 #include "compare/key.h"
 #include "compare/lane.h"
 #include "compare/sieve.h"
+#include "compare/temp.h"
 
 #define SIEVE_REFUSED (-1) // inside only: not sievable, sieve->result.reason says why
 
@@ -35,11 +36,11 @@ struct sieve_chunk {
 };
 
 struct sieve_rest {
-  int fd;
-  char *path;     // owned
-  uint64_t bytes; // written or being written
+  struct temp_store content;
+  struct temp_store origins; // struct rest_origin of each record
+  uint64_t bytes;            // of the content: written or being written
+  uint64_t start;            // in it, behind the header
   uint64_t rows, lines;
-  int origins; // a file: struct rest_origin of each record
 };
 
 struct dr_sieve {
@@ -48,6 +49,7 @@ struct dr_sieve {
   struct sieve_input inputs[2];
   struct sieve_chunk *chunks[2]; // owned; one more than there are
   uint64_t chunk_count[2];
+  int lines_unknown[2]; // the chunks' first_line is not there yet
   struct sieve_rest rests[2];
   char *temp_folder; // owned
   uint32_t chunk_bytes, threads;
@@ -69,6 +71,19 @@ DRAY_NODISCARD int32_t sieve_input_check(const struct sieve_input *input, struct
 // Both inputs must have the same columns; finds the keys among them. @errors SIEVE_REFUSED.
 DRAY_NODISCARD int32_t sieve_columns_match(struct dr_sieve *sieve, struct dray_error *error);
 
+// Where a chunk of an input begins and ends, guessed by bytes.
+static inline uint64_t sieve_chunk_begin(const struct dr_sieve *sieve, int side, uint64_t chunk) {
+  return sieve->inputs[side].data_start + chunk * sieve->chunk_bytes;
+}
+static inline uint64_t sieve_chunk_end(const struct dr_sieve *sieve, int side, uint64_t chunk) {
+  const uint64_t end = sieve_chunk_begin(sieve, side, chunk + 1);
+  return end < sieve->inputs[side].size ? end : sieve->inputs[side].size;
+}
+
+// Settles both sides at once, where the keys of both grow from record to record (merge.c). *out_merged = 0: they do
+// not, and nothing is settled.
+DRAY_NODISCARD int32_t sieve_merge(struct dr_sieve *sieve, int *out_merged, struct dray_error *error);
+
 // Reads OLD into entries; reads NEW against them; writes the rest of a side again from the marks.
 DRAY_NODISCARD int32_t sieve_pass_scan(struct dr_sieve *sieve, int side, struct dray_error *error);
 DRAY_NODISCARD int32_t sieve_pass_extract(struct dr_sieve *sieve, int side, struct dray_error *error);
@@ -86,7 +101,9 @@ struct rest_piece {
   uint64_t lines;
   uint64_t at_bytes, at_rows, at_lines; // where it goes
 };
-DRAY_NODISCARD int32_t sieve_rest_open(struct dr_sieve *sieve, int side, struct dray_error *error);
+// `memory_bytes`: how much of it may be in memory.
+DRAY_NODISCARD int32_t sieve_rest_open(struct dr_sieve *sieve, int side, uint64_t memory_bytes,
+                                       struct dray_error *error);
 void sieve_rest_close(struct sieve_rest *rest);
 // Empties the rest file again.
 DRAY_NODISCARD int32_t sieve_rest_begin(struct dr_sieve *sieve, int side, struct dray_error *error);

@@ -9,11 +9,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "compare/fields.h"
 #include "dray/sdk/json.h"
-
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
 
 _Static_assert(KEY_SECRET_BYTES == XXH3_SECRET_DEFAULT_SIZE, "the secret that XXH3 wants");
 
@@ -45,54 +42,6 @@ static inline uint64_t mix(uint64_t value, uint64_t seed) {
   return value ^ value >> 32;
 }
 
-// ---- the plainest spelling of a whole number ----
-
-static inline int is_digit(char c) {
-  return (unsigned char)(c - '0') <= 9;
-}
-
-// How many of eight bytes are digits, from the first on, and their value.
-static inline unsigned take_digits(const char *from, uint64_t *out) {
-  uint64_t word;
-  memcpy(&word, from, sizeof(word));
-  const uint64_t digits = word ^ UINT64_C(0x3030303030303030); // a digit is now 0 to 9
-  const uint64_t other = (digits | (digits + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080);
-  const unsigned count = other == 0 ? 8 : (unsigned)__builtin_ctzll(other) / 8;
-  if (count == 0) return 0;
-  uint64_t value = digits << (64 - 8 * count); // zeros in front
-  value = (value * 10 + (value >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
-  value = (value * 100 + (value >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
-  *out = (value * 10000 + (value >> 32)) & UINT64_C(0xFFFFFFFF);
-  return count;
-}
-
-static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
-
-// A number as it is usually written, of at most 16 digits, up to the delimiter or the end of the record. 0: it is not
-// one, which says nothing.
-static inline int take_plain_number(const char *from, const char *end, char delimiter, uint64_t *out) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  const int negative = *from == '-' && from < end;
-  uint64_t value = 0, more = 0;
-  from += negative;
-  const unsigned count = take_digits(from, &value);
-  if (count == 0 || (*from == '0' && (count > 1 || negative))) return 0;
-  const char *behind = from + count;
-  if (count == 8) {
-    const unsigned rest = take_digits(behind, &more);
-    if (rest > 0) value = value * tens[rest] + more;
-    behind += rest;
-    if (rest == 8 && is_digit(*behind)) return 0;
-  }
-  if (behind > end || (behind < end && *behind != delimiter)) return 0;
-  *out = negative ? 0 - value : value;
-  return 1;
-#else
-  (void)from, (void)end, (void)delimiter, (void)out;
-  return 0;
-#endif
-}
-
 void key_plan_finish(struct key_plan *plan, uint64_t seed) {
   const struct key_column *first = &plan->columns[0];
   plan->seed = seed;
@@ -103,93 +52,30 @@ void key_plan_finish(struct key_plan *plan, uint64_t seed) {
   }
   plan->text = plan->column_count == 1 && first->type.id == DRAY_TYPE_STRING;
   // A digit or a minus as delimiter, or a number that means null: seldom enough to take the long way.
-  plan->whole = plan->column_count == 1 && first->type.id == DRAY_TYPE_INT64 && !is_digit(plan->delimiter) &&
+  plan->whole = plan->column_count == 1 && first->type.id == DRAY_TYPE_INT64 && !field_is_digit(plan->delimiter) &&
                 plan->delimiter != '-';
   for (size_t i = 0; i < plan->null_count; i++) {
     const char *text = plan->null_values[i];
-    if (is_digit(text[0]) || text[0] == '-') plan->whole = 0;
+    if (field_is_digit(text[0]) || text[0] == '-') plan->whole = 0;
   }
 }
 
 // ---- fields ----
 
-// The `at`-th field of a record without quotes.
-static inline struct dray_str plain_field(const char *from, const char *end, char delimiter, uint32_t at) {
-#if defined(__x86_64__)
-  const __m128i wanted = _mm_set1_epi8(delimiter);
-  while (at > 0) {
-    __m128i bytes;
-    memcpy(&bytes, from, sizeof(bytes)); // the slack behind a buffer is larger
-    uint32_t found = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, wanted));
-    for (; found != 0 && at > 1; at--) found &= found - 1;
-    if (found == 0) {
-      from += sizeof(bytes);
-      continue;
-    }
-    from += __builtin_ctz(found) + 1;
-    at = 0;
-  }
-#else
-  for (; at > 0; at--) from = (const char *)memchr(from, delimiter, (size_t)(end - from)) + 1;
-#endif
-  const char *to = memchr(from, delimiter, (size_t)(end - from));
-  return dray_str_make(from, (uint64_t)((to != NULL ? to : end) - from));
-}
-
-// Reads a field by the rules of dray_csv_reader and returns what is behind its delimiter; NULL when it was the last.
-static const char *read_field(const struct key_plan *plan, const char *from, const char *end, int *out_quoted) {
-  int quoted = 0;
-  if (from < end && *from == plan->quote) {
-    quoted = 1;
-    for (from++; from < end; from++) {
-      if (*from != plan->quote) continue;
-      if (from + 1 == end || from[1] != plan->quote) break;
-      from++;
-    }
-    if (from < end) from++;
-  }
-  while (from < end && *from != plan->delimiter) from++;
-  *out_quoted = quoted;
-  return from < end ? from + 1 : NULL;
-}
-
-static int32_t unescape(const struct key_plan *plan, const char *from, const char *end, struct dray_buffer *out,
-                        struct dray_error *error) {
-  dray_buffer_clear(out);
-  DRAY_TRY(dray_buffer_append(out, "", 0, error));
-  if (from == end || *from != plan->quote) return dray_buffer_append(out, from, (size_t)(end - from), error);
-  for (from++; from < end; from++) {
-    if (*from == plan->quote) {
-      if (from + 1 == end || from[1] != plan->quote) break;
-      from++;
-    }
-    DRAY_TRY(dray_buffer_append(out, from, 1, error));
-  }
-  if (from < end) DRAY_TRY(dray_buffer_append(out, from + 1, (size_t)(end - from - 1), error));
-  return DRAY_OK;
-}
-
 // The `at`-th field of a record that may have quotes, which has enough of them.
 static int32_t any_field(const struct key_plan *plan, const char *from, const char *end, uint32_t at,
                          struct dray_buffer *buffer, struct dray_str *out, int *out_quoted, struct dray_error *error) {
-  const char *next = read_field(plan, from, end, out_quoted);
+  const char *next = field_end(plan->delimiter, plan->quote, from, end, out_quoted);
   for (; at > 0 && next != NULL; at--) {
     from = next;
-    next = read_field(plan, from, end, out_quoted);
+    next = field_end(plan->delimiter, plan->quote, from, end, out_quoted);
   }
-  DRAY_TRY(unescape(plan, from, next != NULL ? next - 1 : end, buffer, error));
+  DRAY_TRY(field_unescape(plan->quote, from, next != NULL ? next - 1 : end, buffer, error));
   *out = dray_buffer_view(buffer);
   return DRAY_OK;
 }
 
 // ---- values ----
-
-static int is_null(const struct key_plan *plan, struct dray_str text) {
-  for (size_t i = 0; i < plan->null_count; i++) {
-    if (dray_str_is(text, plan->null_values[i])) return 1;
-  }
-  return 0;
-}
 
 static int32_t add(struct dray_buffer *key, uint64_t value, struct dray_error *error) {
   return dray_buffer_append(key, &value, sizeof(value), error);
@@ -256,7 +142,7 @@ static int32_t take_key(const struct key_plan *plan, const char *from, const cha
     struct dray_str text;
     int quoted = 0;
     DRAY_TRY(any_field(plan, from, end, column->at, &scratch->field, &text, &quoted, error));
-    if (!quoted && is_null(plan, text)) return DRAY_OK;
+    if (!quoted && field_is_null(plan->null_values, plan->null_count, text)) return DRAY_OK;
     const int32_t rc = add_value(text, column->type, scratch, NULL);
     if (rc == DRAY_E_OUT_OF_MEMORY)
       return dray_fail(error, rc, "no memory for a key of %llu bytes", (unsigned long long)text.len);
@@ -277,14 +163,14 @@ static inline int take_plain_key(const struct key_plan *plan, const char *from, 
   const struct key_column *column = &plan->columns[0];
   if (plan->whole) {
     uint64_t value = 0;
-    if (column->at > 0) from = plain_field(from, end, plan->delimiter, column->at).data;
-    if (!take_plain_number(from, end, plan->delimiter, &value)) return 0;
+    if (column->at > 0) from = field_plain(from, end, plan->delimiter, column->at).data;
+    if (!field_plain_number(from, end, plan->delimiter, &value)) return 0;
     *out = mix(value, plan->seed);
     return 1;
   }
   if (!plan->text) return 0;
-  const struct dray_str text = plain_field(from, end, plan->delimiter, column->at);
-  if (is_null(plan, text)) return 0;
+  const struct dray_str text = field_plain(from, end, plan->delimiter, column->at);
+  if (field_is_null(plan->null_values, plan->null_count, text)) return 0;
   *out = hash_bytes(plan, text.data, (size_t)text.len);
   return 1;
 }

@@ -8,18 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "compare/inside.h"
+#include "compare/window.h"
 
-#define TAIL_BYTES_MAX 4096
 #define NOWHERE UINT64_MAX
 
 // One chunk in work.
 struct slot {
-  char *data; // owned; SCAN_SLACK_BYTES more than capacity
-  size_t capacity;
-  uint64_t base; // of data, in the input
-  uint32_t len;
+  struct window window;
   struct scan scan; // scan.records is owned
   uint64_t *keys, *rows;
   uint8_t *settled;
@@ -49,17 +44,16 @@ static int32_t no_memory(struct dray_error *error) {
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read CSV");
 }
 
-static int32_t slot_init(struct slot *slot, uint64_t chunk_bytes, struct dray_error *error) {
+static int32_t slot_init(struct slot *slot, const struct sieve_input *input, uint64_t chunk_bytes, uint64_t tail_bytes,
+                         struct dray_error *error) {
   const size_t records = (size_t)chunk_bytes / 2 + 2; // each has a byte and a line end
   sieve_piece_init(&slot->rest);
-  slot->capacity = (size_t)chunk_bytes + TAIL_BYTES_MAX + 1;
-  slot->data = calloc(slot->capacity + SCAN_SLACK_BYTES, 1);
+  DRAY_TRY(window_init(&slot->window, input, (size_t)(chunk_bytes + tail_bytes) + 1, error));
   slot->scan.records = malloc(records * sizeof(*slot->scan.records));
   slot->keys = malloc(records * sizeof(*slot->keys));
   slot->rows = malloc(records * sizeof(*slot->rows));
   slot->settled = malloc(records);
-  if (slot->data == NULL || slot->scan.records == NULL || slot->keys == NULL || slot->rows == NULL ||
-      slot->settled == NULL) {
+  if (slot->scan.records == NULL || slot->keys == NULL || slot->rows == NULL || slot->settled == NULL) {
     return no_memory(error);
   }
   return DRAY_OK;
@@ -68,7 +62,7 @@ static int32_t slot_init(struct slot *slot, uint64_t chunk_bytes, struct dray_er
 static void pass_free(struct pass *pass) {
   for (uint32_t i = 0; pass->slots != NULL && i < pass->slot_count; i++) {
     struct slot *slot = &pass->slots[i];
-    free(slot->data);
+    window_free(&slot->window);
     free(slot->scan.records);
     free(slot->keys);
     free(slot->rows);
@@ -98,7 +92,8 @@ static int32_t pass_new(struct dr_sieve *sieve, int side, struct pass **out, str
   if (pass->slots == NULL) rc = no_memory(error);
   const uint64_t bytes = pass->input->size - pass->input->data_start;
   for (uint32_t i = 0; i < pass->slot_count && rc == DRAY_OK; i++) {
-    rc = slot_init(&pass->slots[i], bytes < sieve->chunk_bytes ? bytes : sieve->chunk_bytes, error);
+    rc = slot_init(&pass->slots[i], pass->input, bytes < sieve->chunk_bytes ? bytes : sieve->chunk_bytes,
+                   window_tail_bytes(sieve), error);
   }
   if (rc != DRAY_OK) {
     pass_free(pass);
@@ -110,100 +105,42 @@ static int32_t pass_new(struct dr_sieve *sieve, int side, struct pass **out, str
 
 // ---- reading ----
 
-static int32_t make_room(struct slot *slot, size_t len, struct dray_error *error) {
-  if (len <= slot->capacity) return DRAY_OK;
-  size_t capacity = slot->capacity;
-  while (capacity < len) capacity *= 2;
-  char *data = realloc(slot->data, capacity + SCAN_SLACK_BYTES);
-  if (data == NULL)
-    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a record of up to %zu bytes", capacity);
-  memset(data + slot->capacity, 0, capacity + SCAN_SLACK_BYTES - slot->capacity);
-  slot->data = data;
-  slot->capacity = capacity;
-  return DRAY_OK;
-}
-
-// Reads up to the input's byte `to`, behind what is there.
-static int32_t read_to(const struct pass *pass, struct slot *slot, uint64_t to, struct dray_error *error) {
-  if (to > pass->input->size) to = pass->input->size;
-  const uint64_t from = slot->base + slot->len;
-  if (to <= from) return DRAY_OK;
-  DRAY_TRY(make_room(slot, (size_t)(to - slot->base), error));
-  DRAY_TRY(dr_fd_pread(pass->input->fd, slot->data + slot->len, (size_t)(to - from), from, pass->input->path, error));
-  slot->len = (uint32_t)(to - slot->base);
-  return DRAY_OK;
-}
-
-static uint32_t tail_bytes(const struct dr_sieve *sieve) {
-  return sieve->chunk_bytes < TAIL_BYTES_MAX ? sieve->chunk_bytes : TAIL_BYTES_MAX;
-}
-
-static uint64_t chunk_begin(const struct pass *pass, uint64_t chunk) {
-  return pass->input->data_start + chunk * pass->sieve->chunk_bytes;
-}
-
-static uint64_t chunk_end(const struct pass *pass, uint64_t chunk) {
-  const uint64_t end = chunk_begin(pass, chunk + 1);
-  return end < pass->input->size ? end : pass->input->size;
-}
-
-static void find_too_long(const struct pass *pass, struct slot *slot) {
-  if (slot->len <= pass->sieve->record_bytes_max) return;
-  for (size_t i = 0; i < slot->scan.count; i++) {
-    const struct scan_record *record = &slot->scan.records[i];
-    if (record->end - record->start > pass->sieve->record_bytes_max) slot->too_long = 1;
-  }
-}
-
 // Takes the records that begin in [slot->start, end).
 static int32_t take_records(const struct pass *pass, struct slot *slot, uint64_t end, uint32_t thread,
                             struct dray_error *error) {
   const struct dr_sieve *sieve = pass->sieve;
-  uint64_t step = tail_bytes(sieve);
   struct scan *scan = &slot->scan;
-  const uint32_t from = (uint32_t)(slot->start - slot->base);
-  scan->count = 0;
-  scan->next = from;
-  scan->plain = 1;
-  slot->too_long = 0;
-  for (;;) {
-    const struct scan_buffer buffer = {slot->data, slot->len, slot->base + slot->len == pass->input->size};
-    if (scan_records(&sieve->dialect, &buffer, (uint32_t)(end - slot->base), scan)) break;
-    if (slot->len - scan->next > sieve->record_bytes_max) {
-      slot->too_long = 1;
-      return DRAY_OK;
-    }
-    DRAY_TRY(read_to(pass, slot, slot->base + slot->len + step, error));
-    step *= 2;
-  }
-  slot->next = slot->base + scan->next;
-  find_too_long(pass, slot);
-  const char before = from > 0 ? slot->data[from - 1] : '\0';
-  slot->lines = scan->plain ? scan->count : scan_count_lines(slot->data + from, scan->next - from, before);
-  return key_take(&sieve->plan, slot->data, scan->records, scan->count, slot->keys, slot->rows,
+  DRAY_TRY(window_scan(&slot->window, sieve, slot->start, end, scan, &slot->too_long, error));
+  if (slot->too_long) return DRAY_OK;
+  const char *data = slot->window.data;
+  const uint32_t from = (uint32_t)(slot->start - slot->window.base);
+  slot->next = slot->window.base + scan->next;
+  const char before = from > 0 ? data[from - 1] : '\0';
+  slot->lines = scan->plain ? scan->count : scan_count_lines(data + from, scan->next - from, before);
+  return key_take(&sieve->plan, data, scan->records, scan->count, slot->keys, slot->rows,
                   (struct key_scratch *)(uintptr_t)&pass->scratches[thread], error);
 }
 
 // Reads a chunk with the byte in front of `from`, which tells whether a LF belongs to a CR.
 static int32_t read_chunk(const struct pass *pass, struct slot *slot, uint64_t from, uint64_t end,
                           struct dray_error *error) {
-  slot->base = from > 0 ? from - 1 : 0;
-  slot->len = 0;
-  return read_to(pass, slot, end + tail_bytes(pass->sieve), error);
+  window_begin(&slot->window, from > 0 ? from - 1 : 0);
+  return window_read_to(&slot->window, end + window_tail_bytes(pass->sieve), error);
 }
 
 static int32_t prepare_scan(void *context, uint64_t chunk, uint32_t at, uint32_t thread, struct dray_error *error) {
   struct pass *pass = context;
   struct slot *slot = &pass->slots[at];
-  const uint64_t begin = chunk_begin(pass, chunk), end = chunk_end(pass, chunk);
+  const uint64_t begin = sieve_chunk_begin(pass->sieve, pass->side, chunk);
+  const uint64_t end = sieve_chunk_end(pass->sieve, pass->side, chunk);
   DRAY_TRY(read_chunk(pass, slot, begin, end, error));
   slot->start = begin;
   slot->scan.count = 0;
   slot->too_long = 0;
   if (chunk > 0) {
-    const uint32_t limit = (uint32_t)(end - slot->base);
-    const uint32_t line_end = scan_line_end(slot->data, 0, limit);
-    slot->start = line_end + 1 < limit ? slot->base + line_end + 1 : NOWHERE;
+    const uint32_t limit = (uint32_t)(end - slot->window.base);
+    const uint32_t line_end = scan_line_end(slot->window.data, 0, limit);
+    slot->start = line_end + 1 < limit ? slot->window.base + line_end + 1 : NOWHERE;
   }
   return slot->start != NOWHERE ? take_records(pass, slot, end, thread, error) : DRAY_OK;
 }
@@ -214,7 +151,7 @@ static int32_t order_scan(void *context, uint64_t chunk, uint32_t at, uint32_t t
   struct pass *pass = context;
   struct dr_sieve *sieve = pass->sieve;
   struct slot *slot = &pass->slots[at];
-  const uint64_t end = chunk_end(pass, chunk);
+  const uint64_t end = sieve_chunk_end(sieve, pass->side, chunk);
   if (pass->next >= end) { // a record reaches over all of it
     slot->scan.count = 0;
     slot->too_long = 0;
@@ -257,8 +194,8 @@ static int32_t add_entries(const struct pass *pass, const struct slot *slot, uin
 
 static int32_t add_rest(struct slot *slot, size_t at, struct dray_error *error) {
   const struct scan_record *record = &slot->scan.records[at];
-  return sieve_piece_add(&slot->rest, slot->data + record->start, record->end - record->start,
-                         record->flags & SCAN_QUOTES, slot->base + record->start, error);
+  return sieve_piece_add(&slot->rest, slot->window.data + record->start, record->end - record->start,
+                         record->flags & SCAN_QUOTES, slot->window.base + record->start, error);
 }
 
 static int32_t work_scan(void *context, uint64_t chunk, uint32_t at, uint32_t thread, struct dray_error *error) {
@@ -358,12 +295,12 @@ static int32_t pick_lines(const struct pass *pass, struct slot *slot, uint32_t f
   uint32_t at = 0, line = first;
   for (uint32_t number = entries_next_rest(entries, pass->side, first, to); number < to;
        number = entries_next_rest(entries, pass->side, number + 1, to)) {
-    at = scan_skip_lines(slot->data, at, slot->len, number - line);
-    if (at >= slot->len) return changed(pass, error);
-    const char *feed = memchr(slot->data + at, '\n', slot->len - at);
-    const uint32_t end = feed != NULL ? (uint32_t)(feed - slot->data) : slot->len;
-    DRAY_TRY(sieve_piece_add(&slot->rest, slot->data + at, end - at, 0, slot->base + at, error));
-    at = end < slot->len ? end + 1 : end;
+    at = scan_skip_lines(slot->window.data, at, slot->window.len, number - line);
+    if (at >= slot->window.len) return changed(pass, error);
+    const char *feed = memchr(slot->window.data + at, '\n', slot->window.len - at);
+    const uint32_t end = feed != NULL ? (uint32_t)(feed - slot->window.data) : slot->window.len;
+    DRAY_TRY(sieve_piece_add(&slot->rest, slot->window.data + at, end - at, 0, slot->window.base + at, error));
+    at = end < slot->window.len ? end + 1 : end;
     line = number + 1;
   }
   return DRAY_OK;
@@ -371,13 +308,13 @@ static int32_t pick_lines(const struct pass *pass, struct slot *slot, uint32_t f
 
 static int32_t pick_records(const struct pass *pass, struct slot *slot, uint32_t first, uint32_t to,
                             struct dray_error *error) {
-  const struct scan_buffer buffer = {slot->data, slot->len, 1};
+  const struct scan_buffer buffer = {slot->window.data, slot->window.len, 1};
   const struct dr_sieve *sieve = pass->sieve;
   struct scan *scan = &slot->scan;
   scan->count = 0;
   scan->next = 0;
   scan->plain = 1;
-  (void)scan_records(&sieve->dialect, &buffer, slot->len, scan);
+  (void)scan_records(&sieve->dialect, &buffer, slot->window.len, scan);
   if (scan->count != to - first) return changed(pass, error);
   for (size_t i = 0; i < scan->count; i++) {
     if (entries_is_rest(sieve->entries, pass->side, first + (uint32_t)i)) DRAY_TRY(add_rest(slot, i, error));
@@ -393,9 +330,8 @@ static int32_t prepare_extract(void *context, uint64_t chunk, uint32_t at, uint3
   (void)thread;
   sieve_piece_clear(&slot->rest);
   if (entries_next_rest(pass->sieve->entries, pass->side, first, end) == end) return DRAY_OK;
-  slot->base = from->start;
-  slot->len = 0;
-  DRAY_TRY(read_to(pass, slot, to->start, error));
+  window_begin(&slot->window, from->start);
+  DRAY_TRY(window_read_to(&slot->window, to->start, error));
   return from->plain ? pick_lines(pass, slot, first, end, error) : pick_records(pass, slot, first, end, error);
 }
 

@@ -12,6 +12,7 @@
 
 #define PIECE_BYTES_MAX (UINT64_C(1) << 32)
 #define COUNT_BYTES 65536
+#define ORIGIN_SHARE 9 // records of 128 bytes have origins of 16
 
 // ---- writing ----
 
@@ -51,24 +52,19 @@ int32_t sieve_piece_add(struct rest_piece *piece, const char *record, size_t len
   return DRAY_OK;
 }
 
-static int32_t open_files(struct dr_sieve *sieve, int side, struct dray_error *error) {
+int32_t sieve_rest_open(struct dr_sieve *sieve, int side, uint64_t memory_bytes, struct dray_error *error) {
   struct sieve_rest *rest = &sieve->rests[side];
-  DRAY_TRY(temp_open_named(sieve->temp_folder, side == DR_SIEVE_OLD ? "rest-old" : "rest-new", &rest->fd, &rest->path,
-                           error));
-  return temp_open(sieve->temp_folder, &rest->origins, error);
-}
-
-int32_t sieve_rest_open(struct dr_sieve *sieve, int side, struct dray_error *error) {
-  DRAY_TRY(open_files(sieve, side, error));
+  const char *name = side == DR_SIEVE_OLD ? "rest-old" : "rest-new";
+  const uint64_t origins = memory_bytes / ORIGIN_SHARE;
+  DRAY_TRY(temp_store_open(&rest->content, sieve->temp_folder, name, memory_bytes - origins, error));
+  DRAY_TRY(temp_store_open(&rest->origins, sieve->temp_folder, NULL, origins, error));
   return sieve_rest_begin(sieve, side, error);
 }
 
 void sieve_rest_close(struct sieve_rest *rest) {
-  if (rest->path != NULL) (void)unlink(rest->path);
-  if (rest->fd >= 0) (void)close(rest->fd);
-  if (rest->origins >= 0) (void)close(rest->origins);
-  free(rest->path);
-  *rest = (struct sieve_rest){.fd = -1, .origins = -1};
+  temp_store_close(&rest->content);
+  temp_store_close(&rest->origins);
+  *rest = (struct sieve_rest){.content = TEMP_STORE_NONE, .origins = TEMP_STORE_NONE};
 }
 
 // A reader drops a BOM at the start of a file: what begins like one needs another before it.
@@ -79,18 +75,22 @@ static int starts_like_bom(const char *data, size_t len) {
 int32_t sieve_rest_begin(struct dr_sieve *sieve, int side, struct dray_error *error) {
   struct sieve_rest *rest = &sieve->rests[side];
   const struct dray_buffer *header = &sieve->inputs[side].header;
-  if (ftruncate(rest->fd, 0) != 0) return dr_fail_errno(error, "empty", rest->path);
+  if (rest->content.fd >= 0 && ftruncate(rest->content.fd, 0) != 0) {
+    return dr_fail_errno(error, "empty a temporary file in", sieve->temp_folder);
+  }
   rest->bytes = rest->rows = 0;
   rest->lines = 1;
   // Without a header the first record is not known yet: a BOM is always right.
   if (header->len == 0 || starts_like_bom(header->data, header->len)) {
-    DRAY_TRY(temp_write(rest->fd, "\xEF\xBB\xBF", 3, 0, sieve->temp_folder, error));
+    DRAY_TRY(temp_store_write(&rest->content, "\xEF\xBB\xBF", 3, 0, error));
     rest->bytes = 3;
   }
+  rest->start = rest->bytes;
   if (header->len == 0) return DRAY_OK;
-  DRAY_TRY(temp_write(rest->fd, header->data, header->len, rest->bytes, sieve->temp_folder, error));
-  DRAY_TRY(temp_write(rest->fd, "\n", 1, rest->bytes + header->len, sieve->temp_folder, error));
+  DRAY_TRY(temp_store_write(&rest->content, header->data, header->len, rest->bytes, error));
+  DRAY_TRY(temp_store_write(&rest->content, "\n", 1, rest->bytes + header->len, error));
   rest->bytes += header->len + 1;
+  rest->start = rest->bytes;
   rest->lines += scan_count_lines(header->data, header->len, '\0') + 1;
   return DRAY_OK;
 }
@@ -105,12 +105,12 @@ void sieve_rest_place(struct sieve_rest *rest, struct rest_piece *piece) {
 }
 
 int32_t sieve_rest_write(struct dr_sieve *sieve, int side, struct rest_piece *piece, struct dray_error *error) {
-  const struct sieve_rest *rest = &sieve->rests[side];
+  struct sieve_rest *rest = &sieve->rests[side];
   if (piece->count == 0) return DRAY_OK;
   for (size_t i = 0; i < piece->count; i++) piece->origins[i].line += piece->at_lines;
-  DRAY_TRY(temp_write(rest->fd, piece->bytes.data, piece->bytes.len, piece->at_bytes, sieve->temp_folder, error));
-  return temp_write(rest->origins, piece->origins, piece->count * sizeof(*piece->origins),
-                    piece->at_rows * sizeof(*piece->origins), sieve->temp_folder, error);
+  DRAY_TRY(temp_store_write(&rest->content, piece->bytes.data, piece->bytes.len, piece->at_bytes, error));
+  return temp_store_write(&rest->origins, piece->origins, piece->count * sizeof(*piece->origins),
+                          piece->at_rows * sizeof(*piece->origins), error);
 }
 
 // ---- where a record comes from ----
@@ -135,6 +135,22 @@ static int32_t count_lines(const struct sieve_input *input, uint64_t from, uint6
   return rc;
 }
 
+// What the passes over chunks know and a merge does not.
+static int32_t number_lines(struct dr_sieve *sieve, int side, struct dray_error *error) {
+  const struct sieve_input *input = &sieve->inputs[side];
+  uint64_t at = input->data_start, line = input->first_line;
+  for (uint64_t i = 0; i < sieve->chunk_count[side]; i++) {
+    struct sieve_chunk *chunk = &sieve->chunks[side][i];
+    uint64_t lines = 0;
+    DRAY_TRY(count_lines(input, at, chunk->start, &lines, error));
+    at = chunk->start;
+    line += lines;
+    chunk->first_line = line;
+  }
+  sieve->lines_unknown[side] = 0;
+  return DRAY_OK;
+}
+
 int32_t dr_sieve_origin(struct dr_sieve *sieve, int side, uint64_t rest_line, struct dr_sieve_origin *out,
                         struct dray_error *error) {
   const struct sieve_rest *rest = &sieve->rests[side];
@@ -143,7 +159,7 @@ int32_t dr_sieve_origin(struct dr_sieve *sieve, int side, uint64_t rest_line, st
   uint64_t low = 0, high = sieve->result.sievable ? rest->rows : 0; // the last record that begins at or before the line
   while (low < high) {
     const uint64_t middle = low + (high - low) / 2;
-    DRAY_TRY(dr_fd_pread(rest->origins, &origin, sizeof(origin), middle * sizeof(origin), sieve->temp_folder, error));
+    DRAY_TRY(temp_store_read(&rest->origins, &origin, sizeof(origin), middle * sizeof(origin), error));
     if (origin.line <= rest_line) {
       low = middle + 1;
     } else {
@@ -154,7 +170,7 @@ int32_t dr_sieve_origin(struct dr_sieve *sieve, int side, uint64_t rest_line, st
     return dray_fail(error, DRAY_E_LIMIT, "no record of the rest begins at or before line %llu",
                      (unsigned long long)rest_line);
   }
-  DRAY_TRY(dr_fd_pread(rest->origins, &origin, sizeof(origin), (low - 1) * sizeof(origin), sieve->temp_folder, error));
+  DRAY_TRY(temp_store_read(&rest->origins, &origin, sizeof(origin), (low - 1) * sizeof(origin), error));
   uint64_t from = 0, to = sieve->chunk_count[side]; // the last chunk that begins at or before the record
   while (to - from > 1) {
     const uint64_t middle = from + (to - from) / 2;
@@ -167,6 +183,7 @@ int32_t dr_sieve_origin(struct dr_sieve *sieve, int side, uint64_t rest_line, st
   const struct sieve_chunk *chunk = &sieve->chunks[side][from];
   uint64_t lines = 0;
   DRAY_TRY(sieve_input_check(input, error));
+  if (sieve->lines_unknown[side]) DRAY_TRY(number_lines(sieve, side, error));
   DRAY_TRY(count_lines(input, chunk->start, origin.offset, &lines, error));
   *out = (struct dr_sieve_origin){chunk->first_line + lines, origin.offset};
   return DRAY_OK;

@@ -137,35 +137,83 @@ static int32_t guess_rows(const struct sieve_input *input, uint64_t *out, struct
   return rc;
 }
 
-static int32_t compare(struct dr_sieve *sieve, struct dray_error *error) {
-  const uint64_t memory = sieve->options->memory_bytes;
+static int32_t open_rests(struct dr_sieve *sieve, uint64_t old_bytes, uint64_t new_bytes, struct dray_error *error) {
+  sieve_rest_close(&sieve->rests[DR_SIEVE_OLD]);
+  sieve_rest_close(&sieve->rests[DR_SIEVE_NEW]);
+  DRAY_TRY(sieve_rest_open(sieve, DR_SIEVE_OLD, old_bytes, error));
+  return sieve_rest_open(sieve, DR_SIEVE_NEW, new_bytes, error);
+}
+
+// Files in any order: OLD into entries, NEW against them.
+static int32_t compare_by_entries(struct dr_sieve *sieve, struct dray_error *error) {
+  const uint64_t memory = sieve->options->memory_bytes != 0 ? sieve->options->memory_bytes : DR_SIEVE_MEMORY_DEFAULT;
+  const uint64_t rest_memory = sieve->options->rest_memory_bytes / 2;
   const uint64_t rows_max[2] = {sieve->inputs[0].size / 2 + 1, sieve->inputs[1].size / 2 + 1};
   uint64_t likely = 0, none = 0;
   DRAY_TRY(guess_rows(&sieve->inputs[0], &likely, error));
-  DRAY_TRY(entries_new(memory != 0 ? memory : DR_SIEVE_MEMORY_DEFAULT, rows_max, likely, sieve->temp_folder,
-                       &sieve->entries, error));
-  DRAY_TRY(sieve_rest_open(sieve, DR_SIEVE_OLD, error));
-  DRAY_TRY(sieve_rest_open(sieve, DR_SIEVE_NEW, error));
+  DRAY_TRY(entries_new(memory, rows_max, likely, sieve->temp_folder, &sieve->entries, error));
   DRAY_TRY(sieve_pass_scan(sieve, DR_SIEVE_OLD, error));
   DRAY_TRY(entries_end_old(sieve->entries, &sieve->result.spilled, error));
+  // NEW's rest comes while the entries are there, OLD's when they are gone.
+  const uint64_t taken = entries_bytes(sieve->entries), left = taken < memory ? memory - taken : 0;
+  DRAY_TRY(open_rests(sieve, rest_memory, left < rest_memory ? left : rest_memory, error));
   if (!sieve->result.spilled) DRAY_TRY(on_partitions(sieve, build_one, &none, error));
   DRAY_TRY(sieve_pass_scan(sieve, DR_SIEVE_NEW, error));
   DRAY_TRY(entries_end_new(sieve->entries, error));
   DRAY_TRY(on_partitions(sieve, settle_one, &sieve->result.unchanged, error));
+  entries_drop(sieve->entries);
   if (sieve->result.spilled || entries_took_back(sieve->entries)) {
     sieve->bytes_total += sieve->inputs[1].size;
     DRAY_TRY(sieve_pass_extract(sieve, DR_SIEVE_NEW, error));
   }
-  DRAY_TRY(sieve_pass_extract(sieve, DR_SIEVE_OLD, error));
+  return sieve_pass_extract(sieve, DR_SIEVE_OLD, error);
+}
+
+static int32_t compare(struct dr_sieve *sieve, struct dray_error *error) {
+  const uint64_t rest_memory = sieve->options->rest_memory_bytes / 2;
+  DRAY_TRY(open_rests(sieve, rest_memory, rest_memory, error));
+  if (!sieve->options->no_merge) DRAY_TRY(sieve_merge(sieve, &sieve->result.merged, error));
+  if (!sieve->result.merged) {
+    sieve_rest_close(&sieve->rests[DR_SIEVE_OLD]);
+    sieve_rest_close(&sieve->rests[DR_SIEVE_NEW]);
+    DRAY_TRY(compare_by_entries(sieve, error));
+  }
+  DRAY_TRY(sieve_input_check(&sieve->inputs[0], error));
   return sieve_input_check(&sieve->inputs[1], error);
 }
 
+static void tell_places(struct dr_sieve *sieve) {
+  for (int side = 0; side < 2; side++) {
+    sieve->result.sides[side].rest_path = sieve->rests[side].content.path;
+    sieve->result.sides[side].rest_data = sieve->rests[side].content.memory;
+  }
+}
+
+int32_t dr_sieve_rest_to_files(struct dr_sieve *sieve, struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  for (int side = 0; side < 2 && rc == DRAY_OK; side++) {
+    rc = temp_store_to_file(&sieve->rests[side].content, sieve->rests[side].bytes, error);
+  }
+  tell_places(sieve);
+  return rc;
+}
+
+int32_t dr_sieve_rest_to_memory(struct dr_sieve *sieve, uint64_t limit, struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  for (int side = 0; side < 2 && rc == DRAY_OK; side++) {
+    rc = temp_store_to_memory(&sieve->rests[side].content, sieve->rests[side].bytes, limit, error);
+  }
+  tell_places(sieve);
+  return rc;
+}
+
 static int32_t finish(struct dr_sieve *sieve, struct dray_error *error) {
+  tell_places(sieve);
   for (int side = 0; side < 2; side++) {
     struct dr_sieve_side *told = &sieve->result.sides[side];
-    told->rest_path = sieve->rests[side].path;
     told->rest_rows = sieve->rests[side].rows;
     told->rest_bytes = sieve->rests[side].bytes;
+    told->rest_start = sieve->rests[side].start;
     if (told->rest_rows + sieve->result.unchanged == told->rows) continue;
     return dray_fail(error, DRAY_E_INTERNAL, "%llu records of %s and %llu settled ones left %llu",
                      (unsigned long long)told->rows, sieve->inputs[side].path,
@@ -181,6 +229,7 @@ static void drop_rests(struct dr_sieve *sieve) {
   sieve_rest_close(&sieve->rests[1]);
   sieve->result.unchanged = 0;
   sieve->result.spilled = spilled;
+  sieve->result.merged = 0;
   memset(sieve->result.sides, 0, sizeof(sieve->result.sides));
 }
 
@@ -192,7 +241,7 @@ int32_t dr_sieve_run(const struct dr_sieve_options *options, struct dr_sieve **o
   for (int side = 0; side < 2; side++) {
     sieve->inputs[side].fd = -1;
     dray_buffer_init(&sieve->inputs[side].header, HEADER_BYTES_MAX);
-    sieve->rests[side] = (struct sieve_rest){.fd = -1, .origins = -1};
+    sieve->rests[side] = (struct sieve_rest){.content = TEMP_STORE_NONE, .origins = TEMP_STORE_NONE};
   }
   int32_t rc = take_options(sieve, error);
   if (rc == DRAY_OK) rc = open_inputs(sieve, error);
@@ -215,6 +264,11 @@ int32_t dr_sieve_run(const struct dr_sieve_options *options, struct dr_sieve **o
 
 const struct dr_sieve_result *dr_sieve_result(const struct dr_sieve *sieve) {
   return &sieve->result;
+}
+
+const char *const *dr_sieve_columns(const struct dr_sieve *sieve, size_t *out_count) {
+  *out_count = sieve->inputs[0].column_count;
+  return (const char *const *)sieve->inputs[0].names;
 }
 
 void dr_sieve_free(struct dr_sieve *sieve) {

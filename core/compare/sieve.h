@@ -33,6 +33,8 @@ struct dr_sieve_options {
   size_t null_count;
   uint64_t memory_bytes; // for the entries of OLD (24 bytes a row); beyond it they go through temporary files.
                          // 0: DR_SIEVE_MEMORY_DEFAULT. Buffers come to about 10 MiB and 2 bytes a row more
+  uint64_t rest_memory_bytes; // what is left stays in memory while each side's fits half of this; 0: in files
+  int no_merge;               // 1: files in the order of their keys are treated as any others; for tests
   uint32_t threads;      // 0: 2; at most 64
   uint32_t chunk_bytes;  // 0: 256 KiB; for tests
   // Called on the thread that called dr_sieve_run, some hundred times: bytes read of those there are to be read.
@@ -43,16 +45,19 @@ struct dr_sieve_options {
 // A rest file is CSV of the same dialect: the input's header if there is one, then the records that are not settled, in
 // input order, byte for byte, each ended by LF. Types cannot be inferred from it: declare them as for the inputs.
 struct dr_sieve_side {
-  const char *rest_path; // NULL when not sievable; the file is unlinked by dr_sieve_free
+  const char *rest_path; // the file is unlinked by dr_sieve_free. NULL when not sievable, or in memory
+  const char *rest_data; // the same in memory, and 64 bytes more that can be read; else NULL
   uint64_t rows;         // records of the input without the header, bad ones too
   uint64_t rest_rows;    // rows - unchanged
   uint64_t rest_bytes;   // of the rest file
+  uint64_t rest_start;   // of the first of them, behind the header
 };
 struct dr_sieve_result {
   int sievable;       // 0: nothing is known, take the general path
   char reason[256];   // why not, a sentence
   uint64_t unchanged; // records of each file that are settled
   int spilled;        // 1: the entries did not fit memory_bytes
+  int merged;         // 1: both files were in the order of their keys, which takes no entries
   struct dr_sieve_side sides[2];
 };
 
@@ -72,6 +77,12 @@ struct dr_sieve; // owns the rest files
 DRAY_NODISCARD int32_t dr_sieve_run(const struct dr_sieve_options *options, struct dr_sieve **out,
                                     struct dray_error *error);
 const struct dr_sieve_result *dr_sieve_result(const struct dr_sieve *sieve); // valid as long as the sieve
+// The names of the columns, of both files alike; valid as long as the sieve. For one that is sievable.
+const char *const *dr_sieve_columns(const struct dr_sieve *sieve, size_t *out_count);
+// Puts the rest of both sides into files, or into memory: each that is not longer than `limit`. The result says where
+// they are. @errors IO, DISK_FULL, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_sieve_rest_to_files(struct dr_sieve *sieve, struct dray_error *error);
+DRAY_NODISCARD int32_t dr_sieve_rest_to_memory(struct dr_sieve *sieve, uint64_t limit, struct dray_error *error);
 void dr_sieve_free(struct dr_sieve *sieve);                                  // NULL is allowed
 
 // Where a record of a rest file stands in the input.

@@ -11,10 +11,10 @@
 #include "base/board.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "compare/pairs.h"
 #include "compare/sieve.h"
 
 #define SCRATCH_BYTES_MAX (256u << 20)
-#define FIELD_BYTES_MAX 16777216u // as side.c asks the file plugin for
 #define COLUMNS_MAX 4000u         // as that plugin allows
 
 int32_t dr_inside_new(const struct dr_compare_options *options, struct dr_compare_inside **out,
@@ -41,6 +41,7 @@ void dr_inside_free(struct dr_compare_inside *inside) {
     free(inside->set_paths[side]);
   }
   dr_mirror_close(inside->mirror);
+  pairs_free(inside->pairs);
   dr_sieve_free(inside->sieve);
   dr_plugin_paths_free(&inside->paths);
   dray_buffer_free(&inside->scratch);
@@ -131,8 +132,8 @@ static int32_t run_sieve(struct dr_compare *compare, struct dray_error *error) {
   const struct dr_sieve_options sieve = {.paths = {inside->from[0].path, inside->from[1].path},
                                          .temp_folder = options->folder,
                                          .csv = {.delimiter = dr_side_delimiter(&inside->from[0]),
-                                                 .field_bytes_max = FIELD_BYTES_MAX,
-                                                 .record_bytes_max = FIELD_BYTES_MAX + (16u << 20),
+                                                 .field_bytes_max = DR_COMPARE_FIELD_BYTES_MAX,
+                                                 .record_bytes_max = DR_COMPARE_FIELD_BYTES_MAX + (16u << 20),
                                                  .fields_max = COLUMNS_MAX},
                                          .header = !options->dialect.no_header,
                                          .keys = keys,
@@ -140,6 +141,7 @@ static int32_t run_sieve(struct dr_compare *compare, struct dray_error *error) {
                                          .null_values = options->dialect.null_values,
                                          .null_count = options->dialect.null_count,
                                          .memory_bytes = options->memory_bytes,
+                                         .rest_memory_bytes = options->memory_bytes / 4 * 3,
                                          .threads = options->threads,
                                          .progress = on_progress};
   return dr_sieve_run(&sieve, &inside->sieve, error);
@@ -167,12 +169,19 @@ int32_t dr_inside_sieve(struct dr_compare *compare, struct dray_error *error) {
     return DRAY_OK;
   }
   compare->counts.settled = result->unchanged;
+  for (int side = 0; side < 2; side++) compare->sides[side].rows = result->unchanged;
+  atomic_store_explicit(&dr_board()->rows_read, result->unchanged * 2, memory_order_relaxed);
+  return DRAY_OK;
+}
+
+int32_t dr_inside_redirect(struct dr_compare *compare, struct dray_error *error) {
+  struct dr_compare_inside *inside = compare->inside;
+  if (inside->sieve == NULL || !dr_sieve_result(inside->sieve)->sievable) return DRAY_OK;
+  DRAY_TRY(dr_sieve_rest_to_files(inside->sieve, error));
   for (int side = 0; side < 2; side++) {
-    const struct dr_sieve_side *rest = &result->sides[side];
-    compare->sides[side].rows = result->unchanged;
+    const struct dr_sieve_side *rest = &dr_sieve_result(inside->sieve)->sides[side];
     DRAY_TRY(dr_side_redirect(&inside->from[side], rest->rest_path, rest->rest_rows, error));
   }
-  atomic_store_explicit(&dr_board()->rows_read, result->unchanged * 2, memory_order_relaxed);
   return DRAY_OK;
 }
 

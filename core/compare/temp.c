@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/file.h"
+
+#define HUGE_BYTES (UINT64_C(4) << 20)
 
 static int32_t step(const char *name, const char *doing, const char *path, struct dray_error *error) {
   const int number = dr_fault_point(name);
@@ -73,4 +76,99 @@ void *temp_reserve(size_t bytes, int huge) {
 
 void temp_release(void *memory, size_t bytes) {
   if (memory != NULL) (void)munmap(memory, bytes);
+}
+
+// ---- stores ----
+
+static int32_t open_file(const struct temp_store *store, int *out_fd, char **out_path, struct dray_error *error) {
+  if (store->name != NULL) return temp_open_named(store->folder, store->name, out_fd, out_path, error);
+  return temp_open(store->folder, out_fd, error);
+}
+
+static char *reserve(uint64_t bytes) {
+  return bytes < SIZE_MAX - TEMP_SLACK_BYTES ? temp_reserve((size_t)bytes + TEMP_SLACK_BYTES, bytes > HUGE_BYTES) : NULL;
+}
+
+static void drop_file(struct temp_store *store) {
+  if (store->path != NULL) (void)unlink(store->path);
+  free(store->path);
+  if (store->fd >= 0) (void)close(store->fd);
+  store->path = NULL;
+  store->fd = -1;
+}
+
+static void drop_memory(struct temp_store *store) {
+  temp_release(store->memory, (size_t)store->limit + TEMP_SLACK_BYTES);
+  store->memory = NULL;
+  store->limit = 0;
+}
+
+int32_t temp_store_open(struct temp_store *store, const char *folder, const char *name, uint64_t limit,
+                        struct dray_error *error) {
+  struct temp_store made = {.folder = folder, .name = name, .fd = -1};
+  if (limit > 0) made.memory = reserve(limit);
+  if (made.memory != NULL) made.limit = limit;
+  if (made.memory == NULL) DRAY_TRY(open_file(&made, &made.fd, &made.path, error));
+  *store = made;
+  (void)pthread_rwlock_init(&store->lock, NULL);
+  return DRAY_OK;
+}
+
+void temp_store_close(struct temp_store *store) {
+  if (store->fd < 0 && store->memory == NULL) return;
+  drop_file(store);
+  drop_memory(store);
+  (void)pthread_rwlock_destroy(&store->lock);
+}
+
+int32_t temp_store_to_file(struct temp_store *store, uint64_t bytes, struct dray_error *error) {
+  if (store->memory == NULL) return DRAY_OK;
+  DRAY_TRY(open_file(store, &store->fd, &store->path, error));
+  const int32_t rc = temp_write(store->fd, store->memory, (size_t)bytes, 0, store->folder, error);
+  if (rc == DRAY_OK) {
+    drop_memory(store);
+  } else {
+    drop_file(store);
+  }
+  return rc;
+}
+
+int32_t temp_store_to_memory(struct temp_store *store, uint64_t bytes, uint64_t limit, struct dray_error *error) {
+  if (store->memory != NULL || bytes > limit) return DRAY_OK;
+  char *memory = reserve(bytes);
+  if (memory == NULL) return DRAY_OK;
+  const int32_t rc = dr_fd_pread(store->fd, memory, (size_t)bytes, 0, store->folder, error);
+  store->memory = memory;
+  store->limit = bytes;
+  if (rc == DRAY_OK) {
+    drop_file(store);
+  } else {
+    drop_memory(store);
+  }
+  return rc;
+}
+
+int32_t temp_store_write(struct temp_store *store, const void *data, size_t len, uint64_t offset,
+                         struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  (void)pthread_rwlock_rdlock(&store->lock);
+  const int full = store->memory != NULL && (offset > store->limit || len > store->limit - offset);
+  const int in_file = store->memory == NULL;
+  if (!full && !in_file) memcpy(store->memory + offset, data, len);
+  (void)pthread_rwlock_unlock(&store->lock);
+  if (!full && !in_file) return DRAY_OK;
+  if (full) {
+    // All of the memory goes, also what is not written yet: that will be in its time.
+    (void)pthread_rwlock_wrlock(&store->lock);
+    rc = temp_store_to_file(store, store->limit, error);
+    (void)pthread_rwlock_unlock(&store->lock);
+  }
+  return rc == DRAY_OK ? temp_write(store->fd, data, len, offset, store->folder, error) : rc;
+}
+
+int32_t temp_store_read(const struct temp_store *store, void *out, size_t len, uint64_t offset,
+                        struct dray_error *error) {
+  if (store->memory == NULL) return dr_fd_pread(store->fd, out, len, offset, store->folder, error);
+  memcpy(out, store->memory + offset, len);
+  return DRAY_OK;
 }

@@ -3,7 +3,7 @@
 //
 // Two CSV files of customers, 12 columns and about 132 bytes a row, through the sieve:
 //   bench_csv_sieve FOLDER [rows [order [threads [memory_mb [rounds [chunk_kb]]]]]]
-// `order`: same, or shuffled (NEW in another order). 1 % of the rows are inserted, 5 % updated, 1 % deleted. The files
+// `order`: same, unmerged (the same files, without the merge), or shuffled (NEW in another order). 1 % of the rows are inserted, 5 % updated, 1 % deleted. The files
 // are made in FOLDER from a fixed seed when they are not there, and stay there. Prints one line of JSON a round: wall
 // and CPU seconds of the sieve alone, the peak of this process, and what was found.
 #include <stdio.h>
@@ -103,9 +103,9 @@ static int run(const struct dr_sieve_options *options, const char *order) {
   (void)getrusage(RUSAGE_SELF, &usage);
   (void)printf(
       "{\"bench\":\"csv_sieve\",\"order\":\"%s\",\"rows\":%llu,\"threads\":%u,\"wall_s\":%.3f,\"cpu_s\":%.3f,"
-      "\"peak_mb\":%ld,\"sievable\":%d,\"spilled\":%d,\"unchanged\":%llu,\"rest_old\":%llu,\"rest_new\":%llu}\n",
+      "\"peak_mb\":%ld,\"sievable\":%d,\"spilled\":%d,\"merged\":%d,\"unchanged\":%llu,\"rest_old\":%llu,\"rest_new\":%llu}\n",
       order, (unsigned long long)result->sides[0].rows, options->threads, wall_s, cpu_s, usage.ru_maxrss / 1024,
-      result->sievable, result->spilled, (unsigned long long)result->unchanged,
+      result->sievable, result->spilled, result->merged, (unsigned long long)result->unchanged,
       (unsigned long long)result->sides[0].rest_rows, (unsigned long long)result->sides[1].rest_rows);
   if (!result->sievable) (void)fprintf(stderr, "%s\n", result->reason);
   dr_sieve_free(sieve);
@@ -114,7 +114,7 @@ static int run(const struct dr_sieve_options *options, const char *order) {
 
 int main(int argc, char **argv) {
   if (argc < 2 || strlen(argv[1]) > FOLDER_BYTES_MAX) {
-    (void)fprintf(stderr, "usage: %s FOLDER [rows [same|shuffled [threads [memory_mb [rounds [chunk_kb]]]]]]\n",
+    (void)fprintf(stderr, "usage: %s FOLDER [rows [same|unmerged|shuffled [threads [memory_mb [rounds [chunk_kb]]]]]]\n",
                   argv[0]);
     return 2;
   }
@@ -122,9 +122,11 @@ int main(int argc, char **argv) {
   const char *order = argc > 3 ? argv[3] : "same";
   plan.slots = plan.rows + plan.rows / 100;
   plan.shuffled = strcmp(order, "shuffled") == 0;
+  const int unmerged = strcmp(order, "unmerged") == 0;
   char old_path[PATH_BYTES], new_path[PATH_BYTES];
   (void)snprintf(old_path, sizeof(old_path), "%s/old-%llu.csv", argv[1], (unsigned long long)plan.rows);
-  (void)snprintf(new_path, sizeof(new_path), "%s/new-%s-%llu.csv", argv[1], order, (unsigned long long)plan.rows);
+  (void)snprintf(new_path, sizeof(new_path), "%s/new-%s-%llu.csv", argv[1], unmerged ? "same" : order,
+                 (unsigned long long)plan.rows);
   if (make_file(old_path, &plan, 0) || make_file(new_path, &plan, 1)) {
     perror("cannot write the files");
     return 1;
@@ -135,6 +137,8 @@ int main(int argc, char **argv) {
                                            .header = 1,
                                            .keys = &key,
                                            .key_count = 1,
+                                           .rest_memory_bytes = UINT64_C(192) << 20,
+                                           .no_merge = unmerged,
                                            .threads = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 2,
                                            .chunk_bytes = argc > 7 ? (uint32_t)strtoul(argv[7], NULL, 10) << 10 : 0,
                                            .memory_bytes = argc > 5 ? strtoull(argv[5], NULL, 10) << 20 : 0};

@@ -121,11 +121,8 @@ void dr_diff_note(struct dr_output *output, const struct dr_diff_report *report)
 // ---- samples ----
 
 // Appends a value, shortened.
-static int32_t append_value(struct dray_buffer *out, const struct dr_batch *rows, size_t column, uint64_t row,
-                            struct dray_error *error) {
-  const struct dray_column_view *view = &rows->view.columns[column];
-  if (dray_column_is_null(view, row)) return dray_buffer_append_str(out, "null", error);
-  const struct dray_str text = dray_column_bytes(view, row);
+static int32_t append_value(struct dray_buffer *out, struct dray_str text, struct dray_error *error) {
+  if (text.data == NULL) return dray_buffer_append_str(out, "null", error);
   size_t n = (size_t)text.len;
   if (n > VALUE_CHARS_MAX) {
     n = VALUE_CHARS_MAX;
@@ -136,33 +133,36 @@ static int32_t append_value(struct dray_buffer *out, const struct dr_batch *rows
   return n < text.len ? dray_buffer_append_str(out, "...", error) : DRAY_OK;
 }
 
-static int32_t describe_key(const struct dr_compare *compare, const struct dr_changes *changes, size_t i,
+static const struct dray_str *row_of(const struct dr_compare_change *change) {
+  return change->after != NULL ? change->after : change->before;
+}
+
+static int32_t describe_key(const struct dr_compare *compare, const struct dr_compare_change *change,
                             struct dray_buffer *out, struct dray_error *error) {
   int first = 1;
   for (size_t c = 0; c < compare->schema->field_count; c++) {
     if (!compare->is_key[c]) continue;
     DRAY_TRY(dray_buffer_printf(out, error, "%s%s=", first ? "" : ", ", compare->schema->fields[c].name));
-    DRAY_TRY(append_value(out, changes->rows, c, i, error));
+    DRAY_TRY(append_value(out, row_of(change)[c], error));
     first = 0;
   }
   return DRAY_OK;
 }
 
-static int32_t describe(const struct dr_compare *compare, const struct dr_changes *changes, size_t i,
+static int32_t describe(const struct dr_compare *compare, const struct dr_compare_change *change,
                         struct dray_buffer *out, struct dray_error *error) {
-  const int update = changes->op[i] == DRAY_OP_UPDATE;
-  const uint8_t *changed = changes->changed + i * changes->changed_stride;
+  const int update = change->op == DRAY_OP_UPDATE;
   int first = 1;
   for (size_t c = 0; c < compare->schema->field_count; c++) {
-    if (update ? ((changed[c >> 3] >> (c & 7)) & 1) == 0 : compare->is_key[c]) continue;
+    if (update ? ((change->changed[c >> 3] >> (c & 7)) & 1) == 0 : compare->is_key[c]) continue;
     if (out->len >= TEXT_CHARS_WISHED) return dray_buffer_append_str(out, ", ...", error);
     DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", first ? "" : ", ", compare->schema->fields[c].name));
     first = 0;
     if (update) {
-      DRAY_TRY(append_value(out, changes->before, c, i, error));
+      DRAY_TRY(append_value(out, change->before[c], error));
       DRAY_TRY(dray_buffer_append_str(out, " -> ", error));
     }
-    DRAY_TRY(append_value(out, changes->rows, c, i, error));
+    DRAY_TRY(append_value(out, row_of(change)[c], error));
   }
   return DRAY_OK;
 }
@@ -174,56 +174,58 @@ static void make_plain(struct dray_buffer *text) {
   }
 }
 
-static int32_t print_change(struct dr_output *output, const struct dr_compare *compare,
-                            const struct dr_changes *changes, size_t i, struct dray_error *error) {
+struct sampling {
+  struct dr_output *output;
+  const struct dr_compare *compare;
+  uint64_t shown;
+};
+
+static int32_t print_change(void *context, const struct dr_compare_change *change, struct dray_buffer *out,
+                            struct dray_buffer *scratch, struct dray_error *error) {
+  struct sampling *sampling = context;
+  struct dr_output *output = sampling->output;
+  const struct dr_compare *compare = sampling->compare;
   struct dray_buffer key, text;
   dray_buffer_init(&key, TEXT_BYTES_MAX);
   dray_buffer_init(&text, TEXT_BYTES_MAX);
-  int32_t rc = describe_key(compare, changes, i, &key, error);
-  if (rc == DRAY_OK) rc = describe(compare, changes, i, &text, error);
+  (void)out, (void)scratch;
+  int32_t rc = describe_key(compare, change, &key, error);
+  if (rc == DRAY_OK) rc = describe(compare, change, &text, error);
   make_plain(&key);
   make_plain(&text);
   const char *shown = text.len > 0 ? text.data : "";
   if (rc == DRAY_OK && output->json) {
     struct dr_record record;
     dr_record_begin(&record, output, "sample");
-    dr_record_text(&record, "op", dr_report_op(changes->op[i]));
+    dr_record_text(&record, "op", dr_report_op(change->op));
     dr_record_text(&record, "key", key.data);
     dr_record_text(&record, "text", shown);
     dr_record_end(&record);
   } else if (rc == DRAY_OK) {
-    dr_report_change(output, changes->op[i], key.data, 0, shown);
+    dr_report_change(output, change->op, key.data, 0, shown);
   }
   dray_buffer_free(&key);
   dray_buffer_free(&text);
+  sampling->shown++;
   return rc;
+}
+
+static int take_nothing(void *context, struct dray_buffer *text) {
+  const struct sampling *sampling = context;
+  (void)text;
+  return sampling->output->failed == 0;
 }
 
 // The changes of one kind, up to the limit, with a word on how many there are besides.
 static int32_t print_kind(struct dr_output *output, const struct dr_diff_report *report, int op, uint64_t there,
                           struct dray_error *error) {
-  struct dr_compare *compare = report->compare;
-  uint64_t shown = 0;
+  struct sampling sampling = {output, report->compare, 0};
+  const struct dr_compare_teller teller = {print_change, take_nothing, &sampling, (unsigned)op, report->limit};
   char number[32];
-  dr_compare_rewind(compare);
-  while (shown < report->limit && shown < there && output->failed == 0) {
-    struct dr_changes *changes = NULL;
-    DRAY_TRY(dr_compare_next(compare, &changes, error));
-    if (changes == NULL) break;
-    int32_t rc = DRAY_OK;
-    for (size_t i = 0; rc == DRAY_OK && i < changes->count && shown < report->limit; i++) {
-      int32_t code = 0;
-      if (changes->op[i] != op) continue;
-      rc = dr_compare_verdict(compare, changes, i, &code, error);
-      if (rc != DRAY_OK || code != 0) continue;
-      rc = print_change(output, compare, changes, i, error);
-      shown++;
-    }
-    dr_changes_free(changes);
-    if (rc != DRAY_OK) return rc;
-  }
-  if (shown > 0 && shown < there && !output->json) {
-    dr_print(output, "      and %s more\n", dr_thousands(there - shown, number));
+  if (report->limit == 0 || there == 0) return DRAY_OK;
+  DRAY_TRY(dr_compare_tell(report->compare, &teller, error));
+  if (sampling.shown > 0 && sampling.shown < there && !output->json) {
+    dr_print(output, "      and %s more\n", dr_thousands(there - sampling.shown, number));
   }
   return DRAY_OK;
 }

@@ -74,6 +74,10 @@ void dr_print_str(struct dr_output *output, struct dray_str text) {
   dray_buffer_free(&copy);
 }
 
+void dr_print_buffer(struct dr_output *output, struct dray_buffer *text) {
+  emit(output, output->data, text);
+}
+
 static void emit_record(struct dr_record *record, FILE *to) {
   dray_json_end_object(&record->json);
   if (dray_json_writer_finish(&record->json) == DRAY_OK &&

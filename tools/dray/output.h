@@ -46,6 +46,8 @@ int32_t dr_print_error_hint(struct dr_output *output, const struct dray_error *e
 int32_t dr_print_problems(struct dr_output *output, const struct dr_project *project);
 // Bytes as they are; for whole documents such as the man page.
 void dr_print_str(struct dr_output *output, struct dray_str text);
+// The same without a copy: what `text` holds is of no use afterwards.
+void dr_print_buffer(struct dr_output *output, struct dray_buffer *text);
 
 enum { DR_STYLE_RESET, DR_STYLE_BOLD, DR_STYLE_DIM, DR_STYLE_RED, DR_STYLE_GREEN, DR_STYLE_YELLOW, DR_STYLE_CYAN };
 // The escape for a style on stdout, "" without colour.
