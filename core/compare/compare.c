@@ -235,8 +235,13 @@ static int32_t load_old(struct dr_compare *compare, struct dray_error *error) {
 
 static int32_t pass_new(struct dr_compare *compare, struct dray_error *error) {
   struct dr_diff_counts counts = {0};
+  struct dr_mirror_info old;
+  dr_mirror_info(compare->inside->mirror, &old); // exact: it was just compacted
   DRAY_TRY(pass(compare, DR_COMPARE_NEW, DR_DIFF_FULL, &counts, error));
   DRAY_TRY(take_withheld(compare, DR_COMPARE_NEW, error));
+  // What is neither equal nor changed nor gone has a key that NEW has more than once.
+  const uint64_t settled = counts.unchanged + counts.updates + counts.deletes + counts.deferred;
+  if (old.rows > settled) compare->sides[DR_COMPARE_OLD].opposite = old.rows - settled;
   compare->counts.inserts = counts.inserts;
   compare->counts.updates = counts.updates;
   compare->counts.deletes = counts.deletes;

@@ -44,7 +44,7 @@ struct dr_compare_side {
   uint64_t broken;     // the records among them: their keys are not known
   uint64_t null_keys;  // rows without a key
   uint64_t duplicate_keys, duplicate_rows; // withheld under DR_DUPLICATES_REJECT, else passed over
-  uint64_t opposite;                       // withheld since the other side has the key more than once
+  uint64_t opposite;                       // rows withheld since the other side has the key more than once
   struct dr_compare_names only;            // columns that the other side lacks and that are not excluded
 };
 

@@ -257,8 +257,8 @@ static void print_withheld(struct dr_output *output, const struct dr_diff_report
              key_word(from->duplicate_keys), policy);
   }
   if (from->opposite > 0) {
-    dr_print(output, "  ! %s: %s%s withheld, since OLD has the key more than once\n", name,
-             dr_thousands(from->opposite, a), row_word(from->opposite));
+    dr_print(output, "  ! %s: %s%s withheld, since %s has the key more than once\n", name,
+             dr_thousands(from->opposite, a), row_word(from->opposite), side == DR_COMPARE_OLD ? "NEW" : "OLD");
   }
 }
 
