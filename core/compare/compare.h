@@ -87,15 +87,15 @@ int dr_compare_is_partial(const struct dr_compare *compare);
 
 // A row that is in one side only, or differs. Texts are canonical, one for each field; data NULL: null.
 struct dr_compare_change {
-  int op;                              // DRAY_OP_*
-  const struct dray_str *before;       // of updates and deletes, else NULL
-  const struct dray_str *after;        // of updates and inserts, else NULL. An equal text may be the same pointer
-  const uint8_t *changed;              // of updates: bit f for a field that differs
+  int op;                        // DRAY_OP_*
+  const struct dray_str *before; // of updates and deletes, else NULL
+  const struct dray_str *after;  // of updates and inserts, else NULL. An equal text may be the same pointer
+  const uint8_t *changed;        // of updates: bit f for a field that differs
 };
 #define DR_COMPARE_ALL_OPS ((unsigned)(DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE))
 struct dr_compare_teller {
-  // Appends what there is to say of a change to `out`. From any thread, several at once, in no order. `scratch`: for its
-  // use.
+  // Appends what there is to say of a change to `out`. From any thread, several at once, in no order. `scratch` is for
+  // its use.
   int32_t (*write)(void *context, const struct dr_compare_change *change, struct dray_buffer *out,
                    struct dray_buffer *scratch, struct dray_error *error);
   // Takes what was written of some changes: in order, never two at once, but from any thread. Returns 0 for enough.
@@ -104,8 +104,8 @@ struct dr_compare_teller {
   unsigned ops;   // set of DRAY_OP_* that are wanted
   uint64_t limit; // changes that are wanted; UINT64_MAX: all. With a limit everything is done by the calling thread
 };
-// Tells the changes that are not withheld: inserts and updates in the order of NEW, then deletes in an order that follows
-// from their keys alone. May be called again. @errors IO, MIRROR_CORRUPT, OUT_OF_MEMORY, CANCELLED, those of `write`.
+// Tells the changes that are not withheld: inserts and updates in the order of NEW, then deletes in an order that
+// follows from their keys alone. May be called again. @errors IO, MIRROR_CORRUPT, OUT_OF_MEMORY, CANCELLED, those of `write`.
 DRAY_NODISCARD int32_t dr_compare_tell(struct dr_compare *compare, const struct dr_compare_teller *teller,
                                        struct dray_error *error);
 

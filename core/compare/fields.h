@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fields of a record's bytes, as dray_csv_reader reads them. Behind a record SCAN_SLACK_BYTES must be readable. Inside
-// core/compare only.
+// The fields of a record's bytes, as dray_csv_reader reads them. Behind a record SCAN_SLACK_BYTES must be readable.
+// Inside core/compare only.
 #ifndef DR_COMPARE_FIELDS_H
 #define DR_COMPARE_FIELDS_H
 

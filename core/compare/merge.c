@@ -16,11 +16,11 @@
 #include "compare/fields.h"
 #include "compare/window.h"
 
-#define MERGE_GIVEN_UP (-2)              // inside only: the keys are not in order, or not plain enough
-#define UNKNOWN UINT64_MAX               // a place that is to be looked for
-#define SAMPLE_RECORDS 1000              // of each side: what order the keys are in
-#define PROBE_BYTES 4096                 // a look for a key in NEW
-#define WALK_BYTES (16 * PROBE_BYTES)    // looked through record by record
+#define MERGE_GIVEN_UP (-2)               // inside only: the keys are not in order, or not plain enough
+#define UNKNOWN UINT64_MAX                // a place that is to be looked for
+#define SAMPLE_RECORDS 1000               // of each side: what order the keys are in
+#define PROBE_BYTES 4096                  // a look for a key in NEW
+#define WALK_BYTES (16 * PROBE_BYTES)     // looked through record by record
 #define GAP_BYTES_MAX (UINT64_C(8) << 20) // of NEW between two keys of OLD: kept in memory
 
 enum { ORDER_WHOLE, ORDER_BYTES };
@@ -39,12 +39,12 @@ struct kept_key {
 
 struct piece {
   struct window windows[2];
-  struct scan scan;               // OLD's records
-  struct scan_record single[3];   // the record at hand, of NEW or behind a chunk
+  struct scan scan;             // OLD's records
+  struct scan_record single[3]; // the record at hand, of NEW or behind a chunk
   struct rest_piece rests[2];
   struct kept_key first[2], last[2];
-  struct kept_key limit;          // the first key behind the chunk; not there: OLD ends
-  uint64_t start[2], end[2];      // in the inputs
+  struct kept_key limit;     // the first key behind the chunk; not there: OLD ends
+  uint64_t start[2], end[2]; // in the inputs
   uint64_t rows[2];
 };
 
@@ -124,7 +124,8 @@ static int take_key(const struct merge *merge, const char *data, const struct sc
   if (merge->order == ORDER_BYTES) return KEY_SURE;
   uint64_t whole = 0;
   const char *text = out->text.data;
-  if (!field_plain_number(text, text + out->text.len, plan->delimiter, &whole)) return KEY_GIVE_UP;
+  // The text to its end: in quotes it may hold the delimiter, but NUL nowhere.
+  if (!field_plain_number(text, text + out->text.len, '\0', &whole)) return KEY_GIVE_UP;
   out->whole = (int64_t)whole;
   return KEY_SURE;
 }
@@ -275,11 +276,11 @@ static uint64_t guess_start(const struct merge *merge, uint64_t old_start) {
 
 struct cursor {
   struct piece *piece;
-  size_t i;                            // OLD's record at hand
-  uint32_t at;                         // in NEW's window: behind the record at hand, or where the next one is looked for
-  const struct scan_record *record;    // of NEW; NULL: not looked at yet
-  struct merge_key key;                // its key
-  struct merge_key last[2];            // greatest so far; borrowed from the windows or from piece->last
+  size_t i;                         // OLD's record at hand
+  uint32_t at;                      // in NEW's window: behind the record at hand, or where the next one is looked for
+  const struct scan_record *record; // of NEW; NULL: not looked at yet
+  struct merge_key key;             // its key
+  struct merge_key last[2];         // greatest so far; borrowed from the windows or from piece->last
   int has_last[2];
 };
 
@@ -636,7 +637,8 @@ static int32_t init_merge(struct merge *merge, struct dray_error *error) {
   merge->piece_count = sieve->threads * LANE_SLOTS;
   merge->pieces = calloc(merge->piece_count, sizeof(*merge->pieces));
   for (int side = 0; side < 2; side++) {
-    merge->chunks[side] = calloc((size_t)(sieve->chunk_count[0] + sieve->chunk_count[1]) + 2, sizeof(struct sieve_chunk));
+    merge->chunks[side] =
+        calloc((size_t)(sieve->chunk_count[0] + sieve->chunk_count[1]) + 2, sizeof(struct sieve_chunk));
     merge->next[side] = sieve->inputs[side].data_start;
     atomic_init(&merge->known[side], merge->next[side]);
     dray_buffer_init(&merge->last[side].text, SIZE_MAX / 4);

@@ -79,15 +79,14 @@ static int hash_plain_key(const struct pairs *pairs, struct dray_str record, uin
   const struct record_plan *plan = &pairs->plan;
   const size_t field = pairs->key[0];
   if (pairs->key_count != 1 || (flags & SCAN_QUOTES) || !dr_reading_is_plain(&plan->readings[field])) return 0;
-  const struct dray_str text =
-      field_plain(record.data, record.data + record.len, plan->delimiter, plan->places[field]);
+  const struct dray_str text = field_plain(record.data, record.data + record.len, plan->delimiter, plan->places[field]);
   *out_null = field_is_null(plan->null_values, plan->null_count, text);
   *out = XXH3_64bits(text.data, (size_t)text.len);
   return 1;
 }
 
-static int32_t add_records(struct pairs *pairs, struct pairs_side *side, struct reader *reader,
-                           const struct scan *scan, struct dray_error *error) {
+static int32_t add_records(struct pairs *pairs, struct pairs_side *side, struct reader *reader, const struct scan *scan,
+                           struct dray_error *error) {
   for (size_t i = 0; i < scan->count; i++) {
     const struct scan_record *record = &scan->records[i];
     const struct dray_str bytes = dray_str_make(side->data + record->start, record->end - record->start);
@@ -354,8 +353,8 @@ static int32_t compare_piece(void *context, uint64_t piece, uint32_t slot, uint3
   memset(outcome->column_updates, 0, comparing->pairs->plan.field_count * sizeof(*outcome->column_updates));
   for (size_t i = begin; i < end; i++) {
     if (from->states[i] != 0) continue;
-    DRAY_TRY(compare_one(comparing, outcome, &comparing->rows[2 * thread], comparing->changed + thread * comparing->stride,
-                         i, error));
+    DRAY_TRY(compare_one(comparing, outcome, &comparing->rows[2 * thread],
+                         comparing->changed + thread * comparing->stride, i, error));
   }
   return DRAY_OK;
 }
@@ -381,7 +380,8 @@ static int32_t find_deletes(struct comparing *comparing, struct dray_error *erro
   pairs->deletes = malloc((count + 1) * sizeof(*pairs->deletes));
   if (pairs->deletes == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu deletes", count);
   for (size_t i = 0; i < old->count; i++) {
-    if (old->states[i] == 0 && old->records[i].partner == PAIRS_NONE) pairs->deletes[pairs->delete_count++] = (uint32_t)i;
+    if (old->states[i] == 0 && old->records[i].partner == PAIRS_NONE)
+      pairs->deletes[pairs->delete_count++] = (uint32_t)i;
   }
   DRAY_TRY(pairs_order_deletes(comparing->compare, pairs, error));
   size_t kept = 0;

@@ -46,8 +46,8 @@ struct pairs {
   uint32_t threads;
 };
 
-// Compares the rests, when they are clean and fit the memory, and fills in the counts and notes of `compare`. *out = NULL:
-// they are not; nothing has changed then. @errors OUT_OF_MEMORY, IO, CANCELLED.
+// Compares the rests, when they are clean and fit the memory, and fills in the counts and notes of `compare`.
+// *out = NULL: they are not; nothing has changed then. @errors OUT_OF_MEMORY, IO, CANCELLED.
 DRAY_NODISCARD int32_t pairs_run(struct dr_compare *compare, struct pairs **out, struct dray_error *error);
 void pairs_free(struct pairs *pairs); // NULL is allowed
 

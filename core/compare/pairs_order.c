@@ -101,7 +101,8 @@ int32_t pairs_order_deletes(struct dr_compare *compare, struct pairs *pairs, str
   const size_t count = pairs->delete_count;
   if (count < 2) return DRAY_OK;
   ordering.items = malloc(count * sizeof(*ordering.items));
-  int32_t rc = ordering.items != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu deletes", count);
+  int32_t rc =
+      ordering.items != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu deletes", count);
   if (rc == DRAY_OK) rc = key_schema(compare, pairs, &ordering.schema, error);
   if (rc == DRAY_OK) rc = dr_encoder_init(&ordering.encoder, ordering.schema, NULL, 0, DR_COMPARE_SEED, error);
   const struct lane lane = {.threads = pairs->threads,

@@ -127,8 +127,8 @@ int32_t record_texts(const struct record_plan *plan, struct record_row *row, con
   return DRAY_OK;
 }
 
-int32_t record_compare(const struct record_plan *plan, struct record_row *old, struct record_row *new,
-                       uint8_t *changed, size_t *out_count, struct dray_error *error) {
+int32_t record_compare(const struct record_plan *plan, struct record_row *old, struct record_row *new, uint8_t *changed,
+                       size_t *out_count, struct dray_error *error) {
   *out_count = 0;
   memset(changed, 0, (plan->field_count + 7) / 8);
   for (size_t f = 0; f < plan->field_count; f++) {

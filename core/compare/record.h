@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A CSV record as the comparison sees it: the canonical texts of its compared fields, or what two records differ in. Inside
-// core/compare only.
+// A CSV record as the comparison sees it: the canonical texts of its compared fields, or what two records differ in.
+// Inside core/compare only.
 #ifndef DR_COMPARE_RECORD_H
 #define DR_COMPARE_RECORD_H
 
@@ -35,8 +35,8 @@ void record_row_free(struct record_row *row); // of one that is all zeros as wel
 
 // Splits a record of exactly column_count fields. Behind it SCAN_SLACK_BYTES must be readable.
 void record_split(const struct record_plan *plan, struct dray_str record, struct record_row *row);
-// The text of one field of the record that was split. *out_reads as dr_reading_text. Valid until the next call on the row.
-// @errors OUT_OF_MEMORY.
+// The text of one field of the record that was split, valid until the next call on the row. *out_reads as
+// dr_reading_text. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t record_text(const struct record_plan *plan, struct record_row *row, size_t field,
                                    struct dray_str *out, int *out_reads, struct dray_error *error);
 // Fills row->texts; fields whose raw bytes are those of `like` (NULL: none) take its texts, which must outlive them.

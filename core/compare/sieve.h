@@ -31,12 +31,12 @@ struct dr_sieve_options {
   size_t key_count;               // 1 to DR_SIEVE_KEYS_MAX
   const char *const *null_values; // unquoted fields that mean null; NULL: the empty field alone
   size_t null_count;
-  uint64_t memory_bytes; // for the entries of OLD (24 bytes a row); beyond it they go through temporary files.
-                         // 0: DR_SIEVE_MEMORY_DEFAULT. Buffers come to about 10 MiB and 2 bytes a row more
+  uint64_t memory_bytes;      // for the entries of OLD (24 bytes a row); beyond it they go through temporary files.
+                              // 0: DR_SIEVE_MEMORY_DEFAULT. Buffers come to about 10 MiB and 2 bytes a row more
   uint64_t rest_memory_bytes; // what is left stays in memory while each side's fits half of this; 0: in files
   int no_merge;               // 1: files in the order of their keys are treated as any others; for tests
-  uint32_t threads;      // 0: 2; at most 64
-  uint32_t chunk_bytes;  // 0: 256 KiB; for tests
+  uint32_t threads;           // 0: 2; at most 64
+  uint32_t chunk_bytes;       // 0: 256 KiB; for tests
   // Called on the thread that called dr_sieve_run, some hundred times: bytes read of those there are to be read.
   void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
   void *progress_context;
@@ -83,7 +83,7 @@ const char *const *dr_sieve_columns(const struct dr_sieve *sieve, size_t *out_co
 // they are. @errors IO, DISK_FULL, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_sieve_rest_to_files(struct dr_sieve *sieve, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_sieve_rest_to_memory(struct dr_sieve *sieve, uint64_t limit, struct dray_error *error);
-void dr_sieve_free(struct dr_sieve *sieve);                                  // NULL is allowed
+void dr_sieve_free(struct dr_sieve *sieve); // NULL is allowed
 
 // Where a record of a rest file stands in the input.
 struct dr_sieve_origin {

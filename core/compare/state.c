@@ -15,7 +15,7 @@
 #include "compare/sieve.h"
 
 #define SCRATCH_BYTES_MAX (256u << 20)
-#define COLUMNS_MAX 4000u         // as that plugin allows
+#define COLUMNS_MAX 4000u // as that plugin allows
 
 int32_t dr_inside_new(const struct dr_compare_options *options, struct dr_compare_inside **out,
                       struct dray_error *error) {

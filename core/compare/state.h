@@ -20,7 +20,7 @@ struct dr_compare_inside {
   struct dr_plugin_paths paths;
   struct dr_side from[2];
   struct dr_sieve *sieve;
-  struct pairs *pairs; // NULL: the engine compares, and the mirror and the sets are there
+  struct pairs *pairs;                // NULL: the engine compares, and the mirror and the sets are there
   char *mirror_folder, *set_paths[2]; // owned
   struct dr_mirror *mirror;
   struct dr_changeset *sets[2];

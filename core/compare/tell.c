@@ -30,7 +30,7 @@ struct telling {
   const struct dr_compare_teller *teller;
   const struct pairs *pairs;
   uint64_t new_pieces;
-  uint64_t left; // changes, when they are limited
+  uint64_t left;             // changes, when they are limited
   struct dray_buffer *texts; // owned; one for each slot
   uint32_t text_count;
   struct tell_thread *threads; // owned
@@ -153,8 +153,7 @@ static int32_t tell_in_turn(struct telling *telling, uint64_t pieces, struct dra
   return DRAY_OK;
 }
 
-static int32_t tell_pairs(const struct pairs *pairs, const struct dr_compare_teller *teller,
-                          struct dray_error *error) {
+static int32_t tell_pairs(const struct pairs *pairs, const struct dr_compare_teller *teller, struct dray_error *error) {
   struct telling telling = {.teller = teller, .pairs = pairs, .left = teller->limit};
   telling.new_pieces = (pairs->sides[1].count + PIECE_RECORDS - 1) / PIECE_RECORDS;
   const uint64_t pieces = telling.new_pieces + (pairs->delete_count + PIECE_RECORDS - 1) / PIECE_RECORDS;

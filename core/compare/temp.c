@@ -86,7 +86,8 @@ static int32_t open_file(const struct temp_store *store, int *out_fd, char **out
 }
 
 static char *reserve(uint64_t bytes) {
-  return bytes < SIZE_MAX - TEMP_SLACK_BYTES ? temp_reserve((size_t)bytes + TEMP_SLACK_BYTES, bytes > HUGE_BYTES) : NULL;
+  return bytes < SIZE_MAX - TEMP_SLACK_BYTES ? temp_reserve((size_t)bytes + TEMP_SLACK_BYTES, bytes > HUGE_BYTES)
+                                             : NULL;
 }
 
 static void drop_file(struct temp_store *store) {

@@ -18,8 +18,8 @@ DRAY_NODISCARD int32_t temp_open_named(const char *folder, const char *name, int
 DRAY_NODISCARD int32_t temp_write(int fd, const void *data, size_t len, uint64_t offset, const char *folder,
                                   struct dray_error *error);
 
-// Bytes at places: in memory up to a limit, beyond it in a file. Writes may come from any threads; all else from one, and
-// not while others write.
+// Bytes at places: in memory up to a limit, beyond it in a file. Writes may come from any threads; all else from one,
+// and not while others write.
 struct temp_store {
   const char *folder, *name; // borrowed; of the file. name NULL: it has none
   int fd;                    // -1: all is in memory

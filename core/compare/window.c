@@ -12,8 +12,7 @@
 
 #define TAIL_BYTES_MAX 4096
 
-int32_t window_init(struct window *window, const struct sieve_input *input, size_t capacity,
-                    struct dray_error *error) {
+int32_t window_init(struct window *window, const struct sieve_input *input, size_t capacity, struct dray_error *error) {
   *window = (struct window){.input = input, .capacity = capacity};
   window->data = calloc(capacity + SCAN_SLACK_BYTES, 1);
   return window->data != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read CSV");
@@ -68,8 +67,8 @@ static int has_too_long(const struct window *window, const struct scan *scan, ui
   return 0;
 }
 
-int32_t window_scan(struct window *window, const struct dr_sieve *sieve, uint64_t from, uint64_t end,
-                    struct scan *scan, int *out_too_long, struct dray_error *error) {
+int32_t window_scan(struct window *window, const struct dr_sieve *sieve, uint64_t from, uint64_t end, struct scan *scan,
+                    int *out_too_long, struct dray_error *error) {
   uint64_t step = window_tail_bytes(sieve);
   scan->count = 0;
   scan->next = (uint32_t)(from - window->base);

@@ -3,7 +3,8 @@
 //
 // Two CSV files of customers, 12 columns and about 132 bytes a row, through the sieve:
 //   bench_csv_sieve FOLDER [rows [order [threads [memory_mb [rounds [chunk_kb]]]]]]
-// `order`: same, unmerged (the same files, without the merge), or shuffled (NEW in another order). 1 % of the rows are inserted, 5 % updated, 1 % deleted. The files
+// `order`: same, unmerged (the same files without the merge), or shuffled (NEW in another order).
+// 1 % of the rows are inserted, 5 % updated, 1 % deleted. The files
 // are made in FOLDER from a fixed seed when they are not there, and stay there. Prints one line of JSON a round: wall
 // and CPU seconds of the sieve alone, the peak of this process, and what was found.
 #include <stdio.h>
@@ -101,12 +102,13 @@ static int run(const struct dr_sieve_options *options, const char *order) {
   const double wall_s = seconds(CLOCK_MONOTONIC) - wall, cpu_s = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
   const struct dr_sieve_result *result = dr_sieve_result(sieve);
   (void)getrusage(RUSAGE_SELF, &usage);
-  (void)printf(
-      "{\"bench\":\"csv_sieve\",\"order\":\"%s\",\"rows\":%llu,\"threads\":%u,\"wall_s\":%.3f,\"cpu_s\":%.3f,"
-      "\"peak_mb\":%ld,\"sievable\":%d,\"spilled\":%d,\"merged\":%d,\"unchanged\":%llu,\"rest_old\":%llu,\"rest_new\":%llu}\n",
-      order, (unsigned long long)result->sides[0].rows, options->threads, wall_s, cpu_s, usage.ru_maxrss / 1024,
-      result->sievable, result->spilled, result->merged, (unsigned long long)result->unchanged,
-      (unsigned long long)result->sides[0].rest_rows, (unsigned long long)result->sides[1].rest_rows);
+  (void)printf("{\"bench\":\"csv_sieve\",\"order\":\"%s\",\"rows\":%llu,\"threads\":%u,\"wall_s\":%.3f,\"cpu_s\":%.3f,"
+               "\"peak_mb\":%ld,\"sievable\":%d,\"spilled\":%d,\"merged\":%d,\"unchanged\":%llu,\"rest_old\":%llu,"
+               "\"rest_new\":%llu}\n",
+               order, (unsigned long long)result->sides[0].rows, options->threads, wall_s, cpu_s,
+               usage.ru_maxrss / 1024, result->sievable, result->spilled, result->merged,
+               (unsigned long long)result->unchanged, (unsigned long long)result->sides[0].rest_rows,
+               (unsigned long long)result->sides[1].rest_rows);
   if (!result->sievable) (void)fprintf(stderr, "%s\n", result->reason);
   dr_sieve_free(sieve);
   return 0;
@@ -114,7 +116,8 @@ static int run(const struct dr_sieve_options *options, const char *order) {
 
 int main(int argc, char **argv) {
   if (argc < 2 || strlen(argv[1]) > FOLDER_BYTES_MAX) {
-    (void)fprintf(stderr, "usage: %s FOLDER [rows [same|unmerged|shuffled [threads [memory_mb [rounds [chunk_kb]]]]]]\n",
+    (void)fprintf(stderr,
+                  "usage: %s FOLDER [rows [same|unmerged|shuffled [threads [memory_mb [rounds [chunk_kb]]]]]]\n",
                   argv[0]);
     return 2;
   }

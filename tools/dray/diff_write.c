@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The changes of a comparison for programs: NDJSON and CSV. Many changes are made whole in memory, by several threads, and
-// written at once.
+// The changes of a comparison for programs: NDJSON and CSV. Many changes are made whole in memory, by several
+// threads, and written at once.
 #include <stdlib.h>
 #include <string.h>
 

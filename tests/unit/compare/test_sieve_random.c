@@ -398,8 +398,8 @@ static void test_every_case_leaves_what_the_oracle_leaves(void **unused) {
                (unsigned long long)count, (unsigned long long)counts[0], (unsigned long long)counts[3],
                (unsigned long long)counts[4], (unsigned long long)counts[1], (unsigned long long)counts[2]);
   if (count < CASES) return;
-  assert_true(counts[0] > count / 2 && counts[1] > 10 * count && counts[2] > 10 * count &&
-              counts[3] > 0 && counts[4] > count / 20); // they say something
+  assert_true(counts[0] > count / 2 && counts[1] > 10 * count && counts[2] > 10 * count && counts[3] > 0 &&
+              counts[4] > count / 20); // they say something
 }
 
 static int setup(void **unused) {
