@@ -102,10 +102,11 @@ struct dr_compare_teller {
   int (*take)(void *context, struct dray_buffer *text);
   void *context;
   unsigned ops;   // set of DRAY_OP_* that are wanted
-  uint64_t limit; // changes that are wanted; UINT64_MAX: all. With a limit everything is done by the calling thread
+  uint64_t limit; // changes that are wanted; UINT64_MAX: all. With a limit the calling thread does everything
 };
 // Tells the changes that are not withheld: inserts and updates in the order of NEW, then deletes in an order that
-// follows from their keys alone. May be called again. @errors IO, MIRROR_CORRUPT, OUT_OF_MEMORY, CANCELLED, those of `write`.
+// follows from their keys alone. May be called again.
+// @errors IO, MIRROR_CORRUPT, OUT_OF_MEMORY, CANCELLED, those of `write`.
 DRAY_NODISCARD int32_t dr_compare_tell(struct dr_compare *compare, const struct dr_compare_teller *teller,
                                        struct dray_error *error);
 

@@ -172,11 +172,22 @@ static int is_time(struct dray_str text) {
          dray_parse_timestamp(text, &us, NULL) == DRAY_OK;
 }
 
-// "2024-02-29 12:00:00", with a T or a blank, with or without a Z: the spellings that need no arithmetic. The day is
+// "Z", ".123Z" or ".123456Z" behind the seconds, of which the last three digits are not all zero: as it is written.
+static int is_simple_end(struct dray_str text) {
+  const char *end = text.data + text.len - 1;
+  if (*end != 'Z' || text.len == 20) return *end == 'Z';
+  if ((text.len != 24 && text.len != 27) || text.data[19] != '.') return 0;
+  for (const char *at = text.data + 20; at < end; at++) {
+    if (!is_digit(*at)) return 0;
+  }
+  return memcmp(end - 3, "000", 3) != 0;
+}
+
+// "2024-02-29 12:00:00", with a T or a blank, with or without a Z or a fraction: the spellings that need no arithmetic. The day is
 // checked to be one of any month only: 31 February goes the long way.
 static int is_simple_time(struct dray_str text) {
   static const char shape[] = "0000-00-00 00:00:00";
-  if (text.len < 19 || text.len > 20 || (text.len == 20 && text.data[19] != 'Z')) return 0;
+  if (text.len < 19 || (text.len > 19 && !is_simple_end(text))) return 0;
   const char *t = text.data;
   int odd = 0;
   for (size_t i = 0; i < 19; i++) {
@@ -350,11 +361,11 @@ static int32_t read_time(struct dray_str text, struct dray_buffer *scratch, stru
   char small[DRAY_FORMAT_BYTES_MAX];
   int64_t us = 0;
   if (is_simple_time(text)) {
-    if (text.len == 20 && text.data[10] == 'T') return DRAY_OK;
-    memcpy(small, text.data, 19);
+    if (text.len >= 20 && text.data[10] == 'T') return DRAY_OK;
+    memcpy(small, text.data, text.len);
     small[10] = 'T';
-    small[19] = 'Z';
-    return take(scratch, small, 20, out, error);
+    if (text.len == 19) small[19] = 'Z';
+    return take(scratch, small, text.len == 19 ? 20 : (size_t)text.len, out, error);
   }
   *out_reads = is_time(text) && dray_parse_timestamp(text, &us, NULL) == DRAY_OK;
   return *out_reads ? take(scratch, small, dray_format_timestamp(us, small), out, error) : DRAY_OK;

@@ -31,8 +31,14 @@ struct line {
   struct dray_error *error;
 };
 
-static int32_t put(const struct line *line, const char *text, size_t len) {
-  return dray_buffer_append(line->out, text, len, line->error);
+// Room is made once in a while: most pieces are a few bytes.
+static inline int32_t put(const struct line *line, const char *text, size_t len) {
+  struct dray_buffer *out = line->out;
+  if (out->capacity - out->len <= len) return dray_buffer_append(out, text, len, line->error);
+  memcpy(out->data + out->len, text, len);
+  out->len += len;
+  out->data[out->len] = '\0';
+  return DRAY_OK;
 }
 #define PUT(line, literal) put(line, literal, sizeof(literal) - 1)
 

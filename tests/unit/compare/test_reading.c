@@ -81,6 +81,10 @@ static void test_times_and_words(void **state) {
   assert_reads(&moment, "2024-02-29T12:00:00", "2024-02-29T12:00:00Z");
   assert_reads(&moment, "2024-02-29", "2024-02-29T00:00:00Z");
   assert_reads(&moment, "2024-02-29T12:00:00.500000Z", "2024-02-29T12:00:00.500Z");
+  assert_reads(&moment, "2024-02-12 12:00:00.500Z", "2024-02-12T12:00:00.500Z");
+  assert_reads(&moment, "2024-02-12T12:00:00.500000Z", "2024-02-12T12:00:00.500Z");
+  assert_reads(&moment, "2024-02-12T12:00:00.000Z", "2024-02-12T12:00:00Z");
+  assert_reads(&moment, "2024-02-12T12:00:00.500120Z", "2024-02-12T12:00:00.500120Z");
   assert_reads(&moment, "2024-03-01T00:30:00+01:00", "2024-02-29T23:30:00Z");
   assert_reads(&moment, "2024-01-31 23:59:59Z", "2024-01-31T23:59:59Z");
   assert_stays(&moment, "2023-02-29 12:00:00");
