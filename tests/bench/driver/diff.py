@@ -175,7 +175,8 @@ def csv(place):
         full = f"read_csv('{old}', all_varchar = true, header = true) o"
         join = (f"FROM read_csv('{new}', all_varchar = true, header = true) n FULL JOIN {full} ON n.id = o.id "
                 f"WHERE n.id IS NULL OR o.id IS NULL OR {peers.CHANGED}")
-        ran = duck.run([f"COPY (SELECT {peers.OPERATION} AS op, coalesce(n.id, o.id) AS id, {peers.NEW_ROW} {join}) "
+        ran = duck.run([f"COPY (SELECT {peers.OPERATION} AS op, coalesce(n.id, o.id) AS id, {peers.OLD_ROW}, "
+                        f"{peers.NEW_ROW} {join}) "
                         f"TO '{out}.duckdb' (HEADER)"],
                        then=f"SELECT op, count(*) FROM read_csv('{out}.duckdb', all_varchar = true) GROUP BY op")
         ran.said = peers.counts_of(ran.said["rows"])

@@ -22,6 +22,7 @@ COLUMNS = ("email", "first_name", "last_name", "city", "country", "signed_up", "
 CHANGED = " OR ".join(f"n.{name} IS DISTINCT FROM o.{name}" for name in COLUMNS)
 OPERATION = "CASE WHEN o.id IS NULL THEN 'insert' WHEN n.id IS NULL THEN 'delete' ELSE 'update' END"
 NEW_ROW = ", ".join(f"n.{name}" for name in COLUMNS)
+OLD_ROW = ", ".join(f"o.{name} AS before_{name}" for name in COLUMNS)
 
 
 def counts_of(pairs):
