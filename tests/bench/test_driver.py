@@ -13,7 +13,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from driver import diff, instructions, machine, rows  # noqa: E402
+from driver import diff, instructions, machine, rows, warehouse  # noqa: E402
 
 BUILD = pathlib.Path(os.environ["DRAY_BUILD"])
 PROGRAMS = BUILD / "tests" / "bench" / "diff"
@@ -167,6 +167,56 @@ def test_instructions_that_grew_are_named():
     assert grown == ["b"] and len(lines) == 4
 
 
-def test_list_of_the_suite():
-    done = subprocess.run([HERE.parents[1] / "tools" / "bench", "diff", "--list"], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [name for name, *_ in diff.BENCHES]
+@pytest.mark.parametrize("suite", [diff, warehouse])
+def test_list_of_a_suite(suite):
+    done = subprocess.run([HERE.parents[1] / "tools" / "bench", suite.__name__.split(".")[-1], "--list"], capture_output=True,
+                          text=True, check=True)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [name for name, *_ in suite.BENCHES]
+
+
+# ---- whole runs against a server ----
+
+@pytest.fixture
+def place(tmp_path):
+    made = machine.Place(tmp_path, 5000, 1)
+    tmp_path.chmod(0o755)
+    for above in tmp_path.parents:  # the server's user has to come through
+        if above.name.startswith("pytest-"):
+            above.chmod(0o755)
+    made.build = BUILD
+    yield made
+    made.close()
+
+
+def test_warehouse_rows_are_right_on_both_sides(place):
+    """Tables that are equal afterwards, rows written as many as changed, no byte for nothing; times mean nothing here."""
+    made = {one["bench"]: one for name, _, _, function in warehouse.BENCHES if name not in ("model", "mysql_load", "tenfold")
+            for one in function(place)}
+    notes = [one["note"] for one in made.values() if "not available" in str(one["peer"])]
+    if notes:
+        if os.environ.get("CI") == "true":
+            pytest.fail(notes[0])
+        pytest.skip("skipped: " + notes[0])
+    assert [one["wrong"] for one in made.values() if one.get("wrong")] == []
+    assert {"load", "load_keyed", "copy", "copy_keyed", "again_wal", "again_time", "again_size", "peak"} <= made.keys()
+    assert made["again_written"]["held"] and made["again_written"]["rows"] == 2000
+    assert made["idle_wal"]["held"] and made["idle_written"]["held"]
+    assert all(one["ours_s"] > 0 and one["peer_s"] > 0 for name, one in made.items() if name in ("load", "copy", "again_time"))
+
+
+def test_wrong_tables_are_told(place):
+    server = warehouse.server_of(place)
+    if server.why:
+        pytest.skip("skipped: " + server.why)
+    for name, revenue in (("ours", 1), ("theirs", 2)):
+        server.make(name, True)
+        server.sql(f"INSERT INTO {name} (id, revenue) VALUES (1, {revenue})")
+    assert "differ" in warehouse.unequal(server, "ours", "theirs")
+    server.sql("UPDATE theirs SET revenue = 1")
+    assert warehouse.unequal(server, "ours", "theirs") is None
+
+
+def test_second_version_differs_in_one_row_of_a_hundred(place):
+    data = warehouse.data_of(place)
+    one, two = (data.csv(4000, second).read_text().splitlines() for second in (False, True))
+    assert len(one) == len(two) == 4001 and sum(a != b for a, b in zip(one, two)) == 40

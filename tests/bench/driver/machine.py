@@ -96,7 +96,7 @@ class Place:
                          "fewer --rows, --only NAME, or --work FOLDER on another disk")
 
     def program(self, name):
-        for folder in ("tests/bench/diff", "tests/bench", "tools/dray"):
+        for folder in ("tests/bench/diff", "tests/bench", "tools/dray", "plugins/postgres/tests"):
             path = self.build / folder / name
             if path.exists():
                 return path
