@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "sync/noting.h"
 
 #define PAGE_ROWS 16384
 #define PAGE_BYTES (4u << 20)
@@ -163,36 +164,41 @@ static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64
   return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
 }
 
-static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
-                             struct dray_error *error) {
-  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
-  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
-  uint64_t seq = 0;
-  for (;;) {
+// Gives the writer the first `count` changes of the set, page by page.
+static int32_t load_changes(struct dr_table_writer *writer, const struct dr_pass *pass, uint64_t count,
+                            struct dray_error *error) {
+  for (uint64_t seq = 0; seq < count;) {
     struct dr_changes *changes = NULL;
     DRAY_TRY(dr_cancel_check(error));
-    if (seq >= count) return DRAY_OK;
     const uint64_t rows = count - seq < PAGE_ROWS ? count - seq : PAGE_ROWS;
     DRAY_TRY(dr_changeset_next(pass->set, seq, rows, PAGE_BYTES, 0, &changes, error));
     if (changes == NULL) return DRAY_OK;
     seq = changes->first_seq + changes->count;
     int32_t rc = DRAY_OK;
     if (changes->op[0] != DR_OP_REJECT) {
-      if (!baseline) rc = dr_table_writer_changes(writer, changes, error);
-      uint8_t *acked = rc == DRAY_OK ? malloc(changes->count) : NULL;
-      if (rc == DRAY_OK && acked == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
-      if (rc == DRAY_OK) {
-        memset(acked, 1, changes->count);
-        rc = dr_mirror_ack(run->mirror, changes, acked, error);
-        run->report->sent += changes->count;
-        atomic_fetch_add_explicit(&dr_board()->applied, changes->count, memory_order_relaxed);
-        dr_board_beat();
-      }
-      free(acked);
+      rc = dr_table_writer_changes(writer, changes, error);
+      atomic_fetch_add_explicit(&dr_board()->applied, changes->count, memory_order_relaxed);
+      dr_board_beat();
     }
     dr_changes_free(changes);
     if (rc != DRAY_OK) return rc;
   }
+  return DRAY_OK;
+}
+
+// Into the table and, beside it, into the mirror.
+static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
+                             struct dray_error *error) {
+  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
+  struct dr_noting *noting = NULL;
+  if (count == 0) return DRAY_OK;
+  DRAY_TRY(dr_noting_start(run->mirror, pass, count, &noting, error));
+  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  int32_t rc = baseline ? DRAY_OK : load_changes(writer, pass, count, error);
+  const int32_t noted = dr_noting_end(noting, rc == DRAY_OK ? error : NULL);
+  if (rc == DRAY_OK) rc = noted;
+  if (rc == DRAY_OK) run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
+  return rc;
 }
 
 // One transaction: data, state row; around it the mirror's prepare and commit.
