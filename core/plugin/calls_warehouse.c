@@ -15,7 +15,7 @@
               DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_NULL_SAFE_IS |                       \
               DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_NULL_SAFE_EQUAL |                     \
               DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN | DRAY_DIALECT_DROP_TEMPORARY |                    \
-              DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT))
+              DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT | DRAY_DIALECT_ADD_KEY))
 
 static const struct dray_warehouse_vtable *vtable_of(const struct dr_warehouse_instance *warehouse) {
   return &warehouse->plugin->warehouse;
@@ -113,6 +113,9 @@ static int32_t check_dialect(const struct dr_call *call, const struct dray_diale
     if (dialect->key_types[type].len > 0 && dialect->key_types[type].data == NULL) {
       return dr_call_broken(call, "the dialect's key type for %s has a length and no text", dray_type_name(type));
     }
+  }
+  if (dialect->keyed_table_options.len > 0 && dialect->keyed_table_options.data == NULL) {
+    return dr_call_broken(call, "the dialect's keyed_table_options have a length and no text");
   }
   return DRAY_OK;
 }

@@ -150,12 +150,14 @@ static int own_wanted(const struct own_column *own, const struct dr_table_option
 }
 
 // A single int64 key is declared inside the table: engines that keep a table in key order (SQLite's rowid, InnoDB) then
-// need no second tree. Every other key gets an index, which can be built after the rows are loaded; where DDL is not
-// part of the transaction it could not wait for them, and a table that was made must not lack it: it is inside as well.
+// need no second tree. Every other key, and every key of an engine that can add one to rows that are there, is built
+// after the rows are loaded; where DDL is not part of the transaction it could not wait for them, and a table that was
+// made must not lack it: it is inside as well.
 static int key_inside(const struct planner *planner) {
   const struct dr_table_options *options = planner->options;
   if (!is_keyed(options)) return 0;
   if (!dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL)) return 1;
+  if (dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_ADD_KEY)) return 0;
   if (options->mode != DR_WRITE_UPSERT || options->key_count != 1) return 0;
   const ptrdiff_t at = dr_schema_find(options->schema, dray_str_of(options->key[0]));
   return at >= 0 && options->schema->fields[at].type.id == DRAY_TYPE_INT64;
@@ -207,14 +209,28 @@ static int32_t plan_create(struct planner *planner) {
     put_key_columns(planner);
   }
   dr_sql_text(sql, ")");
+  const struct dray_str more = planner->warehouse->dialect.keyed_table_options;
+  if (is_keyed(options) && more.len > 0) {
+    dr_sql_text(sql, " ");
+    if (sql->code == DRAY_OK) sql->code = dray_buffer_append(sql->out, more.data, (size_t)more.len, sql->error);
+  }
   return take(planner);
 }
 
-// The unique index over the key; of a history table, over the key and the begin of each version. Named by a hash,
-// because index names share one space and must not grow past the engine's limit.
-static int32_t plan_key_index(struct planner *planner) {
+// What makes the key unique once the rows are there; of a history table, the key and the begin of each version. An index
+// is named by a hash, because index names share one space and must not grow past the engine's limit.
+static int32_t plan_late_key(struct planner *planner) {
   struct dr_sql *sql = &planner->sql;
   char name[64];
+  planner->plan.late_ddl_count = 1;
+  if (dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_ADD_KEY)) {
+    start(planner);
+    dr_sql_text(sql, "ALTER TABLE ");
+    dr_sql_place(sql, &planner->place);
+    dr_sql_text(sql, " ADD PRIMARY KEY");
+    put_key_columns(planner);
+    return take(planner);
+  }
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(planner->label), 0);
   (void)snprintf(name, sizeof name, KEY_INDEX_PREFIX "%016llx", (unsigned long long)hash.low);
   start(planner);
@@ -223,9 +239,7 @@ static int32_t plan_key_index(struct planner *planner) {
   dr_sql_text(sql, " ON ");
   dr_sql_place(sql, &planner->place);
   put_key_columns(planner);
-  DRAY_TRY(take(planner));
-  planner->plan.late_ddl_count = 1;
-  return DRAY_OK;
+  return take(planner);
 }
 
 // Whether the engine lists the schema to this user. Queries take no parameters, and values are never spliced into SQL:
@@ -280,7 +294,7 @@ static int32_t plan_new_table(struct planner *planner) {
   }
   DRAY_TRY(plan_schema(planner));
   DRAY_TRY(plan_create(planner));
-  return is_keyed(planner->options) && !key_inside(planner) ? plan_key_index(planner) : DRAY_OK;
+  return is_keyed(planner->options) && !key_inside(planner) ? plan_late_key(planner) : DRAY_OK;
 }
 
 static int32_t plan_add_column(struct planner *planner, const char *name, struct dray_type type) {

@@ -126,12 +126,14 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   (void)error;
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS |
                DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_RENAME_TABLE |
-               DRAY_DIALECT_WIDEN_TYPE;
+               DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_ADD_KEY;
   out->param_style = DRAY_PARAM_DOLLAR;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->columns_max = COLUMNS_MAX;
   out->quote = '"';
   out->name = dray_str_of("postgres");
+  // Room for the new version of a row beside the old one: the indexes are left alone then, and the table does not grow.
+  out->keyed_table_options = dray_str_of("WITH (fillfactor = 90)");
   for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) out->types[i] = pg_dialect_types[i];
   return DRAY_OK;
 }

@@ -30,7 +30,8 @@ enum {
   DRAY_DIALECT_MODIFY_COLUMN = 1024u,  // with WIDEN_TYPE: it is spelt MODIFY COLUMN c type, and booleans become numbers
   DRAY_DIALECT_DROP_TEMPORARY = 2048u, // DROP TEMPORARY TABLE; DROP TABLE would end the transaction
   DRAY_DIALECT_NAMES_BMP = 4096u,      // names take no character beyond U+FFFF
-  DRAY_DIALECT_JSON_IS_TEXT = 8192u    // JSON columns compare and assign as text does: no CAST between the two
+  DRAY_DIALECT_JSON_IS_TEXT = 8192u,   // JSON columns compare and assign as text does: no CAST between the two
+  DRAY_DIALECT_ADD_KEY = 16384u        // ALTER TABLE t ADD PRIMARY KEY (...): the key is built when the rows are there
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -53,6 +54,8 @@ struct dray_dialect {
   struct dray_str key_types[10];
   // Two texts that this makes equal are equal byte by byte, "{c}" is the column: "CAST({c} AS BINARY)". Empty: = does.
   struct dray_str exact_text;
+  // What stands behind CREATE TABLE (...) of a table whose rows are updated by key: "WITH (fillfactor = 90)".
+  struct dray_str keyed_table_options;
 };
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
