@@ -21,17 +21,21 @@
 #define RECENT_RUNS 100
 #define ABANDONED_RUNS 8
 
+void dr_samples_free(struct dr_sample *samples, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    free(samples[i].key);
+    free(samples[i].text);
+  }
+  free(samples);
+}
+
 void dr_run_report_free(struct dr_run_report *report) {
   for (size_t i = 0; i < report->ddl_count; i++) free(report->ddl[i]);
   for (size_t i = 0; i < report->column_count; i++) free(report->columns[i].name);
-  for (size_t i = 0; i < report->sample_count; i++) {
-    free(report->samples[i].key);
-    free(report->samples[i].text);
-  }
   free(report->unknown);
   free(report->ddl);
   free(report->columns);
-  free(report->samples);
+  dr_samples_free(report->samples, report->sample_count);
   memset(report, 0, sizeof(*report));
 }
 

@@ -16,16 +16,18 @@ enum {
 
 struct dr_run_options {
   uint32_t flags;     // DR_RUN_*
-  size_t samples_max; // changes kept for `dray plan`
+  size_t samples_max; // changes of each kind kept for `dray plan`
 };
 
-// One change as `dray plan` shows it. Owned by the report.
+// One change as `dray plan` shows it.
 struct dr_sample {
   int op;       // DRAY_OP_* or DR_OP_REJECT
   int32_t code; // rejects
   char *key;    // "customer_id=17850"
   char *text;   // update: "rfm: 544 -> 555"; insert and delete: the first columns
 };
+
+void dr_samples_free(struct dr_sample *samples, size_t count);
 
 struct dr_run_report {
   char sync[256];

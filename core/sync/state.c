@@ -113,15 +113,27 @@ static int32_t verify_table(struct bench *bench, struct dr_state_comparison *out
   return rc;
 }
 
-int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, struct dr_state_comparison *out,
-                        struct dray_error *error) {
+void dr_state_comparison_free(struct dr_state_comparison *comparison) {
+  dr_samples_free(comparison->samples, comparison->sample_count);
+  memset(comparison, 0, sizeof(*comparison));
+}
+
+int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, size_t samples_max,
+                        struct dr_state_comparison *out, struct dray_error *error) {
   struct bench bench;
   struct dr_mirror_info info;
-  struct dr_state_comparison comparison = {0, 0, 0, 0};
+  struct dr_state_comparison comparison = {.compared = 0};
   int32_t rc = bench_open(&bench, session, sync, error);
+  bench.options.samples_max = samples_max;
   const int direct = sync->mode == DR_MODE_APPEND || sync->mode == DR_MODE_REPLACE;
   if (rc == DRAY_OK && !(sync->object == NULL && direct)) rc = dr_mirror_verify(bench.run.mirror_folder, &info, error);
   if (rc == DRAY_OK && sync->object == NULL) rc = verify_table(&bench, &comparison, error);
+  if (rc == DRAY_OK) { // moved
+    comparison.samples = bench.report.samples;
+    comparison.sample_count = bench.report.sample_count;
+    bench.report.samples = NULL;
+    bench.report.sample_count = 0;
+  }
   bench_close(&bench);
   if (rc == DRAY_OK) *out = comparison;
   return rc;

@@ -27,10 +27,15 @@ DRAY_NODISCARD int32_t dr_state_show(struct dr_session *session, const struct dr
 struct dr_state_comparison {
   int compared;                                // 0: the other side cannot be read back, only the files were verified
   uint64_t table_only, mirror_only, different; // rows; `different` at most, where the pass deferred some
+  // Some rows of each kind. op: DRAY_OP_INSERT in the table only, DELETE in the mirror only, UPDATE different, with the
+  // mirror's values -> the table's.
+  struct dr_sample *samples;
+  size_t sample_count;
 };
-// Verifies the mirror's files and, for a warehouse, compares it with the table. @errors MIRROR_CORRUPT,
-// MIRROR_MISSING, LOCKED.
-DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync,
+void dr_state_comparison_free(struct dr_state_comparison *comparison);
+// Verifies the mirror's files and, for a warehouse, compares it with the table. `samples_max` of each kind. The caller
+// frees what is written. @errors MIRROR_CORRUPT, MIRROR_MISSING, LOCKED.
+DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, size_t samples_max,
                                        struct dr_state_comparison *out, struct dray_error *error);
 // Forgets mirror, checkpoint, ledger and rejected rows. Into a warehouse the next run reads everything again and
 // writes what differs from the table;

@@ -146,11 +146,22 @@ int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, stru
   return rc;
 }
 
+// Some of the differences, into the report.
+static int32_t take_samples(struct dr_context *run, const char *path, const struct dr_diff_counts *counts,
+                            struct dray_error *error) {
+  struct dr_pass pass = {.inserts = counts->inserts, .updates = counts->updates, .deletes = counts->deletes};
+  DRAY_TRY(dr_changeset_open(path, &pass.set, error));
+  const int32_t rc = dr_samples_take(run, &pass, error);
+  dr_pass_close(&pass, 0);
+  return rc;
+}
+
 int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only,
                          uint64_t *out_mirror_only, uint64_t *out_differ, struct dray_error *error) {
   char *path = NULL;
   struct dr_diff_counts counts;
-  const int32_t rc = compare_table(run, ingest, DR_DIFF_FULL, &path, &counts, error);
+  int32_t rc = compare_table(run, ingest, DR_DIFF_FULL, &path, &counts, error);
+  if (rc == DRAY_OK && run->options->samples_max > 0) rc = take_samples(run, path, &counts, error);
   if (path != NULL) (void)unlink(path);
   free(path);
   if (rc != DRAY_OK) return rc;

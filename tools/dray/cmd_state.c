@@ -116,10 +116,32 @@ int32_t cmd_state_show(struct dr_command_call *call) {
 
 // ---- verify ----
 
+#define VERIFY_SAMPLES 5
+
+// Where they differ: + in the table only, ~ mirror -> table, - in the mirror only.
+static void tell_rows(struct dr_output *output, const struct dr_sync *sync,
+                      const struct dr_state_comparison *comparison) {
+  for (size_t i = 0; i < comparison->sample_count; i++) {
+    const struct dr_sample *sample = &comparison->samples[i];
+    const char *where = sample->op == DRAY_OP_INSERT ? "table" : sample->op == DRAY_OP_DELETE ? "mirror" : "both";
+    if (!output->json) {
+      dr_report_change(output, sample->op, sample->key, sample->code, sample->text);
+      continue;
+    }
+    struct dr_record record;
+    dr_record_begin(&record, output, "difference");
+    dr_record_text(&record, "sync", sync->name);
+    dr_record_text(&record, "in", where);
+    dr_record_text(&record, "key", sample->key);
+    dr_record_text(&record, "text", sample->text);
+    dr_record_end(&record);
+  }
+}
+
 static int32_t verify(struct dr_watched *watched, const struct dr_sync *sync, struct dray_error *error) {
   struct dr_output *output = watched->call->output;
   struct dr_state_comparison comparison;
-  DRAY_TRY(dr_state_verify(watched->session, sync, &comparison, error));
+  DRAY_TRY(dr_state_verify(watched->session, sync, VERIFY_SAMPLES, &comparison, error));
   const uint64_t apart = comparison.table_only + comparison.mirror_only + comparison.different;
   if (output->json) {
     struct dr_record record;
@@ -135,6 +157,8 @@ static int32_t verify(struct dr_watched *watched, const struct dr_sync *sync, st
   } else if (apart == 0) {
     dr_print(output, "%s: the mirror's files are whole and equal to the table\n", sync->name);
   }
+  tell_rows(output, sync, &comparison);
+  dr_state_comparison_free(&comparison);
   if (apart == 0) return DRAY_OK;
   return dray_fail(error, DRAY_E_MIRROR_CORRUPT,
                    "%s: %llu rows stand in the table only, %llu in the mirror only, %llu differ", sync->name,

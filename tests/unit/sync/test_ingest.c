@@ -281,7 +281,7 @@ static void verify(struct scene *scene, struct dr_state_comparison *out) {
   dray_error_init(&error);
   assert_int_equal(dr_project_load(scene->folder, &project, &error), DRAY_OK);
   assert_int_equal(dr_session_open(project, &session, &error), DRAY_OK);
-  if (dr_state_verify(session, &project->syncs[0], out, &error) != DRAY_OK) fail_msg("%s", error.text);
+  if (dr_state_verify(session, &project->syncs[0], 3, out, &error) != DRAY_OK) fail_msg("%s", error.text);
   dr_session_close(session);
   dr_project_free(project);
 }
@@ -309,6 +309,7 @@ static void test_rows_that_are_deferred_count_as_different(void **state) {
     verify(&scene, &found);
     assert_int_equal(found.different, ROWS);
     assert_int_equal(found.table_only + found.mirror_only, 0);
+    dr_state_comparison_free(&found);
   }
   assert_int_equal(unsetenv("DRAY_FILTER_BYTES"), 0);
   scene_end(&scene);
