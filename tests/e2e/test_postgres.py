@@ -1,77 +1,17 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL as a warehouse, against a real server: every mode, second runs that touch nothing, types both ways, names and
-values that try to break out, kills at the named steps, a server that goes away, locks, missing rights, timeouts."""
+values that try to break out, wires that break, locks, missing rights, timeouts. (More faults: test_postgres_faults.)"""
 
 import json
-import os
 import signal
-import socket
-import threading
 
 import pytest
 
 import harness
-import postgres_server
 import scene
-
-PASSWORD = harness.CANARY_BEARER
-
-
-@pytest.fixture(scope="module")
-def engine():
-    why = postgres_server.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    made = postgres_server.Server(PASSWORD)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(engine):
-    engine.fresh()
-    return engine
-
-
-def connection(server, more="", user="dray", host="127.0.0.1", name="wh"):
-    return (f"  {name}: {{plugin: postgres, host: {host}, port: {server.port}, database: work, user: {user}, "
-            f"password: !secret env:PG_PASSWORD{more}}}\n")
-
-
-def configure(project, server, syncs, more="", models="", others=""):
-    project.environment["PG_PASSWORD"] = PASSWORD
-    project.config("connections:\n" + connection(server, more) + "  files: {plugin: file, path: in}\n" + others +
-                   (f"models:\n{models}" if models else "") + f"syncs:\n{syncs}")
-
-
-def put_people(project, rows):
-    """in/people.csv of (id, name, score)."""
-    project.write("in/people.csv", "id,name,score\n" + "".join(f"{i},{n},{s}\n" for i, n, s in rows))
-
-
-PEOPLE = [(i, f"name {i}", i * 10) for i in range(1, 21)]
-
-
-def people_sync(mode, more=""):
-    return f"  people: {{from: {{connection: files, stream: people}}, to: {{connection: wh}}, mode: {mode}, key: id{more}}}\n"
-
-
-def held(server, table="people", where="true"):
-    return [tuple(row) for row in server.rows(f"SELECT id, name, score FROM {table} WHERE {where} ORDER BY id")]
-
-
-def tables(server):
-    return {row[0] for row in server.sql("SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
-                                         "WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')")}
-
-
-def versions(server, table="people"):
-    """Which transaction wrote each row: a row that was touched has another."""
-    return server.sql(f"SELECT id, xmin, ctid FROM {table} ORDER BY id")
-
+from postgres_scene import (PASSWORD, PEOPLE, Breaker, configure, connection, engine, held, people_sync,  # noqa: F401
+                            put_people, server, tables, versions)
 
 # ---- modes ----
 
@@ -335,90 +275,6 @@ def test_a_column_is_added_and_widened(project, server):
 
 
 # ---- faults ----
-
-STEPS = ("warehouse.begin", "warehouse.loaded", "warehouse.merged", "sync.merged", "sync.warehouse_committed",
-         "sync.mirror_committed")
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_killed_at_each_step_nothing_is_lost_or_left(project, server, first):
-    for step in ("warehouse.loaded", "sync.warehouse_committed") if first else STEPS:
-        server.fresh()
-        name = step.replace(".", "_") + ("_first" if first else "_later")
-        case = harness.Project(project.folder / name)
-        configure(case, server, people_sync("mirror"))
-        put_people(case, PEOPLE)
-        wanted = PEOPLE
-        if not first:
-            case.sync("people")
-            wanted = PEOPLE[4:] + [(50, "new", 1)]
-            put_people(case, wanted)
-        died = case.dray("sync", "people", env={"DRAY_FAULT": f"kill:{step}:1"})
-        assert died.code != 0, f"{step} was not passed"
-        harness.wait_until(lambda: server.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dray'") == "0")
-        case.sync("people")
-        assert held(server) == wanted, step
-        assert tables(server) == {"people", "_dray_state"}, step
-        assert case.sync("people")["applied"] == 0, step
-
-
-class Breaker:
-    """A wire to the server that breaks once, when the bytes go by that `where` says: before they reach the server, or behind
-    them, so that the server has done what was asked and nobody hears of it."""
-
-    def __init__(self, server, where, reaches):
-        self.upstream, self.where, self.reaches, self.broken = server.port, where, reaches, False
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self.upstream))
-            threading.Thread(target=self._up, args=(near, far), daemon=True).start()
-            threading.Thread(target=self._down, args=(near, far), daemon=True).start()
-
-    @staticmethod
-    def _close(*sockets):
-        for each in sockets:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def _up(self, near, far):
-        writing = False
-        try:
-            while data := near.recv(65536):
-                writing = writing or b"READ WRITE" in data
-                if writing and self.where in data and not self.broken:
-                    self.broken = True
-                    self._close(near)
-                    if self.reaches:
-                        far.settimeout(0.3)  # there is no answer in the middle of a load
-                        far.sendall(data)
-                        far.recv(65536)
-                    break
-                far.sendall(data)
-        except OSError:
-            pass
-        self._close(near, far)
-
-    def _down(self, near, far):
-        try:
-            while data := far.recv(65536):
-                near.sendall(data)
-        except OSError:
-            pass
-        self._close(near, far)
-
-    def close(self):
-        self.listener.close()
-
 
 @pytest.mark.parametrize("where, reaches", [(b"COMMIT", True), (b"COMMIT", False), (b"name 7", True), (b"CREATE TABLE", False)])
 @pytest.mark.parametrize("mode", ["append", "mirror"])
