@@ -60,7 +60,7 @@ class Server(peers.Postgres):
     def wal_by_kind(self, begin, end):
         """MB of the log between two places: (changes, pages written whole because they are the first after a checkpoint)."""
         lsn = lambda place: f"{place >> 32:X}/{place & 0xFFFFFFFF:X}"  # noqa: E731
-        done = subprocess.run([*self.drop, str(self.bin / "pg_waldump"), "-z", "-q", "-p", str(self.folder / "data/pg_wal"), "-s",
+        done = subprocess.run([*self.drop, str(self.bin / "pg_waldump"), "-z", "-p", str(self.folder / "data/pg_wal"), "-s",
                                lsn(begin), "-e", lsn(end)], capture_output=True, text=True, cwd=self.folder)
         total = next((line.split() for line in done.stdout.splitlines() if line.startswith("Total")), None)
         return (int(total[2]) / 1e6, int(total[4]) / 1e6) if total else (None, None)
