@@ -217,8 +217,8 @@ static int32_t plan_create(struct planner *planner) {
   return take(planner);
 }
 
-// What makes the key unique once the rows are there; of a history table, the key and the begin of each version. An index
-// is named by a hash, because index names share one space and must not grow past the engine's limit.
+// What makes the key unique once the rows are there; of a history table, the key and the begin of each version. An
+// index is named by a hash, because index names share one space and must not grow past the engine's limit.
 static int32_t plan_late_key(struct planner *planner) {
   struct dr_sql *sql = &planner->sql;
   char name[64];
