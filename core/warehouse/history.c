@@ -53,7 +53,7 @@ static int32_t close_versions(struct dr_merge *merge, int part) {
   dr_sql_param(sql);
   dr_sql_text(sql, ", ");
   dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
-  dr_sql_text(sql, " = FALSE WHERE ");
+  dr_sql_text(sql, " = " DR_SQL_FALSE " WHERE ");
   dr_sql_column(sql, alias, DR_COLUMN_CURRENT);
   if (!join || part != DR_PART_ALL) dr_sql_text(sql, " AND ");
   if (join) dr_put_part(merge, part);
@@ -83,8 +83,10 @@ static void put_time(struct dr_merge *merge, const char *alias) {
   dr_sql_column(&merge->sql, alias, DR_COLUMN_VALID_FROM);
 }
 
+// Key and columns; `alias` NULL: of a timeline's table that is inserted into.
 static void put_list(struct dr_merge *merge, const char *alias, const char *const *names, size_t count) {
-  dr_put_key(merge, alias);
+  if (alias == NULL) dr_put_timeline_key(merge);
+  if (alias != NULL) dr_put_key(merge, alias);
   for (size_t i = 0; i < count; i++) {
     dr_sql_text(&merge->sql, ", ");
     dr_sql_column(&merge->sql, alias, names[i]);
@@ -244,7 +246,7 @@ static int32_t find_events(struct dr_merge *merge) {
   dr_sql_column(sql, "o", DR_COLUMN_EVENT_LIVE);
   dr_sql_text(sql, " = 1 AND ");
   dr_sql_column(sql, "o", DR_COLUMN_VALID_TO);
-  dr_sql_text(sql, " IS NULL THEN TRUE ELSE FALSE END FROM (");
+  dr_sql_text(sql, " IS NULL THEN " DR_SQL_TRUE " ELSE " DR_SQL_FALSE " END FROM (");
   put_ordered(merge);
   dr_sql_text(sql, ") AS o");
   return dr_merge_run(merge, NULL);

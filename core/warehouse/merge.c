@@ -15,6 +15,7 @@
 #define STAGING_PREFIX "_dray_staging_"
 #define MOMENTS_PREFIX "_dray_moments_"
 #define EVENTS_PREFIX "_dray_events_"
+#define KEY_PREFIX "_dray_k"
 #define COMPARED_PER_GROUP 30 // a chain of OR nests as deep as it is long, and engines limit depth
 
 // ---- pieces ----
@@ -38,10 +39,25 @@ void dr_put_staging(struct dr_merge *merge, const char *alias) {
   dr_sql_text(&merge->sql, alias);
 }
 
+// Key columns of the tables of a timeline (history.c) go by numbers: in a query in a query SQLite does not find a
+// column "true".
+static int is_timeline(const struct dr_merge *merge, const char *alias) {
+  if (alias == NULL) return 0;
+  return strcmp(alias, "s") == 0 ? merge->from != NULL : strchr(DR_TIMELINE_ALIASES, alias[0]) != NULL;
+}
+
+static void put_timeline_key(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
+  char name[32];
+  (void)snprintf(name, sizeof name, KEY_PREFIX "%zu", (size_t)(column - merge->writer->columns));
+  dr_sql_column(&merge->sql, alias, name);
+}
+
 // Keys of tables that are written by key are made so that `=` is exact, and found by their index. Those of a table that
 // is replaced are columns like others.
 static void put_key_column(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
-  if (merge->writer->options->mode == DR_WRITE_REPLACE) {
+  if (is_timeline(merge, alias)) {
+    put_timeline_key(merge, alias, column);
+  } else if (merge->writer->options->mode == DR_WRITE_REPLACE) {
     dr_put_compared(merge, alias, column);
   } else {
     dr_sql_column(&merge->sql, alias, column->name);
@@ -110,7 +126,21 @@ void dr_put_key(struct dr_merge *merge, const char *alias) {
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     if (!merge->writer->columns[i].key) continue;
     dr_sql_text(&merge->sql, between);
-    dr_sql_column(&merge->sql, alias, merge->writer->columns[i].name);
+    if (is_timeline(merge, alias)) {
+      put_timeline_key(merge, alias, &merge->writer->columns[i]);
+    } else {
+      dr_sql_column(&merge->sql, alias, merge->writer->columns[i].name);
+    }
+    between = ", ";
+  }
+}
+
+void dr_put_timeline_key(struct dr_merge *merge) {
+  const char *between = "";
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    if (!merge->writer->columns[i].key) continue;
+    dr_sql_text(&merge->sql, between);
+    put_timeline_key(merge, NULL, &merge->writer->columns[i]);
     between = ", ";
   }
 }
@@ -309,6 +339,7 @@ static int32_t drop_place(struct dr_table_writer *writer, const struct dr_place 
 static int is_key(const struct dr_table_writer *writer, const char *name) {
   const int keyed = writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY;
   size_t i = 0;
+  if (strncmp(name, KEY_PREFIX, strlen(KEY_PREFIX)) == 0) return 1;
   while (i < writer->column_count && strcmp(writer->columns[i].name, name) != 0) i++;
   return keyed && i < writer->column_count && writer->columns[i].key;
 }
@@ -345,17 +376,25 @@ static int32_t create_keyed(struct dr_table_writer *writer, const char *prefix, 
                             size_t more_count, struct dr_place *out, struct dray_error *error) {
   struct ArrowSchema schema = {.release = NULL};
   struct dray_column_def *defs = calloc(writer->column_count + more_count, sizeof *defs);
+  char(*names)[32] = calloc(writer->column_count, sizeof *names);
   size_t n = 0;
-  if (defs == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", writer->column_count);
+  int32_t code = DRAY_OK;
+  if (defs == NULL || names == NULL) {
+    code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", writer->column_count);
+    goto done;
+  }
   for (size_t i = 0; i < writer->column_count; i++) {
     if (!writer->columns[i].key) continue;
-    defs[n++] = (struct dray_column_def){writer->columns[i].name, writer->columns[i].stored, 0};
+    (void)snprintf(names[i], sizeof names[i], KEY_PREFIX "%zu", i);
+    defs[n++] = (struct dray_column_def){names[i], writer->columns[i].stored, 0};
   }
   for (size_t i = 0; i < more_count; i++) defs[n++] = more[i];
-  int32_t code = dray_schema_make(defs, n, &schema, error);
+  code = dray_schema_make(defs, n, &schema, error);
   if (code == DRAY_OK) code = name_place(writer, prefix, out, error);
   if (code == DRAY_OK) code = create_place(writer, out, &schema, error);
+done:
   dray_schema_release(&schema);
+  free(names);
   free(defs);
   return code;
 }

@@ -7,6 +7,12 @@
 
 #include "warehouse/writer.h"
 
+// The aliases of a timeline's tables and of queries over them.
+#define DR_TIMELINE_ALIASES "megou"
+// Truth as an expression: SQLite takes TRUE for a column of that name where there is one.
+#define DR_SQL_TRUE "(1 = 1)"
+#define DR_SQL_FALSE "(1 = 0)"
+
 // Which row of the table `d` belongs to a staged row `s`.
 enum {
   DR_MATCH_KEY = 0, // the one of its key
@@ -41,6 +47,7 @@ void dr_put_staging(struct dr_merge *merge, const char *alias);
 void dr_put_match(struct dr_merge *merge);
 void dr_put_same_version(struct dr_merge *merge, const char *table, const char *other);
 void dr_put_key(struct dr_merge *merge, const char *alias); // k1, k2
+void dr_put_timeline_key(struct dr_merge *merge);           // the same for the columns of an INSERT into a timeline
 // Engines that write through a join: one UPDATE or DELETE over `s JOIN d`, with the columns named by their alias.
 int dr_merge_joins(const struct dr_merge *merge);
 // Puts the table, or with `join` both. Returns the alias that the table's columns have in the statement.

@@ -17,19 +17,10 @@ static void select_one(struct dr_merge *merge) {
   dr_sql_text(&merge->sql, " FROM ");
 }
 
-static void put_key_list(struct dr_merge *merge, const char *between, const char *behind) {
-  size_t n = 0;
-  for (size_t i = 0; i < merge->writer->column_count; i++) {
-    if (!merge->writer->columns[i].key) continue;
-    if (n++ > 0) dr_sql_text(&merge->sql, between);
-    dr_put_compared(merge, "d", &merge->writer->columns[i]);
-    dr_sql_text(&merge->sql, behind);
-  }
-}
-
 // A key is used when it tells each row from every other: in this mode nobody has promised that.
 static int32_t ask_key_fails(struct dr_merge *merge, int of_staging, int *out_fails) {
   struct dr_sql *sql = &merge->sql;
+  const char *between = "";
   select_one(merge);
   if (of_staging) {
     dr_put_staging(merge, "d");
@@ -37,9 +28,19 @@ static int32_t ask_key_fails(struct dr_merge *merge, int of_staging, int *out_fa
     dr_put_table(merge, "d");
   }
   dr_sql_text(sql, " GROUP BY ");
-  put_key_list(merge, ", ", "");
-  dr_sql_text(sql, " HAVING COUNT(*) > 1 OR ");
-  put_key_list(merge, " OR ", " IS NULL");
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    if (!merge->writer->columns[i].key) continue;
+    dr_sql_text(sql, between);
+    dr_put_compared(merge, "d", &merge->writer->columns[i]);
+    between = ", ";
+  }
+  dr_sql_text(sql, " HAVING COUNT(*) > 1");
+  for (size_t i = 0; i < merge->writer->column_count; i++) { // COUNT(k) = 0: a null
+    if (!merge->writer->columns[i].key) continue;
+    dr_sql_text(sql, " OR COUNT(");
+    dr_sql_column(sql, "d", merge->writer->columns[i].name);
+    dr_sql_text(sql, ") = 0");
+  }
   dr_sql_text(sql, " LIMIT 1");
   return dr_merge_ask(merge, out_fails);
 }

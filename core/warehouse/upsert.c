@@ -202,7 +202,7 @@ void dr_put_insert(struct dr_merge *merge) {
   if (history) {
     dr_sql_text(sql, ", ");
     dr_sql_param(sql);
-    dr_sql_text(sql, ", TRUE");
+    dr_sql_text(sql, ", " DR_SQL_TRUE);
   }
   dr_sql_text(sql, " FROM ");
   dr_put_staging(merge, "s");

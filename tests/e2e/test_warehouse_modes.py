@@ -8,6 +8,7 @@ failure names runs alone with DRAY_MODES_CASES=1."""
 
 import datetime
 import decimal
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +19,11 @@ import pytest
 import harness
 import postgres_server
 import table_model as model
+
+try:
+    import mysql_server
+except ImportError:
+    mysql_server = None
 
 CASES = int(os.environ.get("DRAY_MODES_CASES", "8"))
 SEED = int(os.environ.get("DRAY_MODES_SEED", "1"))
@@ -90,8 +96,44 @@ class Postgres:
         return None if value is None else make(value)
 
 
-def no_postgres():
-    return postgres_server.missing()
+class Mysql:
+    """A database of Debian's MariaDB."""
+
+    SPELT = {"bytes": "HEX({})", "timestamp": "DATE_FORMAT({}, '%Y-%m-%dT%H:%i:%s.%f')", "bool": "{}"}
+
+    def __init__(self, server, project):
+        self.server = server
+        server.fresh()
+        project.environment["PG_PASSWORD"] = PASSWORD
+        self.connection = {"plugin": "mysql", "host": "127.0.0.1", "port": server.port, "database": "work", "user": "dray",
+                           "sslmode": "disable", "password": "@password@"}
+
+    @staticmethod
+    def takes(name):
+        return not name.endswith(" ") and max(name) <= "\uffff"
+
+    def fingerprint(self, table):
+        return self.server.sql(f"CHECKSUM TABLE {self.quoted(table)}, _dray_state")
+
+    @staticmethod
+    def quoted(name):
+        return "`" + name.replace("`", "``") + "`"
+
+    def fetch(self, table, kinds, where="1 = 1"):
+        spelt = ", ".join(self.SPELT.get(kind.split("(")[0], "CAST({} AS CHAR)").format(self.quoted(name))
+                          for name, kind in kinds)
+        rows = self.server.sql(f"SELECT JSON_ARRAY({spelt}) FROM {self.quoted(table)} WHERE {where}")
+        return [tuple(self.value(kind, value) for (_, kind), value in zip(kinds, json.loads("\t".join(row)))) for row in rows]
+
+    @staticmethod
+    def value(kind, value):
+        make = {"bool": bool, "int64": int, "float64": float, "bytes": bytes.fromhex, "decimal": decimal.Decimal,
+                "date": datetime.date.fromisoformat, "timestamp": moment,
+                "json": json.loads}.get(kind.split("(")[0], lambda same: same)
+        return None if value is None else make(value)
+
+
+SERVERS = {"postgres": (postgres_server, Postgres), "mysql": (mysql_server, Mysql)}
 
 
 def skip_or_fail(why):
@@ -101,22 +143,29 @@ def skip_or_fail(why):
 
 
 @pytest.fixture(scope="module")
-def server():
-    why = no_postgres()
-    if why is not None:
-        skip_or_fail(why)
-    made = postgres_server.Server(PASSWORD)
+def servers():
+    """Those that were asked for, by name."""
+    made = {}
     yield made
-    made.close()
+    for server in made.values():
+        server.close()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request):
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
+def engine(request, servers):
     """Makes the engine of a project."""
     if request.param == "sqlite":
         return Sqlite
-    running = request.getfixturevalue("server")
-    return lambda project: Postgres(running, project)
+    module, kind = SERVERS[request.param]
+    if module is None:
+        pytest.skip("skipped: there is no plugin for MySQL here")
+    if module.missing() is not None:
+        skip_or_fail(module.missing())
+    if request.param not in servers:
+        servers[request.param] = module.Server(PASSWORD)
+    made = functools.partial(kind, servers[request.param])
+    made.takes = getattr(kind, "takes", None)
+    return made
 
 
 # ---- one case ----
@@ -127,7 +176,8 @@ class Case:
         self.project = harness.Project(folder)
         self.engine = engine(self.project)
         self.mode = mode
-        self.table = model.Table(self.rng, history=mode == "history by time")
+        takes = getattr(engine, "takes", None) or (lambda name: True)
+        self.table = model.Table(self.rng, history=mode == "history by time", takes=takes)
         self.name = self.rng.choice(TABLES)
         self.ending = self.rng.choice(["csv", "jsonl"])  # without a line, JSON Lines have no columns
         self.kinds = [(column.name, column.kind) for column in self.table.columns]

@@ -247,6 +247,31 @@ static void test_absent_values_are_those_of_the_version_before(void **state) {
   end(&scene);
 }
 
+// SQLite takes the words for columns where there are such.
+static void test_columns_that_are_called_true_and_false(void **state) {
+  (void)state;
+  const struct dray_column_def odd[] = {
+      {"true", {DRAY_TYPE_STRING, 0, 0}, 0}, {"false", {DRAY_TYPE_STRING, 0, 0}, 1}, {"at", {DRAY_TYPE_DATE, 0, 0}, 1}};
+  static const char *const key[] = {"true"};
+  const char *const first[] = {"k", "x", "2024-01-01"}, *const second[] = {"k", "y", "2024-01-02"};
+  for (int timed = 0; timed <= 1; timed++) {
+    struct world world;
+    struct dr_schema *schema = world_schema(odd, 3);
+    struct dr_table_options options = world_options(schema, "t", DR_WRITE_HISTORY, key, 1);
+    const uint8_t ops[] = {DRAY_OP_UPDATE};
+    world_fresh(NULL);
+    world_open(&world, "w.db", WORLD_PLAIN);
+    if (timed) options.valid_from = "at";
+    assert_ok(world_write(&world, &options, 0, world_changes(world_batch(schema, first, 1), ops), NULL));
+    assert_ok(world_write(&world, &options, 1, world_changes(world_batch(schema, second, 1), ops), NULL));
+    assert_string_equal(
+        world_query(&world, "SELECT \"false\", CAST(_dray_current AS INTEGER) AS c FROM t ORDER BY _dray_valid_from"),
+        "x|0\ny|1\n");
+    world_close(&world);
+    dr_schema_unref(schema);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_a_late_row_takes_its_place_and_the_current_version_stays, world_fresh),
@@ -255,6 +280,7 @@ int main(void) {
       cmocka_unit_test_setup(test_what_is_gone_now_ends_its_current_version, world_fresh),
       cmocka_unit_test_setup(test_a_row_without_a_time_is_as_it_is_now, world_fresh),
       cmocka_unit_test_setup(test_absent_values_are_those_of_the_version_before, world_fresh),
+      cmocka_unit_test_setup(test_columns_that_are_called_true_and_false, world_fresh),
       cmocka_unit_test_setup(test_any_order_of_arrival_makes_the_same_history, world_fresh),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
