@@ -14,6 +14,11 @@ import pytest
 import harness
 import postgres_server
 
+try:
+    import mysql_server
+except ImportError:
+    mysql_server = None
+
 PASSWORD = harness.CANARY_BEARER
 ROWS = [(i, f"name {i}", 1) for i in range(1, 201)]
 
@@ -125,6 +130,56 @@ def test_a_replaced_table_of_sqlite_keeps_what_hangs_on_it(project):
     assert project.query("SELECT count(*) FROM log") == [(1,)]
     assert project.query("SELECT note FROM t WHERE id IN (2, 3, 500) ORDER BY id") == [("by hand",), ("mine",), ("mine",)]
     assert project.query("SELECT count(*) FROM sqlite_master WHERE name = 'by_name'") == [(1,)]
+
+
+@pytest.fixture(scope="module")
+def maria_engine():
+    if mysql_server is None:
+        pytest.skip("skipped: there is no plugin for MySQL here")
+    why = mysql_server.missing()
+    if why is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    made = mysql_server.Server(PASSWORD)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_a_replaced_table_of_mysql_keeps_what_hangs_on_it(project, maria_engine, key):
+    maria_engine.fresh()
+    configure(project, key=key)
+    project.environment["MY_PASSWORD"] = PASSWORD
+    text = (project.folder / "dray.yaml").read_text()
+    project.write("dray.yaml", text.replace("{plugin: sqlite, path: warehouse.db}", (
+        f"{{plugin: mysql, host: 127.0.0.1, port: {maria_engine.port}, database: work, user: dray, sslmode: disable, "
+        "password: !secret env:MY_PASSWORD}")))
+    put(project, ROWS)
+    project.sync("t")
+    maria_engine.sql("ALTER TABLE t ADD COLUMN note varchar(20) DEFAULT 'mine', ADD INDEX by_v (v), COMMENT 'about t';"
+                     "CREATE VIEW seen AS SELECT count(*) AS n, sum(v) AS v FROM t; CREATE TABLE log (op text);"
+                     "CREATE TRIGGER told AFTER UPDATE ON t FOR EACH ROW INSERT INTO log VALUES ('u');"
+                     "CREATE USER IF NOT EXISTS reader; GRANT SELECT, UPDATE (note) ON t TO reader")
+    if key:
+        maria_engine.sql("ALTER TABLE t ADD UNIQUE (id); CREATE TABLE child (t_id bigint, FOREIGN KEY (t_id) REFERENCES t (id));"
+                         "INSERT INTO child VALUES (1), (200); UPDATE t SET note = 'by hand' WHERE id = 2; DELETE FROM log")
+    made = maria_engine.sql("SHOW CREATE TABLE t")
+    grants = maria_engine.sql("SHOW GRANTS FOR reader")
+    changed = [(i, n, 2 if i == 7 else v) for i, n, v in ROWS if i not in (5, 6)] + [(500, "new", 1)]
+    put(project, changed)
+    project.sync("t")
+    assert [tuple(row) for row in maria_engine.rows("t", ("id", "name", "v"), order="id")] == sorted(changed)
+    assert maria_engine.sql("SHOW CREATE TABLE t") == made
+    assert maria_engine.sql("SHOW GRANTS FOR reader") == grants
+    assert maria_engine.sql("SELECT n, v FROM seen") == [["199", "200"]]
+    assert maria_engine.value("SELECT note FROM t WHERE id = 500") == "mine"
+    if key:
+        assert maria_engine.sql("SELECT count(*) FROM log") == [["1"]]
+        assert maria_engine.value("SELECT note FROM t WHERE id = 2") == "by hand"
+    before = maria_engine.sql("CHECKSUM TABLE t, _dray_state")
+    assert project.sync("t")["applied"] == 0
+    assert maria_engine.sql("CHECKSUM TABLE t, _dray_state") == before
 
 
 @pytest.mark.parametrize("key", [True, False])
