@@ -378,6 +378,22 @@ def test_names_that_a_table_cannot_keep_apart_are_refused(project, request, of_p
         assert server.value(f'SELECT "{long[:31]}x" FROM t') == "a"
 
 
+def test_since_when_must_be_a_time_that_is_written(project):
+    configure(project, None, "history", ", valid_from: name")
+    put(project, ROWS)
+    assert "must be a timestamp or a date" in project.dray("sync", "t").err
+    configure(project, None, "history", ", valid_from: nothing")
+    assert "not among the columns" in project.dray("sync", "t").expect(4).err
+
+
+def test_rows_of_a_history_without_a_key_are_told(project):
+    configure(project, None, "history", ", valid_from: at")
+    project.write("in/t.csv", "id,v,at\n1,a,2024-01-02\n,b,2024-01-03\n1,c,2024-01-01\n")
+    assert project.sync("t", code=3)["rejected"] == 1
+    assert [(row["key"], row["column"]) for row in project.rows("t")] == [("row 2", "id")]
+    assert project.query("SELECT v, _dray_current FROM t ORDER BY _dray_valid_from") == [("c", 0), ("a", 1)]
+
+
 # ---- plans ----
 
 @pytest.mark.parametrize("of_postgres", [False, True])
