@@ -1,0 +1,232 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of settings, their defaults and checks. Settings are named one by one, not as a URL: a URL carries the
+// password in its middle, where it cannot be kept apart as a secret. The names are those of the plugin postgres.
+#include "settings.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#define SPEC_BYTES_MAX (1u << 14)
+
+static const char *const sslmodes[] = {"disable", "prefer", "require", "verify-full", NULL};
+static const char *const zero_dates[] = {"reject", "null", NULL};
+
+#define MEMBER(name) offsetof(struct my_settings, name)
+static const struct dray_setting table[] = {
+    {.name = "host",
+     .kind = DRAY_SETTING_STRING,
+     .required = 1,
+     .offset = MEMBER(host),
+     .description = "The server's name or address, or the path of its socket (/run/mysqld/mysqld.sock)."},
+    {.name = "port",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(port),
+     .default_json = "3306",
+     .minimum = 1,
+     .maximum = 65535,
+     .description = "The server's port."},
+    {.name = "database",
+     .kind = DRAY_SETTING_STRING,
+     .required = 1,
+     .offset = MEMBER(database),
+     .description = "The database; `schema:` of a sync names another one."},
+    {.name = "user", .kind = DRAY_SETTING_STRING, .required = 1, .offset = MEMBER(user), .description = "The user."},
+    {.name = "password",
+     .kind = DRAY_SETTING_SECRET,
+     .offset = MEMBER(has_password),
+     .description = "The user's password; without it: a certificate, or what the server trusts."},
+    {.name = "sslmode",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(sslmode),
+     .choices = sslmodes,
+     .description = "TLS: disable, prefer, require, verify-full. Default: verify-full, and prefer to this machine."},
+    {.name = "sslrootcert",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(sslrootcert),
+     .description = "A PEM file of the authorities to trust. Default: those of the system."},
+    {.name = "sslcert",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(sslcert),
+     .description = "A PEM file with the client's certificate."},
+    {.name = "sslkey",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(sslkey),
+     .description = "The PEM file of its key, readable by this user alone."},
+    {.name = "connect_timeout_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(connect_timeout_seconds),
+     .default_json = "30",
+     .minimum = 1,
+     .maximum = 3600,
+     .description = "For a connection to be made, login included."},
+    {.name = "statement_timeout_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(statement_timeout_seconds),
+     .default_json = "0",
+     .minimum = 0,
+     .maximum = 604800,
+     .description = "For one statement (MySQL: for one SELECT); 0: what the server has."},
+    {.name = "lock_timeout_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(lock_timeout_seconds),
+     .default_json = "60",
+     .minimum = 0,
+     .maximum = 604800,
+     .description = "For a lock that another session holds; 0: what the server has."},
+    {.name = "keepalive_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(keepalive_seconds),
+     .default_json = "30",
+     .minimum = 0,
+     .maximum = 7200,
+     .description = "Silence after which the server is asked whether it is there; 0: what the system does."},
+    {.name = "zero_dates",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(zero_dates),
+     .choices = zero_dates,
+     .default_json = "\"reject\"",
+     .description = "What 0000-00-00 and dates like it are read as: their row is rejected, or the value is null."},
+    {.name = "read_only",
+     .kind = DRAY_SETTING_BOOL,
+     .offset = MEMBER(read_only),
+     .default_json = "false",
+     .description = "Only models are read from this warehouse: nothing is written, SELECT is all that it needs."},
+};
+#define SETTING_COUNT (sizeof table / sizeof table[0])
+
+int32_t my_settings_spec(struct dray_str *out_json, struct dray_error *error) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static char text[SPEC_BYTES_MAX]; // written once
+  static size_t len;
+  struct dray_buffer spec;
+  int32_t code = DRAY_OK;
+  dray_buffer_init(&spec, SPEC_BYTES_MAX - 1);
+  pthread_mutex_lock(&mutex);
+  if (len == 0) {
+    code = dray_config_spec(table, SETTING_COUNT, &spec, error);
+    if (code == DRAY_OK) memcpy(text, spec.data, spec.len);
+    if (code == DRAY_OK) len = spec.len;
+  }
+  pthread_mutex_unlock(&mutex);
+  dray_buffer_free(&spec);
+  if (code == DRAY_OK) *out_json = dray_str_make(text, len);
+  return code;
+}
+
+// ---- binding ----
+
+static int32_t check(const struct my_settings *settings, struct dray_error *error) {
+  const struct {
+    const char *name, *value;
+  } filled[] = {{"host", settings->host}, {"database", settings->database}, {"user", settings->user}};
+  for (size_t i = 0; i < sizeof filled / sizeof filled[0]; i++) {
+    if (filled[i].value[0] != '\0') continue;
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, filled[i].name, "%s is empty", filled[i].name);
+  }
+  if (strstr(settings->host, "://") != NULL) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "host",
+                           "host is a name, not a URL: use the settings host, port, user and so on");
+  }
+  if ((settings->sslcert == NULL) != (settings->sslkey == NULL)) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "sslcert",
+                           "sslcert and sslkey are given together or not at all");
+  }
+  return DRAY_OK;
+}
+
+int32_t my_settings_bind(struct dray_str config_json, struct my_settings *out, struct dray_error *error) {
+  memset(out, 0, sizeof *out);
+  DRAY_TRY(dray_config_bind(table, SETTING_COUNT, config_json, out, error));
+  const int32_t code = check(out, error);
+  if (code != DRAY_OK) my_settings_release(out);
+  return code;
+}
+
+void my_settings_release(struct my_settings *settings) {
+  dray_config_release(table, SETTING_COUNT, settings);
+}
+
+// ---- TLS ----
+
+int my_settings_socket(const struct my_settings *settings) {
+  return settings->host[0] == '/';
+}
+
+int my_settings_local(const struct my_settings *settings) {
+  const char *host = settings->host;
+  if (my_settings_socket(settings) || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0) return 1;
+  return strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0';
+}
+
+const char *my_settings_sslmode(const struct my_settings *settings) {
+  if (settings->sslmode != NULL) return settings->sslmode;
+  return my_settings_local(settings) ? "prefer" : "verify-full";
+}
+
+static const char *system_authorities(void) {
+  static const char *const files[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                                      "/etc/ssl/cert.pem"};
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    if (access(files[i], R_OK) == 0) return files[i];
+  }
+  return NULL;
+}
+
+// ---- for libmariadb ----
+
+// Where the server is not known to be the right one, it is not handed the password in the clear: of the ways to log in,
+// these prove it only.
+#define PROVING_WAYS "mysql_native_password,caching_sha2_password,sha256_password,client_ed25519,parsec"
+
+int32_t my_settings_apply(const struct my_settings *settings, MYSQL *conn, struct dray_error *error) {
+  const char *mode = my_settings_sslmode(settings);
+  const int verify = strcmp(mode, "verify-full") == 0;
+  const my_bool tls = 1, check_name = (my_bool)verify;
+  const char *authorities = settings->sslrootcert;
+  const unsigned int on = 1, tcp = MYSQL_PROTOCOL_TCP;
+  int failed = 0;
+  if (authorities == NULL && verify) authorities = system_authorities();
+  failed |= mysql_options(conn, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+  failed |= mysql_options(conn, MYSQL_OPT_LOCAL_INFILE, &on); // answered by load.c alone, from memory
+  failed |= mysql_optionsv(conn, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "dray");
+  if (!my_settings_socket(settings)) failed |= mysql_options(conn, MYSQL_OPT_PROTOCOL, &tcp);
+  if (!verify && !my_settings_local(settings)) failed |= mysql_options(conn, MARIADB_OPT_RESTRICTED_AUTH, PROVING_WAYS);
+  if (strcmp(mode, "disable") != 0) {
+    failed |= mysql_ssl_set(conn, settings->sslkey, settings->sslcert, authorities, NULL, NULL);
+    failed |= mysql_options(conn, MYSQL_OPT_SSL_ENFORCE, &tls); // if the server can; see link.c
+    failed |= mysql_options(conn, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &check_name);
+  }
+  if (failed) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the options of a connection");
+  return DRAY_OK;
+}
+
+// Nothing is to be cut, rounded or replaced in silence, whatever the server's own mode is; quotes and backslashes mean
+// what they mean in this plugin's SQL; a stream that waits for a slow reader, or a transaction that waits for a slow
+// source, is not ended by the server.
+#define SESSION_SQL                                                                                                    \
+  "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"                        \
+  "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, sql_auto_is_null = 0, "   \
+  "sql_safe_updates = 0, default_storage_engine = InnoDB, max_error_count = 64, net_read_timeout = 86400, "            \
+  "net_write_timeout = 86400, wait_timeout = 86400"
+
+int32_t my_settings_session_sql(const struct my_settings *settings, int maria, struct dray_buffer *out,
+                                struct dray_error *error) {
+  DRAY_TRY(dray_buffer_append_str(out, SESSION_SQL, error));
+  if (settings->lock_timeout_seconds > 0) {
+    DRAY_TRY(dray_buffer_printf(out, error, ", innodb_lock_wait_timeout = %" PRId64 ", lock_wait_timeout = %" PRId64,
+                                settings->lock_timeout_seconds, settings->lock_timeout_seconds));
+  }
+  if (settings->statement_timeout_seconds > 0) {
+    const int64_t seconds = settings->statement_timeout_seconds;
+    DRAY_TRY(dray_buffer_printf(out, error,
+                                maria ? ", max_statement_time = %" PRId64 : ", max_execution_time = %" PRId64,
+                                maria ? seconds : seconds * 1000));
+  }
+  DRAY_TRY(dray_buffer_append_char(out, '\0', error));
+  DRAY_TRY(dray_buffer_append_str(out, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", error));
+  DRAY_TRY(dray_buffer_append_str(out, settings->read_only ? ", READ ONLY" : "", error));
+  return dray_buffer_append_char(out, '\0', error);
+}
