@@ -362,7 +362,7 @@ static int32_t create_place(struct dr_table_writer *writer, const struct dr_plac
     dr_sql_name(sql, schema->children[i]->name);
     dr_sql_text(sql, " ");
     if (is_key(writer, schema->children[i]->name)) {
-      dr_sql_key_type(sql, type);
+      dr_sql_key_type(sql, type, writer->options->key_count);
     } else {
       dr_sql_type(sql, type);
     }

@@ -192,7 +192,7 @@ static int32_t plan_create(struct planner *planner) {
     if (i > 0) dr_sql_text(sql, ", ");
     dr_sql_name(sql, field->name);
     dr_sql_text(sql, " ");
-    if (key) dr_sql_key_type(sql, field->type);
+    if (key) dr_sql_key_type(sql, field->type, options->key_count);
     if (!key) dr_sql_type(sql, field->type);
     if (key) dr_sql_text(sql, " NOT NULL");
   }

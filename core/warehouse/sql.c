@@ -156,12 +156,13 @@ void dr_sql_param(struct dr_sql *sql) {
   }
 }
 
-// The dialect's text for the type, with {p} and {s} replaced.
-static void put_type(struct dr_sql *sql, struct dray_str spelling, struct dray_type type) {
+// The dialect's text for a type, with {p}, {s} and {n} replaced.
+static void put_type(struct dr_sql *sql, struct dray_str spelling, struct dray_type type, uint64_t chars) {
   for (uint64_t i = 0; i < spelling.len && sql->code == DRAY_OK; i++) {
     const int named = spelling.data[i] == '{' && i + 2 < spelling.len && spelling.data[i + 2] == '}';
-    if (named && (spelling.data[i + 1] == 'p' || spelling.data[i + 1] == 's')) {
-      dr_sql_number(sql, (uint64_t)(spelling.data[i + 1] == 'p' ? type.precision : type.scale));
+    const char letter = named ? spelling.data[i + 1] : '\0';
+    if (letter == 'p' || letter == 's' || letter == 'n') {
+      dr_sql_number(sql, letter == 'n' ? chars : (uint64_t)(letter == 'p' ? type.precision : type.scale));
       i += 2;
     } else {
       sql->code = dray_buffer_append_char(sql->out, spelling.data[i], sql->error);
@@ -170,12 +171,13 @@ static void put_type(struct dr_sql *sql, struct dray_str spelling, struct dray_t
 }
 
 void dr_sql_type(struct dr_sql *sql, struct dray_type type) {
-  put_type(sql, sql->dialect->types[type.id], type);
+  put_type(sql, sql->dialect->types[type.id], type, 0);
 }
 
-void dr_sql_key_type(struct dr_sql *sql, struct dray_type type) {
+void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count) {
   const struct dray_str spelling = sql->dialect->key_types[type.id];
-  put_type(sql, spelling.len > 0 ? spelling : sql->dialect->types[type.id], type);
+  const uint64_t chars = sql->dialect->key_chars_max / (key_count > 0 ? key_count : 1);
+  put_type(sql, spelling.len > 0 ? spelling : sql->dialect->types[type.id], type, chars);
 }
 
 void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {

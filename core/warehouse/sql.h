@@ -35,7 +35,8 @@ void dr_sql_name(struct dr_sql *sql, const char *name);                      // 
 void dr_sql_column(struct dr_sql *sql, const char *alias, const char *name); // d."name"; alias NULL: "name"
 void dr_sql_place(struct dr_sql *sql, const struct dr_place *place);         // "schema"."table"
 void dr_sql_type(struct dr_sql *sql, struct dray_type type);                 // the dialect's spelling
-void dr_sql_key_type(struct dr_sql *sql, struct dray_type type);             // the same for a column of a key
+// The same for a column of a key of so many.
+void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count);
 // The column in a form whose equality is that of its bytes. For texts.
 void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name);
 void dr_sql_number(struct dr_sql *sql, uint64_t number);

@@ -148,7 +148,7 @@ int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_op
     dr_sql_text(&sql, i == 0 ? " (" : ", ");
     dr_sql_name(&sql, state_columns[i].name);
     dr_sql_text(&sql, " ");
-    if (i == COLUMN_SYNC) dr_sql_key_type(&sql, state_columns[i].type);
+    if (i == COLUMN_SYNC) dr_sql_key_type(&sql, state_columns[i].type, 1);
     if (i != COLUMN_SYNC) dr_sql_type(&sql, state_columns[i].type);
     if (!state_columns[i].nullable) dr_sql_text(&sql, " NOT NULL");
   }

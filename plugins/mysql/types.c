@@ -98,7 +98,7 @@ const char *const my_collations[MY_COLLATION_COUNT] = {
     [MY_COLLATION_PLAIN] = LITERAL(type " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),                                 \
   }
 static const struct dray_str texts[MY_COLLATION_COUNT] = TEXTS("longtext"),
-                             key_texts[MY_COLLATION_COUNT] = TEXTS("varchar(255)");
+                             key_texts[MY_COLLATION_COUNT] = TEXTS("varchar({n})");
 static const struct dray_str others[10] = {
     [DRAY_TYPE_BOOL] = LITERAL("tinyint(1)"),       [DRAY_TYPE_INT64] = LITERAL("bigint"),
     [DRAY_TYPE_FLOAT64] = LITERAL("double"),        [DRAY_TYPE_DECIMAL] = LITERAL("decimal({p},{s})"),
@@ -114,7 +114,7 @@ struct dray_str my_dialect_type(int32_t type, int collation, int maria) {
 
 struct dray_str my_dialect_key_type(int32_t type, int collation) {
   if (type == DRAY_TYPE_STRING || type == DRAY_TYPE_JSON) return key_texts[collation];
-  if (type == DRAY_TYPE_BYTES) return (struct dray_str)LITERAL("varbinary(767)");
+  if (type == DRAY_TYPE_BYTES) return (struct dray_str)LITERAL("varbinary({n})");
   return (struct dray_str){NULL, 0};
 }
 

@@ -11,6 +11,7 @@
 #define IDENTIFIER_BYTES_MAX (3 * IDENTIFIER_CHARS_MAX) // names are kept in utf8mb3
 #define COLUMNS_MAX 1017                                // InnoDB's
 #define PARAMS_MAX 64
+#define KEY_CHARS_MAX 766 // InnoDB's 3072 bytes, at four a character and with a time beside them
 
 // ---- life ----
 
@@ -152,6 +153,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->identifier_chars_max = IDENTIFIER_CHARS_MAX;
   out->columns_max = COLUMNS_MAX;
+  out->key_chars_max = KEY_CHARS_MAX;
   out->quote = '`';
   out->name = dray_str_of("mysql");
   out->exact_text = dray_str_of("CAST({c} AS BINARY)");

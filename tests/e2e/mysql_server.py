@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 import time
 
-FAST = ("innodb-flush-log-at-trx-commit=0", "innodb-doublewrite=0", "innodb-buffer-pool-size=64M", "innodb-log-file-size=64M",
-        "sync-binlog=0", "performance-schema=0", "max-connections=60", "innodb-fast-shutdown=2",
-        "innodb-print-all-deadlocks=0")
+FAST = ("innodb-flush-log-at-trx-commit=0", "innodb-doublewrite=0", "innodb-buffer-pool-size=64M",
+        "sync-binlog=0", "performance-schema=0", "max-connections=60",
+        "innodb-use-native-aio=0", "innodb-log-file-size=64M")
 
 
 def programs():
@@ -73,7 +73,7 @@ class Server:
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         os.chmod(self.folder, 0o755)
         self._run(programs()[2], "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal",
-                  "--skip-test-db", "--innodb-log-file-size=64M")
+                  "--skip-test-db", "--innodb-log-file-size=64M", "--innodb-use-native-aio=0")
         self._run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                   "-addext", "subjectAltName=DNS:localhost", "-keyout", self.folder / "server.key", "-out",
                   self.authority)

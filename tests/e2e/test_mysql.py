@@ -170,7 +170,7 @@ def test_texts_are_keys_as_their_bytes_are(project, server):
     assert project.sync("t")["applied"] == 1
     assert [row[0] for row in server.rows("t", ("name",), order="n")] == keys[:4] + keys[5:]
     assert project.sync("t", "--full-refresh")["applied"] == 0
-    project.write("in/t.csv", header + f"{'y' * 256},1,2024-02-29,1\n")
+    project.write("in/t.csv", header + f"{'东' * 256},1,2024-02-29,1\n")
     refused = project.dray("sync", "t", "--allow-guard")
     assert refused.code != 0 and "data_too_large" in refused.errors() and "name" in refused.err
     assert len(server.rows("t", ("name",))) == 9

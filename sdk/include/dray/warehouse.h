@@ -49,8 +49,9 @@ struct dray_dialect {
   struct dray_str types[10];
   // Since 1.1; zeros: there is no such fact.
   uint32_t identifier_chars_max; // characters of a name, beside identifier_bytes_max; 0: only bytes count
-  uint32_t reserved;
-  // What a column of a key is made as, where an index does not take the type of `types`; empty: as in `types`.
+  uint32_t key_chars_max;        // characters that an index takes, of all its columns together: see key_types
+  // What a column of a key is made as, where an index does not take the type of `types`; empty: as in `types`. "{n}"
+  // stands for key_chars_max, divided by the number of the key's columns.
   struct dray_str key_types[10];
   // Two texts that this makes equal are equal byte by byte, "{c}" is the column: "CAST({c} AS BINARY)". Empty: = does.
   struct dray_str exact_text;

@@ -165,7 +165,8 @@ void world_open(struct world *world, const char *name, int variant) {
   if (variant & WORLD_EXACT_TEXT) {
     dialect->flags |= DRAY_DIALECT_JSON_IS_TEXT;
     dialect->exact_text = dray_str_of("CAST({c} AS BLOB)");
-    dialect->key_types[DRAY_TYPE_STRING] = dray_str_of("VARCHAR(255) COLLATE BINARY");
+    dialect->key_types[DRAY_TYPE_STRING] = dray_str_of("VARCHAR({n}) COLLATE BINARY");
+    dialect->key_chars_max = 766;
   }
   world_execute(world, "PRAGMA synchronous = OFF"); // processes are killed here, machines are not
 }
