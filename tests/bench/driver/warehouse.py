@@ -125,7 +125,7 @@ class Data:
         lines = ["version: 1", "connections:",
                  f"  files: {{plugin: file, path: {path}, stream: customers, types: {{revenue: \"decimal(12,2)\", score: float64}}}}",
                  *server.connections(), "models:",
-                 "  whole: {warehouse: from, sql: \"SELECT * FROM source\", key: id}", "syncs:",
+                 "  whole: {warehouse: from, sql: \"SELECT " + COLUMNS + " FROM source\", key: id}", "syncs:",
                  *(f"  {name}: {{{inside}}}" for name, inside in syncs.items())]
         (folder / "dray.yaml").write_text("\n".join(lines) + "\n")
         return folder
