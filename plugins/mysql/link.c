@@ -69,6 +69,7 @@ static void ask_to_kill(const struct my_session *session, const struct request *
   MYSQL *conn = mysql_init(NULL);
   if (conn == NULL) return;
   const int len = snprintf(sql, sizeof sql, "KILL QUERY %lu", request->thread);
+  my_link_refuse_files(conn);
   (void)mysql_options(conn, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
   (void)mysql_options(conn, MYSQL_OPT_READ_TIMEOUT, &seconds);
   (void)mysql_options(conn, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
@@ -392,11 +393,42 @@ static int32_t set_up(struct my_link *link, struct dray_error *error) {
   return code == DRAY_OK ? ask_for_local(link, error) : code;
 }
 
+// A server may answer anything with the wish for a file of this machine, and the library would send it: nothing is
+// handed out, but what load.c holds while it loads.
+static int no_file(void **out, const char *name, void *userdata) {
+  (void)name;
+  (void)userdata;
+  *out = NULL;
+  return 1;
+}
+
+static int read_nothing(void *handle, char *out, unsigned int room) {
+  (void)handle;
+  (void)out;
+  (void)room;
+  return 0;
+}
+
+static void close_nothing(void *handle) {
+  (void)handle;
+}
+
+static int say_why(void *handle, char *out, unsigned int room) {
+  (void)handle;
+  (void)snprintf(out, room, "the server asked for a file of this machine, and gets none");
+  return CR_UNKNOWN_ERROR;
+}
+
+void my_link_refuse_files(MYSQL *conn) {
+  mysql_set_local_infile_handler(conn, no_file, read_nothing, close_nothing, say_why, NULL);
+}
+
 static int32_t connect_link(struct my_link *link, struct dray_error *error) {
   struct my_session *session = link->session;
   char *password = NULL;
   link->conn = mysql_init(NULL);
   if (link->conn == NULL || mysql_options(link->conn, MYSQL_OPT_NONBLOCK, 0) != 0) return no_memory(error);
+  my_link_refuse_files(link->conn);
   DRAY_TRY(my_settings_apply(&session->settings, link->conn, error));
   if (session->settings.has_password) DRAY_TRY(dray_secret_get(&session->services, "password", &password, error));
   const int32_t code = shake_hands(link, password, error);

@@ -60,6 +60,9 @@ void my_link_free(struct my_link *link); // NULL is allowed
 // The connection is gone, or the last error said so.
 int my_link_broken(const struct my_link *link);
 
+// From here on a server that asks for a file gets none. Every connection begins so.
+void my_link_refuse_files(MYSQL *conn);
+
 // Around everything that the server works on: between them a cancel reaches it.
 void my_link_start(struct my_link *link);
 void my_link_settle(struct my_link *link);

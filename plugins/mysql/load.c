@@ -33,7 +33,7 @@ static void forget(struct dray_warehouse *warehouse) {
 
 // ---- the "file": libmariadb asks for it while the statement runs ----
 
-// Only this handler answers a server that asks for a file, and it has only what was collected.
+// While a load is sent, what the server asks for is what was collected, whatever the name.
 static int file_open(void **out, const char *name, void *userdata) {
   (void)name;
   struct my_load *load = userdata;
@@ -96,6 +96,7 @@ static int32_t send_lines(struct dray_warehouse *warehouse, struct dray_error *e
   my_link_start(link);
   int32_t code = my_link_query(link, dray_str_of(load->sql), MY_FOR_LOAD, DOING, error);
   my_link_settle(link);
+  my_link_refuse_files(link->conn);
   load->rows = 0;
   dray_buffer_clear(&load->lines);
   return code == DRAY_OK ? judge(link, rows, error) : code;

@@ -190,7 +190,7 @@ int32_t my_settings_apply(const struct my_settings *settings, MYSQL *conn, struc
   int failed = 0;
   if (authorities == NULL && verify) authorities = system_authorities();
   failed |= mysql_options(conn, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-  failed |= mysql_options(conn, MYSQL_OPT_LOCAL_INFILE, &on); // answered by load.c alone, from memory
+  failed |= mysql_options(conn, MYSQL_OPT_LOCAL_INFILE, &on); // answered from memory alone: my_link_refuse_files
   failed |= mysql_optionsv(conn, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "dray");
   if (!my_settings_socket(settings)) failed |= mysql_options(conn, MYSQL_OPT_PROTOCOL, &tcp);
   if (!verify && !my_settings_local(settings)) failed |= mysql_options(conn, MARIADB_OPT_RESTRICTED_AUTH, PROVING_WAYS);

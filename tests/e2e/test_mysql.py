@@ -706,14 +706,50 @@ def test_what_is_refused_says_why(project, server):
     assert server.sql("SELECT a, b FROM t") == [[";--", "';"]]
 
 
-def test_a_server_that_asks_for_files_gets_none(project, server):
-    """LOAD DATA LOCAL is answered from memory, whatever name is asked for; a query that asks for one gets nothing."""
+class Thief:
+    """A server that lets everybody in, and answers the first query with the wish for a file of the client's machine."""
+
+    def __init__(self, wanted):
+        self.wanted, self.got = str(wanted).encode(), b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @staticmethod
+    def _packet(number, body):
+        return len(body).to_bytes(3, "little") + bytes([number]) + body
+
+    def _serve(self):
+        done = b"\0\0\0\x02\0\0\0"
+        client, _ = self.listener.accept()
+        greeting = (b"\x0a5.5.5-10.11.0-MariaDB\0" + (7).to_bytes(4, "little") + b"12345678\0" + b"\xdf\xf7\x2d\x02\0\xaf\x01\x15" +
+                    bytes(10) + b"123456789012\0mysql_native_password\0")
+        client.settimeout(5)
+        try:
+            client.sendall(self._packet(0, greeting))
+            client.recv(65536)
+            client.sendall(self._packet(2, done))
+            client.recv(65536)
+            client.sendall(self._packet(1, b"\xfb" + self.wanted))
+            while data := client.recv(65536):
+                self.got += data
+                if data[:3] == b"\0\0\0":  # the end of the file
+                    client.sendall(self._packet(data[3] + 1, done))
+        except OSError:
+            pass
+        client.close()
+
+
+def test_a_server_that_asks_for_a_file_gets_none(project):
     secret = project.write("secret.txt", "canary-file\n")
-    server.sql("CREATE TABLE t1 (a text)")
-    configure(project, server, "  m: {from: {model: m}, to: {connection: wh, table: t}, mode: upsert}\n", "",
-              f"  m: {{warehouse: wh, sql: \"LOAD DATA LOCAL INFILE '{secret}' INTO TABLE t1\", key: id}}\n")
-    assert project.dray("sync", "m").code != 0
-    assert server.sql("SELECT * FROM t1") == []
+    thief = Thief(secret)
+    project.environment["MY_PASSWORD"] = PASSWORD
+    project.config("connections:\n" + connection(thief) + "syncs: {}\n")
+    told = project.dray("check", "--json")
+    assert told.code != 0 and "asked for a file" in told.out, told
+    harness.wait_until(lambda: thief.got)
+    assert b"canary" not in thief.got
+    thief.listener.close()
 
 
 def test_logins_and_tls(project, server):
