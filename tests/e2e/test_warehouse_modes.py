@@ -17,13 +17,9 @@ import sqlite3
 import pytest
 
 import harness
+import mysql_server
 import postgres_server
 import table_model as model
-
-try:
-    import mysql_server
-except ImportError:
-    mysql_server = None
 
 CASES = int(os.environ.get("DRAY_MODES_CASES", "8"))
 SEED = int(os.environ.get("DRAY_MODES_SEED", "1"))
@@ -157,8 +153,6 @@ def engine(request, servers):
     if request.param == "sqlite":
         return Sqlite
     module, kind = SERVERS[request.param]
-    if module is None:
-        pytest.skip("skipped: there is no plugin for MySQL here")
     if module.missing() is not None:
         skip_or_fail(module.missing())
     if request.param not in servers:

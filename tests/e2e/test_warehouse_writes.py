@@ -12,12 +12,8 @@ import threading
 import pytest
 
 import harness
+import mysql_server
 import postgres_server
-
-try:
-    import mysql_server
-except ImportError:
-    mysql_server = None
 
 PASSWORD = harness.CANARY_BEARER
 ROWS = [(i, f"name {i}", 1) for i in range(1, 201)]
@@ -134,8 +130,6 @@ def test_a_replaced_table_of_sqlite_keeps_what_hangs_on_it(project):
 
 @pytest.fixture(scope="module")
 def maria_engine():
-    if mysql_server is None:
-        pytest.skip("skipped: there is no plugin for MySQL here")
     why = mysql_server.missing()
     if why is not None:
         if os.environ.get("CI") == "true":
