@@ -14,7 +14,7 @@
 struct sync_draft { // dr_read_map and its like see the sync alone, so it comes first
   struct dr_sync sync;
   const struct dr_node *from, *to, *model, *from_connection, *stream, *streams, *to_connection, *cursor, *read;
-  const struct dr_node *table, *object, *schema, *delete, *mode, *valid_from;
+  const struct dr_node *table, *object, *schema, *delete, *mode, *valid_from, *diff;
   const char *const *stream_names;
   size_t stream_count;
   ptrdiff_t to_index;
@@ -245,6 +245,12 @@ static int32_t sync_keep(struct dr_reader *reader, const struct dr_node *node) {
   return dr_read_choice(reader, node, choices, 3, &draft_of(reader)->sync.keep);
 }
 
+static int32_t sync_diff(struct dr_reader *reader, const struct dr_node *node) {
+  static const struct dr_choice choices[] = {{"local", DR_DIFF_LOCAL}, {"warehouse", DR_DIFF_WAREHOUSE}};
+  draft_of(reader)->diff = node;
+  return dr_read_choice(reader, node, choices, 2, &draft_of(reader)->sync.diff);
+}
+
 static int32_t sync_key(struct dr_reader *reader, const struct dr_node *node) {
   return dr_read_texts(reader, node, &draft_of(reader)->sync.key, &draft_of(reader)->sync.key_count);
 }
@@ -290,7 +296,8 @@ static const struct dr_key sync_keys[] = {{"from", sync_from},
                                           {"attempts", sync_attempts},
                                           {"schedule", sync_schedule},
                                           {"commit_rows", sync_commit_rows},
-                                          {"valid_from", sync_valid_from}};
+                                          {"valid_from", sync_valid_from},
+                                          {"diff", sync_diff}};
 
 #define SYNC_KEYS (sizeof(sync_keys) / sizeof(sync_keys[0]))
 
@@ -336,6 +343,25 @@ static int32_t check_mode(struct dr_reader *reader) {
                        DRAY_STR_ARG(mode->text));
 }
 
+// Only the engine that holds the rows to be sent can say which of them differ, and which of several copies is the
+// first it cannot say.
+static int32_t check_diff(struct dr_reader *reader) {
+  struct sync_draft *draft = draft_of(reader);
+  if (draft->diff == NULL || draft->sync.diff != DR_DIFF_WAREHOUSE) return DRAY_OK;
+  const int table = draft->to != NULL && draft->to->kind == DR_NODE_MAP && draft->object == NULL &&
+                    !dr_has_key(draft->to, "object", to_keys, TO_KEYS);
+  if (draft->from_connection != NULL || table)
+    return dr_problem_at(reader, draft->diff, DRAY_E_CONFIG_VALUE, "local",
+                         "the engine that a model runs in compares its rows with those that were sent",
+                         "`diff: warehouse` is for a model that goes to an object of a destination");
+  if (draft->sync.duplicates == DR_DUPLICATES_REJECT) return DRAY_OK;
+  return dr_problem_at(reader, draft->diff, DRAY_E_CONFIG_VALUE, "local",
+                       "rows of a table have no order, so none of several is the first: use `duplicates: reject`, or "
+                       "let the model choose with GROUP BY",
+                       "`diff: warehouse` and `duplicates: %s` exclude each other",
+                       draft->sync.duplicates == DR_DUPLICATES_FIRST ? "first" : "last");
+}
+
 static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) {
   struct sync_draft *draft = draft_of(reader);
   if (!dr_has_key(node, "from", sync_keys, SYNC_KEYS))
@@ -351,6 +377,7 @@ static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) 
     DRAY_TRY(dr_problem_at_name(reader, draft->valid_from, DRAY_E_CONFIG_VALUE, NULL,
                                 "only `mode: history` writes since when a row is as it is",
                                 "`valid_from` has no effect in this mode"));
+  DRAY_TRY(check_diff(reader));
   const struct dr_node *one = draft->table != NULL ? draft->table : draft->object;
   if (draft->stream_count > 1 && one != NULL)
     DRAY_TRY(dr_problem_at_name(
@@ -371,6 +398,7 @@ static void set_defaults(struct dr_sync *sync) {
                                   .deletes_count = DR_GUARD_ROWS,
                                   .changes_count = UINT64_MAX,
                                   .empty = 1};
+  sync->diff = DR_DIFF_LOCAL;
   sync->attempts_max = 5;
   sync->commit_rows = 1000000;
 }

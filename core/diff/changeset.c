@@ -207,6 +207,7 @@ void dr_changes_free(struct dr_changes *changes) {
   free(changes->changed);
   free(changes->key_hash);
   free(changes->row_hash);
+  free(changes->place);
   free(changes);
 }
 
@@ -273,6 +274,7 @@ static int32_t change_room(struct gather *gather, struct dray_error *error) {
   DRAY_TRY(grow((void **)&changes->changed, room, changes->changed_stride + 1, error));
   DRAY_TRY(grow((void **)&changes->key_hash, room, sizeof *changes->key_hash, error));
   DRAY_TRY(grow((void **)&changes->row_hash, room, sizeof *changes->row_hash, error));
+  DRAY_TRY(grow((void **)&changes->place, room, sizeof *changes->place, error));
   DRAY_TRY(grow((void **)&gather->held->op, room, sizeof *gather->held->op, error));
   DRAY_TRY(grow((void **)&gather->held->columns_bytes, room, sizeof *gather->held->columns_bytes, error));
   return grow((void **)&gather->held->ends, room, sizeof *gather->held->ends, error);
@@ -307,6 +309,7 @@ static int32_t add_change(struct gather *gather, const struct dr_record *record,
   changes->code[i] = record->code;
   changes->key_hash[i] = (struct dr_hash128){.low = record->low, .high = record->high};
   changes->row_hash[i] = record->row_hash;
+  changes->place[i] = record->ordinal;
   memset(changes->changed + i * stride, 0, stride);
   if (record->op != DR_OP_REJECT) memcpy(changes->changed + i * stride, record->changed.data, stride);
   changes->count++;

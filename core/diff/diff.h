@@ -110,7 +110,9 @@ struct dr_changes {
   size_t changed_stride;
   struct dr_hash128 *key_hash;
   uint64_t *row_hash;
-  void *held; // the engine's
+  uint64_t *place; // of the row among those given to dr_diff_add, from 0; UINT64_MAX: a delete of a key that did not
+                   // come. The first of several copies may show the place of the next
+  void *held;      // the engine's
 };
 void dr_changes_free(struct dr_changes *changes);
 
@@ -143,6 +145,11 @@ DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t gene
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
+// out[i] = 1 where the mirror, as last committed, holds what change i says: the row as it came, or (a delete) no such
+// row. 0 for rejects, and where the mirror does not know the row's hash. Not while changes are acknowledged and not
+// committed, nor during a pass. @errors INTERNAL, MIRROR_CORRUPT, IO, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr_changes *changes, uint8_t *out,
+                                       struct dray_error *error);
 // Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
 // end of a run. Nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);

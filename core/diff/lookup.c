@@ -75,6 +75,17 @@ int32_t dr_mirror_settle(struct dr_mirror *mirror, struct dray_error *error) {
   return count_rows(mirror, error);
 }
 
+int32_t dr_mirror_ready(struct dr_mirror *mirror, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (mirror->pending || mirror->prepared != 0) {
+    return dray_fail(error, DRAY_E_INTERNAL,
+                     "the mirror in %s holds acknowledged changes%s: commit or roll back before the next pass",
+                     mirror->folder, mirror->prepared != 0 ? " that are prepared" : "");
+  }
+  if (mirror->overflow) DRAY_TRY(dr_mirror_rewrite(mirror, error));
+  return dr_mirror_settle(mirror, error);
+}
+
 // The number of the first settled item that is not before the key.
 static size_t first_item(const struct dr_mirror *mirror, uint64_t high, uint64_t low) {
   size_t from = 0, to = mirror->settled;
@@ -102,6 +113,20 @@ int32_t dr_mirror_find(struct dr_mirror *mirror, uint64_t high, uint64_t low, st
   uint64_t number = 0, row_hash = 0;
   DRAY_TRY(dr_base_find(mirror->base, high, low, &number, &row_hash, error));
   if (number != UINT64_MAX) *out = (struct dr_found){1, 0, number, row_hash};
+  return DRAY_OK;
+}
+
+int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr_changes *changes, uint8_t *out,
+                        struct dray_error *error) {
+  DRAY_TRY(dr_mirror_ready(mirror, error));
+  for (size_t i = 0; i < changes->count; i++) {
+    struct dr_found found = {0};
+    out[i] = 0;
+    if (changes->op[i] == DR_OP_REJECT) continue;
+    DRAY_TRY(dr_mirror_find(mirror, changes->key_hash[i].high, changes->key_hash[i].low, &found, error));
+    const int same = found.found && found.row_hash == changes->row_hash[i] && found.row_hash != DR_ROW_HASH_UNKNOWN;
+    out[i] = changes->op[i] == DRAY_OP_DELETE ? !found.found : same;
+  }
   return DRAY_OK;
 }
 

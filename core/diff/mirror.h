@@ -105,6 +105,9 @@ void dr_mirror_settle_pending(struct dr_mirror *mirror, int commit);
 // Sorts the committed items, one a key, and counts the rows exactly.
 DRAY_NODISCARD int32_t dr_mirror_settle(struct dr_mirror *mirror, struct dray_error *error);
 
+// The mirror as a pass or a look-up needs it: nothing open, the overlay in order and not too long.
+DRAY_NODISCARD int32_t dr_mirror_ready(struct dr_mirror *mirror, struct dray_error *error);
+
 struct dr_found {
   int found;
   int in_journal; // `number` is an item, else a row of the base

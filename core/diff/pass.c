@@ -96,16 +96,8 @@ static int overlay_is_in_the_way(const struct dr_mirror *mirror) {
   return bytes > filter_max(mirror) && bytes <= mirror->memory_bytes / 8 * 7 && mirror->settled > 0;
 }
 
-// The mirror as a pass needs it: nothing open, the overlay in order and not too long.
 static int32_t ready_mirror(struct dr_mirror *mirror, struct dray_error *error) {
-  DRAY_TRY(dr_mirror_usable(mirror, error));
-  if (mirror->pending || mirror->prepared != 0) {
-    return dray_fail(error, DRAY_E_INTERNAL,
-                     "the mirror in %s holds acknowledged changes%s: commit or roll back before the next pass",
-                     mirror->folder, mirror->prepared != 0 ? " that are prepared" : "");
-  }
-  if (mirror->overflow) DRAY_TRY(dr_mirror_rewrite(mirror, error));
-  DRAY_TRY(dr_mirror_settle(mirror, error));
+  DRAY_TRY(dr_mirror_ready(mirror, error));
   return overlay_is_in_the_way(mirror) ? dr_mirror_rewrite(mirror, error) : DRAY_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "sync/delivery.h"
+#include "sync/prefilter.h"
 
 #define OPTIONS_BYTES_MAX (1u << 20)
 #define POLL_IN_RUN_MS (10 * 60 * 1000)
@@ -133,6 +134,7 @@ static int32_t open_for_baseline(struct dr_context *run, struct dray_error *erro
 // A missing mirror is an empty one only where nothing was ever sent.
 static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  if (baseline && !dr_planning(run)) DRAY_TRY(dr_prefilter_forget(run, error));
   const int first = run->state.generation == 0 || (baseline && !dr_mirror_exists(run->mirror_folder));
   if (!first && !dr_mirror_exists(run->mirror_folder)) {
     return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
@@ -260,7 +262,7 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
 
 static uint32_t flags_of(const struct dr_context *run) {
   const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_REMOVE;
-  uint32_t flags = removes ? DR_DIFF_FULL : 0;
+  uint32_t flags = removes && !dr_prefilter_is_partial(run->prefilter) ? DR_DIFF_FULL : 0;
   if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
   return flags;
 }
@@ -278,15 +280,19 @@ static int32_t activate(struct dr_context *run, struct activation *activation, s
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
   DRAY_TRY(check_kept(run, activation, info.keep, error));
+  DRAY_TRY(dr_prefilter_open(run, error));
   DRAY_TRY(recover(run, activation, error));
   struct dr_pass pass = {0};
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   const int64_t start = dr_monotonic_ms();
+  DRAY_TRY(dr_prefilter_read(run, error));
   DRAY_TRY(dr_pass_run(run, flags_of(run), 0, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms = read - start;
+  dr_prefilter_tell(run, &pass);
   int32_t rc = dr_guard_and_samples(run, &pass, error);
   if (rc == DRAY_OK && !dr_planning(run)) rc = apply(run, activation, &pass, error);
+  if (rc == DRAY_OK && !dr_planning(run)) rc = dr_prefilter_settle(run, &pass, error);
   run->report->apply_ms = dr_monotonic_ms() - read;
   dr_pass_close(&pass, dr_planning(run));
   if (dr_planning(run)) return rc;
@@ -304,6 +310,7 @@ int32_t dr_activate(struct dr_context *run, struct dray_error *error) {
   dray_buffer_init(&activation.options, OPTIONS_BYTES_MAX);
   const int32_t rc = activate(run, &activation, error);
   dray_buffer_free(&activation.options);
+  dr_prefilter_close(run);
   if (run->mirror != NULL) {
     struct dr_mirror_info info;
     dr_mirror_info(run->mirror, &info);

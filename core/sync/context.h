@@ -28,6 +28,7 @@ struct dr_context {
   const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
                                   // discard_row); NULL: none
   struct dr_reader *reader;
+  struct dr_prefilter *prefilter; // NULL: the reader shows all there is; see prefilter.h
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
 };
@@ -40,6 +41,8 @@ DRAY_NODISCARD int32_t dr_context_state(struct dr_context *run, int state, const
 // Opens the reader and decides the mapping. `object` NULL for a warehouse.
 DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
                                        const struct dr_object_facts *object, struct dray_error *error);
+// Goes on with another query over the model's columns; the mapping stays.
+DRAY_NODISCARD int32_t dr_context_reread(struct dr_context *run, struct dray_str query, struct dray_error *error);
 // Decides the mapping anew, without these fields of it.
 DRAY_NODISCARD int32_t dr_context_leave_out(struct dr_context *run, const char *const *fields, size_t count,
                                             struct dray_error *error);

@@ -264,6 +264,19 @@ int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_opti
   return rc;
 }
 
+int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struct ArrowSchema *source, int discard_values,
+                          struct dray_error *error) {
+  struct dr_caster *caster = NULL;
+  dray_schema_release(&mapping->extended);
+  memset(&mapping->extended, 0, sizeof(mapping->extended));
+  DRAY_TRY(extend_schema(mapping, source, error));
+  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->schema, mapping->source_columns,
+                         discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &caster, error));
+  dr_caster_free(mapping->caster);
+  mapping->caster = caster;
+  return DRAY_OK;
+}
+
 void dr_mapping_free(struct dr_mapping *mapping) {
   dr_caster_free(mapping->caster);
   dr_schema_unref(mapping->schema);

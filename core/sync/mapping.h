@@ -38,6 +38,10 @@ struct dr_mapping_options {
 // nearest name. Free with dr_mapping_free.
 DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options,
                                        struct dray_error *error);
+// The rows come from another query over the same columns, found by name: the mapped rows are the same, also where the
+// engine says other types.
+DRAY_NODISCARD int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struct ArrowSchema *source,
+                                         int discard_values, struct dray_error *error);
 void dr_mapping_free(struct dr_mapping *mapping);
 // Casts one batch of the source (consumed) to the mapped schema. Rows that cannot be cast go to `rejects`.
 DRAY_NODISCARD int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row,

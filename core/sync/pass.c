@@ -10,7 +10,7 @@
 
 #include "base/board.h"
 #include "base/file.h"
-#include "sync/context.h"
+#include "sync/prefilter.h"
 
 static int32_t keep_state(struct dr_pass *pass, struct dr_read_item *item) {
   if (item->state == NULL) return 0;
@@ -26,14 +26,20 @@ static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_
                         struct dray_error *error) {
   struct dr_batch *batch = NULL;
   struct dr_rejects rejects = {NULL, 0, 0};
-  int32_t rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  uint64_t gone = 0;
+  int32_t rc = DRAY_OK;
+  if (run->prefilter != NULL) rc = dr_prefilter_see(run->prefilter, run->reader, &item->array, &gone, error);
+  if (rc == DRAY_OK) rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
+  if (rc == DRAY_OK && run->prefilter != NULL) {
+    rc = dr_prefilter_mark(run->prefilter, item->first_row, &rejects, &batch, error);
+  }
   if (rc == DRAY_OK) rc = dr_rows_refuse(run, 0, &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
     rc = dr_diff_add(diff, batch, error);
     batch = NULL; // the diff's
   }
-  pass->rows += item->rows;
+  pass->rows += item->rows - gone;
   pass->unreadable += rejects.count;
   dr_rejects_free(&rejects);
   dr_batch_free(batch);
@@ -94,14 +100,18 @@ static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *c
   pass->updates = counts->updates;
   pass->deletes = counts->deletes;
   // A row that could not be read is not a row that is gone.
-  if ((pass->unreadable > 0) && (diff_flags & DR_DIFF_FULL) != 0) pass->withheld = counts->deletes;
+  const int whole = (diff_flags & DR_DIFF_FULL) != 0 || dr_prefilter_is_partial(run->prefilter);
+  if (pass->unreadable > 0 && whole) pass->withheld = counts->deletes;
   report->deletes_withheld += pass->withheld;
-  pass->unchanged = counts->unchanged;
+  uint64_t hidden = 0; // unchanged as well
+  if (dr_prefilter_is_partial(run->prefilter)) DRAY_TRY(dr_prefilter_hidden(run->prefilter, &hidden, error));
+  pass->rows += hidden;
+  pass->unchanged = counts->unchanged + hidden;
   report->rows_read += pass->rows;
   report->inserts += counts->inserts;
   report->updates += counts->updates;
   report->deletes += counts->deletes;
-  report->unchanged += counts->unchanged;
+  report->unchanged += pass->unchanged;
   report->null_keys += counts->null_keys;
   report->duplicate_keys += counts->duplicate_keys;
   report->duplicate_rows += counts->duplicate_rows;

@@ -32,6 +32,7 @@ struct dr_reader {
   pthread_t thread;
   int running;
   uint64_t next_row;
+  uint64_t bytes; // of the items that were taken
   // Written by the thread before it closes the queue, read after the queue is drained.
   int32_t code;
   struct dray_error error;
@@ -82,9 +83,10 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
   return DRAY_OK;
 }
 
-static int32_t open_model(struct dr_session *session, const struct dr_sync *sync, struct dr_reader *reader,
+static int32_t open_model(struct dr_session *session, const struct dr_reader_options *options, struct dr_reader *reader,
                           struct dray_error *error) {
-  const struct dr_model *model = &dr_session_project(session)->models[sync->model];
+  const struct dr_model *model = &dr_session_project(session)->models[options->sync->model];
+  const struct dray_str sql = options->query.len > 0 ? options->query : dray_str_of(model->sql);
   struct dr_warehouse_instance *instance = NULL;
   struct dr_warehouse *warehouse = NULL;
   DRAY_TRY(dr_session_warehouse(session, model->warehouse, &warehouse, &instance, error));
@@ -93,8 +95,8 @@ static int32_t open_model(struct dr_session *session, const struct dr_sync *sync
   for (size_t i = 0; i < model->key_count; i++) reader->facts.key[i] = model->key[i];
   reader->facts.key_count = model->key_count;
   (void)snprintf(reader->label, sizeof(reader->label), "%s", instance->label);
-  const int32_t rc = dr_warehouse_query(instance, dray_str_of(model->sql), DR_BATCH_BYTES_DEFAULT,
-                                        DR_BATCH_ROWS_DEFAULT, &reader->stream, error);
+  const int32_t rc =
+      dr_warehouse_query(instance, sql, DR_BATCH_BYTES_DEFAULT, DR_BATCH_ROWS_DEFAULT, &reader->stream, error);
   if (rc != DRAY_OK) return dray_error_prefix(error, "model %s", model->name);
   reader->stream_open = 1;
   return DRAY_OK;
@@ -105,7 +107,7 @@ int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_option
   struct dr_reader *reader = calloc(1, sizeof(*reader));
   if (reader == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a reader");
   dr_arena_init(&reader->arena, ARENA_BYTES_MAX);
-  int32_t rc = options->sync->model >= 0 ? open_model(session, options->sync, reader, error)
+  int32_t rc = options->sync->model >= 0 ? open_model(session, options, reader, error)
                                          : open_stream(session, options, reader, error);
   if (rc == DRAY_OK) rc = dr_stream_schema(&reader->stream, reader->label, &reader->schema, error);
   if (rc == DRAY_OK) {
@@ -145,6 +147,10 @@ const struct dr_stream_facts *dr_reader_facts(const struct dr_reader *reader) {
   return &reader->facts;
 }
 
+uint64_t dr_reader_bytes(const struct dr_reader *reader) {
+  return reader->bytes;
+}
+
 int dr_reader_incremental(const struct dr_reader *reader) {
   return reader->incremental;
 }
@@ -157,6 +163,28 @@ static size_t estimate_bytes(const struct ArrowArray *array) {
   for (int64_t i = 0; i < array->n_children; i++) {
     const struct ArrowArray *child = array->children[i];
     bytes += (size_t)child->length * (child->n_buffers > 2 ? 24 : 8);
+  }
+  return bytes;
+}
+
+// What the values of a column take: the texts of texts, the width of others. Validity is not counted.
+static uint64_t column_bytes(const struct ArrowSchema *schema, const struct ArrowArray *column) {
+  const int64_t from = column->offset, to = column->offset + column->length;
+  if (column->n_buffers == 3 && column->buffers[1] != NULL) {
+    const int wide = schema->format[0] == 'U' || schema->format[0] == 'Z';
+    const int32_t *narrow_ends = column->buffers[1];
+    const int64_t *wide_ends = column->buffers[1];
+    return wide ? (uint64_t)(wide_ends[to] - wide_ends[from]) : (uint64_t)(narrow_ends[to] - narrow_ends[from]);
+  }
+  const char format = schema->format[0];
+  const uint64_t width = format == 'b' || format == 'n' ? 1 : format == 'd' ? 16 : schema->format[1] == 'd' ? 4 : 8;
+  return width * (uint64_t)column->length;
+}
+
+static uint64_t count_bytes(const struct dr_reader *reader, const struct ArrowArray *array) {
+  uint64_t bytes = 0;
+  for (int64_t i = 0; i < array->n_children && i < reader->schema.n_children; i++) {
+    bytes += column_bytes(reader->schema.children[i], array->children[i]);
   }
   return bytes;
 }
@@ -236,6 +264,7 @@ int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, stru
     return reader->code;
   }
   DRAY_TRY(item == NULL ? dr_cancel_check(error) : DRAY_OK);
+  if (item != NULL && item->rows > 0) reader->bytes += count_bytes(reader, &item->array);
   *out = item;
   return DRAY_OK;
 }

@@ -22,6 +22,7 @@ struct dr_reader_options {
   const struct dr_sync *sync;
   struct dray_str checkpoint; // for an incremental read; empty: from the beginning
   int full;                   // 1: read everything whatever the checkpoint says
+  struct dray_str query;      // of a model: what is asked instead of its own SQL; empty: that
 };
 
 struct dr_reader;
@@ -34,6 +35,7 @@ void dr_reader_finish(struct dr_reader *reader);
 void dr_reader_close(struct dr_reader *reader);
 const struct ArrowSchema *dr_reader_schema(const struct dr_reader *reader);
 const struct dr_stream_facts *dr_reader_facts(const struct dr_reader *reader); // key: the stream's or the model's
+uint64_t dr_reader_bytes(const struct dr_reader *reader); // of the values that were taken so far
 int dr_reader_incremental(const struct dr_reader *reader);                     // what is not shown may still exist
 // The next batch; *out = NULL at the end.
 DRAY_NODISCARD int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error);

@@ -82,10 +82,19 @@ static int32_t decide_mapping(struct dr_context *run, const struct dr_object_fac
 
 int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
                         const struct dr_object_facts *object, struct dray_error *error) {
-  const struct dr_reader_options options = {run->sync, checkpoint, full};
+  const struct dr_reader_options options = {.sync = run->sync, .checkpoint = checkpoint, .full = full};
   dr_board_phase("opening");
   DRAY_TRY(dr_reader_open(run->session, &options, &run->reader, error));
   return decide_mapping(run, object, NULL, 0, error);
+}
+
+int32_t dr_context_reread(struct dr_context *run, struct dray_str query, struct dray_error *error) {
+  const struct dr_reader_options options = {.sync = run->sync, .full = 1, .query = query};
+  dr_reader_close(run->reader);
+  run->reader = NULL;
+  DRAY_TRY(dr_reader_open(run->session, &options, &run->reader, error));
+  return dr_mapping_rebind(&run->mapping, dr_reader_schema(run->reader),
+                           run->sync->drift_type == DR_DRIFT_DISCARD_VALUE, error);
 }
 
 int32_t dr_context_leave_out(struct dr_context *run, const char *const *fields, size_t count,

@@ -19,6 +19,16 @@ struct dr_run_options {
   size_t samples_max; // changes of each kind kept for `dray plan`
 };
 
+// What moving a model's rows costs, by either diff: measured where the run did it, else about so much.
+struct dr_diff_cost {
+  int used; // DR_DIFF_LOCAL or DR_DIFF_WAREHOUSE; 0: the sync reads no model
+  char why[400];
+  uint64_t local_rows, local_bytes;
+  uint64_t warehouse_rows, warehouse_bytes;
+  uint64_t snapshot_bytes; // that the snapshot takes, or would
+  char snapshot[300];      // where it is; "": there is none
+};
+
 // One change as `dray plan` shows it.
 struct dr_sample {
   int op;       // DRAY_OP_* or DR_OP_REJECT
@@ -45,6 +55,7 @@ struct dr_run_report {
   uint64_t mirror_rows, generation, spilled_bytes;
   int64_t read_ms, apply_ms, total_ms;
   int rebuilt;        // the mirror was rebuilt from the table first
+  struct dr_diff_cost diff;
   uint64_t recovered; // batches left in doubt by an earlier run and settled by this one
   char *unknown;      // a plan: why nothing can be said yet; NULL: it can
   char **ddl;         // statements run, or to be run

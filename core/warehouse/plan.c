@@ -242,43 +242,13 @@ static int32_t plan_late_key(struct planner *planner) {
   return take(planner);
 }
 
-// Whether the engine lists the schema to this user. Queries take no parameters, and values are never spliced into SQL:
-// the list is read and the name is looked for here.
-struct looking {
-  const char *name;
-  int found;
-};
-
-static int32_t look_for_schema(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
-  struct looking *looking = ctx;
-  const struct dray_column_view *names = &batch->view.columns[0];
-  (void)error;
-  for (uint64_t i = 0; i < dr_batch_rows(batch); i++) {
-    if (dray_column_is_null(names, i)) continue;
-    looking->found |= dray_str_is(dray_column_bytes(names, i), looking->name);
-  }
-  return DRAY_OK;
-}
-
 // A schema that is not there is made with its first table. Not asked of every engine with IF NOT EXISTS alone, because
 // that takes the right to make schemas even where there is nothing to make.
 static int32_t plan_schema(struct planner *planner) {
-  const struct dray_column_def def = {"schema_name", {DRAY_TYPE_STRING, 0, 0}, 1};
-  struct looking looking = {planner->place.schema, 0};
-  struct dr_schema *schema = NULL;
+  int found = 0;
   if (planner->place.schema == NULL) return DRAY_OK;
-  DRAY_TRY(dr_schema_new(&def, 1, &schema, planner->error));
-  start(planner);
-  dr_sql_text(&planner->sql, "SELECT schema_name AS ");
-  dr_sql_name(&planner->sql, def.name);
-  dr_sql_text(&planner->sql, " FROM information_schema.schemata");
-  int32_t code = planner->sql.code;
-  if (code == DRAY_OK) {
-    code = dr_engine_query(planner->warehouse, dray_buffer_view(&planner->text), schema, look_for_schema, &looking,
-                           planner->error);
-  }
-  dr_schema_unref(schema);
-  if (code != DRAY_OK || looking.found) return code;
+  DRAY_TRY(dr_schema_is_there(planner->warehouse, planner->place.schema, &found, planner->error));
+  if (found) return DRAY_OK;
   start(planner);
   dr_sql_text(&planner->sql, "CREATE SCHEMA IF NOT EXISTS ");
   dr_sql_name(&planner->sql, planner->place.schema);

@@ -119,3 +119,44 @@ void dr_shape_free(struct dr_shape *shape) {
   free(shape->columns);
   *shape = (struct dr_shape){0, 0, NULL};
 }
+
+// ---- schemas ----
+
+// Queries take no parameters, and values are never spliced into SQL: the list is read and the name is looked for here.
+struct looking {
+  const char *name;
+  int found;
+};
+
+static int32_t look_for_schema(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  struct looking *looking = ctx;
+  const struct dray_column_view *names = &batch->view.columns[0];
+  (void)error;
+  for (uint64_t i = 0; i < dr_batch_rows(batch); i++) {
+    if (dray_column_is_null(names, i)) continue;
+    looking->found |= dray_str_is(dray_column_bytes(names, i), looking->name);
+  }
+  return DRAY_OK;
+}
+
+int32_t dr_schema_is_there(struct dr_warehouse *warehouse, const char *name, int *out_found, struct dray_error *error) {
+  const struct dray_column_def def = {"schema_name", {DRAY_TYPE_STRING, 0, 0}, 1};
+  struct looking looking = {name, 0};
+  struct dr_schema *schema = NULL;
+  struct dray_buffer text;
+  struct dr_sql sql;
+  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  dr_sql_text(&sql, "SELECT schema_name AS ");
+  dr_sql_name(&sql, def.name);
+  dr_sql_text(&sql, " FROM information_schema.schemata");
+  int32_t code = sql.code;
+  if (code == DRAY_OK) {
+    code = dr_engine_query(warehouse, dray_buffer_view(&text), schema, look_for_schema, &looking, error);
+  }
+  dray_buffer_free(&text);
+  dr_schema_unref(schema);
+  if (code == DRAY_OK) *out_found = looking.found;
+  return code;
+}

@@ -274,3 +274,19 @@ int32_t dr_state_put(struct dr_warehouse *warehouse, const struct dr_table_optio
   dr_place_free(&place);
   return code;
 }
+
+int32_t dr_state_remove(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                        struct dray_error *error) {
+  const struct state_write write = {.warehouse = warehouse, .sync = options->sync};
+  struct dr_place place;
+  struct dr_sql sql;
+  struct dray_buffer text;
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  int32_t code = write_delete(&sql, &place);
+  if (code == DRAY_OK) code = execute_with(&write, dray_buffer_view(&text), 1, error);
+  dray_buffer_free(&text);
+  dr_place_free(&place);
+  return code;
+}

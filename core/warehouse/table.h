@@ -69,6 +69,9 @@ int dr_type_holds(struct dray_type to, struct dray_type from);
 int dr_type_equal(struct dray_type a, struct dray_type b);
 // "a.b" for messages. Writes at most out_bytes and returns `out`.
 const char *dr_place_text(const struct dr_place *place, char *out, size_t out_bytes);
+// Whether the engine lists the schema to this user.
+DRAY_NODISCARD int32_t dr_schema_is_there(struct dr_warehouse *warehouse, const char *name, int *out_found,
+                                          struct dray_error *error);
 int dr_options_is_key(const struct dr_table_options *options, const char *name);
 
 // ---- the state table (state.c) ----
@@ -88,6 +91,8 @@ DRAY_NODISCARD int32_t dr_state_create(struct dr_warehouse *warehouse, const str
 // Takes the row's lock in engines that lock rows, so that a second writer waits here and then sees our generation.
 DRAY_NODISCARD int32_t dr_state_lock(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                      struct dray_error *error);
+DRAY_NODISCARD int32_t dr_state_remove(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                       struct dray_error *error);
 DRAY_NODISCARD int32_t dr_state_put(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                     uint64_t generation, struct dray_str checkpoint, int64_t now_us,
                                     struct dray_error *error);

@@ -61,6 +61,16 @@ const struct dray_str pg_dialect_types[10] = {
     [DRAY_TYPE_TIMESTAMP] = LITERAL("timestamp with time zone"),
     [DRAY_TYPE_JSON] = LITERAL("json"),
 };
+
+// What is read as text or JSON may be of a type that calls different values equal (citext, collations that are not
+// deterministic, interval, numeric's 1.0 and 1.00, -0.0) or knows no equality (json): *<> compares what is stored.
+#define VALUES_DIFFER LITERAL("{a} IS DISTINCT FROM {b}")
+#define IMAGES_DIFFER LITERAL("ROW({a}) OPERATOR(pg_catalog.*<>) ROW({b})")
+const struct dray_str pg_dialect_differs[10] = {
+    [DRAY_TYPE_BOOL] = VALUES_DIFFER,    [DRAY_TYPE_INT64] = VALUES_DIFFER,  [DRAY_TYPE_FLOAT64] = IMAGES_DIFFER,
+    [DRAY_TYPE_DECIMAL] = VALUES_DIFFER, [DRAY_TYPE_STRING] = IMAGES_DIFFER, [DRAY_TYPE_BYTES] = VALUES_DIFFER,
+    [DRAY_TYPE_DATE] = VALUES_DIFFER,    [DRAY_TYPE_JSON] = IMAGES_DIFFER,   [DRAY_TYPE_TIMESTAMP] = VALUES_DIFFER,
+};
 const Oid pg_oids[10] = {
     [DRAY_TYPE_BOOL] = 16,      [DRAY_TYPE_INT64] = 20,       [DRAY_TYPE_FLOAT64] = 701,
     [DRAY_TYPE_DECIMAL] = 1700, [DRAY_TYPE_STRING] = 25,      [DRAY_TYPE_BYTES] = 17,

@@ -49,6 +49,7 @@ const struct pg_type *pg_type_find(Oid oid);
 
 // What the dialect says: the type that dray makes for each canonical one, and its oid, index DRAY_TYPE_*.
 extern const struct dray_str pg_dialect_types[10];
+extern const struct dray_str pg_dialect_differs[10];
 extern const Oid pg_oids[10];
 
 // Precision and scale out of a type modifier. id 0: none, or more than a decimal holds.

@@ -134,7 +134,10 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->name = dray_str_of("postgres");
   // Room for the new version of a row beside the old one: the indexes are left alone then, and the table does not grow.
   out->keyed_table_options = dray_str_of("WITH (fillfactor = 90)");
-  for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) out->types[i] = pg_dialect_types[i];
+  for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) {
+    out->types[i] = pg_dialect_types[i];
+    out->differs[i] = pg_dialect_differs[i];
+  }
   return DRAY_OK;
 }
 

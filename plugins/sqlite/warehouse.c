@@ -8,7 +8,9 @@
 #include "stream.h"
 
 #define IDENTIFIER_BYTES_MAX 255 // SQLite has no limit; what the columns of a batch can carry
-#define COLUMNS_MAX 2000         // SQLITE_MAX_COLUMN as everybody builds it
+// Any value may stand in any column: 1, 1.0 and '1' are three values. Collations of columns do not count.
+#define VALUES_DIFFER "(typeof({a}) <> typeof({b}) OR {a} IS NOT {b} COLLATE BINARY)"
+#define COLUMNS_MAX 2000 // SQLITE_MAX_COLUMN as everybody builds it
 
 struct dray_warehouse {
   struct connection connection;
@@ -55,7 +57,10 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->columns_max = COLUMNS_MAX;
   out->quote = '"';
   out->name = dray_str_of("sqlite");
-  for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) out->types[i] = sqlite_dialect_types[i];
+  for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) {
+    out->types[i] = sqlite_dialect_types[i];
+    out->differs[i] = dray_str_of(VALUES_DIFFER);
+  }
   return DRAY_OK;
 }
 

@@ -32,6 +32,34 @@ static void write_columns(struct dr_record *record, const struct dr_run_report *
   dray_json_end_object(&record->json);
 }
 
+// Which diff, why, and what each moves: {"used":"local","why":"...","local_rows":...}.
+static void write_diff(struct dr_record *record, const struct dr_diff_cost *cost) {
+  if (cost->used == 0) return;
+  const struct {
+    const char *name;
+    uint64_t value;
+  } counts[] = {{"local_rows", cost->local_rows},
+                {"local_bytes", cost->local_bytes},
+                {"warehouse_rows", cost->warehouse_rows},
+                {"warehouse_bytes", cost->warehouse_bytes},
+                {"snapshot_bytes", cost->snapshot_bytes}};
+  dray_json_key(&record->json, "diff");
+  dray_json_begin_object(&record->json);
+  dray_json_key(&record->json, "used");
+  dray_json_write_text(&record->json, cost->used == DR_DIFF_WAREHOUSE ? "warehouse" : "local");
+  dray_json_key(&record->json, "why");
+  dray_json_write_text(&record->json, cost->why);
+  for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+    dray_json_key(&record->json, counts[i].name);
+    dray_json_write_int(&record->json, (int64_t)counts[i].value);
+  }
+  if (cost->snapshot[0] != '\0') {
+    dray_json_key(&record->json, "snapshot");
+    dray_json_write_text(&record->json, cost->snapshot);
+  }
+  dray_json_end_object(&record->json);
+}
+
 static void write_record(struct dr_output *output, const struct dr_run_report *report, const char *type) {
   struct dr_record record;
   dr_record_begin(&record, output, type);
@@ -71,6 +99,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   write_columns(&record, report);
   dr_record_bool(&record, "rebuilt", report->rebuilt);
   dr_record_text(&record, "unknown", report->unknown);
+  write_diff(&record, &report->diff);
   dray_json_key(&record.json, "ddl");
   dray_json_begin_array(&record.json);
   for (size_t i = 0; i < report->ddl_count; i++) dray_json_write_text(&record.json, report->ddl[i]);
@@ -82,6 +111,19 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   dr_record_text(&record, "error", report->error.code != DRAY_OK ? dray_error_info(report->error.code)->name : NULL);
   dr_record_text(&record, "text", report->error.code != DRAY_OK ? report->error.text : NULL);
   dr_record_end(&record);
+}
+
+static void print_diff(struct dr_output *output, const struct dr_diff_cost *cost) {
+  char rows[32], bytes[32];
+  if (cost->used == 0) return;
+  const int in_warehouse = cost->used == DR_DIFF_WAREHOUSE;
+  dr_print(output, "  diff: %s, since %s\n", in_warehouse ? "warehouse" : "local", cost->why);
+  dr_print(output, "    local: %s%s rows, %s moved; needs to read\n", in_warehouse ? "about " : "",
+           dr_thousands(cost->local_rows, rows), dr_bytes_text(cost->local_bytes, bytes));
+  dr_print(output, "    warehouse: %s%s rows, %s moved", in_warehouse ? "" : "about ",
+           dr_thousands(cost->warehouse_rows, rows), dr_bytes_text(cost->warehouse_bytes, bytes));
+  dr_print(output, ", about %s kept in %s; needs to create tables there\n", dr_bytes_text(cost->snapshot_bytes, bytes),
+           cost->snapshot[0] != '\0' ? cost->snapshot : "a schema `dray`");
 }
 
 static void print_rejects(struct dr_output *output, const struct dr_run_report *report) {
@@ -257,6 +299,7 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
   dr_print(output, "  - %s to remove\n", dr_thousands(report->deletes, number));
   dr_print(output, "  = %s unchanged\n", dr_thousands(report->unchanged, number));
   print_rejects(output, report);
+  print_diff(output, &report->diff);
   dr_print(output, "  cost: %s rows read in %s", dr_thousands(report->rows_read, number),
            dr_duration_text(report->total_ms, second));
   dr_print(output, ", %s spilled\n", dr_bytes_text(report->spilled_bytes, number));

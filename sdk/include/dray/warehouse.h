@@ -57,6 +57,9 @@ struct dray_dialect {
   struct dray_str exact_text;
   // What stands behind CREATE TABLE (...) of a table whose rows are updated by key: "WITH (fillfactor = 90)".
   struct dray_str keyed_table_options;
+  // Two values of a column of this type, "{a}" and "{b}", are not the same value: exactly, whatever the engine calls
+  // equal, and with nulls as values. Empty: the engine has no such comparison.
+  struct dray_str differs[10];
 };
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
