@@ -11,6 +11,7 @@
 #include "base/redact.h"
 #include "dray/sdk/json.h"
 #include "sync/mapping.h"
+#include "sync/prefilter.h"
 #include "sync/reader.h"
 
 #define REPORT_BYTES_MAX (1u << 20)
@@ -195,7 +196,10 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
   (void)snprintf(item.connection, sizeof(item.connection), "%s", sync->name);
   (void)snprintf(item.role, sizeof(item.role), "sync");
   (void)snprintf(item.name, sizeof(item.name), "open");
-  const int32_t rc = open_sync(session, sync, &columns, &keys, &failure);
+  int32_t rc = open_sync(session, sync, &columns, &keys, &failure);
+  const int keeps = rc == DRAY_OK && sync->diff == DR_DIFF_WAREHOUSE;
+  if (keeps) rc = dr_prefilter_try(session, sync, &failure);
+  if (keeps && rc != DRAY_OK) (void)snprintf(item.name, sizeof(item.name), "snapshot");
   if (failure.error_class == DRAY_CLASS_CANCELLED) {
     *error = failure;
     return rc;
@@ -205,11 +209,16 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
   if (later) {
     (void)snprintf(item.text, sizeof(item.text), "not tried: the syncs that fill its warehouse have not all run yet");
   } else if (item.ok) {
-    (void)snprintf(item.text, sizeof(item.text), "%zu columns, a key of %zu", columns, keys);
+    (void)snprintf(item.text, sizeof(item.text), "%zu columns, a key of %zu%s", columns, keys,
+                   keeps ? ", a snapshot can be kept" : "");
   } else {
     dr_redact_error(&failure);
     (void)snprintf(item.text, sizeof(item.text), "%s", failure.text);
-    (void)snprintf(item.fix, sizeof(item.fix), "%s", dray_error_info(failure.code)->fix);
+    (void)snprintf(item.fix, sizeof(item.fix), "%s",
+                   keeps
+                       ? "`diff: warehouse` makes tables in the schema `dray`, and temporary ones: grant the right to, "
+                         "or use `diff: local`, which only reads"
+                       : dray_error_info(failure.code)->fix);
   }
   *out = item;
   return DRAY_OK;

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/board.h"
 #include "base/fault.h"
@@ -639,14 +640,33 @@ void dr_prefilter_tell(struct dr_context *run, const struct dr_pass *pass) {
 
 // ---- dropping ----
 
-int32_t dr_prefilter_drop(const struct dr_context *run, struct dray_error *error) {
-  const struct dr_model *model = &dr_session_project(run->session)->models[run->sync->model];
-  const struct dr_snapshot_options options = {.id = id_of(dr_store_seed(run->store), run->sync->name)};
+// Its place alone: what it holds is not asked for.
+static int32_t open_place(struct dr_session *session, const struct dr_sync *sync, struct dr_snapshot **out,
+                          struct dray_error *error) {
+  const struct dr_model *model = &dr_session_project(session)->models[sync->model];
+  const struct dr_snapshot_options options = {.id = id_of(dr_store_seed(dr_session_store(session)), sync->name)};
   struct dr_warehouse *warehouse = NULL;
+  DRAY_TRY(dr_session_warehouse(session, model->warehouse, &warehouse, NULL, error));
+  return dr_snapshot_open(warehouse, &options, out, error);
+}
+
+int32_t dr_prefilter_try(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error) {
   struct dr_snapshot *snapshot = NULL;
-  DRAY_TRY(dr_session_warehouse(run->session, model->warehouse, &warehouse, NULL, error));
-  DRAY_TRY(dr_snapshot_open(warehouse, &options, &snapshot, error));
-  const int32_t rc = dr_snapshot_drop(snapshot, error);
+  DRAY_TRY(open_place(session, sync, &snapshot, error));
+  const int32_t rc = dr_snapshot_try(snapshot, error);
   dr_snapshot_close(snapshot);
   return rc;
+}
+
+int32_t dr_prefilter_drop(const struct dr_context *run, struct dray_error *error) {
+  struct dr_snapshot *snapshot = NULL;
+  DRAY_TRY(open_place(run->session, run->sync, &snapshot, error));
+  const int32_t rc = dr_snapshot_drop(snapshot, error);
+  dr_snapshot_close(snapshot);
+  if (rc != DRAY_OK) return dray_error_prefix(error, "removing the snapshot");
+  char *path = record_path(run->folder);
+  if (path == NULL) return no_memory(error);
+  (void)unlink(path); // there is nothing left that it could speak of
+  free(path);
+  return DRAY_OK;
 }

@@ -51,6 +51,9 @@ void dr_prefilter_tell(struct dr_context *run, const struct dr_pass *pass);
 
 // 1 when the sync has, or may have, a snapshot; its name without the schema in `name`.
 int dr_prefilter_exists(const char *sync_folder, uint64_t seed, const char *sync, char *name, size_t name_bytes);
+// Whether the warehouse would let a sync with `diff: warehouse` keep its snapshot. @errors the warehouse's.
+DRAY_NODISCARD int32_t dr_prefilter_try(struct dr_session *session, const struct dr_sync *sync,
+                                        struct dray_error *error);
 // Removes it from the warehouse. @errors the warehouse's.
 DRAY_NODISCARD int32_t dr_prefilter_drop(const struct dr_context *run, struct dray_error *error);
 

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "sync/ingest.h"
+#include "sync/prefilter.h"
 
 #define ARENA_BYTES_MAX (64u << 20)
 
@@ -83,6 +85,8 @@ int32_t dr_state_show(struct dr_session *session, const struct dr_sync *sync, st
   DRAY_TRY(show_store(dr_session_store(session), sync->name, &view, error));
   DRAY_TRY(dr_session_sync_folder(session, sync->name, &folder, error));
   char *mirror = dr_path_join(folder, "mirror");
+  const uint64_t seed = dr_store_seed(dr_session_store(session));
+  if (!dr_prefilter_exists(folder, seed, sync->name, view.snapshot, sizeof(view.snapshot))) view.snapshot[0] = '\0';
   free(folder);
   if (mirror == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
   view.mirror_exists = dr_mirror_exists(mirror);
@@ -160,10 +164,27 @@ static int32_t reset_table(struct bench *bench, struct dray_error *error) {
   return rc;
 }
 
+// A sync that has none by now may have had one: its file says so.
+static int32_t reset_snapshot(struct bench *bench, struct dray_error *error) {
+  struct dr_context *run = &bench->run;
+  char name[64];
+  const int exists = dr_prefilter_exists(run->folder, dr_store_seed(run->store), run->sync->name, name, sizeof(name));
+  if (run->sync->model < 0 || (!exists && run->sync->diff != DR_DIFF_WAREHOUSE)) return DRAY_OK;
+  DRAY_TRY(dr_prefilter_forget(run, error));
+  if (run->sync->diff == DR_DIFF_WAREHOUSE) return dr_prefilter_drop(run, error);
+  struct dray_error why; // nobody needs it, and the right to remove it may be gone as well
+  dray_error_init(&why);
+  if (dr_prefilter_drop(run, &why) != DRAY_OK) {
+    dr_log(DRAY_LOG_WARN, run->sync->name, "the table %s is left in the model's warehouse: %s", name, why.text);
+  }
+  return DRAY_OK;
+}
+
 int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error) {
   struct bench bench;
   int32_t rc = bench_open(&bench, session, sync, error);
   if (rc == DRAY_OK && sync->object == NULL) rc = reset_table(&bench, error);
+  if (rc == DRAY_OK) rc = reset_snapshot(&bench, error);
   if (rc == DRAY_OK) rc = dr_mirror_reset(bench.run.mirror_folder, error);
   if (rc == DRAY_OK) rc = dr_store_sync_forget(bench.run.store, sync->name, error);
   bench_close(&bench);

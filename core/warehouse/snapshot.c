@@ -66,6 +66,7 @@ int32_t dr_snapshot_open(struct dr_warehouse *warehouse, const struct dr_snapsho
   if (snapshot == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a snapshot");
   snapshot->warehouse = warehouse;
   snapshot->options = *options;
+  if (options->model != NULL) snapshot->model = dr_statement_of(options->model);
   dray_buffer_init(&snapshot->text, DR_SQL_BYTES_MAX);
   int32_t code = check_options(snapshot, error);
   if (code == DRAY_OK) code = name_things(snapshot, error);
@@ -592,4 +593,33 @@ int32_t dr_snapshot_settle(struct dr_snapshot *snapshot, const struct dr_snapsho
   DRAY_TRY(end(snapshot, code, error));
   if (!inside) DRAY_TRY(drop_table(snapshot, &snapshot->staging, error));
   return pass("snapshot.settled", error);
+}
+
+// ---- trying ----
+
+static int32_t try_tables(struct dr_snapshot *snapshot, int inside, struct dray_error *error) {
+  const struct dr_snapshot_settling nothing = {.settled = NULL};
+  struct dr_place trial;
+  struct dr_sql sql;
+  DRAY_TRY(make_schema(snapshot, error));
+  DRAY_TRY(dr_place_make(&snapshot->warehouse->dialect, DR_SNAPSHOT_SCHEMA, snapshot->state_name + 1, &trial, error));
+  start(snapshot, &sql, "CREATE TABLE ", error);
+  dr_sql_place(&sql, &trial);
+  dr_sql_text(&sql, " AS SELECT 1 AS ");
+  dr_sql_name(&sql, "n");
+  int32_t code = run(snapshot, &sql, NULL);
+  if (code == DRAY_OK && !inside) code = drop_table(snapshot, &trial, error);
+  dr_place_free(&trial);
+  if (code == DRAY_OK) code = make_staging(snapshot, error);
+  if (code == DRAY_OK) code = load_unsettled(snapshot, &nothing, error);
+  return code == DRAY_OK ? drop_table(snapshot, &snapshot->staging, error) : code;
+}
+
+int32_t dr_snapshot_try(struct dr_snapshot *snapshot, struct dray_error *error) {
+  const int inside = dr_dialect_has(&snapshot->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
+  if (!inside) return try_tables(snapshot, 0, error);
+  DRAY_TRY(dr_engine_begin(snapshot->warehouse, error));
+  const int32_t code = try_tables(snapshot, 1, error);
+  dr_engine_rollback(snapshot->warehouse);
+  return code;
 }

@@ -19,7 +19,7 @@ enum { DR_SNAPSHOT_ROW = 1, DR_SNAPSHOT_GONE = 4 };
 
 struct dr_snapshot_options {
   uint64_t id;                           // names the tables: of one sync of one project
-  const char *model;                     // its SQL, without a `;` at the end
+  const char *model;                     // its SQL; NULL: not needed, for dr_snapshot_try and dr_snapshot_drop
   const struct dray_column_def *columns; // of the model that are read, the key's among them
   size_t column_count;
   const char *const *key;
@@ -87,6 +87,9 @@ struct dr_snapshot_settling {
 };
 DRAY_NODISCARD int32_t dr_snapshot_settle(struct dr_snapshot *snapshot, const struct dr_snapshot_settling *settling,
                                           struct dray_error *error);
+// Makes a table where the snapshot would be, writes to it, and undoes it all. @errors the engine's, with the right that
+// is missing.
+DRAY_NODISCARD int32_t dr_snapshot_try(struct dr_snapshot *snapshot, struct dray_error *error);
 // Removes both tables and the state row. Nothing there is no error.
 DRAY_NODISCARD int32_t dr_snapshot_drop(struct dr_snapshot *snapshot, struct dray_error *error);
 

@@ -17,12 +17,16 @@
 struct dr_snapshot {
   struct dr_warehouse *warehouse;
   struct dr_snapshot_options options;
+  struct dray_str model;
   struct dr_place held, changes, staging;
   struct dr_table_options state; // names the row of the state table
   char state_name[40], index_names[2][48];
   char label[600];
   struct dray_buffer text; // the statement being written
 };
+
+// The statement without a `;` at its end and what follows it. Borrows.
+struct dray_str dr_statement_of(const char *sql);
 
 // The names in SQL of the tables, wherever they are: s snapshot, c changes, q the model.
 void dr_snapshot_put_columns(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *alias);
@@ -31,7 +35,7 @@ void dr_snapshot_put_keys(const struct dr_snapshot *snapshot, struct dr_sql *sql
 void dr_snapshot_put_same_key(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *a, const char *b);
 // FROM-able: (the model) AS alias
 void dr_snapshot_put_model(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *alias);
-// WITH q AS (the model), x AS (what is to be looked at: kind and columns)
+// WITH x AS (what is to be looked at: kind and columns)
 void dr_snapshot_put_candidates(const struct dr_snapshot *snapshot, struct dr_sql *sql, int older);
 
 #endif // DR_WAREHOUSE_SNAPSHOT_INSIDE_H

@@ -65,7 +65,7 @@ const struct dray_str pg_dialect_types[10] = {
 // What is read as text or JSON may be of a type that calls different values equal (citext, collations that are not
 // deterministic, interval, numeric's 1.0 and 1.00, -0.0) or knows no equality (json): *<> compares what is stored.
 #define VALUES_DIFFER LITERAL("{a} IS DISTINCT FROM {b}")
-#define IMAGES_DIFFER LITERAL("ROW({a}) OPERATOR(pg_catalog.*<>) ROW({b})")
+#define IMAGES_DIFFER LITERAL("CAST(ROW({a}) AS record) OPERATOR(pg_catalog.*<>) CAST(ROW({b}) AS record)")
 const struct dray_str pg_dialect_differs[10] = {
     [DRAY_TYPE_BOOL] = VALUES_DIFFER,    [DRAY_TYPE_INT64] = VALUES_DIFFER,  [DRAY_TYPE_FLOAT64] = IMAGES_DIFFER,
     [DRAY_TYPE_DECIMAL] = VALUES_DIFFER, [DRAY_TYPE_STRING] = IMAGES_DIFFER, [DRAY_TYPE_BYTES] = VALUES_DIFFER,

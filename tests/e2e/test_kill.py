@@ -42,6 +42,7 @@ class Scene:
     """A project as it stands before the run that is to die."""
 
     steps = ()  # at least these must be among the learned ones
+    passes = PASSES
 
     def __init__(self, folder):
         self.folder = folder
@@ -54,6 +55,9 @@ class Scene:
     def in_flight(self, case):
         """The keys of the batches that the next run may repeat."""
         return set()
+
+    def between(self, case):
+        """What happens before the run after the death."""
 
 
 class Ingest(Scene):
@@ -119,6 +123,7 @@ class Activate(Scene):
 
     steps = ("delivery.sending", "delivery.written", "delivery.answered", "delivery.mirrored", "delivery.settled",
              "sync.activated", "store.commit", "store.committed")
+    sync = ""
     options = ("--require-hmac", harness.CANARY_HMAC, "--require-bearer", harness.CANARY_BEARER, "--require-key",
                "--strict-operations")
 
@@ -129,7 +134,7 @@ class Activate(Scene):
             self.steps += ("delivery.claimed",)
         receiver = harness.Receiver(folder, *self.options).start()
         project = harness.Project(folder / "project")
-        scene.people_to_hook(project, receiver, ROWS, more=f"batch_rows: 10\nparallel: {lanes}")
+        scene.people_to_hook(project, receiver, ROWS, more=f"batch_rows: 10\nparallel: {lanes}", sync=self.sync)
         self.url = receiver.url
         if before:
             project.sync("people")
@@ -173,6 +178,27 @@ class Activate(Scene):
         assert len(case.repeatable) <= self.lanes, f"{where}: {len(case.repeatable)} batches in flight"
 
 
+class Snapshot(Activate):
+    """The same with `diff: warehouse`. What the dying run brought there leaves the model before the next one: it is in no
+    snapshot then, and must go all the same."""
+
+    sync = "diff: warehouse"
+    passes = (1, 3)
+
+    def __init__(self, folder, before):
+        super().__init__(folder, before)
+        more = ("snapshot.advancing", "snapshot.advanced") if before else ("snapshot.remaking", "snapshot.remade")
+        self.steps = Activate.steps + more + ("snapshot.settling", "snapshot.settled")
+
+    def between(self, case):
+        case.project.execute("DELETE FROM people WHERE id % 8 = 0; UPDATE people SET score = -score WHERE id % 7 = 0")
+
+    def check(self, case, where):
+        super().check(case, where)
+        left = [name for name in case.project.tables() if name.startswith("_dray") and name != "_dray_state"]
+        assert not left, f"{where}: {left}"
+
+
 SCENES = {
     "ingest_first": lambda folder: Ingest(folder, before=False),
     "ingest_changes": lambda folder: Ingest(folder, before=True),
@@ -181,6 +207,8 @@ SCENES = {
     "activate_first": lambda folder: Activate(folder, before=False),
     "activate_changes": lambda folder: Activate(folder, before=True),
     "activate_lanes": lambda folder: Activate(folder, before=False, lanes=3),
+    "snapshot_first": lambda folder: Snapshot(folder, before=False),
+    "snapshot_changes": lambda folder: Snapshot(folder, before=True),
 }
 
 
@@ -193,6 +221,7 @@ def die_and_go_on(made, case, fault):
     assert result.code in (1, -9), f"{fault}: {result}"
     assert result.code == -9 or "killed" in result.errors(), f"{fault}: {result}"
     case.repeatable = made.in_flight(case)
+    made.between(case)
     again = project.dray("sync", "people", "--json")
     assert again.code == 0, f"{fault}: the next run: {again}"
     made.check(case, fault)
@@ -210,7 +239,7 @@ def die_and_go_on(made, case, fault):
 def die_at(made, folder, step):
     """One step at all passes. Returns how often it died, and what went wrong."""
     died, wrong = 0, []
-    for number in PASSES:
+    for number in made.passes:
         case = made.case(folder / f"{step}.{number}")
         try:
             if not die_and_go_on(made, case, f"kill:{step}:{number}"):

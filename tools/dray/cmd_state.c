@@ -74,6 +74,9 @@ static void print_view(struct dr_output *output, const char *sync, const struct 
              view->checkpoint[0] != '\0' ? "" : dr_bytes_text(view->checkpoint_bytes, a));
   }
   if (view->identity[0] != '\0') dr_print(output, "  sent to      %s\n", view->identity);
+  if (view->snapshot[0] != '\0') {
+    dr_print(output, "  snapshot     dray.%s, in the warehouse of the model\n", view->snapshot);
+  }
   dr_print(output, "  not taken    %s rows, %s parked\n", dr_thousands(view->rejected, a),
            dr_thousands(view->parked, b));
   if (view->open_batches > 0) dr_print(output, "  open batches %s\n", dr_thousands(view->open_batches, a));
@@ -93,6 +96,7 @@ static void write_view(struct dr_output *output, const char *sync, const struct 
   dr_record_count(&record, "mirror_generation", view->mirror.generation);
   dr_record_count(&record, "mirror_bytes", view->mirror.base_bytes + view->mirror.journal_bytes);
   dr_record_text(&record, "checkpoint", view->checkpoint[0] != '\0' ? view->checkpoint : NULL);
+  dr_record_text(&record, "snapshot", view->snapshot[0] != '\0' ? view->snapshot : NULL);
   dr_record_count(&record, "rejected", view->rejected);
   dr_record_count(&record, "parked", view->parked);
   dr_record_count(&record, "open_batches", view->open_batches);
