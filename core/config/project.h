@@ -103,7 +103,7 @@ struct dr_sync {
   int drift_table, drift_column, drift_type; // DR_DRIFT_*
   int duplicates;                            // DR_DUPLICATES_* of diff.h
   int keep;                                  // DR_KEEP_* of diff.h: what the mirror holds of each row
-  int diff;                                  // DR_DIFF_LOCAL, or DR_DIFF_WAREHOUSE: the model's engine says what differs
+  int diff;                                  // DR_DIFF_LOCAL, or DR_DIFF_WAREHOUSE: its engine says what differs
   struct dr_guard guard;
   uint32_t attempts_max; // before a rejected row is parked; default 5
   uint64_t commit_rows;  // incremental ingest: rows per committed window; default 1,000,000

@@ -28,7 +28,7 @@ struct dr_context {
   const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
                                   // discard_row); NULL: none
   struct dr_reader *reader;
-  struct dr_prefilter *prefilter; // NULL: the reader shows all there is; see prefilter.h
+  struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
 };

@@ -174,8 +174,8 @@ static int32_t choose_columns(struct dr_context *run, struct dr_snapshot_options
   return DRAY_OK;
 }
 
-// Two keys that the engine tells apart must be two to the diff, or it would not see copies: what is sent must be the key
-// as it is read, or its text.
+// Two keys that the engine tells apart must be two to the diff, or it would not see copies: what is sent must be the
+// key as it is read, or its text.
 static int same_keys(struct dray_type sent, struct dray_type read) {
   const int decimals = sent.precision == read.precision && sent.scale == read.scale;
   if (sent.id == read.id) return sent.id != DRAY_TYPE_DECIMAL || decimals;

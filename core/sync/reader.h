@@ -35,7 +35,7 @@ void dr_reader_finish(struct dr_reader *reader);
 void dr_reader_close(struct dr_reader *reader);
 const struct ArrowSchema *dr_reader_schema(const struct dr_reader *reader);
 const struct dr_stream_facts *dr_reader_facts(const struct dr_reader *reader); // key: the stream's or the model's
-uint64_t dr_reader_bytes(const struct dr_reader *reader); // of the values that were taken so far
+uint64_t dr_reader_bytes(const struct dr_reader *reader);                      // of the values that were taken so far
 int dr_reader_incremental(const struct dr_reader *reader);                     // what is not shown may still exist
 // The next batch; *out = NULL at the end.
 DRAY_NODISCARD int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error);

@@ -54,7 +54,7 @@ struct dr_run_report {
   uint64_t ignored;          // changes that the mode does not send
   uint64_t mirror_rows, generation, spilled_bytes;
   int64_t read_ms, apply_ms, total_ms;
-  int rebuilt;        // the mirror was rebuilt from the table first
+  int rebuilt; // the mirror was rebuilt from the table first
   struct dr_diff_cost diff;
   uint64_t recovered; // batches left in doubt by an earlier run and settled by this one
   char *unknown;      // a plan: why nothing can be said yet; NULL: it can

@@ -38,7 +38,8 @@ void dr_state_comparison_free(struct dr_state_comparison *comparison);
 // frees what is written. @errors MIRROR_CORRUPT, MIRROR_MISSING, LOCKED.
 DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, size_t samples_max,
                                        struct dr_state_comparison *out, struct dray_error *error);
-// Forgets mirror, checkpoint, ledger and rejected rows, and removes the snapshot of `diff: warehouse`. Into a warehouse the next run reads everything again and
+// Forgets mirror, checkpoint, ledger and rejected rows, and removes the snapshot of `diff: warehouse`. Into a warehouse
+// the next run reads everything again and
 // writes what differs from the table;
 // to a destination it sends everything.
 DRAY_NODISCARD int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error);

@@ -4,8 +4,9 @@
 // The SQL that compares a model with its snapshot. In all of it `q` is the model, `s` the snapshot, `c` the table
 // `changes`. Nothing is executed here.
 //
-// Engines call values equal that dray tells apart: texts under a collation, 1.0 and 1.00, -0.0 and 0.0. Rows are matched
-// by =, since that is what indexes and hash joins are made for, and then compared by the dialect's exact comparison.
+// Engines call values equal that dray tells apart: texts under a collation, 1.0 and 1.00, -0.0 and 0.0. Rows are
+// matched by =, since that is what indexes and hash joins are made for, and then compared by the dialect's exact
+// comparison.
 #include "warehouse/snapshot_inside.h"
 
 #define COMPARED_PER_GROUP 30 // a chain of OR nests as deep as it is long, and engines limit depth

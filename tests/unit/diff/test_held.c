@@ -395,10 +395,59 @@ static void test_failing_allocations_where_columns_are_kept(void **state) {
   assert_columns("8,x,3,cyd", "=0==");
 }
 
+// Each change of the last set: 'y' where the mirror holds it, else 'n'; and the places of the rows in the input.
+static void ask(char *out_holds, char *out_places) {
+  struct dr_changeset *set = NULL;
+  size_t count = 0;
+  assert_ok(&world, dr_changeset_open(world.set_path, &set, &world.error));
+  for (uint64_t seq = 0;;) {
+    struct dr_changes *changes = NULL;
+    uint8_t holds[16];
+    assert_ok(&world, dr_changeset_next(set, seq, 16, 1 << 20, 0, &changes, &world.error));
+    if (changes == NULL) break;
+    assert_ok(&world, dr_mirror_holds(world.mirror, changes, holds, &world.error));
+    for (size_t i = 0; i < changes->count; i++) {
+      out_holds[count] = holds[i] ? 'y' : 'n';
+      out_places[count++] = changes->place[i] == UINT64_MAX ? '-' : (char)('0' + changes->place[i]);
+    }
+    seq = changes->first_seq + changes->count;
+    dr_changes_free(changes);
+  }
+  out_holds[count] = out_places[count] = '\0';
+  dr_changeset_close(set);
+}
+
+static void test_a_mirror_says_which_changes_it_holds(void **state) {
+  const struct world_pass pass = {.flags = DR_DIFF_FULL};
+  const int first_two[] = {0, 1, -1};
+  char holds[17], places[17];
+  (void)state;
+  for (int keep = DR_KEEP_ROW; keep <= DR_KEEP_KEY; keep++) {
+    make(keep, "id");
+    // Unchanged, changed, new, twice, without a key; 3 is gone.
+    assert_ok(&world, world_try(&world, &pass, ROWS("1,ann,5", "2,bob,7", "4,dee,1", "5,e,1", "5,e,1", "\\N,f,1")));
+    ask(holds, places);
+    assert_string_equal(holds, "nnnnnn");
+    assert_string_equal(places, "12345-");
+    assert_ok(&world, world_ack(&world, first_two));
+    world_commit(&world, 2);
+    ask(holds, places);
+    assert_string_equal(holds, "yynnnn");
+    assert_ok(&world, world_ack(&world, NULL));
+    world_commit(&world, 3);
+    assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+    world_reopen(&world);
+    ask(holds, places);
+    assert_string_equal(holds, "yynnny"); // a row that was withheld is never held
+    if (keep < DR_KEEP_KEY) world_remove(&world); // the last goes with the test
+  }
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, clean)
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_rows_are_held_whole),
+      TEST(test_a_mirror_says_which_changes_it_holds),
       TEST(test_only_the_key_is_held),
       TEST(test_columns_are_held_as_hashes),
       TEST(test_a_mirror_keeps_what_it_was_made_to_keep),
