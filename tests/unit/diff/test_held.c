@@ -439,7 +439,7 @@ static void test_a_mirror_says_which_changes_it_holds(void **state) {
     world_reopen(&world);
     ask(holds, places);
     assert_string_equal(holds, "yynnny"); // a row that was withheld is never held
-    if (keep < DR_KEEP_KEY) world_remove(&world); // the last goes with the test
+    if (keep < DR_KEEP_KEY) world_remove(&world);
   }
 }
 
