@@ -17,6 +17,13 @@ DRAY_NODISCARD int32_t dr_source_discover(struct dr_source_instance *source, str
 DRAY_NODISCARD int32_t dr_source_open(struct dr_source_instance *source, const struct dray_read_request *request,
                                       struct dray_stream *out, struct dray_error *error);
 
+// What `reader` left at the other side goes. *out_json: [{"kind", "name"}], "[]" when the source has no slot for it.
+DRAY_NODISCARD int32_t dr_source_drop(struct dr_source_instance *source, const struct dray_read_request *request,
+                                      struct dray_str *out_json, struct dray_error *error);
+// *out_news = 1: a read would show something, or the source cannot tell (then without waiting).
+DRAY_NODISCARD int32_t dr_source_wait(struct dr_source_instance *source, const struct dray_read_request *request,
+                                      uint64_t timeout_ms, uint32_t *out_news, struct dray_error *error);
+
 // Streams of either role; `label` names the instance on the board. The slots of a stream from dr_source_open or
 // dr_warehouse_query are all set: a missing state is "not a safe place", a missing progress says nothing.
 DRAY_NODISCARD int32_t dr_stream_schema(struct dray_stream *stream, const char *label, struct ArrowSchema *out,

@@ -43,3 +43,27 @@ int32_t dr_source_open(struct dr_source_instance *source, const struct dray_read
   }
   return dr_stream_complete(&call, out, 1);
 }
+
+int32_t dr_source_drop(struct dr_source_instance *source, const struct dray_read_request *request,
+                       struct dray_str *out_json, struct dray_error *error) {
+  assert(request->struct_size == sizeof(*request));
+  struct dr_call call;
+  struct dray_str json = {NULL, 0};
+  DRAY_TRY(dr_call_begin(&call, source->label, "source.drop", error));
+  DRAY_TRY(dr_call_end(&call, source->plugin->source.drop(source->self, request, &json, &call.inner)));
+  DRAY_TRY(dr_catalogue_check(&call, DR_CATALOGUE_DROPPED, json));
+  *out_json = json;
+  return DRAY_OK;
+}
+
+int32_t dr_source_wait(struct dr_source_instance *source, const struct dray_read_request *request, uint64_t timeout_ms,
+                       uint32_t *out_news, struct dray_error *error) {
+  assert(request->struct_size == sizeof(*request));
+  struct dr_call call;
+  uint32_t news = 1;
+  DRAY_TRY(dr_call_begin(&call, source->label, "source.wait", error));
+  DRAY_TRY(dr_call_end(&call, source->plugin->source.wait(source->self, request, timeout_ms, &news, &call.inner)));
+  if (news > 1) return dr_call_broken(&call, "it says %u where 0 or 1 belongs", news);
+  *out_news = news;
+  return DRAY_OK;
+}

@@ -36,6 +36,17 @@ static int32_t check_steps(const struct dr_call *call, const struct dray_json *r
   return DRAY_OK;
 }
 
+// ---- [{"kind","name"}] ----
+
+static int32_t check_dropped(const struct dr_call *call, const struct dray_json *root) {
+  if (root->kind != DRAY_JSON_ARRAY) return dr_call_broken(call, "what was removed is not a JSON array");
+  for (const struct dray_json *thing = root->child; thing != NULL; thing = thing->next) {
+    if (is_text(dray_json_get(thing, "kind")) && is_text(dray_json_get(thing, "name"))) continue;
+    return dr_call_broken(call, "a thing that was removed is not {\"kind\": text, \"name\": text}");
+  }
+  return DRAY_OK;
+}
+
 // ---- columns and fields ----
 
 // Every element is {"name", "type"}; `flags` are members that are booleans where they are given.
@@ -95,6 +106,9 @@ static int32_t check_stream(const struct dr_call *call, const struct dray_json *
   if (cursor != NULL && cursor->kind != DRAY_JSON_NULL && !is_text(cursor)) {
     return dr_call_broken(call, "the cursor of the stream %.80s is neither a name nor null", name);
   }
+  if (!is_boolean_or_absent(dray_json_get(stream, "changes"))) {
+    return dr_call_broken(call, "changes of the stream %.80s is not true or false", name);
+  }
   DRAY_TRY(check_words(call, name, stream, "primary_key", NULL));
   return check_words(call, name, stream, "modes", modes);
 }
@@ -141,6 +155,8 @@ int32_t dr_catalogue_check(const struct dr_call *call, int kind, struct dray_str
   if (rc != DRAY_OK) return dr_call_broken(call, "%s", why.text);
   if (kind == DR_CATALOGUE_CHECK) {
     rc = check_steps(call, root);
+  } else if (kind == DR_CATALOGUE_DROPPED) {
+    rc = check_dropped(call, root);
   } else if (kind == DR_CATALOGUE_STREAMS) {
     rc = check_entries(call, root, "streams", check_stream);
   } else {

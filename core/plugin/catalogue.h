@@ -8,7 +8,7 @@
 
 #include "plugin/call.h"
 
-enum { DR_CATALOGUE_CHECK = 1, DR_CATALOGUE_STREAMS = 2, DR_CATALOGUE_OBJECTS = 3 };
+enum { DR_CATALOGUE_CHECK = 1, DR_CATALOGUE_STREAMS = 2, DR_CATALOGUE_OBJECTS = 3, DR_CATALOGUE_DROPPED = 4 };
 // `json` came out of the call just ended. @errors PLUGIN_CONTRACT names the place and the rule, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_catalogue_check(const struct dr_call *call, int kind, struct dray_str json);
 

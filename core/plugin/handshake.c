@@ -17,6 +17,20 @@ static void source_interrupt(struct dray_source *source) {
   (void)source;
 }
 
+static int32_t source_drop(struct dray_source *source, const struct dray_read_request *request,
+                           struct dray_str *out_json, struct dray_error *error) {
+  (void)source, (void)request, (void)error;
+  *out_json = dray_str_of("[]");
+  return DRAY_OK;
+}
+
+static int32_t source_wait(struct dray_source *source, const struct dray_read_request *request, uint64_t timeout_ms,
+                           uint32_t *out_news, struct dray_error *error) {
+  (void)source, (void)request, (void)timeout_ms, (void)error;
+  *out_news = 1;
+  return DRAY_OK;
+}
+
 static void destination_interrupt(struct dray_destination *destination) {
   (void)destination;
 }
@@ -37,7 +51,8 @@ static int32_t destination_read_back(struct dray_destination *destination, const
   return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "the destination has no slot read_back");
 }
 
-static const struct dray_source_vtable source_defaults = {.interrupt = source_interrupt};
+static const struct dray_source_vtable source_defaults = {
+    .interrupt = source_interrupt, .drop = source_drop, .wait = source_wait};
 static const struct dray_destination_vtable destination_defaults = {
     .poll = destination_poll, .read_back = destination_read_back, .interrupt = destination_interrupt};
 static const struct dray_warehouse_vtable warehouse_defaults = {.interrupt = warehouse_interrupt};
@@ -64,8 +79,9 @@ struct slot {
 #define WAREHOUSE(slot)                                                                                                \
   { #slot, offsetof(struct dray_warehouse_vtable, slot) }
 // Every slot in the order of the headers. A slot is optional when the defaults above have one for it.
-static const struct slot source_slots[] = {SOURCE(spec),     SOURCE(create), SOURCE(destroy),  SOURCE(check),
-                                           SOURCE(discover), SOURCE(open),   SOURCE(interrupt)};
+static const struct slot source_slots[] = {SOURCE(spec),      SOURCE(create),   SOURCE(destroy),
+                                           SOURCE(check),     SOURCE(discover), SOURCE(open),
+                                           SOURCE(interrupt), SOURCE(drop),     SOURCE(wait)};
 static const struct slot destination_slots[] = {
     DESTINATION(spec), DESTINATION(create), DESTINATION(destroy),  DESTINATION(check), DESTINATION(discover),
     DESTINATION(caps), DESTINATION(begin),  DESTINATION(write),    DESTINATION(poll),  DESTINATION(read_back),

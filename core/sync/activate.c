@@ -110,7 +110,7 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
                                dray_buffer_view(&activation->options), &activation->caps, error));
   activation->object.dynamic = (activation->caps.flags & DRAY_CAPS_DYNAMIC_FIELDS) != 0;
   DRAY_TRY(check_operations(run, &activation->caps, error));
-  DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, &activation->object, error));
+  DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, 0, &activation->object, error));
   if (run->mapping.key_count == 0) {
     return dray_fail(error, DRAY_E_SCHEMA_KEY, "the rows have no key: declare `key:` in the model or the sync");
   }

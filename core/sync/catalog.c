@@ -65,11 +65,16 @@ static int32_t parse_catalog(struct dray_str json, struct dray_json **out, struc
   return DRAY_E_PLUGIN_CONTRACT;
 }
 
+static int is_true(const struct dray_json *object, const char *name, int otherwise) {
+  const struct dray_json *value = dray_json_get(object, name);
+  return value != NULL && value->kind == DRAY_JSON_BOOL ? value->boolean : otherwise;
+}
+
 int32_t dr_catalog_stream(struct dray_str json, const char *stream, struct dr_arena *arena, struct dr_stream_facts *out,
                           struct dray_error *error) {
   struct dray_json *root = NULL;
   DRAY_TRY(parse_catalog(json, &root, error));
-  struct dr_stream_facts facts = {NULL, 0, NULL, 0};
+  struct dr_stream_facts facts = {NULL, 0, NULL, 0, 0};
   const struct dray_json *streams = dray_json_get(root, "streams");
   const struct dray_json *found = find_named(streams, stream);
   int32_t rc = DRAY_OK;
@@ -88,15 +93,11 @@ int32_t dr_catalog_stream(struct dray_str json, const char *stream, struct dr_ar
     }
   }
   facts.incremental = has_mode(found, "incremental");
+  facts.changes = facts.incremental && is_true(found, "changes", 0);
   *out = facts;
 done:
   dray_json_free(root);
   return rc;
-}
-
-static int is_true(const struct dray_json *object, const char *name, int otherwise) {
-  const struct dray_json *value = dray_json_get(object, name);
-  return value != NULL && value->kind == DRAY_JSON_BOOL ? value->boolean : otherwise;
 }
 
 static int32_t copy_field(const struct dray_json *field, struct dr_arena *arena, struct dr_field_facts *out,

@@ -13,6 +13,7 @@ struct dr_stream_facts {
   size_t key_count;
   const char *cursor; // NULL: none
   int incremental;    // the stream can be read incrementally
+  int changes;        // an incremental read is a log of changes, rows that are gone included
 };
 
 struct dr_field_facts {

@@ -38,8 +38,8 @@ static inline int dr_planning(const struct dr_context *run) {
 }
 // Writes the run's state and counts to the store; nothing while planning.
 DRAY_NODISCARD int32_t dr_context_state(struct dr_context *run, int state, const char *phase, struct dray_error *error);
-// Opens the reader and decides the mapping. `object` NULL for a warehouse.
-DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
+// Opens the reader and decides the mapping. `full` and `follow` as in dr_reader_options; `object` NULL for a warehouse.
+DRAY_NODISCARD int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full, int follow,
                                        const struct dr_object_facts *object, struct dray_error *error);
 // Goes on with another query over the model's columns; the mapping stays.
 DRAY_NODISCARD int32_t dr_context_reread(struct dr_context *run, struct dray_str query, struct dray_error *error);

@@ -106,23 +106,29 @@ static int32_t refuse_self(const struct dr_context *run, const struct dr_ingest 
                    "use `mode: mirror`, or a view");
 }
 
-int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
   memset(ingest, 0, sizeof(*ingest));
   dray_buffer_init(&ingest->state.checkpoint, STATE_BYTES_MAX);
-  run->report->ingest = 1;
   DRAY_TRY(dr_session_warehouse(run->session, sync->to_connection, &ingest->warehouse, &ingest->instance, error));
   ingest->table.name = (struct dr_table_name){sync->schema, dr_context_table(dr_session_project(run->session), sync)};
   ingest->table.mode = write_mode(sync->mode);
   ingest->table.soft_delete = sync->soft_delete;
   ingest->table.drift = (struct dr_drift_policy){sync->drift_table, sync->drift_column, sync->drift_type};
   ingest->table.sync = sync->name;
+  return DRAY_OK;
+}
+
+int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  run->report->ingest = 1;
+  DRAY_TRY(dr_ingest_place(run, ingest, error));
   DRAY_TRY(refuse_self(run, ingest, error));
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
   // What is gone shows only where everything is read.
-  const int whole = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
-  const int full = whole || (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
-  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, NULL, error));
+  const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
+  const int keyed = ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
+  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, keyed, NULL, error));
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
   DRAY_TRY(plan_table(ingest, error));
@@ -231,9 +237,9 @@ static struct dray_str checkpoint_of(const struct dr_ingest *ingest, const struc
 }
 
 static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {
-  const int whole = !dr_reader_incremental(run->reader) || dr_planning(run);
+  const int whole = dr_reader_whole(run->reader) || dr_planning(run);
   const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_HISTORY;
-  uint32_t flags = removes && !dr_reader_incremental(run->reader) ? DR_DIFF_FULL : 0;
+  uint32_t flags = removes && dr_reader_whole(run->reader) ? DR_DIFF_FULL : 0;
   if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
   struct dr_pass pass = {0};
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));

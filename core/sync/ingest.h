@@ -21,6 +21,8 @@ struct dr_ingest {
 // Opens warehouse and reader, decides mapping and table plan.
 DRAY_NODISCARD int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 void dr_ingest_close(struct dr_ingest *ingest);
+// The first part of it: the warehouse, and where in it. Reads nothing; needs no close.
+DRAY_NODISCARD int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 
 // trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or
 // rebuilds the mirror from the

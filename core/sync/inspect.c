@@ -149,7 +149,7 @@ static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync,
                          struct dray_error *error) {
   struct dr_reader *reader = NULL;
   struct dr_mapping mapping;
-  const struct dr_reader_options options = {.sync = sync, .full = 1};
+  const struct dr_reader_options options = {.sync = sync, .full = 1, .look = 1};
   DRAY_TRY(dr_reader_open(session, &options, &reader, error));
   const struct dr_stream_facts *facts = dr_reader_facts(reader);
   const struct dr_mapping_options wanted = {

@@ -71,6 +71,11 @@ static int is_key(const struct dr_mapping *mapping, const char *name) {
   return k < mapping->key_count;
 }
 
+// Rows of a log are versions: the last one counts, whatever the sync says of rows that come twice.
+static int duplicates_of(const struct dr_context *run) {
+  return dr_reader_changes(run->reader) ? DR_DUPLICATES_LAST : run->sync->duplicates;
+}
+
 // How often each column changed. A mirror of keys alone cannot tell: then none is said to have.
 static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *counts, struct dray_error *error) {
   struct dr_run_report *report = run->report;
@@ -117,7 +122,7 @@ static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *c
   report->duplicate_rows += counts->duplicate_rows;
   report->unreadable_rows += pass->unreadable;
   report->rejected_rows += pass->unreadable + counts->null_keys;
-  if (run->sync->duplicates == DR_DUPLICATES_REJECT) report->rejected_rows += counts->duplicate_rows;
+  if (duplicates_of(run) == DR_DUPLICATES_REJECT) report->rejected_rows += counts->duplicate_rows;
   report->deferred += counts->deferred;
   if (counts->deferred > 0) run->held_back = 1;
   report->spilled_bytes += counts->spilled_bytes;
@@ -152,8 +157,8 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_m
   if (rc != DRAY_OK) goto done;
   const struct dr_diff_options options = {
       .flags = diff_flags,
-      .duplicates = run->sync->duplicates,
-      .order_column = order_column(run),
+      .duplicates = duplicates_of(run),
+      .order_column = dr_reader_changes(run->reader) ? NULL : order_column(run),
       .changeset_path = pass.path,
   };
   rc = dr_diff_begin(run->mirror, &options, &diff, error);

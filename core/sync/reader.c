@@ -26,7 +26,7 @@ struct dr_reader {
   struct ArrowSchema schema;
   struct dr_arena arena; // of the facts
   struct dr_stream_facts facts;
-  int incremental;
+  int incremental, changes, whole;
   int has_state; // the stream has checkpoints
   struct dr_queue *queue;
   pthread_t thread;
@@ -51,6 +51,36 @@ static void free_item(void *item) {
 
 // ---- opening ----
 
+void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char out[DR_READER_NAME_BYTES]) {
+  const struct dray_str name = dray_str_of(sync->name);
+  const uint64_t mark = dr_hash_bytes(name, dr_store_seed(dr_session_store(session))).low;
+  char shown[64];
+  size_t n = 0;
+  for (const char *at = sync->name; *at != '\0' && n + 1 < sizeof(shown); at++) {
+    const int plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+                      *at == '_' || *at == '.' || *at == '-';
+    shown[n++] = plain ? *at : '_';
+  }
+  shown[n] = '\0';
+  (void)snprintf(out, DR_READER_NAME_BYTES, "%s.%016llx", shown, (unsigned long long)mark);
+}
+
+static int32_t decide_mode(const struct dr_reader_options *options, struct dr_reader *reader,
+                           struct dray_error *error) {
+  const struct dr_sync *sync = options->sync;
+  // A cursor that the config names makes a stream incremental which by itself is not, and is no log of changes.
+  const int can = reader->facts.incremental || sync->cursor != NULL;
+  reader->changes = reader->facts.changes && sync->cursor == NULL && !sync->full && options->follow;
+  const int full = sync->full || options->full || options->anew;
+  reader->incremental = reader->changes || (!full && can);
+  reader->whole = !reader->incremental || (reader->changes && (options->anew || options->checkpoint.len == 0));
+  if (!reader->incremental || reader->changes || !reader->facts.changes || sync->cursor != NULL) return DRAY_OK;
+  return dray_fail(error, DRAY_E_CONFIG_VALUE,
+                   "stream %s is a log of changes, with rows that are gone: mode append cannot take it; use `mode: "
+                   "mirror`, `upsert` or `history`, name a cursor, or write `read: full`",
+                   sync->stream);
+}
+
 static int32_t open_stream(struct dr_session *session, const struct dr_reader_options *options,
                            struct dr_reader *reader, struct dray_error *error) {
   const struct dr_sync *sync = options->sync;
@@ -59,9 +89,9 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
   struct dray_str catalog;
   DRAY_TRY(dr_source_discover(source, &catalog, error));
   DRAY_TRY(dr_catalog_stream(catalog, sync->stream, &reader->arena, &reader->facts, error));
-  // A cursor that the config names makes a stream incremental which by itself is not.
-  const int can = reader->facts.incremental || sync->cursor != NULL;
-  reader->incremental = !sync->full && !options->full && can;
+  DRAY_TRY(decide_mode(options, reader, error));
+  char name[DR_READER_NAME_BYTES];
+  dr_reader_name(session, sync, name);
   struct dray_str *columns = dr_arena_alloc(&reader->arena, (sync->column_count + 1) * sizeof(*columns));
   if (columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for column names");
   for (size_t i = 0; i < sync->column_count; i++) columns[i] = dray_str_of(sync->columns[i]);
@@ -72,9 +102,11 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
       .columns = columns,
       .column_count = sync->column_count,
       .cursor = dray_str_of(sync->cursor),
-      .state = reader->incremental ? options->checkpoint : dray_str_make(NULL, 0),
+      .state = reader->incremental && !reader->whole ? options->checkpoint : dray_str_make(NULL, 0),
       .batch_bytes_max = DR_BATCH_BYTES_DEFAULT,
       .batch_rows_max = DR_BATCH_ROWS_DEFAULT,
+      .reader = dray_str_of(name),
+      .flags = options->look ? DRAY_READ_LOOK : 0,
   };
   (void)snprintf(reader->label, sizeof(reader->label), "%s", source->label);
   DRAY_TRY(dr_source_open(source, &request, &reader->stream, error));
@@ -94,6 +126,7 @@ static int32_t open_model(struct dr_session *session, const struct dr_reader_opt
   if (reader->facts.key == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a model's key");
   for (size_t i = 0; i < model->key_count; i++) reader->facts.key[i] = model->key[i];
   reader->facts.key_count = model->key_count;
+  reader->whole = 1;
   (void)snprintf(reader->label, sizeof(reader->label), "%s", instance->label);
   const int32_t rc =
       dr_warehouse_query(instance, sql, DR_BATCH_BYTES_DEFAULT, DR_BATCH_ROWS_DEFAULT, &reader->stream, error);
@@ -153,6 +186,14 @@ uint64_t dr_reader_bytes(const struct dr_reader *reader) {
 
 int dr_reader_incremental(const struct dr_reader *reader) {
   return reader->incremental;
+}
+
+int dr_reader_changes(const struct dr_reader *reader) {
+  return reader->changes;
+}
+
+int dr_reader_whole(const struct dr_reader *reader) {
+  return reader->whole;
 }
 
 // ---- pulling ----

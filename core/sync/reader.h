@@ -23,6 +23,9 @@ struct dr_reader_options {
   struct dray_str checkpoint; // for an incremental read; empty: from the beginning
   int full;                   // 1: read everything whatever the checkpoint says
   struct dray_str query;      // of a model: what is asked instead of its own SQL; empty: that
+  int follow; // 1: tombstones can be taken, so that a log of changes is followed also where `full` is set
+  int anew;   // 1: a log of changes is begun anew; others are read in full
+  int look;   // 1: nothing comes of it: the source must leave no trace
 };
 
 struct dr_reader;
@@ -37,6 +40,14 @@ const struct ArrowSchema *dr_reader_schema(const struct dr_reader *reader);
 const struct dr_stream_facts *dr_reader_facts(const struct dr_reader *reader); // key: the stream's or the model's
 uint64_t dr_reader_bytes(const struct dr_reader *reader);                      // of the values that were taken so far
 int dr_reader_incremental(const struct dr_reader *reader);                     // what is not shown may still exist
+// A log of changes is read: rows of one key are its versions, in their order.
+int dr_reader_changes(const struct dr_reader *reader);
+// Everything that exists is shown: a full read, or a log of changes from its beginning.
+int dr_reader_whole(const struct dr_reader *reader);
+// The name by which a source knows that it is this sync which reads (dray/source.h, `reader`): of the sync's name and
+// the project's seed. Written into `out`.
+#define DR_READER_NAME_BYTES 97
+void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char out[DR_READER_NAME_BYTES]);
 // The next batch; *out = NULL at the end.
 DRAY_NODISCARD int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error);
 

@@ -80,9 +80,16 @@ static int32_t decide_mapping(struct dr_context *run, const struct dr_object_fac
   return dr_mapping_init(&run->mapping, &mapping, error);
 }
 
-int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full,
+int32_t dr_context_read(struct dr_context *run, struct dray_str checkpoint, int full, int follow,
                         const struct dr_object_facts *object, struct dray_error *error) {
-  const struct dr_reader_options options = {.sync = run->sync, .checkpoint = checkpoint, .full = full};
+  const struct dr_reader_options options = {
+      .sync = run->sync,
+      .checkpoint = checkpoint,
+      .full = full,
+      .follow = follow,
+      .anew = (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0,
+      .look = dr_planning(run),
+  };
   dr_board_phase("opening");
   DRAY_TRY(dr_reader_open(run->session, &options, &run->reader, error));
   return decide_mapping(run, object, NULL, 0, error);

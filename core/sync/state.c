@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "sync/ingest.h"
@@ -25,7 +26,7 @@ struct bench {
 static int32_t bench_open(struct bench *bench, struct dr_session *session, const struct dr_sync *sync,
                           struct dray_error *error) {
   memset(bench, 0, sizeof(*bench));
-  bench->options.flags = DR_RUN_PLAN;
+  bench->options.flags = DR_RUN_PLAN | DR_RUN_FULL; // no checkpoint is needed, and one that is of no use does no harm
   bench->run.session = session;
   bench->run.store = dr_session_store(session);
   bench->run.sync = sync;
@@ -188,6 +189,60 @@ int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, s
   if (rc == DRAY_OK) rc = dr_mirror_reset(bench.run.mirror_folder, error);
   if (rc == DRAY_OK) rc = dr_store_sync_forget(bench.run.store, sync->name, error);
   bench_close(&bench);
+  return rc;
+}
+
+// ---- drop ----
+
+// The checkpoint as the warehouse has it, and none afterwards.
+static int32_t take_checkpoint(struct bench *bench, struct dray_buffer *out, struct dray_error *error) {
+  struct dr_sync_state *kept = &bench->run.state;
+  if (bench->run.sync->object == NULL) {
+    struct dr_table_state state = {.generation = 0};
+    struct dr_ingest ingest;
+    DRAY_TRY(dr_ingest_place(&bench->run, &ingest, error));
+    DRAY_TRY(dr_table_state_read(ingest.warehouse, &ingest.table, &state, error));
+    const int32_t rc = dray_buffer_append(out, state.checkpoint.data, state.checkpoint.len, error);
+    dray_buffer_free(&state.checkpoint);
+    if (rc != DRAY_OK) return rc;
+    DRAY_TRY(dr_table_state_unread(ingest.warehouse, &ingest.table, error));
+  }
+  if (kept->checkpoint.len == 0) return DRAY_OK;
+  dray_buffer_clear(&kept->checkpoint);
+  return dr_store_sync_put(bench->run.store, bench->run.sync->name, kept, error);
+}
+
+static int32_t drop_at_source(struct bench *bench, struct dray_str state, struct dray_buffer *out_json,
+                              struct dray_error *error) {
+  const struct dr_sync *sync = bench->run.sync;
+  struct dr_source_instance *source = NULL;
+  struct dray_str json = {NULL, 0};
+  char name[DR_READER_NAME_BYTES];
+  DRAY_TRY(dr_session_source(bench->run.session, (size_t)sync->from_connection, &source, error));
+  dr_reader_name(bench->run.session, sync, name);
+  const struct dray_read_request request = {
+      .struct_size = sizeof(request),
+      .mode = DRAY_READ_INCREMENTAL,
+      .stream = dray_str_of(sync->stream),
+      .state = state,
+      .reader = dray_str_of(name),
+  };
+  DRAY_TRY(dr_source_drop(source, &request, &json, error));
+  return dray_buffer_append(out_json, json.data, (size_t)json.len, error);
+}
+
+int32_t dr_state_drop(struct dr_session *session, const struct dr_sync *sync, struct dray_buffer *out_json,
+                      struct dray_error *error) {
+  struct bench bench;
+  struct dray_buffer state;
+  if (sync->model >= 0) return dray_buffer_append_str(out_json, "[]", error); // queries leave nothing
+  dray_buffer_init(&state, DR_CHECKPOINT_BYTES_MAX);
+  int32_t rc = bench_open(&bench, session, sync, error);
+  if (rc == DRAY_OK) rc = take_checkpoint(&bench, &state, error);
+  if (rc == DRAY_OK) (void)dr_fault_point("sync.unread");
+  if (rc == DRAY_OK) rc = drop_at_source(&bench, dray_buffer_view(&state), out_json, error);
+  bench_close(&bench);
+  dray_buffer_free(&state);
   return rc;
 }
 

@@ -43,6 +43,11 @@ DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct 
 // writes what differs from the table;
 // to a destination it sends everything.
 DRAY_NODISCARD int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error);
+// Removes what syncing left at the source (slots), and first the checkpoint that stands on it, so that a kill in
+// between leaves a sync that reads everything again, and a second call that removes the rest. Mirror and table stay.
+// `out_json` gets what the source removed, [{"kind", "name"}]. @errors the plugins' own, LOCKED.
+DRAY_NODISCARD int32_t dr_state_drop(struct dr_session *session, const struct dr_sync *sync,
+                                     struct dray_buffer *out_json, struct dray_error *error);
 // Makes the mirror anew from the warehouse table. @errors CONFIG_VALUE for a destination, which cannot be read back.
 DRAY_NODISCARD int32_t dr_state_rebuild(struct dr_session *session, const struct dr_sync *sync, uint64_t *out_rows,
                                         struct dray_error *error);

@@ -5,6 +5,7 @@
 // generation; readers compare it with the mirror's.
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "warehouse/table.h"
 
 enum { COLUMN_SYNC, COLUMN_GENERATION, COLUMN_CHECKPOINT, COLUMN_UPDATED_AT, COLUMN_COUNT };
@@ -288,5 +289,27 @@ int32_t dr_state_remove(struct dr_warehouse *warehouse, const struct dr_table_op
   if (code == DRAY_OK) code = execute_with(&write, dray_buffer_view(&text), 1, error);
   dray_buffer_free(&text);
   dr_place_free(&place);
+  return code;
+}
+
+// Inside the transaction the row may be another one than it was before.
+static int32_t empty_checkpoint(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                struct dray_error *error) {
+  struct dr_state_row row = {.checkpoint = NULL};
+  DRAY_TRY(dr_state_lock(warehouse, options, error));
+  DRAY_TRY(dr_state_get(warehouse, options, &row, error));
+  if (row.generation == 0) return DRAY_OK;
+  return dr_state_put(warehouse, options, row.generation, dray_str_make(NULL, 0), dr_now_us(), error);
+}
+
+int32_t dr_table_state_unread(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                              struct dray_error *error) {
+  struct dr_state_row row = {.checkpoint = NULL};
+  DRAY_TRY(dr_state_get(warehouse, options, &row, error));
+  if (row.generation == 0) return DRAY_OK;
+  DRAY_TRY(dr_engine_begin(warehouse, error));
+  int32_t code = empty_checkpoint(warehouse, options, error);
+  if (code == DRAY_OK) return dr_engine_commit(warehouse, error);
+  dr_engine_rollback(warehouse);
   return code;
 }

@@ -72,6 +72,11 @@ struct dr_table_state {
 DRAY_NODISCARD int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                            struct dr_table_state *out, struct dray_error *error);
 
+// Empties the checkpoint in the state row, where there is one; the generation stays, and so does the mirror. Needs
+// nothing of the table itself: of `options` only name and sync are looked at.
+DRAY_NODISCARD int32_t dr_table_state_unread(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                             struct dray_error *error);
+
 struct dr_table_writer; // one transaction's worth of changes
 // Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence:
 // another value in the state row fails with STATE_GENERATION before anything is written. The plan is made again inside:

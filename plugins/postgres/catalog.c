@@ -4,7 +4,7 @@
 // What tables there are, and of what columns: pg_catalog's answers as dray's schemas and catalogue.
 #include <stdlib.h>
 
-#include "warehouse.h"
+#include "source.h"
 
 #define OWN_PREFIX "_dray_"
 
@@ -30,19 +30,6 @@
   "   AND (NOT x.attnotnull OR x.attname LIKE '\\_dray\\_%')))"                                                        \
   "  ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) k ON true "                                                   \
   "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-
-enum {
-  COLUMN_NAME,
-  COLUMN_OID,
-  COLUMN_MODIFIER,
-  COLUMN_CATEGORY,
-  COLUMN_KIND,
-  COLUMN_NOT_NULL,
-  COLUMN_KEY,
-  COLUMN_SCHEMA,
-  COLUMN_TABLE,
-  COLUMN_RELKIND
-};
 
 int32_t pg_quote(struct dray_str name, struct dray_buffer *out, struct dray_error *error) {
   DRAY_TRY(dray_buffer_append_char(out, '"', error));
@@ -80,25 +67,25 @@ static int32_t number_at(const PGresult *result, int row, int column) {
   return (int32_t)strtol(PQgetvalue(result, row, column), NULL, 10);
 }
 
-static struct pg_column column_at(const PGresult *result, int row) {
-  struct pg_column column = {.oid = (Oid)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10),
-                             .modifier = number_at(result, row, COLUMN_MODIFIER)};
-  pg_column_decide(&column, PQgetvalue(result, row, COLUMN_CATEGORY)[0], PQgetvalue(result, row, COLUMN_KIND)[0]);
+struct pg_column pg_catalog_column(const PGresult *result, int row) {
+  struct pg_column column = {.oid = (Oid)strtoul(PQgetvalue(result, row, PG_COLUMN_OID), NULL, 10),
+                             .modifier = number_at(result, row, PG_COLUMN_MODIFIER)};
+  pg_column_decide(&column, PQgetvalue(result, row, PG_COLUMN_CATEGORY)[0], PQgetvalue(result, row, PG_COLUMN_KIND)[0]);
   return column;
 }
 
 static int is_not_null(const PGresult *result, int row) {
-  return PQgetvalue(result, row, COLUMN_NOT_NULL)[0] == 't';
+  return PQgetvalue(result, row, PG_COLUMN_NOT_NULL)[0] == 't';
 }
 
 // ---- describe ----
 
 // The type that a column takes without changing a value. id 0: none, and dray must not write there.
 static struct dray_type writable_type(const PGresult *result, int row) {
-  const struct pg_type *type = pg_type_find((Oid)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10));
+  const struct pg_type *type = pg_type_find((Oid)strtoul(PQgetvalue(result, row, PG_COLUMN_OID), NULL, 10));
   if (type == NULL || type->writes == 0) return (struct dray_type){0, 0, 0};
   if (type->writes != DRAY_TYPE_DECIMAL) return (struct dray_type){type->writes, 0, 0};
-  const int32_t modifier = number_at(result, row, COLUMN_MODIFIER);
+  const int32_t modifier = number_at(result, row, PG_COLUMN_MODIFIER);
   if (modifier < 4) return (struct dray_type){DRAY_TYPE_DECIMAL, DRAY_DECIMAL_PRECISION_MAX, 9};
   return pg_decimal_of(modifier);
 }
@@ -112,13 +99,13 @@ static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, stru
   for (int i = 0; i < count; i++) {
     const struct dray_type type = writable_type(result, i);
     const struct dray_type text = {DRAY_TYPE_STRING, 0, 0};
-    defs[i] = (struct dray_column_def){PQgetvalue(result, i, COLUMN_NAME), type.id != 0 ? type : text,
+    defs[i] = (struct dray_column_def){PQgetvalue(result, i, PG_COLUMN_NAME), type.id != 0 ? type : text,
                                        !is_not_null(result, i)};
   }
   int32_t code = dray_schema_make(defs, (size_t)count, &schema, error);
   for (int i = 0; code == DRAY_OK && i < count; i++) {
     if (writable_type(result, i).id == 0) schema.children[i]->format = "vu"; // Arrow's string view
-    if (number_at(result, i, COLUMN_KEY) > 0) code = dray_schema_mark_key(schema.children[i], error);
+    if (number_at(result, i, PG_COLUMN_KEY) > 0) code = dray_schema_mark_key(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {
@@ -157,6 +144,11 @@ static const char *kind_name(char relkind) {
   }
 }
 
+struct pg_listing {
+  int as_source, replication;
+  const char *schema; // the first of the search path
+};
+
 static int is_own(const char *name) {
   return strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0;
 }
@@ -167,11 +159,11 @@ static void write_columns(struct dray_json_writer *json, const PGresult *result,
   dray_json_key(json, "columns");
   dray_json_begin_array(json);
   for (int row = first; row < end; row++) {
-    const struct pg_column column = column_at(result, row);
-    if (is_own(PQgetvalue(result, row, COLUMN_NAME))) continue;
+    const struct pg_column column = pg_catalog_column(result, row);
+    if (is_own(PQgetvalue(result, row, PG_COLUMN_NAME))) continue;
     dray_json_begin_object(json);
     dray_json_key(json, "name");
-    dray_json_write_text(json, PQgetvalue(result, row, COLUMN_NAME));
+    dray_json_write_text(json, PQgetvalue(result, row, PG_COLUMN_NAME));
     dray_json_key(json, "type");
     dray_json_write_text(json, dray_type_format(column.type, type, sizeof type));
     dray_json_key(json, "nullable");
@@ -186,34 +178,69 @@ static void write_key(struct dray_json_writer *json, const PGresult *result, int
   dray_json_begin_array(json);
   for (int place = 1; place <= end - first; place++) {
     for (int row = first; row < end; row++) {
-      if (number_at(result, row, COLUMN_KEY) == place) dray_json_write_text(json, PQgetvalue(result, row, COLUMN_NAME));
+      if (number_at(result, row, PG_COLUMN_KEY) == place)
+        dray_json_write_text(json, PQgetvalue(result, row, PG_COLUMN_NAME));
     }
   }
   dray_json_end_array(json);
 }
 
-static void write_table(struct dray_json_writer *json, const PGresult *result, int first, int end) {
-  dray_json_begin_object(json);
+static int has_key(const PGresult *result, int first, int end) {
+  int found = 0;
+  for (int row = first; row < end; row++) found |= number_at(result, row, PG_COLUMN_KEY) > 0;
+  return found;
+}
+
+// How a source's stream of this table is called and read: names of the first schema stand alone.
+static void write_stream(struct dray_json_writer *json, const PGresult *result, int first, int end,
+                         const struct pg_listing *listing) {
+  const char *schema = PQgetvalue(result, first, PG_COLUMN_SCHEMA);
+  const char kind = PQgetvalue(result, first, PG_COLUMN_RELKIND)[0];
+  const int log = listing->replication && (kind == 'r' || kind == 'p') && has_key(result, first, end);
+  struct dray_buffer name;
+  dray_buffer_init(&name, PG_STREAM_BYTES_MAX);
+  const int32_t code = pg_stream_name(strcmp(schema, listing->schema) == 0 ? "" : schema,
+                                      PQgetvalue(result, first, PG_COLUMN_TABLE), &name, json->error);
+  if (code != DRAY_OK && json->failed == DRAY_OK) json->failed = code;
   dray_json_key(json, "name");
-  dray_json_write_text(json, PQgetvalue(result, first, COLUMN_TABLE));
+  dray_json_write_str(json, dray_buffer_view(&name));
+  dray_buffer_free(&name);
+  dray_json_key(json, "modes");
+  dray_json_begin_array(json);
+  dray_json_write_text(json, "full");
+  if (log) dray_json_write_text(json, "incremental");
+  dray_json_end_array(json);
+  dray_json_key(json, "changes");
+  dray_json_write_bool(json, log);
+}
+
+static void write_table(struct dray_json_writer *json, const PGresult *result, int first, int end,
+                        const struct pg_listing *listing) {
+  dray_json_begin_object(json);
+  if (listing->as_source) {
+    write_stream(json, result, first, end, listing);
+  } else {
+    dray_json_key(json, "name");
+    dray_json_write_text(json, PQgetvalue(result, first, PG_COLUMN_TABLE));
+    dray_json_key(json, "modes");
+    dray_json_begin_array(json);
+    dray_json_write_text(json, "full");
+    dray_json_end_array(json);
+  }
   dray_json_key(json, "schema");
-  dray_json_write_text(json, PQgetvalue(result, first, COLUMN_SCHEMA));
+  dray_json_write_text(json, PQgetvalue(result, first, PG_COLUMN_SCHEMA));
   write_columns(json, result, first, end);
   write_key(json, result, first, end);
   dray_json_key(json, "cursor");
   dray_json_write_null(json);
-  dray_json_key(json, "modes");
-  dray_json_begin_array(json);
-  dray_json_write_text(json, "full");
-  dray_json_end_array(json);
   dray_json_key(json, "description");
-  dray_json_write_text(json, kind_name(PQgetvalue(result, first, COLUMN_RELKIND)[0]));
+  dray_json_write_text(json, kind_name(PQgetvalue(result, first, PG_COLUMN_RELKIND)[0]));
   dray_json_end_object(json);
 }
 
 static int same_table(const PGresult *result, int a, int b) {
-  return strcmp(PQgetvalue(result, a, COLUMN_SCHEMA), PQgetvalue(result, b, COLUMN_SCHEMA)) == 0 &&
-         strcmp(PQgetvalue(result, a, COLUMN_TABLE), PQgetvalue(result, b, COLUMN_TABLE)) == 0;
+  return strcmp(PQgetvalue(result, a, PG_COLUMN_SCHEMA), PQgetvalue(result, b, PG_COLUMN_SCHEMA)) == 0 &&
+         strcmp(PQgetvalue(result, a, PG_COLUMN_TABLE), PQgetvalue(result, b, PG_COLUMN_TABLE)) == 0;
 }
 
 int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {
@@ -223,8 +250,16 @@ int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *o
                   " AND pg_catalog.has_any_column_privilege(c.oid, 'SELECT')"
                   " ORDER BY n.nspname, c.relname, a.attnum";
   struct dray_json_writer json;
-  PGresult *result = NULL;
+  PGresult *result = NULL, *path = NULL;
   DRAY_TRY(pg_link_ask(warehouse->link, all, 0, NULL, "listing tables", &result, error));
+  const int32_t code = pg_link_ask(warehouse->link, "SELECT coalesce(pg_catalog.current_schema(), '')", 0, NULL,
+                                   "listing tables", &path, error);
+  if (code != DRAY_OK) {
+    PQclear(result);
+    return code;
+  }
+  const struct pg_listing listing = {warehouse->as_source, warehouse->session.settings.replication,
+                                     PQgetvalue(path, 0, 0)};
   dray_buffer_clear(&warehouse->answer);
   dray_json_writer_init(&json, &warehouse->answer, error);
   dray_json_begin_object(&json);
@@ -232,11 +267,12 @@ int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *o
   dray_json_begin_array(&json);
   for (int first = 0, end = 0; first < PQntuples(result); first = end) {
     for (end = first + 1; end < PQntuples(result) && same_table(result, first, end);) end++;
-    write_table(&json, result, first, end);
+    write_table(&json, result, first, end, &listing);
   }
   dray_json_end_array(&json);
   dray_json_end_object(&json);
   PQclear(result);
+  PQclear(path);
   DRAY_TRY(dray_json_writer_finish(&json));
   *out_json = dray_buffer_view(&warehouse->answer);
   return DRAY_OK;

@@ -4,11 +4,13 @@
 // `dray check`: the steps that a run would take, tried one by one, each with the rights to grant where it fails. All
 // that is written is rolled back.
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "warehouse.h"
 
 #define TRIAL_TABLE "_dray_check"
 #define TEXT_BYTES 600
+#define HELD_BYTES_MAX (1LL << 30) // of the log, by a slot
 
 struct checking {
   struct dray_warehouse *warehouse;
@@ -21,7 +23,7 @@ struct checking {
 struct step {
   const char *name;
   int32_t (*attempt)(struct checking *checking, struct dray_error *error); // fills in text, or fix
-  int writes;
+  int when;                                                                // STEP_*
 };
 
 static void say(char out[TEXT_BYTES], const char *format, ...) DRAY_PRINTF(2, 3);
@@ -144,10 +146,66 @@ static int32_t write_rows(struct checking *checking, struct dray_error *error) {
                      "writing a row", error);
 }
 
+// What following tables needs: tried by a connection for replication.
+static int32_t follow_log(struct checking *checking, struct dray_error *error) {
+  struct pg_session *session = &checking->warehouse->session;
+  struct pg_link *log = NULL;
+  PGresult *result = NULL;
+  say(checking->fix, "ALTER ROLE \"%s\" REPLICATION, and a line in pg_hba.conf for the database",
+      session->settings.user);
+  DRAY_TRY(pg_link_open_log(session, &log, error));
+  pg_link_free(log);
+  DRAY_TRY(pg_link_ask(checking->warehouse->link, "SELECT pg_catalog.current_setting('wal_level')", 0, NULL,
+                       "looking at the server's log", &result, error));
+  const int logical = strcmp(PQgetvalue(result, 0, 0), "logical") == 0;
+  say(checking->text, "wal_level is %s", PQgetvalue(result, 0, 0));
+  PQclear(result);
+  if (logical) return DRAY_OK;
+  say(checking->fix, "ALTER SYSTEM SET wal_level = 'logical', and restart the server");
+  return dray_fail(error, DRAY_E_CONFIG_VALUE, "%s", checking->text);
+}
+
+// A slot that nobody reads from keeps the server's log, until its disk is full.
+static int32_t look_at_slots(struct checking *checking, struct dray_error *error) {
+  static const char sql[] = "SELECT slot_name, coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), "
+                            "restart_lsn), 0)::int8 AS "
+                            "held, coalesce(wal_status, '') = 'lost', count(*) OVER () FROM "
+                            "pg_catalog.pg_replication_slots WHERE slot_name LIKE "
+                            "'dray\\_%' AND database = pg_catalog.current_database() ORDER BY 3 DESC, 2 DESC LIMIT 1";
+  PGresult *result = NULL;
+  DRAY_TRY(pg_link_ask(checking->warehouse->link, sql, 0, NULL, "looking at replication slots", &result, error));
+  if (PQntuples(result) == 0) {
+    PQclear(result);
+    say(checking->text, "none of dray's");
+    return DRAY_OK;
+  }
+  const char *name = PQgetvalue(result, 0, 0);
+  const long long held = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+  const int lost = PQgetvalue(result, 0, 2)[0] == 't';
+  say(checking->text, "%s of dray's; %s %s %lld bytes of the server's log", PQgetvalue(result, 0, 3), name,
+      lost ? "is lost, and held back" : "holds back the most:", held);
+  say(checking->fix,
+      "run the sync that reads by it, or remove it with `dray sync NAME --drop --yes`, or by hand: SELECT "
+      "pg_drop_replication_slot('%s')",
+      name);
+  PQclear(result);
+  if (!lost && held < HELD_BYTES_MAX) return DRAY_OK;
+  return dray_fail(error, DRAY_E_LIMIT, "%s", checking->text);
+}
+
+enum { STEP_ALWAYS, STEP_WRITES, STEP_FOLLOWS };
 static const struct step steps[] = {
-    {"reach", reach, 0},      {"tls", tls, 0},       {"login", login, 0},
-    {"read", read_tables, 0}, {"create", create, 1}, {"write", write_rows, 1},
+    {"reach", reach, STEP_ALWAYS},     {"tls", tls, STEP_ALWAYS},
+    {"login", login, STEP_ALWAYS},     {"read", read_tables, STEP_ALWAYS},
+    {"create", create, STEP_WRITES},   {"write", write_rows, STEP_WRITES},
+    {"log", follow_log, STEP_FOLLOWS}, {"slots", look_at_slots, STEP_FOLLOWS},
 };
+
+static int applies(const struct dray_warehouse *warehouse, const struct step *step) {
+  if (step->when == STEP_WRITES) return !warehouse->session.settings.read_only && !warehouse->in_transaction;
+  if (step->when == STEP_FOLLOWS) return warehouse->as_source && warehouse->session.settings.replication;
+  return 1;
+}
 
 // ---- telling ----
 
@@ -174,13 +232,12 @@ static int write_step(struct checking *checking, struct dray_json_writer *json, 
 int32_t pg_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {
   struct checking checking = {.warehouse = warehouse};
   struct dray_json_writer json;
-  const int reads = warehouse->session.settings.read_only || warehouse->in_transaction;
   int ok = 1;
   dray_buffer_clear(&warehouse->answer);
   dray_json_writer_init(&json, &warehouse->answer, error);
   dray_json_begin_array(&json);
   for (size_t i = 0; i < sizeof steps / sizeof steps[0] && ok; i++) {
-    if (steps[i].writes && reads) continue;
+    if (!applies(warehouse, &steps[i])) continue;
     ok = write_step(&checking, &json, &steps[i]);
   }
   if (checking.own) pg_link_rollback(warehouse->link);

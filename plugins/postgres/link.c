@@ -138,16 +138,22 @@ static int32_t heed_cancel(struct pg_link *link, const char *doing, struct dray_
   return dray_fail(error, DRAY_E_CANCELLED, "%s was cancelled, and the server did not answer any more", doing);
 }
 
+// One look at the socket, of a slice at the most.
+static int32_t look(struct pg_link *link, short events, int slice_ms, const char *doing, int *out_ready,
+                    struct dray_error *error) {
+  struct pollfd socket = {.fd = PQsocket(link->conn), .events = events};
+  if (socket.fd < 0) return pg_fail_lost(link, doing, error);
+  const int ready = poll(&socket, 1, slice_ms);
+  if (ready < 0 && errno != EINTR) return pg_fail_lost(link, doing, error);
+  *out_ready = ready > 0;
+  return ready <= 0 && dray_cancelled(&link->session->services) ? heed_cancel(link, doing, error) : DRAY_OK;
+}
+
 // Waits until the socket is ready for one of `events`.
 static int32_t wait_for(struct pg_link *link, short events, const char *doing, struct dray_error *error) {
-  for (;;) {
-    struct pollfd socket = {.fd = PQsocket(link->conn), .events = events};
-    if (socket.fd < 0) return pg_fail_lost(link, doing, error);
-    const int ready = poll(&socket, 1, SLICE_MS);
-    if (ready > 0) return DRAY_OK;
-    if (ready < 0 && errno != EINTR) return pg_fail_lost(link, doing, error);
-    if (dray_cancelled(&link->session->services)) DRAY_TRY(heed_cancel(link, doing, error));
-  }
+  int ready = 0;
+  while (!ready) DRAY_TRY(look(link, events, SLICE_MS, doing, &ready, error));
+  return DRAY_OK;
 }
 
 int32_t pg_link_flush(struct pg_link *link, const char *doing, struct dray_error *error) {
@@ -171,6 +177,20 @@ int32_t pg_link_gather(struct pg_link *link, const char *doing, struct dray_erro
   struct pollfd socket = {.fd = PQsocket(link->conn), .events = POLLIN};
   if (socket.fd >= 0 && poll(&socket, 1, 0) == 0) (void)nanosleep(&moment, NULL);
   return pg_link_read(link, doing, error);
+}
+
+int32_t pg_link_wait(struct pg_link *link, int64_t timeout_ms, const char *doing, int *out_came,
+                     struct dray_error *error) {
+  const int64_t until = now_ms(link->session) + timeout_ms;
+  int ready = 0;
+  *out_came = 0;
+  while (!ready) {
+    const int64_t left = until - now_ms(link->session);
+    if (left <= 0) return DRAY_OK;
+    DRAY_TRY(look(link, POLLIN, left < SLICE_MS ? (int)left : SLICE_MS, doing, &ready, error));
+  }
+  *out_came = 1;
+  return PQconsumeInput(link->conn) != 0 ? DRAY_OK : pg_fail_lost(link, doing, error);
 }
 
 int32_t pg_link_result(struct pg_link *link, const char *doing, PGresult **out, struct dray_error *error) {
@@ -313,11 +333,25 @@ static void warn_of_tls(const struct pg_session *session, PGconn *conn) {
                                    : "the connection to the server is not encrypted");
 }
 
-static int32_t connect_to(struct pg_session *session, PGconn **out, struct dray_error *error) {
+// A run that works on what it has read does not listen, for as long as that takes: the server must not take it for dead.
+// Whether it is there at all is left to TCP.
+static void put_log_keywords(struct pg_keywords *keywords) {
+  size_t n = 0;
+  while (keywords->names[n] != NULL) n++;
+  if (n + 3 > PG_KEYWORDS_MAX) return;
+  keywords->names[n] = "replication";
+  keywords->values[n++] = "database";
+  keywords->names[n] = "options";
+  keywords->values[n] = "-c wal_sender_timeout=0 -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 "
+                        "-c tcp_keepalives_count=3";
+}
+
+static int32_t connect_to(struct pg_session *session, int log, PGconn **out, struct dray_error *error) {
   struct pg_keywords keywords;
   char *password = NULL;
   if (session->settings.has_password) DRAY_TRY(dray_secret_get(&session->services, "password", &password, error));
   pg_settings_keywords(&session->settings, password, &keywords);
+  if (log) put_log_keywords(&keywords);
   PGconn *conn = PQconnectStartParams(keywords.names, keywords.values, 0);
   dray_secret_free(password);
   if (conn == NULL) return no_memory(error);
@@ -335,11 +369,11 @@ static int32_t connect_to(struct pg_session *session, PGconn **out, struct dray_
   return DRAY_OK;
 }
 
-int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dray_error *error) {
+static int32_t open_link(struct pg_session *session, int log, struct pg_link **out, struct dray_error *error) {
   struct pg_link *link = calloc(1, sizeof *link);
   if (link == NULL) return no_memory(error);
   link->session = session;
-  const int32_t code = connect_to(session, &link->conn, error);
+  const int32_t code = connect_to(session, log, &link->conn, error);
   if (code != DRAY_OK) {
     free(link);
     return code;
@@ -350,6 +384,23 @@ int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dr
   pthread_mutex_unlock(&session->lock);
   *out = link;
   return DRAY_OK;
+}
+
+int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dray_error *error) {
+  return open_link(session, 0, out, error);
+}
+
+int32_t pg_link_open_log(struct pg_session *session, struct pg_link **out, struct dray_error *error) {
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t code = open_link(session, 1, out, &why);
+  if (code == DRAY_E_AUTH_FORBIDDEN) {
+    return dray_fail_field(error, code, "user",
+                           "the role may not follow the server's log: ALTER ROLE \"%s\" REPLICATION",
+                           session->settings.user);
+  }
+  if (code != DRAY_OK && error != NULL) *error = why;
+  return code;
 }
 
 void pg_link_free(struct pg_link *link) {

@@ -52,6 +52,9 @@ struct pg_link {
 
 // Connects and logs in. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY, CANCELLED.
 DRAY_NODISCARD int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dray_error *error);
+// The same, as a connection for replication of the database: it takes replication commands, and SQL by pg_link_run only.
+// @errors besides: AUTH_FORBIDDEN for a role without REPLICATION.
+DRAY_NODISCARD int32_t pg_link_open_log(struct pg_session *session, struct pg_link **out, struct dray_error *error);
 void pg_link_free(struct pg_link *link); // NULL is allowed
 int pg_link_broken(const struct pg_link *link);
 
@@ -66,6 +69,9 @@ DRAY_NODISCARD int32_t pg_link_read(struct pg_link *link, const char *doing, str
 // The same where much is to come. The server sends pieces of 8 KiB, and waiting for each costs both sides dear: when
 // there is nothing to read yet, it sleeps a millisecond, in which they gather.
 DRAY_NODISCARD int32_t pg_link_gather(struct pg_link *link, const char *doing, struct dray_error *error);
+// The same, waiting for timeout_ms at the most; *out_came = 0: nothing has come.
+DRAY_NODISCARD int32_t pg_link_wait(struct pg_link *link, int64_t timeout_ms, const char *doing, int *out_came,
+                                    struct dray_error *error);
 // The next result of what was sent, NULL at its end. The caller clears it. A result may be an error.
 DRAY_NODISCARD int32_t pg_link_result(struct pg_link *link, const char *doing, PGresult **out,
                                       struct dray_error *error);

@@ -93,6 +93,32 @@ static const struct dray_setting table[] = {
      .offset = MEMBER(read_only),
      .default_json = "false",
      .description = "Only models are read from this warehouse: nothing is written, SELECT is all that it needs."},
+    {.name = "replication",
+     .kind = DRAY_SETTING_BOOL,
+     .offset = MEMBER(replication),
+     .default_json = "false",
+     .description = "Source: tables are followed by logical replication, deletes included."},
+    {.name = "publication",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(publication),
+     .description =
+         "Source: the publication to follow, made by hand. Default: dray makes one for each table, which only "
+         "the table's owner may."},
+    {.name = "overlap_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(overlap_seconds),
+     .default_json = "60",
+     .minimum = 0,
+     .maximum = 604800,
+     .description = "Source, cursors of dates and times: how far before the last one a read begins, for transactions "
+                    "that commit late."},
+    {.name = "overlap",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(overlap_units),
+     .default_json = "0",
+     .minimum = 0,
+     .maximum = 1000000000000,
+     .description = "Source, cursors of numbers: the same, as a number."},
 };
 #define SETTING_COUNT (sizeof table / sizeof table[0])
 

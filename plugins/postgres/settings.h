@@ -14,6 +14,10 @@ struct pg_settings {
   int64_t port;
   int64_t connect_timeout_seconds, statement_timeout_seconds, lock_timeout_seconds, keepalive_seconds;
   int32_t has_password, read_only;
+  // of the source
+  int32_t replication;
+  char *publication; // NULL: one that is made for each stream
+  int64_t overlap_seconds, overlap_units;
 };
 
 // The JSON Schema of the settings, in static memory. Any thread.

@@ -29,6 +29,7 @@ struct dray_warehouse {
   struct pg_reading *reading;
   struct pg_load load;
   struct pg_encoder encoder;
+  int as_source;             // the engine of a source: discover and check speak of streams
   struct dray_buffer answer; // what check and discover gave out: valid until the next of them
 };
 
@@ -83,6 +84,21 @@ DRAY_NODISCARD int32_t pg_catalog_discover(struct dray_warehouse *warehouse, str
 // The columns of a table: rows of name, oid, modifier, category, kind, not null, place in the key. No rows: no table.
 DRAY_NODISCARD int32_t pg_catalog_columns(struct pg_link *link, struct dray_str schema, struct dray_str table,
                                           PGresult **out, struct dray_error *error);
+// What those rows hold. The domain's base type counts; KEY is 0 outside the key.
+enum {
+  PG_COLUMN_NAME,
+  PG_COLUMN_OID,
+  PG_COLUMN_MODIFIER,
+  PG_COLUMN_CATEGORY,
+  PG_COLUMN_KIND,
+  PG_COLUMN_NOT_NULL,
+  PG_COLUMN_KEY,
+  PG_COLUMN_SCHEMA,
+  PG_COLUMN_TABLE,
+  PG_COLUMN_RELKIND
+};
+// One row as the plugin reads it, without its name.
+struct pg_column pg_catalog_column(const PGresult *result, int row);
 // "name" with quotes doubled.
 DRAY_NODISCARD int32_t pg_quote(struct dray_str name, struct dray_buffer *out, struct dray_error *error);
 

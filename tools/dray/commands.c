@@ -54,6 +54,9 @@ static const struct dr_option sync_options[] = {
     {"full-refresh", 0, NULL, "resync: send everything, and the deletes that the mirror knows", 0},
     {"allow-guard", 0, NULL, "run although the guard would stop it", 0},
     {"dry-run", 0, NULL, "plan only: the same as `dray plan`", 0},
+    {"drop", 0, NULL,
+     "remove what syncing left at the source (a replication slot), and the checkpoint; the table stays", 0},
+    {"yes", 0, NULL, "with --drop: do not ask; without a terminal it is required", 0},
 };
 
 static const struct dr_option status_options[] = {

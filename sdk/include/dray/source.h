@@ -19,7 +19,12 @@ enum {
   DRAY_READ_INCREMENTAL = 2 // what is new or changed since `state` (everything when state is empty)
 };
 
-// What to read. Borrowed during `open` only.
+// Flags of a request (since 1.1).
+enum {
+  DRAY_READ_LOOK = 1u // what is read is only looked at: nothing may be made, moved or confirmed at the other side
+};
+
+// What to read. Borrowed during the call only.
 struct dray_read_request {
   uint32_t struct_size;
   uint32_t mode;                  // DRAY_READ_*
@@ -30,6 +35,12 @@ struct dray_read_request {
   struct dray_str state;    // from an earlier `state`; empty: from the beginning
   uint64_t batch_bytes_max; // about 1 MiB; a batch ends at the first row that passes it
   uint64_t batch_rows_max;
+  // Since 1.1. Who reads: the same in every read of one sync, and of no other sync of any project. What has to be kept
+  // at the other side between reads (a replication slot) is named after it. [A-Za-z0-9_.-], 1 to 96 bytes; empty: a
+  // reader that does not come back.
+  struct dray_str reader;
+  uint32_t flags; // since 1.1: DRAY_READ_*
+  uint32_t reserved;
 };
 
 // All slots are called on one thread at a time per instance; instances run in parallel. Slots marked
@@ -57,7 +68,10 @@ struct dray_source_vtable {
   DRAY_NODISCARD int32_t (*check)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
 
   // Writes the streams: {"streams": [{"name", "columns": [{"name", "type": "decimal(10,2)", "nullable": true}],
-  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "description"}]}.
+  // "primary_key": ["id"], "cursor": "updated_at" or null, "modes": ["full", "incremental"], "changes": false,
+  // "description"}]}. "changes": true (since 1.1): an incremental read is a log: every row that there is when it has no
+  // state, and from there on every change, rows that are gone as tombstones. Rows of one key are its versions, the last
+  // of which counts.
   // "incremental" is
   // listed when the stream can be read so without being told a cursor. Types are
   // spelt bool, int64, float64, decimal(P,S), string, bytes, date, timestamp, json. Stable: two calls give equal
@@ -71,6 +85,21 @@ struct dray_source_vtable {
 
   // Optional: called from another thread while a call blocks outside the host's services.
   void (*interrupt)(struct dray_source *source);
+
+  // Optional, since 1.1. Removes what reads of `request->stream` by `request->reader` have left at the other side;
+  // `state` is the last one known, if any; the other members are not looked at. Works when the stream is gone, and again
+  // after it has worked. Writes a JSON array of {"kind": "replication slot", "name": "..."}, what was removed: empty
+  // when there was nothing. Valid until the next call on the instance. Without the slot nothing is ever left.
+  // @errors any; nothing is left half removed that a second call would not remove.
+  DRAY_NODISCARD int32_t (*drop)(struct dray_source *source, const struct dray_read_request *request,
+                                 struct dray_str *out_json, struct dray_error *error);
+
+  // Optional, since 1.1. Waits until a read that continues from `request->state` would show something, or timeout_ms
+  // have passed. *out_news = 1: read now; 0: nothing is known to be new. Costs the other side no more than an open
+  // connection, moves and confirms nothing, and may be wrong towards 1. The default says 1 at once: whoever cannot
+  // tell is read by the clock. @thread blocks; answers cancellation within a second. @errors those of `open`.
+  DRAY_NODISCARD int32_t (*wait)(struct dray_source *source, const struct dray_read_request *request,
+                                 uint64_t timeout_ms, uint32_t *out_news, struct dray_error *error);
 };
 
 #ifdef __cplusplus

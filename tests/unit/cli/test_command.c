@@ -111,11 +111,11 @@ static void test_help_and_version_win_over_missing_arguments(void **state) {
   ran_free(&ran);
   ran = run_line(&dr_root, "dray sync --version");
   assert_int_equal(ran.code, 0);
-  assert_string_equal(ran.data, "dray 1.2.3 (plugin ABI 1.0)\n");
+  assert_string_equal(ran.data, "dray 1.2.3 (plugin ABI 1.1)\n");
   ran_free(&ran);
   ran = run_line(&dr_root, "dray --version --json");
   assert_string_equal(ran.data,
-                      "{\"v\":1,\"type\":\"version\",\"version\":\"1.2.3\",\"abi_major\":1,\"abi_minor\":0}\n");
+                      "{\"v\":1,\"type\":\"version\",\"version\":\"1.2.3\",\"abi_major\":1,\"abi_minor\":1}\n");
   ran_free(&ran);
 }
 
