@@ -67,19 +67,6 @@ static void changes_free(struct changes *changes) {
 
 // ---- keys that were given out ----
 
-static uint64_t hash_key(const struct changes *changes, const struct pg_value *values) {
-  uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a, over lengths and bytes
-  for (size_t i = 0; i < changes->with.table.column_count; i++) {
-    if (!changes->identity[i]) continue;
-    hash = (hash ^ (uint64_t)(uint32_t)values[i].len) * UINT64_C(1099511628211);
-    for (int32_t k = 0; k < values[i].len; k++) {
-      hash = (hash ^ (unsigned char)values[i].data[k]) * UINT64_C(1099511628211);
-    }
-  }
-  hash ^= hash >> 29;
-  return hash != 0 ? hash : 1;
-}
-
 static size_t find_slot(const struct seen *seen, uint64_t hash) {
   size_t at = (size_t)hash & (seen->capacity - 1);
   while (seen->slots[at] != 0 && seen->slots[at] != hash) at = (at + 1) & (seen->capacity - 1);
@@ -231,7 +218,7 @@ static int32_t give_row(struct changes *changes, int moved, struct dray_error *e
     said |= changes->large[i] && changes->values[i].len != PG_TUPLE_UNCHANGED;
   }
   if (left_out || said) {
-    const uint64_t key = hash_key(changes, changes->values);
+    const uint64_t key = pg_row_hash(&changes->with.table, changes->identity, changes->values);
     fetch = left_out && (moved || was_seen(&changes->seen, key));
     if (said) DRAY_TRY(note_seen(&changes->seen, key, error));
   }

@@ -189,6 +189,8 @@ struct pg_row {
   int deleted; // a tombstone
   int fetch;   // values that are UNCHANGED are to be asked for; else they stay absent
 };
+// Of the columns that tell rows apart: never 0.
+uint64_t pg_row_hash(const struct pg_table *table, const uint8_t *identity, const struct pg_value *values);
 // `identity` marks the columns of the table that tell its rows apart. Borrows source and table. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t pg_rows_new(struct dray_source *source, const struct pg_table *table, uint64_t batch_bytes_max,
                                    uint64_t batch_rows_max, struct pg_rows **out, struct dray_error *error);
