@@ -37,8 +37,8 @@ DRAY_NODISCARD int32_t pg_table_open(struct dray_source *source, const struct dr
                                      struct pg_table *out, struct dray_error *error);
 void pg_table_free(struct pg_table *table);
 // Schema and table of a stream's name; a part that is not there is "". The caller frees both.
-DRAY_NODISCARD int32_t pg_stream_parts(struct dray_source *source, struct dray_str stream, char **out_schema,
-                                       char **out_table, struct dray_error *error);
+DRAY_NODISCARD int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_table,
+                                       struct dray_error *error);
 // "schema"."table"
 DRAY_NODISCARD int32_t pg_table_write_name(const struct pg_table *table, struct dray_buffer *out,
                                            struct dray_error *error);

@@ -48,8 +48,7 @@ static int read_part(struct dray_str name, uint64_t *at, struct dray_buffer *out
   return !quoted && out->len > 0;
 }
 
-int32_t pg_stream_parts(struct dray_source *source, struct dray_str stream, char **out_schema, char **out_table,
-                        struct dray_error *error) {
+int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_table, struct dray_error *error) {
   struct dray_buffer parts[2];
   uint64_t at = 0;
   dray_buffer_init(&parts[0], PG_STREAM_BYTES_MAX);
@@ -62,8 +61,8 @@ int32_t pg_stream_parts(struct dray_source *source, struct dray_str stream, char
   }
   int32_t code = DRAY_OK;
   if (!ok || at != stream.len) {
-    code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "database %s has no table or view %.*s",
-                     source->engine->session.settings.database, DRAY_STR_ARG(stream));
+    code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "'%.*s' is no name of a table: TABLE, or SCHEMA.TABLE",
+                     DRAY_STR_ARG(stream));
   } else {
     char *schema = dray_str_dup(two ? dray_buffer_view(&parts[0]) : dray_str_of(""));
     char *table = dray_str_dup(dray_buffer_view(&parts[two ? 1 : 0]));
@@ -156,7 +155,7 @@ static int32_t learn(struct dray_source *source, const struct dray_read_request 
                      struct dray_error *error) {
   struct dray_warehouse *engine = source->engine;
   int own = 0;
-  DRAY_TRY(pg_stream_parts(source, request->stream, &table->schema, &table->name, error));
+  DRAY_TRY(pg_stream_parts(request->stream, &table->schema, &table->name, error));
   DRAY_TRY(pg_enter(engine, error));
   DRAY_TRY(pg_own_begin(engine, 1, &own, error));
   int32_t code =

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "conformance/subject.h"
 
 #define RESUMES_MAX 40
+#define WAIT_MS 200
 
 // Runs `check` on each stream of the plugin.
 int each_stream(struct subject *subject, stream_check *check) {
@@ -112,6 +114,45 @@ static int resume_at(struct subject *subject, const char *stream, const struct r
                   before, missing, full->count);
 }
 
+// What incremental reads left at the other side goes, and a second call finds nothing.
+static int drop_twice(struct subject *subject, struct dr_source_instance *source, const char *stream) {
+  struct dray_error error;
+  struct dray_str removed = {NULL, 0};
+  dray_error_init(&error);
+  const struct dray_read_request request = {.struct_size = sizeof(request),
+                                            .mode = DRAY_READ_INCREMENTAL,
+                                            .stream = dray_str_of(stream),
+                                            .reader = dray_str_of(KIT_READER)};
+  for (int i = 0; i < 2; i++) {
+    if (dr_source_drop(source, &request, &removed, &error) != DRAY_OK) return kit_fail_error(subject, "drop", &error);
+  }
+  if (dray_str_is(removed, "[]")) return DR_KIT_PASS;
+  return kit_fail(subject, "stream %s: a second drop still removes something: %.*s", stream, DRAY_STR_ARG(removed));
+}
+
+// Waiting for news from the last place answers, within about the time it was given.
+static int wait_at_end(struct subject *subject, struct dr_source_instance *source, const char *stream,
+                       const struct rows *full) {
+  struct dray_error error;
+  uint32_t news = 0;
+  dray_error_init(&error);
+  if (full->state_count == 0) return DR_KIT_PASS;
+  const size_t last = full->state_count - 1;
+  const struct dray_read_request request = {.struct_size = sizeof(request),
+                                            .mode = DRAY_READ_INCREMENTAL,
+                                            .stream = dray_str_of(stream),
+                                            .cursor = subject_cursor(subject, stream),
+                                            .state =
+                                                dray_str_make(full->states[last].state, full->states[last].state_bytes),
+                                            .reader = dray_str_of(KIT_READER)};
+  const int64_t start = dr_monotonic_ms();
+  if (dr_source_wait(source, &request, WAIT_MS, &news, &error) != DRAY_OK)
+    return kit_fail_error(subject, "wait", &error);
+  if (dr_monotonic_ms() - start < 30 * WAIT_MS) return DR_KIT_PASS;
+  return kit_fail(subject, "stream %s: wait was given %d ms and took %lld", stream, WAIT_MS,
+                  (long long)(dr_monotonic_ms() - start));
+}
+
 static int resume_stream(struct subject *subject, struct dr_source_instance *source, const char *stream) {
   struct rows full;
   struct dray_error error;
@@ -129,8 +170,9 @@ static int resume_stream(struct subject *subject, struct dr_source_instance *sou
   for (size_t place = 0; verdict == DR_KIT_PASS && place < full.state_count; place += step) {
     verdict = resume_at(subject, stream, &full, place, mode);
   }
+  if (verdict == DR_KIT_PASS && mode == DRAY_READ_INCREMENTAL) verdict = wait_at_end(subject, source, stream, &full);
   rows_free(&full);
-  return verdict;
+  return verdict == DR_KIT_PASS ? drop_twice(subject, source, stream) : verdict;
 }
 
 int check_resume(struct subject *subject) {

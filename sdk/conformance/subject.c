@@ -372,7 +372,8 @@ int32_t rows_read(struct dr_source_instance *source, const struct reading_plan *
                                             .cursor = plan->cursor,
                                             .state = plan->state,
                                             .batch_bytes_max = 65536,
-                                            .batch_rows_max = BATCH_ROWS};
+                                            .batch_rows_max = BATCH_ROWS,
+                                            .reader = dray_str_of(KIT_READER)};
   int32_t rc = dr_source_open(source, &request, &reading.stream, error);
   reading.open = rc == DRAY_OK;
   if (rc == DRAY_OK) rc = dr_stream_schema(&reading.stream, source->label, &reading.schema, error);

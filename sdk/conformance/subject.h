@@ -87,6 +87,7 @@ struct rows {
   size_t batches;
 };
 void rows_free(struct rows *rows);
+#define KIT_READER "conformance-kit" // who reads
 struct reading_plan {
   const char *stream;
   int mode;               // DRAY_READ_*
