@@ -194,7 +194,7 @@ static void end(struct dr_context *run, int32_t rc) {
   struct dray_error second;
   dray_error_init(&second);
   int32_t told = dr_store_run_update(run->store, &run->record, &second);
-  const int complete = rc == DRAY_OK && run->reader != NULL && !dr_reader_incremental(run->reader) && !run->held_back;
+  const int complete = rc == DRAY_OK && run->reader != NULL && dr_reader_whole(run->reader) && !run->held_back;
   // A full read has seen every row: older records are of rows that are gone or were taken. A baseline resolves all. Of
   // rows that were deferred nothing was seen: then all records stay.
   if (told == DRAY_OK && complete && (run->options->flags & DR_RUN_BASELINE) == 0) {

@@ -4,7 +4,7 @@
 // The log as rows. Transactions come whole and in the order of their commits; a safe place is the end of one. A row
 // that is gone, or has got another key, is a tombstone; a value that the log leaves out because it was not touched is
 // absent: whoever has the row has the value. Where that is not certain (the row was given out in this read already, or
-// under another key) the table is asked for it: a later value perhaps, whose change then comes later in the log as well.
+// under another key) the table is asked for it: a later value perhaps, whose change then comes later in the log.
 #include <stdlib.h>
 
 #include "source.h"

@@ -333,7 +333,7 @@ static void warn_of_tls(const struct pg_session *session, PGconn *conn) {
                                    : "the connection to the server is not encrypted");
 }
 
-// A run that works on what it has read does not listen, for as long as that takes: the server must not take it for dead.
+// A run that works on what it has read does not listen for as long as that takes: the server must not think it dead.
 // Whether it is there at all is left to TCP.
 static void put_log_keywords(struct pg_keywords *keywords) {
   size_t n = 0;

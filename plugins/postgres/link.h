@@ -52,7 +52,7 @@ struct pg_link {
 
 // Connects and logs in. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY, CANCELLED.
 DRAY_NODISCARD int32_t pg_link_open(struct pg_session *session, struct pg_link **out, struct dray_error *error);
-// The same, as a connection for replication of the database: it takes replication commands, and SQL by pg_link_run only.
+// The same, as a connection for replication of the database: for replication commands, and SQL by pg_link_run only.
 // @errors besides: AUTH_FORBIDDEN for a role without REPLICATION.
 DRAY_NODISCARD int32_t pg_link_open_log(struct pg_session *session, struct pg_link **out, struct dray_error *error);
 void pg_link_free(struct pg_link *link); // NULL is allowed

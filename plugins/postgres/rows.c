@@ -3,8 +3,8 @@
 //
 // Changed rows on their way into a batch. Of a row that changes again and again only its last version stays, with what
 // that leaves out from the one before it. They are kept as they came until there is a batch of them: then the server is
-// asked for what only it can say (types that it casts, so that a value is the same as in a query's result) and for large
-// values that the log leaves out where the other side may not have them. Memory is that of a batch.
+// asked for what only it can say (types that it casts, so that a value is the same as in a query's result) and for
+// large values that the log leaves out where the other side may not have them. Memory is that of a batch.
 #include <stdlib.h>
 
 #include "source.h"

@@ -158,7 +158,7 @@ struct pg_follow {
 DRAY_NODISCARD int32_t pg_follow_start(struct dray_source *source, const struct pg_place *place, int look,
                                        struct pg_follow *out, struct dray_error *error);
 void pg_follow_end(struct pg_follow *follow);
-// The next message: *out_row (free with PQfreemem) with *out_data in it, or NULL when none came within the time, or when
+// The next message: *out_row (free with PQfreemem) with *out_data in it, or NULL when none came in that time, or when
 // the server only said how far it is: *out_reached then holds its place, else 0.
 DRAY_NODISCARD int32_t pg_follow_next(struct pg_follow *follow, int64_t timeout_ms, char **out_row,
                                       struct dray_str *out_data, uint64_t *out_reached, struct dray_error *error);

@@ -340,17 +340,19 @@ static int32_t read_batches(struct reading *reading, const char *label, struct r
     struct ArrowArray array;
     int64_t count = 0;
     rc = dr_stream_next(&reading->stream, label, &reading->schema, &array, &count, error);
-    if (rc != DRAY_OK || count == 0) break;
-    struct dr_batch *batch = NULL;
-    rc = dr_caster_run(reading->caster, &array, first, &batch, &rejects, error);
-    first += (uint64_t)count;
-    if (rc == DRAY_OK) rc = add_hashes(rows, &reading->encoder, batch, error);
-    dr_batch_free(batch);
-    rows->batches++;
+    const int ended = rc == DRAY_OK && count == 0; // which may be a safe place too
+    if (rc == DRAY_OK && !ended) {
+      struct dr_batch *batch = NULL;
+      rc = dr_caster_run(reading->caster, &array, first, &batch, &rejects, error);
+      first += (uint64_t)count;
+      if (rc == DRAY_OK) rc = add_hashes(rows, &reading->encoder, batch, error);
+      dr_batch_free(batch);
+      rows->batches++;
+    }
     struct dray_str state = {NULL, 0};
     if (rc == DRAY_OK && reading->stream.state != NULL) rc = dr_stream_state(&reading->stream, label, &state, error);
     if (rc == DRAY_OK && state.len > 0) rc = add_state(rows, state, error);
-    if (rc != DRAY_OK) break;
+    if (rc != DRAY_OK || ended) break;
   }
   dr_rejects_free(&rejects);
   return rc;

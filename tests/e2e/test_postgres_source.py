@@ -3,9 +3,11 @@
 """PostgreSQL as a source, against a real server: tables by a cursor with an overlap, and by logical replication: what is
 there, then every change, while others write, runs are killed, slots are lost and the server goes away."""
 
+import json
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
@@ -455,6 +457,20 @@ def test_check_says_what_slots_hold_back(project, server):
     project.sync("s")
     check = {line["name"]: line for line in project.dray("check", "--json").expect(0).lines("check")}
     assert check["log"]["ok"] and check["slots"]["ok"] and slots(server)[0] in check["slots"]["text"]
+
+
+@pytest.mark.parametrize("touched,news", [("t", "1"), ("other", "0")])
+def test_a_wait_ends_with_the_first_change_of_the_table(server, touched, news):
+    owned(server, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    settings = {"host": str(server.folder), "port": server.port, "database": "work", "user": "dray", "replication": True}
+    program = os.path.join(os.environ["DRAY_BUILD"], "plugins", "postgres", "tests", "plugin_postgres_bench")
+    waiting = subprocess.Popen([program, json.dumps(settings), "wait", "t", "60000" if news == "1" else "1500"],
+                               stdout=subprocess.PIPE, text=True)
+    assert waiting.stdout.readline() == "ready\n"
+    owned(server, f"INSERT INTO {touched} VALUES (2)")
+    said, took = waiting.communicate(timeout=90)[0].split()
+    assert said == news and (int(took) < 60000 if news == "1" else int(took) >= 1400)
+    assert waiting.returncode == 0 and not slots(server)
 
 
 # ---- while others write ----

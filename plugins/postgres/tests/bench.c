@@ -6,12 +6,14 @@
 //   bench CONFIG query        all of `bench` through the plugin's stream
 //   bench CONFIG bare         the same bytes by a loop over PQgetCopyData that only counts rows; CONFIG is a conninfo
 // Prints rows, seconds of wall clock, and of this process's CPU.
+//   bench CONFIG wait STREAM MS   not a measurement: reads the stream to its end, says "ready", waits for news, says
+//                                 whether they came and after how many milliseconds, and drops what it left
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 
-#include "warehouse.h"
+#include "source.h"
 
 #define BATCH_ROWS 5000
 
@@ -158,6 +160,47 @@ static void query(struct dray_warehouse *warehouse) {
   stream.close(&stream);
 }
 
+// The state after everything there is was read. The caller frees it.
+static char *read_whole(struct dray_source *source, const struct dray_read_request *request) {
+  struct dray_stream stream = {.struct_size = sizeof stream};
+  struct dray_str state = {NULL, 0};
+  must(pg_source_vtable.open(source, request, &stream, &error));
+  for (int ended = 0; !ended;) {
+    struct ArrowArray array = {.release = NULL};
+    must(stream.next(&stream, &array, &error));
+    ended = array.release == NULL;
+    dray_array_release(&array);
+  }
+  must(stream.state(&stream, &state, &error));
+  char *copy = dray_str_dup(state);
+  stream.close(&stream);
+  return copy;
+}
+
+static int wait_for_news(const char *config, const char *stream, uint64_t timeout_ms) {
+  struct dray_source *source = NULL;
+  struct dray_read_request request = {.struct_size = sizeof request,
+                                      .mode = DRAY_READ_INCREMENTAL,
+                                      .stream = dray_str_of(stream),
+                                      .batch_bytes_max = 1u << 20,
+                                      .batch_rows_max = 1000,
+                                      .reader = dray_str_of("bench")};
+  struct dray_str removed;
+  uint32_t news = 0;
+  must(pg_source_vtable.create(&host, dray_str_of(config), &source, &error));
+  char *state = read_whole(source, &request);
+  request.state = dray_str_of(state);
+  (void)printf("ready\n");
+  (void)fflush(stdout);
+  const double begun = seconds(CLOCK_MONOTONIC);
+  must(pg_source_vtable.wait(source, &request, timeout_ms, &news, &error));
+  (void)printf("%u %.0f\n", news, 1000 * (seconds(CLOCK_MONOTONIC) - begun));
+  must(pg_source_vtable.drop(source, &request, &removed, &error));
+  pg_source_vtable.destroy(source);
+  free(state);
+  return 0;
+}
+
 static int bare(const char *conninfo) {
   PGconn *conn = PQconnectdb(conninfo);
   char *row = NULL;
@@ -182,6 +225,9 @@ int main(int count, char **arguments) {
   struct dray_warehouse *warehouse = NULL;
   if (count < 3) return 2;
   if (strcmp(arguments[2], "bare") == 0) return bare(arguments[1]);
+  if (strcmp(arguments[2], "wait") == 0 && count == 5) {
+    return wait_for_news(arguments[1], arguments[3], strtoull(arguments[4], NULL, 10));
+  }
   must(pg_warehouse_vtable.create(&host, dray_str_of(arguments[1]), &warehouse, &error));
   must(pg_warehouse_vtable.open(warehouse, &error));
   if (strcmp(arguments[2], "load") == 0 && count == 4) load(warehouse, strtoull(arguments[3], NULL, 10));

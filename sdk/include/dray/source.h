@@ -87,8 +87,8 @@ struct dray_source_vtable {
   void (*interrupt)(struct dray_source *source);
 
   // Optional, since 1.1. Removes what reads of `request->stream` by `request->reader` have left at the other side;
-  // `state` is the last one known, if any; the other members are not looked at. Works when the stream is gone, and again
-  // after it has worked. Writes a JSON array of {"kind": "replication slot", "name": "..."}, what was removed: empty
+  // `state` is the last one known, if any; the other members are not looked at. Works when the stream is gone, and
+  // again after it has worked. Writes a JSON array of {"kind": "replication slot", "name": "..."}, what was removed: empty
   // when there was nothing. Valid until the next call on the instance. Without the slot nothing is ever left.
   // @errors any; nothing is left half removed that a second call would not remove.
   DRAY_NODISCARD int32_t (*drop)(struct dray_source *source, const struct dray_read_request *request,

@@ -149,6 +149,21 @@ static int32_t open_stream(struct dray_source *source, const struct dray_read_re
   return finish(error);
 }
 
+static int32_t drop(struct dray_source *source, const struct dray_read_request *request, struct dray_str *out_json,
+                    struct dray_error *error) {
+  assert_ptr_equal(source, &self);
+  assert_true(dray_str_is(request->reader, "sync.1"));
+  *out_json = dray_str_of(script.json);
+  return finish(error);
+}
+
+static int32_t wait_for_news(struct dray_source *source, const struct dray_read_request *request, uint64_t timeout_ms,
+                             uint32_t *out_news, struct dray_error *error) {
+  (void)source, (void)request;
+  *out_news = (uint32_t)timeout_ms; // what the test says
+  return finish(error);
+}
+
 static const struct dray_source_vtable vtable = {.struct_size = sizeof(vtable),
                                                  .spec = spec,
                                                  .create = create,
@@ -358,6 +373,7 @@ static void test_catalogue_has_its_shape(void **state) {
       {"{\"streams\":[{\"name\":\"a\",\"columns\":[],\"modes\":[\"fast\"]}]}", "\"fast\""},
       {"{\"streams\":[{\"name\":\"a\",\"columns\":[],\"primary_key\":\"id\"}]}", "primary_key"},
       {"{\"streams\":[{\"name\":\"a\",\"columns\":[],\"cursor\":5}]}", "cursor"},
+      {"{\"streams\":[{\"name\":\"a\",\"columns\":[],\"changes\":\"yes\"}]}", "changes"},
       {"{\"streams\":[{\"name\":\"a\",\"columns\":[]},{\"name\":\"b\",\"columns\":[]},{\"name\":\"a\",\"columns\":[]}]"
        "}",
        "lists a twice"},
@@ -367,6 +383,39 @@ static void test_catalogue_has_its_shape(void **state) {
     scene_failed(dr_source_discover(*state, &json, &error), &error, DRAY_E_PLUGIN_CONTRACT, "source.discover",
                  wrong[i].said, NULL);
   }
+}
+
+// ---- drop and wait ----
+
+static void test_what_was_removed_has_its_shape(void **state) {
+  const struct dray_read_request request = {.struct_size = sizeof(request), .reader = dray_str_of("sync.1")};
+  struct dr_source_instance *source = *state;
+  struct dray_error error;
+  struct dray_str json;
+  scene_ok(dr_source_drop(source, &request, &json, &error)); // without the slot nothing is ever left
+  assert_true(dray_str_is(json, "[]"));
+  plugin.source.drop = drop;
+  script.json = "[{\"kind\":\"replication slot\",\"name\":\"a\"}]";
+  scene_ok(dr_source_drop(source, &request, &json, &error));
+  assert_true(dray_str_is(json, script.json));
+  static const char *const wrong[] = {"{}", "[1]", "[{\"kind\":\"slot\"}]", "[{\"kind\":\"\",\"name\":\"a\"}]", "["};
+  for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+    script.json = wrong[i];
+    scene_failed(dr_source_drop(source, &request, &json, &error), &error, DRAY_E_PLUGIN_CONTRACT, "source.drop", NULL);
+  }
+}
+
+static void test_a_source_that_cannot_wait_always_has_news(void **state) {
+  const struct dray_read_request request = {.struct_size = sizeof(request)};
+  struct dr_source_instance *source = *state;
+  struct dray_error error;
+  uint32_t news = 7;
+  scene_ok(dr_source_wait(source, &request, 60000, &news, &error));
+  assert_int_equal(news, 1);
+  plugin.source.wait = wait_for_news;
+  scene_ok(dr_source_wait(source, &request, 0, &news, &error));
+  assert_int_equal(news, 0);
+  scene_failed(dr_source_wait(source, &request, 2, &news, &error), &error, DRAY_E_PLUGIN_CONTRACT, "source.wait", NULL);
 }
 
 static void test_spec_must_be_an_object(void **state) {
@@ -508,6 +557,8 @@ int main(void) {
       TEST(test_cancelled_run_calls_no_plugin),
       TEST(test_check_results_have_their_shape),
       TEST(test_catalogue_has_its_shape),
+      TEST(test_what_was_removed_has_its_shape),
+      TEST(test_a_source_that_cannot_wait_always_has_news),
       TEST(test_spec_must_be_an_object),
       TEST(test_open_refuses_a_stream_with_missing_slots),
       TEST(test_open_fills_the_optional_slot),
