@@ -127,8 +127,8 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
   // What is gone shows only where everything is read.
   const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
-  const int keyed = ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
-  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, keyed, NULL, error));
+  const int follow = is_keyed(ingest) && sync->valid_from == NULL; // tombstones go through the mirror
+  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, follow, NULL, error));
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
   DRAY_TRY(plan_table(ingest, error));

@@ -75,10 +75,11 @@ static int32_t decide_mode(const struct dr_reader_options *options, struct dr_re
   reader->incremental = reader->changes || (!full && can);
   reader->whole = !reader->incremental || (reader->changes && (options->anew || options->checkpoint.len == 0));
   if (!reader->incremental || reader->changes || !reader->facts.changes || sync->cursor != NULL) return DRAY_OK;
-  return dray_fail(error, DRAY_E_CONFIG_VALUE,
-                   "stream %s is a log of changes, with rows that are gone: mode append cannot take it; use `mode: "
-                   "mirror`, `upsert` or `history`, name a cursor, or write `read: full`",
-                   sync->stream);
+  return dray_fail(
+      error, DRAY_E_CONFIG_VALUE,
+      "stream %s is a log of changes, with rows that are gone: append, and a history by `valid_from`, cannot "
+      "take it; use `mode: mirror`, `upsert` or `history`, name a cursor, or write `read: full`",
+      sync->stream);
 }
 
 static int32_t open_stream(struct dr_session *session, const struct dr_reader_options *options,

@@ -31,21 +31,36 @@ int32_t pg_stream_name(const char *schema, const char *table, struct dray_buffer
   return write_part(table, out, error);
 }
 
-// Reads one part of a name at *at. 0: it is none.
-static int read_part(struct dray_str name, uint64_t *at, struct dray_buffer *out) {
+// Reads one part of a name at *at. DRAY_E_SCHEMA_STREAM: it is none.
+static int32_t read_part(struct dray_str name, uint64_t *at, struct dray_buffer *out) {
   const int quoted = *at < name.len && name.data[*at] == '"';
+  int open = quoted;
   if (quoted) (*at)++;
   for (; *at < name.len; (*at)++) {
     const char c = name.data[*at];
     if (quoted && c == '"') {
-      (*at)++;
-      if (*at >= name.len || name.data[*at] != '"') return out->len > 0;
-    } else if (!quoted && (c == '.' || c == '"')) {
+      open = ++*at < name.len && name.data[*at] == '"'; // two of them are one
+      if (!open) break;
+    } else if (c == '\0' || (!quoted && (c == '.' || c == '"'))) {
       break;
     }
-    if (c == '\0' || dray_buffer_append_char(out, c, NULL) != DRAY_OK) return 0;
+    const int32_t code = dray_buffer_append_char(out, c, NULL);
+    if (code != DRAY_OK) return code == DRAY_E_OUT_OF_MEMORY ? code : DRAY_E_SCHEMA_STREAM;
   }
-  return !quoted && out->len > 0;
+  return open || out->len == 0 ? DRAY_E_SCHEMA_STREAM : DRAY_OK;
+}
+
+static int32_t copy_parts(struct dray_str schema, struct dray_str table, char **out_schema, char **out_table,
+                          struct dray_error *error) {
+  char *one = dray_str_dup(schema), *other = dray_str_dup(table);
+  if (one == NULL || other == NULL) {
+    free(one);
+    free(other);
+    return no_memory(error);
+  }
+  *out_schema = one;
+  *out_table = other;
+  return DRAY_OK;
 }
 
 int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_table, struct dray_error *error) {
@@ -53,27 +68,20 @@ int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_ta
   uint64_t at = 0;
   dray_buffer_init(&parts[0], PG_STREAM_BYTES_MAX);
   dray_buffer_init(&parts[1], PG_STREAM_BYTES_MAX);
-  int ok = read_part(stream, &at, &parts[0]);
-  const int two = ok && at < stream.len && stream.data[at] == '.';
+  int32_t code = read_part(stream, &at, &parts[0]);
+  const int two = code == DRAY_OK && at < stream.len && stream.data[at] == '.';
   if (two) {
     at++;
-    ok = read_part(stream, &at, &parts[1]);
+    code = read_part(stream, &at, &parts[1]);
   }
-  int32_t code = DRAY_OK;
-  if (!ok || at != stream.len) {
+  if (code == DRAY_E_OUT_OF_MEMORY) {
+    code = no_memory(error);
+  } else if (code != DRAY_OK || at != stream.len) {
     code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "'%.*s' is no name of a table: TABLE, or SCHEMA.TABLE",
                      DRAY_STR_ARG(stream));
   } else {
-    char *schema = dray_str_dup(two ? dray_buffer_view(&parts[0]) : dray_str_of(""));
-    char *table = dray_str_dup(dray_buffer_view(&parts[two ? 1 : 0]));
-    if (schema == NULL || table == NULL) {
-      free(schema);
-      free(table);
-      code = no_memory(error);
-    } else {
-      *out_schema = schema;
-      *out_table = table;
-    }
+    code = copy_parts(two ? dray_buffer_view(&parts[0]) : dray_str_of(""), dray_buffer_view(&parts[two ? 1 : 0]),
+                      out_schema, out_table, error);
   }
   dray_buffer_free(&parts[0]);
   dray_buffer_free(&parts[1]);

@@ -86,12 +86,12 @@ def test_streams_are_tables_and_views_named_by_schema(project, server):
                   'CREATE TABLE "a.b" (x int); CREATE VIEW v AS SELECT 1 AS one')
     configure(project, server, "")
     catalog = project.dray("discover", "pg", "--json").expect(0).line("catalog")
-    streams = {stream["name"]: stream for stream in catalog["catalog"]["streams"]}
+    streams = {stream["name"]: stream for stream in catalog["catalog"]["source"]["streams"]}
     assert set(streams) == {"people", "shop.orders", '"a.b"', "v"}
     assert streams["people"]["primary_key"] == ["id"] and streams["people"]["modes"] == ["full"]
     assert not streams["people"]["changes"]
     configure(project, server, "", FOLLOW)
-    catalog = project.dray("discover", "pg", "--json").expect(0).line("catalog")["catalog"]
+    catalog = project.dray("discover", "pg", "--json").expect(0).line("catalog")["catalog"]["source"]
     assert {s["name"]: s["changes"] for s in catalog["streams"]} == {"people": True, "shop.orders": True, '"a.b"': False, "v": False}
 
 
