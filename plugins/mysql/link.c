@@ -439,6 +439,11 @@ static int32_t connect_link(struct my_link *link, struct dray_error *error) {
   return check_tls(session, link->conn, error);
 }
 
+void my_link_drop(struct my_link *link) {
+  link->given_up = 1;
+  (void)shutdown((int)mysql_get_socket(link->conn), SHUT_RDWR);
+}
+
 static void close_conn(struct my_link *link) {
   if (link->conn == NULL) return;
   // A farewell could wait for a server that does not read any more.

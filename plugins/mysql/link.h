@@ -63,6 +63,9 @@ int my_link_broken(const struct my_link *link);
 // From here on a server that asks for a file gets none. Every connection begins so.
 void my_link_refuse_files(MYSQL *conn);
 
+// Gives the connection up, whatever the server is doing on it.
+void my_link_drop(struct my_link *link);
+
 // Around everything that the server works on: between them a cancel reaches it.
 void my_link_start(struct my_link *link);
 void my_link_settle(struct my_link *link);

@@ -9,7 +9,8 @@
 #include "warehouse.h"
 
 #define DOING "the query failed"
-#define DRAINED_ROWS_MAX 1000 // rather than have the server stop for a few more
+#define STOPPED_ROWS_MAX 100000 // under way when the server heard of it
+#define DRAINED_ROWS_MAX 1000   // rather than have the server stop for a few more
 
 struct my_reading {
   struct dray_warehouse *warehouse; // while the link is its own
@@ -152,8 +153,14 @@ static void give_up(struct my_reading *reading) {
     left = result == 0 || result == MYSQL_DATA_TRUNCATED;
   }
   if (left && !my_link_broken(link)) {
+    my_link_start(link); // asked once more, whoever has asked before
     my_session_cancel(link);
     stopped = 1;
+    for (int rows = 0; left && rows < STOPPED_ROWS_MAX; rows++) {
+      const int result = fetch(reading);
+      left = result == 0 || result == MYSQL_DATA_TRUNCATED;
+    }
+    if (left) my_link_drop(link); // it goes on sending: nothing else ends it
   }
   my_stmt_close(link, reading->statement); // reads what is still under way
   reading->statement = NULL;

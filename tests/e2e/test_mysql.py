@@ -646,12 +646,13 @@ def test_a_query_that_is_given_up_is_stopped_at_the_server(project, server):
     """The fault ends the run after the first batch of a result without end."""
     server.sql("CREATE TABLE t (id bigint PRIMARY KEY)")
     configure(project, server, "  long: {from: {model: long}, to: {connection: wh, table: t}, mode: upsert}\n", "",
-              "  long: {warehouse: wh, sql: \"SELECT seq AS id, REPEAT('x', 100) AS a FROM seq_1_to_100000000\", key: id}\n")
+              "  long: {warehouse: wh, sql: \"SELECT CAST(seq AS SIGNED) AS id, REPEAT('x', 100) AS a FROM seq_1_to_100000000\", key: id}\n")
     run = project.start("sync", "long")
     harness.wait_until(lambda: server.value("SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = 'dray' AND INFO LIKE "
-                                            "'SELECT seq%'") != "0")
+                                            "'SELECT CAST(seq%'") != "0")
     run.send_signal(signal.SIGTERM)
-    assert project.finish(run).code == 143
+    ended = project.finish(run)
+    assert ended.code == 143, str(ended)
     harness.wait_until(lambda: server.sessions() == 0, 5)
 
 
