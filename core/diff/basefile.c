@@ -22,7 +22,6 @@ void dr_base_close(struct dr_base *base) {
   dray_buffer_free(&base->keys);
   dr_file_info_free(&base->info);
   dr_in_close(&base->in);
-  free(base->window);
   free(base->path);
   free(base);
 }
@@ -56,7 +55,6 @@ int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out, 
   struct dr_base *base = calloc(1, sizeof *base);
   if (base == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open a base");
   base->in.fd = -1;
-  base->swept = UINT64_MAX;
   dr_block_init(&base->block);
   dr_block_init(&base->rows.block);
   dray_buffer_init(&base->keys, SIZE_MAX / 4);
@@ -79,11 +77,6 @@ int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out, 
 }
 
 // ---- entries ----
-
-static struct dr_entry entry_at(const struct dr_base *base, const char *bytes) {
-  if (base->entry_bytes == 16) return (struct dr_entry){dr_get_u64(bytes), 0, dr_get_u64(bytes + 8)};
-  return (struct dr_entry){dr_get_u64(bytes), dr_get_u64(bytes + 8), dr_get_u64(bytes + 16)};
-}
 
 static int key_less(uint64_t high, uint64_t low, uint64_t other_high, uint64_t other_low) {
   return high != other_high ? high < other_high : low < other_low;
@@ -120,48 +113,47 @@ static int32_t load_entries(struct dr_base *base, uint64_t at, struct dray_error
 }
 
 int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out, struct dray_error *error) {
-  if (base->lent != NULL) {
-    *out = entry_at(base, (const char *)base->lent + number * base->entry_bytes);
-    return DRAY_OK;
-  }
   DRAY_TRY(load_entries(base, number / DR_ENTRIES_PER_BLOCK, error));
-  *out = entry_at(base, base->block.stored.data + number % DR_ENTRIES_PER_BLOCK * base->entry_bytes);
+  const size_t at = (size_t)(number % DR_ENTRIES_PER_BLOCK) * base->entry_bytes;
+  *out = dr_entry_at((const uint8_t *)base->block.stored.data + at, base->entry_bytes);
   return DRAY_OK;
 }
 
 // ---- the sweep ----
 
-#define WINDOW_BYTES (1u << 20)
+#define WINDOW_BYTES (512u << 10) // of the cache of one core a part
 
-void dr_base_end_sweep(struct dr_base *base) {
-  free(base->window);
-  base->window = NULL;
-  base->window_capacity = 0;
-  base->window_count = 0;
-  base->swept = UINT64_MAX;
+void dr_sweep_init(struct dr_sweep *sweep, const struct dr_base *base) {
+  *sweep = (struct dr_sweep){.base = base, .verified = UINT64_MAX};
+}
+
+void dr_sweep_free(struct dr_sweep *sweep) {
+  free(sweep->window);
+  dr_sweep_init(sweep, sweep->base);
 }
 
 // Reads blocks from `at` on into the window, as many as it holds.
-static int32_t read_window(struct dr_base *base, uint64_t at, struct dray_error *error) {
+static int32_t read_window(struct dr_sweep *sweep, uint64_t at, struct dray_error *error) {
+  const struct dr_base *base = sweep->base;
   const uint64_t step = block_step(base), left = base->footer.entries_count - at;
-  uint64_t count = WINDOW_BYTES / step;
+  uint64_t count = sweep->sparse ? 1 : WINDOW_BYTES / step;
   if (count > left) count = left;
   const uint64_t offset = block_offset(base, at), last = at + count - 1;
   const uint64_t bytes =
       (count - 1) * step + step - (DR_ENTRIES_PER_BLOCK - block_count(base, last)) * base->entry_bytes;
-  base->window_count = 0;
+  sweep->window_count = 0;
   if (offset > base->in.bytes || base->in.bytes - offset < bytes) {
     return dr_corrupt(error, base->path, offset, "the blocks of entries are cut");
   }
-  if (base->window_capacity < bytes) {
-    uint8_t *window = realloc(base->window, (size_t)(count * step));
+  if (sweep->window_capacity < bytes) {
+    uint8_t *window = realloc(sweep->window, (size_t)(count * step));
     if (window == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to read %s", base->path);
-    base->window = window;
-    base->window_capacity = (size_t)(count * step);
+    sweep->window = window;
+    sweep->window_capacity = (size_t)(count * step);
   }
-  DRAY_TRY(dr_fd_pread(base->in.fd, base->window, (size_t)bytes, offset, base->path, error));
-  base->window_first = at;
-  base->window_count = count;
+  DRAY_TRY(dr_fd_pread(base->in.fd, sweep->window, (size_t)bytes, offset, base->path, error));
+  sweep->window_first = at;
+  sweep->window_count = count;
   return DRAY_OK;
 }
 
@@ -193,50 +185,29 @@ static int fits_directory(const struct dr_base *base, uint64_t at, const uint8_t
   return dr_get_u64(last + 8) < dr_get_u64(key + base->key_bytes + 8);
 }
 
-int32_t dr_base_entries_raw(struct dr_base *base, uint64_t first, const uint8_t **out, size_t *out_count,
-                            struct dray_error *error) {
+int32_t dr_sweep_next(struct dr_sweep *sweep, uint64_t first, const uint8_t **out, size_t *out_count,
+                      struct dray_error *error) {
+  const struct dr_base *base = sweep->base;
   const uint64_t at = first / DR_ENTRIES_PER_BLOCK, step = block_step(base);
-  if (base->lent != NULL) {
-    *out = base->lent + first * base->entry_bytes;
-    *out_count = block_count(base, at) - (size_t)(first % DR_ENTRIES_PER_BLOCK);
-    return DRAY_OK;
+  if (at < sweep->window_first || at - sweep->window_first >= sweep->window_count) {
+    sweep->verified = UINT64_MAX;
+    DRAY_TRY(read_window(sweep, at, error));
   }
-  if (at < base->window_first || at - base->window_first >= base->window_count) {
-    base->swept = UINT64_MAX;
-    DRAY_TRY(read_window(base, at, error));
-  }
-  const uint8_t *bytes = base->window + (at - base->window_first) * step, *entries = bytes + DR_BLOCK_HEADER_BYTES;
+  const uint8_t *bytes = sweep->window + (at - sweep->window_first) * step, *entries = bytes + DR_BLOCK_HEADER_BYTES;
   const uint32_t count = block_count(base, at);
-  if (base->swept != at) {
+  if (sweep->verified != at) {
     const uint32_t stored = count * (uint32_t)base->entry_bytes;
-    base->swept = UINT64_MAX;
+    sweep->verified = UINT64_MAX;
     if (!dr_block_is_true(bytes, DR_BLOCK_ENTRIES, block_offset(base, at), at * DR_ENTRIES_PER_BLOCK, count, stored)) {
       return dr_corrupt(error, base->path, block_offset(base, at), "the checksum of a block of entries is wrong");
     }
     if (!is_rising(entries, base->entry_bytes, count) || !fits_directory(base, at, entries, count)) {
       return dr_corrupt(error, base->path, block_offset(base, at), "the entries are out of order");
     }
-    base->swept = at;
+    sweep->verified = at;
   }
   *out = entries + first % DR_ENTRIES_PER_BLOCK * base->entry_bytes;
   *out_count = count - (size_t)(first % DR_ENTRIES_PER_BLOCK);
-  return DRAY_OK;
-}
-
-int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out, size_t *out_count,
-                        struct dray_error *error) {
-  const uint8_t *entries;
-  size_t count;
-  DRAY_TRY(dr_base_entries_raw(base, first, &entries, &count, error));
-  if (base->entry_bytes == 16) {
-    for (size_t i = 0; i < count; i++) {
-      base->run[i] = (struct dr_entry){dr_get_u64(entries + i * 16), 0, dr_get_u64(entries + i * 16 + 8)};
-    }
-  } else {
-    memcpy(base->run, entries, count * sizeof base->run[0]);
-  }
-  *out = base->run;
-  *out_count = count;
   return DRAY_OK;
 }
 
@@ -247,7 +218,8 @@ static uint64_t find_in_block(const struct dr_base *base, uint64_t high, uint64_
   uint64_t from = 0, to = block->count;
   while (from < to) {
     const uint64_t middle = from + (to - from) / 2;
-    const struct dr_entry entry = entry_at(base, block->stored.data + middle * base->entry_bytes);
+    const uint8_t *bytes = (const uint8_t *)block->stored.data + middle * base->entry_bytes;
+    const struct dr_entry entry = dr_entry_at(bytes, base->entry_bytes);
     if (entry.high == high && entry.low == low) {
       *out_row_hash = entry.row_hash;
       return block->first + middle;
@@ -288,26 +260,22 @@ static uint64_t find_block(const struct dr_base *base, uint64_t high, uint64_t l
   return from - 1;
 }
 
-static uint64_t find_in_memory(const struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_row_hash) {
-  const uint64_t bucket = high >> base->shift;
-  for (uint64_t i = base->directory[bucket]; i < base->directory[bucket + 1]; i++) {
-    const uint8_t *bytes = base->lent + i * base->entry_bytes;
-    if (dr_get_u64(bytes) != high) continue;
-    const struct dr_entry entry = entry_at(base, (const char *)bytes);
-    if (entry.low != low) continue;
-    *out_row_hash = entry.row_hash;
-    return i;
+uint64_t dr_base_block_of(const struct dr_base *base, uint64_t high) {
+  uint64_t from = 0, to = base->footer.keys_count;
+  while (from < to) {
+    const uint64_t middle = from + (to - from) / 2;
+    if (dr_get_u64(base->keys.data + middle * base->key_bytes) < high) {
+      from = middle + 1;
+    } else {
+      to = middle;
+    }
   }
-  return UINT64_MAX;
+  return from > 0 ? from - 1 : 0;
 }
 
 int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number, uint64_t *out_row_hash,
                      struct dray_error *error) {
   *out_number = UINT64_MAX;
-  if (base->lent != NULL) {
-    *out_number = find_in_memory(base, high, low, out_row_hash);
-    return DRAY_OK;
-  }
   const uint64_t at = find_block(base, high, low);
   if (at == UINT64_MAX) return DRAY_OK;
   DRAY_TRY(load_entries(base, at, error));
@@ -345,13 +313,17 @@ static int32_t chain_of_blocks(struct dr_base *base, uint64_t *out, struct dray_
 }
 
 static int32_t sweep_all(struct dr_base *base, struct dray_error *error) {
-  for (uint64_t at = 0; at < dr_base_rows(base);) {
+  struct dr_sweep sweep;
+  int32_t rc = DRAY_OK;
+  dr_sweep_init(&sweep, base);
+  for (uint64_t at = 0; rc == DRAY_OK && at < dr_base_rows(base);) {
     const uint8_t *entries;
-    size_t count;
-    DRAY_TRY(dr_base_entries_raw(base, at, &entries, &count, error));
+    size_t count = 0;
+    rc = dr_sweep_next(&sweep, at, &entries, &count, error);
     at += count;
   }
-  return DRAY_OK;
+  dr_sweep_free(&sweep);
+  return rc;
 }
 
 int32_t dr_base_verify(struct dr_base *base, struct dray_error *error) {
@@ -364,7 +336,5 @@ int32_t dr_base_verify(struct dr_base *base, struct dray_error *error) {
     struct dray_str payload;
     DRAY_TRY(dr_rows_in_get(&base->rows, dr_get_u64(base->rows.places.data + at), &payload, error));
   }
-  const int32_t rc = sweep_all(base, error);
-  dr_base_end_sweep(base);
-  return rc;
+  return sweep_all(base, error);
 }

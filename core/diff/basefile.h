@@ -5,6 +5,7 @@
 #ifndef DR_DIFF_BASEFILE_H
 #define DR_DIFF_BASEFILE_H
 
+#include "diff/bytes.h"
 #include "diff/diff.h"
 #include "diff/format.h"
 
@@ -27,19 +28,6 @@ struct dr_base {
   struct dr_rows_in rows;  // payloads
   struct dray_buffer keys; // per block of entries: its first key
   struct dr_block block;   // the last block of entries that was looked into
-
-  // All entries in memory while a pass is open, as they lie in the file (verified when they were read), and a directory
-  // by the top bits of the hash; borrowed from its filter. NULL: read from the file.
-  const uint8_t *lent;
-  const uint32_t *directory;
-  unsigned shift;
-
-  // The sweep: many blocks of entries read at once, verified one by one as they are handed out.
-  uint8_t *window; // owned
-  size_t window_capacity;
-  uint64_t window_first, window_count; // blocks in it
-  uint64_t swept;                      // the block verified last, UINT64_MAX: none
-  struct dr_entry run[DR_ENTRIES_PER_BLOCK];
 };
 // Checks what must be right before anything is looked up: header, footer, the directories.
 DRAY_NODISCARD int32_t dr_base_open(const char *folder, uint64_t number, struct dr_base **out,
@@ -49,20 +37,13 @@ static inline uint64_t dr_base_rows(const struct dr_base *base) {
   return base->footer.records;
 }
 // *out_number: of the row, UINT64_MAX when the key is not there. One read of a block; none when the block was the last
-// one looked into, or the entries are in memory.
+// one looked into.
 DRAY_NODISCARD int32_t dr_base_find(struct dr_base *base, uint64_t high, uint64_t low, uint64_t *out_number,
                                     uint64_t *out_row_hash, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_base_entry(struct dr_base *base, uint64_t number, struct dr_entry *out,
                                      struct dray_error *error);
-// The entries from number `first` on, as many as are at hand (at least one); valid until the next call of this
-// function. The way to read them all: sums and order are checked on the way. `first` < dr_base_rows.
-DRAY_NODISCARD int32_t dr_base_entries(struct dr_base *base, uint64_t first, const struct dr_entry **out,
-                                       size_t *out_count, struct dray_error *error);
-// The same as they lie in the file, base->entry_bytes each.
-DRAY_NODISCARD int32_t dr_base_entries_raw(struct dr_base *base, uint64_t first, const uint8_t **out, size_t *out_count,
-                                           struct dray_error *error);
-// Gives the memory of the sweep back.
-void dr_base_end_sweep(struct dr_base *base);
+// The block of entries that the key with the hash `high`, and any low half, or the next one, begins in.
+uint64_t dr_base_block_of(const struct dr_base *base, uint64_t high);
 // The payload of the row; valid until the next call.
 DRAY_NODISCARD int32_t dr_base_row(struct dr_base *base, uint64_t number, struct dray_str *out,
                                    struct dray_error *error);
@@ -71,6 +52,29 @@ DRAY_NODISCARD int32_t dr_base_verify(struct dr_base *base, struct dray_error *e
 // Whether files of this kind have blocks of rows at all: there is nothing to keep of a row whose hash is its key.
 static inline int dr_base_keeps_rows(const struct dr_file_info *info) {
   return info->keep != DR_KEEP_KEY || !info->mixed;
+}
+
+// ---- going through the entries ----
+
+// The way to read many: blocks of entries are read in large pieces and verified, sum and order, one by one as they are
+// handed out. Each has its own memory, so that two threads may go through one base.
+struct dr_sweep {
+  const struct dr_base *base;
+  uint8_t *window; // owned
+  size_t window_capacity;
+  uint64_t window_first, window_count; // blocks in it
+  uint64_t verified;                   // the block handed out last, UINT64_MAX: none
+  int sparse;                          // set after the init: few blocks are wanted, each is read alone
+};
+void dr_sweep_init(struct dr_sweep *sweep, const struct dr_base *base); // does not allocate
+void dr_sweep_free(struct dr_sweep *sweep);
+// The entries from number `first` on as they lie in the file, base->entry_bytes each, as many as are at hand (at least
+// one); valid until the next call. `first` < dr_base_rows. @errors MIRROR_CORRUPT, IO, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_sweep_next(struct dr_sweep *sweep, uint64_t first, const uint8_t **out, size_t *out_count,
+                                     struct dray_error *error);
+static inline struct dr_entry dr_entry_at(const uint8_t *bytes, size_t entry_bytes) {
+  if (entry_bytes == 16) return (struct dr_entry){dr_get_u64(bytes), 0, dr_get_u64(bytes + 8)};
+  return (struct dr_entry){dr_get_u64(bytes), dr_get_u64(bytes + 8), dr_get_u64(bytes + 16)};
 }
 
 // ---- writing one ----

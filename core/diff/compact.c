@@ -141,12 +141,6 @@ static int32_t copy_payloads(struct rewrite *rewrite, struct dray_error *error) 
   return DRAY_OK;
 }
 
-static struct dr_entry entry_of(const struct dr_base *base, const uint8_t *bytes) {
-  const int mixed = base->entry_bytes == 16;
-  return (struct dr_entry){dr_get_u64(bytes), mixed ? 0 : dr_get_u64(bytes + 8),
-                           dr_get_u64(bytes + base->entry_bytes - 8)};
-}
-
 // Rows `number` to `number` + count of the base, whose entries these are.
 static int32_t copy_run(struct rewrite *rewrite, uint64_t number, const uint8_t *entries, size_t count,
                         struct dray_error *error) {
@@ -163,8 +157,8 @@ static int32_t copy_run(struct rewrite *rewrite, uint64_t number, const uint8_t 
   for (size_t i = 0; i < count; i++) {
     struct dray_str payload;
     DRAY_TRY(dr_base_row(base, number + i, &payload, error));
-    DRAY_TRY(put_row(rewrite, entry_of(base, entries + i * base->entry_bytes), payload, &mirror->base_map,
-                     &mirror->base_payload, error));
+    DRAY_TRY(put_row(rewrite, dr_entry_at(entries + i * base->entry_bytes, base->entry_bytes), payload,
+                     &mirror->base_map, &mirror->base_payload, error));
   }
   return DRAY_OK;
 }
@@ -196,7 +190,7 @@ static size_t count_before(const struct dr_base *base, const uint8_t *entries, s
   size_t from = 0;
   while (from < count) {
     const size_t middle = from + (count - from) / 2;
-    const struct dr_entry entry = entry_of(base, entries + middle * base->entry_bytes);
+    const struct dr_entry entry = dr_entry_at(entries + middle * base->entry_bytes, base->entry_bytes);
     if (is_before(entry.high, entry.low, high, low)) {
       from = middle + 1;
     } else {
@@ -219,7 +213,7 @@ static int32_t merge_run(struct rewrite *rewrite, uint64_t number, const uint8_t
     }
     done = to;
     if (done == count) return DRAY_OK;
-    const struct dr_entry entry = entry_of(base, entries + done * base->entry_bytes);
+    const struct dr_entry entry = dr_entry_at(entries + done * base->entry_bytes, base->entry_bytes);
     done += entry.high == high && entry.low == low; // overlaid
     DRAY_TRY(put_change(rewrite, error));
   }
@@ -227,16 +221,24 @@ static int32_t merge_run(struct rewrite *rewrite, uint64_t number, const uint8_t
   return copy_run(rewrite, number + done, entries + done * base->entry_bytes, count - done, error);
 }
 
-static int32_t merge(struct rewrite *rewrite, struct dray_error *error) {
-  struct dr_base *base = rewrite->mirror->base;
-  DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->payload, error));
-  for (uint64_t number = 0; number < dr_base_rows(base);) {
+static int32_t merge_runs(struct rewrite *rewrite, struct dr_sweep *sweep, struct dray_error *error) {
+  for (uint64_t number = 0; number < dr_base_rows(sweep->base);) {
     const uint8_t *entries;
     size_t count;
-    DRAY_TRY(dr_base_entries_raw(base, number, &entries, &count, error));
+    DRAY_TRY(dr_sweep_next(sweep, number, &entries, &count, error));
     DRAY_TRY(merge_run(rewrite, number, entries, count, error));
     number += count;
   }
+  return DRAY_OK;
+}
+
+static int32_t merge(struct rewrite *rewrite, struct dray_error *error) {
+  struct dr_sweep sweep;
+  DRAY_TRY(dr_sorter_next(&rewrite->changes, &rewrite->words, &rewrite->payload, error));
+  dr_sweep_init(&sweep, rewrite->mirror->base);
+  const int32_t rc = merge_runs(rewrite, &sweep, error);
+  dr_sweep_free(&sweep);
+  if (rc != DRAY_OK) return rc;
   while (rewrite->words != NULL) DRAY_TRY(put_change(rewrite, error));
   return copy_payloads(rewrite, error);
 }

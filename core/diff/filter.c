@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The filter: making it, asking it, proving it. A batch is asked in runs of rows, stage by stage, so that the cache
-// misses of a run overlap.
+// The filter: making it and asking it. A batch is asked in runs of rows, stage by stage, so that the cache misses of a
+// run overlap.
 #include "diff/filter.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -13,40 +14,36 @@
 #endif
 
 #include "base/clock.h"
+#include "diff/filter_print.h"
+#include "diff/two.h"
 
 #define RUN 32 // rows that are asked together
 #define PAD 16 // bytes behind the prints, so that a compare may read past the last
+#define LINE_BYTES 64u
 #define HUGE_PAGE (UINT64_C(2) << 20)
-#define BUCKET_ROWS_MIN 8u // on average; one cache line of prints or a little more
-#define BUCKET_ROWS_MAX 32u
+#define BUCKET_ROWS 4u        // on average; a quarter of a cache line of prints
+#define BUCKET_ROWS_TIGHT 16u // where memory is short
+#define HALVES_ROWS_MIN 1024u // of which each thread makes a half
+static_assert(sizeof(struct dr_filter_line) == LINE_BYTES, "a line is a cache line");
 
-// ---- what is told of a row ----
+// ---- places of prints ----
 
-// Of one key, two rows always differ in this; of rows of different keys a sum does with all but 2^-64.
-static uint64_t term_of(uint64_t high, uint64_t low, uint64_t row_hash) {
-  return row_hash + (high + low * UINT64_C(0x9FB21C651E98DF25)) * UINT64_C(0x9E3779B97F4A7C15);
-}
-
-static uint64_t mix(const struct dr_filter *filter, uint64_t high, uint64_t row_hash) {
-  const unsigned __int128 product = (unsigned __int128)(high ^ filter->salt[0]) * (row_hash ^ filter->salt[1]);
-  return (uint64_t)(product >> 64) ^ (uint64_t)product;
-}
-
-static inline uint32_t print_of(const struct dr_filter *filter, uint64_t high, uint64_t row_hash,
-                                unsigned print_bytes) {
-  const uint32_t print = (uint32_t)(mix(filter, high, row_hash) >> (64 - 8 * print_bytes));
-  return print + (print == 0);
-}
-
-static inline void put_print(void *prints, uint64_t at, uint32_t print, unsigned print_bytes) {
-  if (print_bytes == 4) ((uint32_t *)prints)[at] = print;
-  if (print_bytes == 2) ((uint16_t *)prints)[at] = (uint16_t)print;
-  if (print_bytes == 1) ((uint8_t *)prints)[at] = (uint8_t)print;
-}
-
-static inline uint32_t get_print(const void *prints, uint64_t at, unsigned print_bytes) {
-  if (print_bytes == 4) return ((const uint32_t *)prints)[at];
-  return print_bytes == 2 ? ((const uint16_t *)prints)[at] : ((const uint8_t *)prints)[at];
+// How many rows stand before bucket `bucket` in the line.
+static inline uint32_t rows_before(const struct dr_filter_line *line, uint32_t bucket) {
+#ifdef __SSE2__
+  static const uint8_t masks[96] = {[0 ... 47] = 0xFF}; // the mask of `bucket` bytes begins at 48 - bucket
+  __m128i sum = _mm_setzero_si128();
+  for (size_t i = 0; i < 48; i += 16) {
+    const __m128i counts = _mm_loadu_si128((const __m128i *)(const void *)((const uint8_t *)line + i));
+    const __m128i mask = _mm_loadu_si128((const __m128i *)(const void *)(masks + 48 - bucket + i));
+    sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_and_si128(counts, mask), _mm_setzero_si128()));
+  }
+  return (uint32_t)_mm_cvtsi128_si32(sum) + (uint32_t)_mm_cvtsi128_si32(_mm_srli_si128(sum, 8));
+#else
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < bucket; i++) sum += line->counts[i];
+  return sum;
+#endif
 }
 
 // The first place in [at, end) that holds `print`.
@@ -68,7 +65,7 @@ static inline uint32_t find_print(const void *prints, uint32_t at, uint32_t end,
   }
 #else
   for (; at < end; at++) {
-    if (get_print(prints, at, print_bytes) == print) return at;
+    if (dr_print_get(prints, at, print_bytes) == print) return at;
   }
 #endif
   return DR_FILTER_NONE;
@@ -76,24 +73,16 @@ static inline uint32_t find_print(const void *prints, uint32_t at, uint32_t end,
 
 // ---- making it ----
 
-static uint64_t group_count(uint64_t rows) {
-  return rows / DR_FILTER_GROUP_ROWS + 1;
+static uint64_t bytes_of(uint64_t rows, unsigned print_bytes, uint64_t lines) {
+  return rows * print_bytes + PAD + (lines + 1) * LINE_BYTES;
 }
 
-static uint64_t bytes_of(uint64_t rows, unsigned print_bytes, unsigned bits) {
-  return rows * print_bytes + PAD + ((UINT64_C(1) << bits) + 1) * sizeof(uint32_t) +
-         group_count(rows) * sizeof(struct dr_filter_group);
-}
-
-// Bits of the hash that choose a bucket of no more than `bucket_rows` rows on average.
-static unsigned directory_bits(uint64_t rows, uint64_t bucket_rows) {
-  unsigned bits = 1;
-  while ((UINT64_C(1) << bits) * bucket_rows < rows) bits++;
-  return bits;
+static uint64_t lines_of(uint64_t rows, uint64_t bucket_rows) {
+  return rows / (DR_FILTER_BUCKETS * bucket_rows) + 1;
 }
 
 uint64_t dr_filter_bytes(uint64_t rows) {
-  return rows < DR_FILTER_NONE ? bytes_of(rows, 2, directory_bits(rows, BUCKET_ROWS_MAX)) : UINT64_MAX;
+  return rows < DR_FILTER_NONE ? bytes_of(rows, 2, lines_of(rows, BUCKET_ROWS_TIGHT)) : UINT64_MAX;
 }
 
 // Tests ask for the width of prints; then all that matters is that a filter is there.
@@ -103,22 +92,24 @@ static int wanted_bytes(void) {
   return text[0] >= '0' && text[0] <= '4' ? text[0] - '0' : -1;
 }
 
-// The widest prints and the finest directory that fit.
-static void choose_shape(struct dr_filter *filter, uint64_t memory_max, unsigned *out_bits) {
+// The widest prints and the smallest buckets that fit.
+static void choose_shape(struct dr_filter *filter, uint64_t memory_max) {
+  static const struct {
+    unsigned print_bytes;
+    uint64_t bucket_rows;
+  } shapes[] = {{4, BUCKET_ROWS}, {4, BUCKET_ROWS * 2}, {2, BUCKET_ROWS * 2}, {2, BUCKET_ROWS_TIGHT}, {1, 1}};
   const int wanted = wanted_bytes();
   filter->print_bytes = 0;
   if (filter->rows >= DR_FILTER_NONE || wanted == 0) return;
-  for (unsigned print_bytes = 4; print_bytes >= 1; print_bytes /= 2) {
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+    const unsigned print_bytes = shapes[i].print_bytes;
     if (wanted > 0 ? print_bytes != (unsigned)wanted : print_bytes == 1) continue;
-    const unsigned bucket_max = print_bytes == 4 ? BUCKET_ROWS_MIN : BUCKET_ROWS_MAX;
-    for (unsigned rows = BUCKET_ROWS_MIN; rows <= bucket_max; rows *= 2) {
-      // One byte lies so often that with large buckets a pass of many new rows would never say anything.
-      *out_bits = print_bytes == 1 ? directory_bits(filter->rows * 8, 1) : directory_bits(filter->rows, rows);
-      filter->bytes = bytes_of(filter->rows, print_bytes, *out_bits);
-      if (wanted < 0 && filter->bytes > memory_max) continue;
-      filter->print_bytes = print_bytes;
-      return;
-    }
+    // One byte lies so often that with large buckets a pass of many new rows would never say anything.
+    filter->line_count = lines_of(filter->rows * (print_bytes == 1 ? 8 : 1), shapes[i].bucket_rows);
+    filter->bytes = bytes_of(filter->rows, print_bytes, filter->line_count);
+    if (wanted < 0 && filter->bytes > memory_max) continue;
+    filter->print_bytes = print_bytes;
+    return;
   }
 }
 
@@ -132,126 +123,143 @@ static void *get_memory(size_t bytes) {
   return memory;
 }
 
-static void *get_zeroed(size_t bytes) {
-  void *memory = get_memory(bytes);
-  if (memory != NULL) memset(memory, 0, bytes);
-  return memory;
+static int32_t get_parts(struct dr_filter *filter, struct dray_error *error) {
+  const size_t prints = (size_t)filter->rows * filter->print_bytes;
+  const size_t lines = ((size_t)filter->line_count + 1) * LINE_BYTES;
+  filter->prints = get_memory(prints + PAD);
+  filter->memory = get_memory(lines);
+  if (filter->prints == NULL || filter->memory == NULL) {
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a filter of %llu rows",
+                     (unsigned long long)filter->rows);
+  }
+  memset((char *)filter->prints + prints, 0, PAD);
+  memset(filter->memory, 0, lines);
+  const size_t over = (size_t)((uintptr_t)filter->memory % LINE_BYTES);
+  filter->lines = (struct dr_filter_line *)(void *)((char *)filter->memory + (over > 0 ? LINE_BYTES - over : 0));
+  return DRAY_OK;
 }
 
-static int32_t get_parts(struct dr_filter *filter, unsigned bits, struct dray_error *error) {
-  filter->directory = get_zeroed((size_t)((UINT64_C(1) << bits) + 1) * sizeof *filter->directory);
-  filter->prints = get_zeroed((size_t)filter->rows * filter->print_bytes + PAD);
-  filter->groups = get_zeroed((size_t)group_count(filter->rows) * sizeof *filter->groups);
-  if (filter->directory != NULL && filter->prints != NULL && filter->groups != NULL) return DRAY_OK;
-  return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a filter of %llu rows",
-                   (unsigned long long)filter->rows);
-}
-
-struct sweep { // over the base
+struct fill { // some lines
+  struct dr_filter *filter;
   const struct dr_mirror *mirror;
-  uint64_t number; // of the next row
-  size_t item;     // of the overlay, not before it
-  uint64_t bucket; // directory entries up to this one are filled
+  uint64_t begin, end; // lines
+  size_t item;         // of the overlay, not before the next row
+  int overfull;        // more rows in a bucket than it can count
+  struct dr_sweep sweep;
+  int32_t rc;
+  struct dray_error error;
 };
 
 // Whether the overlay holds the key.
-static int is_overlaid(struct sweep *sweep, const struct dr_entry *entry) {
-  const struct dr_item *items = sweep->mirror->items;
-  while (sweep->item < sweep->mirror->settled) {
-    const struct dr_item *item = &items[sweep->item];
+static int is_overlaid(struct fill *fill, const struct dr_entry *entry) {
+  const struct dr_item *items = fill->mirror->items;
+  while (fill->item < fill->mirror->settled) {
+    const struct dr_item *item = &items[fill->item];
     if (item->high > entry->high || (item->high == entry->high && item->low >= entry->low)) break;
-    sweep->item++;
+    fill->item++;
   }
-  return sweep->item < sweep->mirror->settled && items[sweep->item].high == entry->high &&
-         items[sweep->item].low == entry->low;
+  return fill->item < fill->mirror->settled && items[fill->item].high == entry->high &&
+         items[fill->item].low == entry->low;
 }
 
-static void add_entries(struct dr_filter *filter, struct sweep *sweep, const struct dr_entry *entries, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    const struct dr_entry *entry = &entries[i];
-    const uint64_t bucket = entry->high >> filter->shift, number = sweep->number++;
-    while (sweep->bucket < bucket) filter->directory[++sweep->bucket] = (uint32_t)number;
-    if (is_overlaid(sweep, entry)) continue;
-    put_print(filter->prints, number, print_of(filter, entry->high, entry->row_hash, filter->print_bytes),
-              filter->print_bytes);
+// Returns 0 when the lines of this part are behind it.
+static inline __attribute__((always_inline)) int add_entries(struct fill *fill, const uint8_t *entries, size_t count,
+                                                             uint64_t number, size_t entry_bytes) {
+  struct dr_filter *filter = fill->filter;
+  const unsigned print_bytes = filter->print_bytes;
+  for (size_t i = 0; i < count; i++, number++) {
+    const struct dr_entry entry = dr_entry_at(entries + i * entry_bytes, entry_bytes);
+    uint32_t bucket;
+    const uint64_t line = dr_print_place(filter, entry.high, &bucket);
+    if (line < fill->begin) continue;
+    if (line >= fill->end) return 0;
+    fill->overfull |= ++filter->lines[line].counts[bucket] == 0;
+    const int hidden = fill->mirror->settled > 0 && is_overlaid(fill, &entry);
+    const uint64_t mixed = dr_print_mix(filter, entry.high, entry.row_hash);
+    dr_print_put(filter->prints, number, hidden ? DR_PRINT_SEEN : dr_print_of(mixed, print_bytes), print_bytes);
+  }
+  return 1;
+}
+
+static int32_t fill_lines(struct fill *fill) {
+  const struct dr_base *base = fill->mirror->base;
+  const unsigned __int128 least = ((unsigned __int128)fill->begin << 64) / fill->filter->line_count;
+  uint64_t number = dr_base_block_of(base, (uint64_t)least) * DR_ENTRIES_PER_BLOCK;
+  while (number < fill->filter->rows) {
+    const uint8_t *entries = NULL;
+    size_t count = 0;
+    DRAY_TRY(dr_sweep_next(&fill->sweep, number, &entries, &count, &fill->error));
+    const int more = base->entry_bytes == 16 ? add_entries(fill, entries, count, number, 16)
+                                             : add_entries(fill, entries, count, number, 24);
+    if (!more) return DRAY_OK;
+    number += count;
+  }
+  return DRAY_OK;
+}
+
+static void fill_half(void *ctx) {
+  struct fill *fill = ctx;
+  fill->rc = fill_lines(fill);
+  dr_sweep_free(&fill->sweep);
+}
+
+static void number_lines(struct dr_filter *filter) {
+  uint64_t first = 0;
+  for (uint64_t i = 0; i < filter->line_count; i++) {
+    struct dr_filter_line *line = &filter->lines[i];
+    line->first = (uint32_t)first;
+    for (size_t k = 0; k < DR_FILTER_BUCKETS; k++) first += line->counts[k];
   }
 }
 
 static int32_t fill(struct dr_filter *filter, struct dr_mirror *mirror, struct dray_error *error) {
-  struct sweep sweep = {.mirror = mirror};
-  const size_t entry_bytes = mirror->base->entry_bytes;
-  while (sweep.number < filter->rows) {
-    const struct dr_entry *entries = NULL;
-    size_t count = 0;
-    DRAY_TRY(dr_base_entries(mirror->base, sweep.number, &entries, &count, error));
-    if (filter->entries != NULL) {
-      const uint8_t *raw = NULL;
-      DRAY_TRY(dr_base_entries_raw(mirror->base, sweep.number, &raw, &count, error)); // the same, already at hand
-      memcpy(filter->entries + sweep.number * entry_bytes, raw, count * entry_bytes);
-    }
-    add_entries(filter, &sweep, entries, count); // they rise: the base looks at that
+  const uint64_t middle = filter->rows < HALVES_ROWS_MIN ? filter->line_count : filter->line_count / 2;
+  struct fill halves[2];
+  for (size_t i = 0; i < 2; i++) {
+    halves[i] = (struct fill){.filter = filter,
+                              .mirror = mirror,
+                              .begin = i == 0 ? 0 : middle,
+                              .end = i == 0 ? middle : filter->line_count,
+                              .rc = DRAY_OK};
+    dray_error_init(&halves[i].error);
+    dr_sweep_init(&halves[i].sweep, mirror->base);
   }
-  const uint64_t buckets = UINT64_C(1) << (64 - filter->shift);
-  while (sweep.bucket < buckets) filter->directory[++sweep.bucket] = (uint32_t)filter->rows;
-  dr_base_end_sweep(mirror->base);
+  dr_in_two(mirror->threads, fill_half, &halves[0], middle < filter->line_count ? &halves[1] : NULL);
+  for (size_t i = 0; i < 2; i++) {
+    if (halves[i].rc == DRAY_OK) continue;
+    *error = halves[i].error;
+    return halves[i].rc;
+  }
+  number_lines(filter);
+  if (halves[0].overfull || halves[1].overfull) dr_filter_free(filter); // not with hashes that are even
   return DRAY_OK;
-}
-
-// The entries stay in memory where they fit. Rows that wait to be compared with the mirror's need room more than they:
-// then no more than half of it is taken. Without them look-ups read the file.
-static void hold_entries(struct dr_filter *filter, const struct dr_mirror *mirror, uint64_t memory_max) {
-  const uint64_t bytes = filter->rows * mirror->base->entry_bytes;
-  const uint64_t most = dr_mirror_keep(mirror) == DR_KEEP_KEY ? memory_max : memory_max / 2;
-  if (filter->rows == 0 || filter->bytes > most || bytes > most - filter->bytes) return;
-  filter->entries = get_memory((size_t)bytes);
-  if (filter->entries != NULL) filter->bytes += bytes;
-}
-
-static void lend_entries(struct dr_filter *filter, struct dr_base *base) {
-  if (filter->entries == NULL) return;
-  filter->base = base;
-  base->lent = filter->entries;
-  base->directory = filter->directory;
-  base->shift = filter->shift;
 }
 
 int32_t dr_filter_make(struct dr_filter *filter, struct dr_mirror *mirror, uint64_t memory_max,
                        struct dray_error *error) {
-  unsigned bits = 0;
   memset(filter, 0, sizeof *filter);
   filter->rows = dr_base_rows(mirror->base);
   if (filter->rows > 0 && !mirror->base_map.identical) return DRAY_OK;
-  choose_shape(filter, memory_max, &bits);
+  choose_shape(filter, memory_max);
   if (filter->print_bytes == 0) return DRAY_OK;
-  filter->shift = 64 - bits;
   if (getrandom(filter->salt, sizeof filter->salt, 0) != (ssize_t)sizeof filter->salt) {
     filter->salt[0] = (uint64_t)dr_now_us() * UINT64_C(0x9E3779B97F4A7C15);
     filter->salt[1] = ~filter->salt[0];
   }
-  int32_t rc = get_parts(filter, bits, error);
-  if (rc == DRAY_OK) hold_entries(filter, mirror, memory_max);
+  int32_t rc = get_parts(filter, error);
   if (rc == DRAY_OK) rc = fill(filter, mirror, error);
-  if (rc == DRAY_OK) lend_entries(filter, mirror->base);
   if (rc != DRAY_OK) dr_filter_free(filter);
   return rc;
 }
 
 void dr_filter_free(struct dr_filter *filter) {
-  if (filter->base != NULL) filter->base->lent = NULL;
-  free(filter->entries);
-  free(filter->directory);
+  free(filter->memory);
   free(filter->prints);
-  free(filter->groups);
+  free(filter->mistaken);
   memset(filter, 0, sizeof *filter);
 }
 
 // ---- rows that come ----
-
-static void mark(struct dr_filter *filter, uint32_t number, uint64_t term) {
-  struct dr_filter_group *group = &filter->groups[number / DR_FILTER_GROUP_ROWS];
-  group->plain[number % DR_FILTER_GROUP_ROWS / 64] |= UINT64_C(1) << (number % 64);
-  group->sum += term;
-}
 
 static inline __attribute__((always_inline)) size_t take(struct dr_filter *filter, const struct dr_hash128 *keys,
                                                          const uint64_t *row_hashes, size_t count, const uint8_t *skip,
@@ -260,34 +268,36 @@ static inline __attribute__((always_inline)) size_t take(struct dr_filter *filte
   size_t rest = 0;
   for (size_t at = 0; at < count; at += RUN) {
     const size_t run = count - at < RUN ? count - at : RUN;
-    uint32_t begin[RUN], end[RUN];
-    for (size_t i = 0; i < run; i++) __builtin_prefetch(&filter->directory[keys[at + i].high >> filter->shift]);
+    struct dr_filter_line *lines[RUN];
+    uint32_t bucket[RUN], begin[RUN], end[RUN];
+    uint64_t mixed[RUN];
     for (size_t i = 0; i < run; i++) {
-      const uint64_t bucket = keys[at + i].high >> filter->shift;
-      begin[i] = filter->directory[bucket];
-      end[i] = filter->directory[bucket + 1];
+      lines[i] = &filter->lines[dr_print_place(filter, keys[at + i].high, &bucket[i])];
+      __builtin_prefetch(lines[i], 1);
+      mixed[i] = dr_print_mix(filter, keys[at + i].high, row_hashes[at + i]);
+    }
+    for (size_t i = 0; i < run; i++) {
+      begin[i] = lines[i]->first + rows_before(lines[i], bucket[i]);
+      end[i] = begin[i] + lines[i]->counts[bucket[i]];
       const char *prints = (const char *)filter->prints + (size_t)begin[i] * print_bytes;
-      __builtin_prefetch(prints);
-      __builtin_prefetch(prints + 63);
+      __builtin_prefetch(prints, 1);
+      __builtin_prefetch(prints + (size_t)(end[i] - begin[i]) * print_bytes, 1);
     }
     for (size_t i = 0; i < run; i++) {
       const size_t row = at + i;
       uint32_t number = DR_FILTER_NONE;
       if (skip == NULL || (skip[row >> 3] >> (row & 7) & 1) == 0) {
-        const uint32_t print = print_of(filter, keys[row].high, row_hashes[row], print_bytes);
-        number = find_print(filter->prints, begin[i], end[i], print, print_bytes);
+        number = find_print(filter->prints, begin[i], end[i], dr_print_of(mixed[i], print_bytes), print_bytes);
       }
       out_taken[row] = number;
       if (number == DR_FILTER_NONE) {
         out_rest[rest++] = (uint32_t)row;
-      } else {
-        put_print(filter->prints, number, 0, print_bytes);
-        __builtin_prefetch(&filter->groups[number / DR_FILTER_GROUP_ROWS], 1);
+        continue;
       }
-    }
-    for (size_t i = 0; i < run; i++) {
-      if (out_taken[at + i] == DR_FILTER_NONE) continue;
-      mark(filter, out_taken[at + i], term_of(keys[at + i].high, keys[at + i].low, row_hashes[at + i]));
+      dr_print_put(filter->prints, number, DR_PRINT_PLAIN, print_bytes);
+      lines[i]->check += mixed[i];
+      lines[i]->high += keys[row].high;
+      lines[i]->row += row_hashes[row];
     }
   }
   return rest;
@@ -303,69 +313,39 @@ size_t dr_filter_take(struct dr_filter *filter, const struct dr_hash128 *keys, c
   return rest;
 }
 
-void dr_filter_untake(struct dr_filter *filter, uint32_t number, const struct dr_hash128 *key, uint64_t row_hash) {
-  struct dr_filter_group *group = &filter->groups[number / DR_FILTER_GROUP_ROWS];
-  group->plain[number % DR_FILTER_GROUP_ROWS / 64] &= ~(UINT64_C(1) << (number % 64));
-  group->sum -= term_of(key->high, key->low, row_hash);
+int dr_filter_is_plain(const struct dr_filter *filter, uint64_t number) {
+  return dr_print_is_plain(filter, number);
+}
+
+void dr_filter_untake(struct dr_filter *filter, uint64_t number, uint64_t high, uint64_t row_hash) {
+  struct dr_filter_line *line = &filter->lines[dr_filter_line_of(filter, high)];
+  dr_print_put(filter->prints, number, DR_PRINT_SEEN, filter->print_bytes);
   filter->taken--;
+  if (filter->proven) return;
+  line->check -= dr_print_mix(filter, high, row_hash);
+  line->high -= high;
+  line->row -= row_hash;
 }
 
 void dr_filter_see(struct dr_filter *filter, uint64_t number) {
-  put_print(filter->prints, number, 0, filter->print_bytes);
+  if (!dr_print_is_plain(filter, number)) dr_print_put(filter->prints, number, DR_PRINT_SEEN, filter->print_bytes);
 }
 
-uint64_t dr_filter_next_unseen(const struct dr_filter *filter, uint64_t number) {
+uint64_t dr_filter_next_unseen(const struct dr_filter *filter, uint64_t number, uint64_t end) {
   const unsigned step = 8 / filter->print_bytes;
-  while (number < filter->rows) {
-    if (number % step == 0 && number + step <= filter->rows) {
+  const uint64_t states = filter->print_bytes == 4   ? UINT64_C(0x0000000100000001)
+                          : filter->print_bytes == 2 ? UINT64_C(0x0001000100010001)
+                                                     : UINT64_C(0x0101010101010101);
+  while (number < end) {
+    if (number % step == 0 && number + step <= end) {
       const char *at = (const char *)filter->prints + (size_t)number * filter->print_bytes;
-      if (dr_get_u64(at) == 0) {
+      if ((dr_get_u64(at) & ~states) == 0) {
         number += step;
         continue;
       }
     }
-    if (get_print(filter->prints, number, filter->print_bytes) != 0) return number;
+    if (dr_print_get(filter->prints, number, filter->print_bytes) >= DR_PRINT_LEAST) return number;
     number++;
   }
-  return filter->rows;
-}
-
-// ---- proving it ----
-
-static void take_off(struct dr_filter *filter, const struct dr_entry *entries, size_t count, uint64_t number) {
-  for (size_t i = 0; i < count; i++, number++) {
-    struct dr_filter_group *group = &filter->groups[number / DR_FILTER_GROUP_ROWS];
-    const uint64_t plain = group->plain[number % DR_FILTER_GROUP_ROWS / 64] >> (number % 64) & 1;
-    group->sum -= term_of(entries[i].high, entries[i].low, entries[i].row_hash) & (0 - plain);
-  }
-}
-
-int32_t dr_filter_prove(struct dr_filter *filter, struct dr_mirror *mirror, uint64_t *out_unsure,
-                        struct dray_error *error) {
-  *out_unsure = 0;
-  for (uint64_t number = 0; filter->taken > 0 && number < filter->rows;) {
-    const struct dr_entry *entries = NULL;
-    size_t count = 0;
-    DRAY_TRY(dr_base_entries(mirror->base, number, &entries, &count, error));
-    take_off(filter, entries, count, number);
-    number += count;
-  }
-  dr_base_end_sweep(mirror->base);
-  for (uint64_t i = 0; i < group_count(filter->rows); i++) {
-    const struct dr_filter_group *group = &filter->groups[i];
-    if (group->sum == 0) continue;
-    filter->unsure_groups++;
-    for (size_t w = 0; w < DR_FILTER_WORDS; w++) *out_unsure += (uint64_t)__builtin_popcountll(group->plain[w]);
-  }
-  return DRAY_OK;
-}
-
-int dr_filter_is_sure(const struct dr_filter *filter, uint64_t high) {
-  if (filter->unsure_groups == 0) return 1;
-  const uint64_t bucket = high >> filter->shift;
-  const uint64_t begin = filter->directory[bucket], end = filter->directory[bucket + 1];
-  for (uint64_t i = begin / DR_FILTER_GROUP_ROWS; begin < end && i <= (end - 1) / DR_FILTER_GROUP_ROWS; i++) {
-    if (filter->groups[i].sum != 0) return 0;
-  }
-  return 1;
+  return end;
 }

@@ -24,8 +24,10 @@ struct settle {
   int reading;
 
   struct dr_cursor cursor; // over the mirror, for deletes
+  struct dr_sweep sweep;   // over the base, when there is a filter
   struct dr_entry unseen;  // of the base, at the cursor, when there is a filter
   int has_unseen;
+  size_t noted;         // of diff->unseen, the next
   struct dr_found held; // the next key of it; with a filter only what did not come
   uint64_t held_high, held_low;
 
@@ -217,17 +219,38 @@ static int32_t plain_copy(struct settle *settle, struct copy *out, struct dray_e
 
 // ---- what did not come ----
 
+// The next row of the base that did not come, from the cursor on: as the last sweep noted it, or read again.
+static int32_t find_unseen(struct settle *settle, struct dray_error *error) {
+  const struct dr_diff *diff = settle->diff;
+  struct dr_cursor *cursor = &settle->cursor;
+  if (diff->unseen[0].whole && diff->unseen[1].whole) {
+    const struct dr_unseen *unseen = &diff->unseen[settle->noted >= diff->unseen[0].count];
+    const size_t at = settle->noted - (unseen == diff->unseen ? 0 : diff->unseen[0].count);
+    const uint64_t *words = unseen->items + UNSEEN_WORDS * at;
+    settle->has_unseen = at < unseen->count;
+    if (!settle->has_unseen) return DRAY_OK;
+    settle->noted++;
+    cursor->base = words[UNSEEN_NUMBER];
+    settle->unseen = (struct dr_entry){words[UNSEEN_HIGH], words[UNSEEN_LOW], words[UNSEEN_ROW_HASH]};
+    return DRAY_OK;
+  }
+  const uint8_t *entry;
+  size_t count;
+  cursor->base = dr_filter_next_unseen(&diff->filter, cursor->base, diff->filter.rows);
+  settle->has_unseen = cursor->base < diff->filter.rows;
+  if (!settle->has_unseen) return DRAY_OK;
+  DRAY_TRY(dr_sweep_next(&settle->sweep, cursor->base, &entry, &count, error));
+  settle->unseen = dr_entry_at(entry, settle->sweep.base->entry_bytes);
+  return DRAY_OK;
+}
+
 // The next row of the mirror that did not come and that nothing else was taken for.
 static int32_t next_unseen(struct settle *settle, struct dray_error *error) {
   struct dr_diff *diff = settle->diff;
   struct dr_mirror *mirror = diff->mirror;
   struct dr_cursor *cursor = &settle->cursor;
   do {
-    if (!settle->has_unseen) cursor->base = dr_filter_next_unseen(&diff->filter, cursor->base);
-    if (!settle->has_unseen && cursor->base < diff->filter.rows) {
-      DRAY_TRY(dr_base_entry(mirror->base, cursor->base, &settle->unseen, error));
-      settle->has_unseen = 1;
-    }
+    if (!settle->has_unseen) DRAY_TRY(find_unseen(settle, error));
     while (cursor->item < mirror->settled &&
            (mirror->items[cursor->item].op == DRAY_OP_DELETE || dr_has_bit(diff->items_seen, cursor->item))) {
       cursor->item++;
@@ -238,12 +261,12 @@ static int32_t next_unseen(struct settle *settle, struct dray_error *error) {
     if (!settle->has_unseen && item == NULL) return DRAY_OK;
     if (settle->has_unseen &&
         (item == NULL || entry->high < item->high || (entry->high == item->high && entry->low < item->low))) {
-      settle->held = (struct dr_found){1, 0, cursor->base++, entry->row_hash};
+      settle->held = (struct dr_found){1, 0, cursor->base++, entry->row_hash, entry->high};
       settle->held_high = entry->high;
       settle->held_low = entry->low;
       settle->has_unseen = 0;
     } else {
-      settle->held = (struct dr_found){1, 1, cursor->item++, item->row_hash};
+      settle->held = (struct dr_found){1, 1, cursor->item++, item->row_hash, item->high};
       settle->held_high = item->high;
       settle->held_low = item->low;
     }
@@ -450,7 +473,7 @@ static int32_t reopen_records(struct settle *settle, struct dray_error *error) {
 int32_t dr_diff_prove(struct dr_diff *diff, struct dray_error *error) {
   uint64_t unsure = 0;
   if (!dr_is_filtered(diff)) return DRAY_OK;
-  DRAY_TRY(dr_filter_prove(&diff->filter, diff->mirror, &unsure, error));
+  DRAY_TRY(dr_filter_judge(&diff->filter, diff->mirror, &unsure, error));
   diff->counts.unchanged -= unsure;
   diff->counts.deferred += unsure;
   return DRAY_OK;
@@ -460,6 +483,7 @@ int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dr
   struct settle settle = {.diff = diff};
   dr_block_init(&settle.records.block);
   dray_buffer_init(&settle.records.places, SIZE_MAX / 4);
+  dr_sweep_init(&settle.sweep, diff->mirror->base);
   int32_t rc = reopen_records(&settle, error);
   if (rc != DRAY_OK) goto done;
   if ((rc = dr_sorter_sort(&diff->sightings, error)) != DRAY_OK) goto done;
@@ -471,6 +495,7 @@ int32_t dr_diff_settle(struct dr_diff *diff, struct dr_footer *footer, struct dr
   footer->changes = diff->records.count;
   if (diff->rejected_or_moved > 0) rc = write_index(&settle, footer, error);
 done:
+  dr_sweep_free(&settle.sweep);
   dr_rows_in_close(&settle.records);
   if (settle.reading) dr_in_close(&settle.in);
   return rc;

@@ -62,6 +62,7 @@ struct dr_out {
   struct dray_buffer waiting;
   struct ZSTD_CCtx_s *zstd; // made with the first block that is packed
   int level;                // of packing; may be set to another
+  int to_be_synced;         // may be set: the disk begins at once with what is written
 };
 void dr_out_init(struct dr_out *out, int fd, const char *path);
 void dr_out_free(struct dr_out *out); // does not close fd

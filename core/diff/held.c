@@ -35,33 +35,18 @@ static int32_t find_payload(struct dr_mirror *mirror, const struct dr_found *fou
   return dr_base_row(mirror->base, found->number, out, error);
 }
 
-// Of the key's hash, where the key is nothing else.
-static int32_t find_high(struct dr_mirror *mirror, const struct dr_found *found, uint64_t *out,
-                         struct dray_error *error) {
-  struct dr_entry entry;
-  if (found->in_journal) {
-    *out = mirror->items[found->number].high;
-    return DRAY_OK;
-  }
-  DRAY_TRY(dr_base_entry(mirror->base, found->number, &entry, error));
-  *out = entry.high;
-  return DRAY_OK;
-}
-
 int32_t dr_mirror_row(struct dr_mirror *mirror, const struct dr_found *found, struct dray_str *out_row,
                       struct dr_rows_map **out_map, struct dray_error *error) {
   struct dr_payload *payload;
   struct dray_str bytes;
-  uint64_t high = 0;
   *out_map = dr_mirror_map(mirror, found);
   DRAY_TRY(find_payload(mirror, found, &payload, &bytes, error));
   if (payload->keep == DR_KEEP_ROW) {
     *out_row = bytes;
     return DRAY_OK;
   }
-  if (payload->mixed) DRAY_TRY(find_high(mirror, found, &high, error));
   dray_buffer_clear(&mirror->row);
-  DRAY_TRY(dr_payload_row(payload, high, bytes, &mirror->row, error));
+  DRAY_TRY(dr_payload_row(payload, found->high, bytes, &mirror->row, error));
   *out_row = dray_buffer_view(&mirror->row);
   return DRAY_OK;
 }

@@ -101,18 +101,21 @@ static size_t first_item(const struct dr_mirror *mirror, uint64_t high, uint64_t
   return from;
 }
 
+int dr_mirror_find_item(const struct dr_mirror *mirror, uint64_t high, uint64_t low, struct dr_found *out) {
+  const size_t at = first_item(mirror, high, low);
+  if (at == mirror->settled || mirror->items[at].high != high || mirror->items[at].low != low) return 0;
+  const struct dr_item *item = &mirror->items[at];
+  *out = (struct dr_found){item->op != DRAY_OP_DELETE, 1, at, item->row_hash, high};
+  return 1;
+}
+
 int32_t dr_mirror_find(struct dr_mirror *mirror, uint64_t high, uint64_t low, struct dr_found *out,
                        struct dray_error *error) {
   *out = (struct dr_found){0};
-  const size_t at = first_item(mirror, high, low);
-  if (at < mirror->settled && mirror->items[at].high == high && mirror->items[at].low == low) {
-    const struct dr_item *item = &mirror->items[at];
-    *out = (struct dr_found){item->op != DRAY_OP_DELETE, 1, at, item->row_hash};
-    return DRAY_OK;
-  }
+  if (dr_mirror_find_item(mirror, high, low, out)) return DRAY_OK;
   uint64_t number = 0, row_hash = 0;
   DRAY_TRY(dr_base_find(mirror->base, high, low, &number, &row_hash, error));
-  if (number != UINT64_MAX) *out = (struct dr_found){1, 0, number, row_hash};
+  if (number != UINT64_MAX) *out = (struct dr_found){1, 0, number, row_hash, high};
   return DRAY_OK;
 }
 
@@ -140,13 +143,13 @@ int32_t dr_cursor_next(struct dr_mirror *mirror, struct dr_cursor *cursor, struc
     if (!base_left && !item_left) return DRAY_OK;
     if (base_left) DRAY_TRY(dr_base_entry(mirror->base, cursor->base, &entry, error));
     if (base_left && (item == NULL || entry.high < item->high || (entry.high == item->high && entry.low < item->low))) {
-      *out = (struct dr_found){1, 0, cursor->base++, entry.row_hash};
+      *out = (struct dr_found){1, 0, cursor->base++, entry.row_hash, entry.high};
       *out_high = entry.high;
       *out_low = entry.low;
       return DRAY_OK;
     }
     if (base_left && entry.high == item->high && entry.low == item->low) cursor->base++; // overlaid
-    *out = (struct dr_found){1, 1, cursor->item++, item->row_hash};
+    *out = (struct dr_found){1, 1, cursor->item++, item->row_hash, item->high};
     *out_high = item->high;
     *out_low = item->low;
     if (item->op != DRAY_OP_DELETE) return DRAY_OK;

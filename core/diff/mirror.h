@@ -113,10 +113,13 @@ struct dr_found {
   int in_journal; // `number` is an item, else a row of the base
   uint64_t number;
   uint64_t row_hash;
+  uint64_t high; // of the key's hash
 };
 // Only after dr_mirror_settle. Cheap when the keys come in order.
 DRAY_NODISCARD int32_t dr_mirror_find(struct dr_mirror *mirror, uint64_t high, uint64_t low, struct dr_found *out,
                                       struct dray_error *error);
+// The overlay's part of it: whether the overlay speaks for the key.
+int dr_mirror_find_item(const struct dr_mirror *mirror, uint64_t high, uint64_t low, struct dr_found *out);
 // The row as far as it is held, absent where it is not, valid until the next call, and what maps it to the current
 // schema. (held.c)
 DRAY_NODISCARD int32_t dr_mirror_row(struct dr_mirror *mirror, const struct dr_found *found, struct dray_str *out_row,

@@ -20,6 +20,8 @@
 // A change set is read once or twice, from its start to its end, and does not live long.
 #define CHANGES_LEVEL (-5)
 #define CHANGES_BLOCK_BYTES (64u << 10)
+// Rows that wait for their records where there is nothing to wait for: of the cache of one core a part.
+#define RECORDS_BYTES (256u << 10)
 
 // ---- beginning ----
 
@@ -44,6 +46,7 @@ static int32_t open_temporary(struct dr_diff *diff, struct dray_error *error) {
   diff->created = 1;
   dr_out_init(&diff->out, diff->fd, diff->temporary);
   diff->out.level = diff->mirror->scratch ? DR_LEVEL_NONE : CHANGES_LEVEL;
+  diff->out.to_be_synced = !diff->mirror->scratch;
   diff->records.block_bytes = CHANGES_BLOCK_BYTES;
   return dr_out_header(&diff->out, DR_MAGIC_CHANGES, &diff->mirror->info, error);
 }
@@ -57,8 +60,9 @@ static int32_t make_scratch(struct dr_diff *diff, struct dray_error *error) {
   diff->old_slices = calloc(fields + 1, sizeof *diff->old_slices);
   diff->columns = calloc(fields + 1, sizeof *diff->columns);
   diff->counts.column_updates = calloc(fields + 1, sizeof *diff->counts.column_updates);
+  diff->wait.marks = calloc((size_t)(diff->wait.mark_mask + 1) / 8, 1);
   if (diff->changed == NULL || diff->absent == NULL || diff->slices == NULL || diff->old_slices == NULL ||
-      diff->columns == NULL || diff->counts.column_updates == NULL) {
+      diff->columns == NULL || diff->counts.column_updates == NULL || diff->wait.marks == NULL) {
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a pass over %zu columns", fields);
   }
   return DRAY_OK;
@@ -114,20 +118,22 @@ static int32_t make_filter(struct dr_diff *diff, struct dray_error *error) {
   return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for marks of %zu changes", mirror->settled);
 }
 
-// What overlay and filter leave. Sightings take a quarter of the budget, exceptions a sixteenth, rows that wait, those
-// that are written and the mirror's rows beside them a third each of the rest. Where little is left each takes its
-// share of that.
+// What overlay and filter leave. Sightings take a quarter of the budget, exceptions a sixteenth, rows that wait for
+// their look-up half of the rest; those that wait for their records, those that are written and the
+// mirror's rows beside them a sixth of it each. Where little is left all but what waits for a look-up take less.
 static void share_memory(struct dr_diff *diff) {
   const struct dr_mirror *mirror = diff->mirror;
   const uint64_t used = diff->filter.bytes + overlay_bytes(mirror), least = mirror->memory_bytes / 64;
   const uint64_t left = used + least < mirror->memory_bytes ? mirror->memory_bytes - used : least;
-  const int tight = left < dr_share(mirror, 2);
-  const uint64_t sighted = tight ? left / 4 : dr_share(mirror, 4), excepted = tight ? left / 8 : dr_share(mirror, 16);
+  const int tight = left < dr_share(mirror, 2), keys_alone = dr_mirror_keep(mirror) == DR_KEEP_KEY;
+  const uint64_t sighted = tight ? left / 8 : dr_share(mirror, 4), excepted = tight ? left / 16 : dr_share(mirror, 16);
+  const uint64_t rest = tight ? left / 2 : left - sighted - excepted;
   const size_t words = diff->order_column >= 0 ? SIGHT_WORDS : SIGHT_WORDS - 1;
   dr_sorter_init(&diff->sightings, words, SIGHT_REF, 0, sighted, mirror->folder);
   dr_sorter_init(&diff->exceptions, EXCEPT_WORDS, EXCEPT_WHAT, 0, excepted, mirror->folder);
-  if (dr_base_rows(mirror->base) + mirror->settled == 0) return; // nothing to wait for
-  diff->waiting_max = tight ? left / 8 : (left - sighted - excepted) / 3;
+  diff->waiting_max = keys_alone || dr_base_rows(mirror->base) + mirror->settled == 0 ? rest / 32 : rest / 6;
+  if (keys_alone && diff->waiting_max > RECORDS_BYTES) diff->waiting_max = RECORDS_BYTES;
+  dr_wait_init(diff, keys_alone ? rest - 2 * diff->waiting_max : rest / 2);
 }
 
 int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options, struct dr_diff **out,
@@ -181,16 +187,15 @@ void dr_diff_free(struct dr_diff *diff) {
   dray_buffer_free(&diff->before);
   free(diff->counts.column_updates);
   dr_filter_free(&diff->filter);
+  dr_wait_free(&diff->wait);
+  free(diff->unseen[0].items);
+  free(diff->unseen[1].items);
   free(diff->items_seen);
   free(diff->items_plain);
-  free(diff->key_hashes);
-  free(diff->row_hashes);
-  free(diff->null_keys);
+  dr_hashed_free(&diff->hashed);
   free(diff->skip);
   free(diff->taken);
   free(diff->rest);
-  free(diff->found);
-  free(diff->order);
   free(diff->changed);
   free(diff->absent);
   free(diff->slices);
@@ -212,9 +217,10 @@ static int32_t check_open(const struct dr_diff *diff, struct dray_error *error) 
 }
 
 // After a failure the pass is over: its file cannot be trusted to be whole. The mirror may be used, merged and closed
-// from here on, so that nothing of the pass may point into it: what the filter lent is taken back, and nobody reads old
-// rows any more. (A worker that failed looks neither at the filter nor for the writer.)
+// from here on, so that nobody reads old rows any more.
 static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
+  (void)dr_worker_end(diff->worker, 1, NULL);
+  diff->worker = NULL;
   (void)dr_writer_end(diff->writer, NULL);
   diff->writer = NULL;
   dr_filter_free(&diff->filter);
@@ -225,7 +231,9 @@ static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
 
 static int32_t add(struct dr_diff *diff, struct dr_batch *batch, struct dray_error *error) {
   if (diff->worker != NULL) return dr_worker_add(diff->worker, batch, error);
-  const int32_t rc = dr_diff_work(diff, batch, error);
+  diff->hashed.batch = batch;
+  int32_t rc = dr_hashed_make(&diff->hashed, diff->mirror, error);
+  if (rc == DRAY_OK) rc = dr_diff_work(diff, &diff->hashed, error);
   dr_batch_free(batch);
   return rc;
 }
@@ -274,7 +282,7 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   DRAY_TRY(check_open(diff, error));
   int32_t rc = dr_worker_end(diff->worker, 0, error);
   diff->worker = NULL;
-  if (rc == DRAY_OK) rc = dr_rest_flush(diff, error);
+  if (rc == DRAY_OK) rc = dr_wait_flush(diff, 1, error);
   if (rc == DRAY_OK) rc = dr_diff_prove(diff, error); // beside the last records
   const int32_t written = dr_writer_end(diff->writer, rc == DRAY_OK ? error : NULL);
   diff->writer = NULL;
@@ -289,7 +297,7 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   if (rc == DRAY_OK) rc = dr_out_footer(&diff->out, &footer, error);
   if (rc == DRAY_OK) rc = publish(diff, footer.changes, error);
   if (rc == DRAY_OK) {
-    diff->counts.spilled_bytes = diff->sightings.spilled_bytes + diff->exceptions.spilled_bytes;
+    diff->counts.spilled_bytes += diff->sightings.spilled_bytes + diff->exceptions.spilled_bytes;
     *out = diff->counts;
   }
   return end_pass(diff, rc);

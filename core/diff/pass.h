@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The inside of one pass. While rows come (batch.c) those that the filter knows are taken as unchanged; any other is
-// looked up and written to the change set when it differs, and a sighting of its key is kept. At the end (finish.c) the
+// The inside of one pass. While rows come (batch.c) those that the filter knows are taken as unchanged; any other waits
+// until many are looked up in one sweep over the base (wait.c), and is then written to the change set when it differs
+// (rest.c), and a sighting of its key is kept. At the end (finish.c) the
 // filter is proven; the sightings, sorted by key, tell what came more than once; what that changes of the records
 // already written are exceptions. Inside core/diff only.
 #ifndef DR_DIFF_PASS_H
@@ -38,13 +39,13 @@ enum { EXCEPT_POSITION, EXCEPT_SUB, EXCEPT_WHAT, EXCEPT_WORDS };
 #define EXCEPT_REJECT (UINT64_MAX - 1)
 #define EXCEPT_AT_END UINT64_MAX // POSITION of deletes
 
-// A row that the filter did not take, from its look-up to its record.
 enum {
   DR_REST_NULL_KEY = 1u,
   DR_REST_TOMBSTONE = 2u,
   DR_REST_HAS_ORDER = 4u, // the order column has a value, its bits in `order`
   DR_REST_KEPT = 8u       // which is not told by its bits alone
 };
+// A row that the filter did not take, from its look-up to its record.
 struct dr_rest {
   uint64_t ordinal; // in the input
   uint64_t high, low, row_hash, order;
@@ -63,12 +64,57 @@ struct dr_window {
   struct dray_buffer rows;
 };
 
+// Words of a row that was taken while a row that may be of the same key waits for its look-up: the base's row, its
+// place as WAIT_PLACE; ORDER only where there is an order column. Should it be of the same key, it is taken back.
+enum { NOTE_NUMBER, NOTE_PLACE, NOTE_ORDER, NOTE_WORDS };
+
+// Words of a row that waits for its look-up: its number in the input and DR_REST_*, its hashes; LOW only where keys are
+// not mixed or there is an order column, ORDER only where there is one.
+enum { WAIT_PLACE, WAIT_HIGH, WAIT_ROW_HASH, WAIT_LOW, WAIT_ORDER, WAIT_WORDS };
+#define WAIT_FLAGS_BITS 4 // WAIT_PLACE: the flags are its low bits
+#define WAIT_FLAGS_MASK ((UINT64_C(1) << WAIT_FLAGS_BITS) - 1)
+// Its key while it is looked up, and what was found when it has been: in the order of the keys first, then in that of
+// the indexes, which is that of the input.
+enum { ASK_HIGH, ASK_LOW, ASK_INDEX, ASK_WORDS };
+enum { ANSWER_INDEX, ANSWER_NUMBER, ANSWER_ROW_HASH };
+
+// Rows of the base that did not come, in its order: noted by the sweep of the last round, for a further one costs more.
+struct dr_unseen {
+  uint64_t *items; // owned: UNSEEN_WORDS each
+  size_t count, capacity, max;
+  int whole; // all are there
+};
+enum { UNSEEN_NUMBER, UNSEEN_HIGH, UNSEEN_LOW, UNSEEN_ROW_HASH, UNSEEN_WORDS };
+
+struct dr_wait {
+  struct dr_sorter rows;
+  uint64_t *asks; // owned; ASK_WORDS each
+  size_t ask_count, ask_capacity, ask_max;
+  uint64_t *notes; // owned; note_words each
+  size_t note_words, note_count, note_capacity, note_max;
+  struct dr_rest *backs; // owned; a heap of rows that were taken back, the first of the input at its top
+  size_t back_count, back_capacity;
+  uint8_t *marks; // owned; bits of the key hashes that wait: another row of one of these keys shows
+  uint64_t mark_mask;
+  int spills; // rather than to end a round when the rows in memory are many
+};
+
+// A batch and its hashes.
+struct dr_hashed {
+  struct dr_batch *batch; // borrowed, or owned by whoever passes it on
+  size_t capacity;        // rows; of all below, which are owned
+  struct dr_hash128 *keys;
+  uint64_t *rows;
+  uint8_t *null_keys;
+  uint64_t nulls;
+};
+
 struct dr_worker; // worker.h
 struct dr_writer; // writer.h
 struct dr_diff {
   struct dr_mirror *mirror; // borrowed
-  struct dr_worker *worker; // NULL: the caller works. While there is one, only `worker`, `full` and `finished` are the
-                            // caller's
+  struct dr_worker *worker; // NULL: the caller works. While there is one, the caller hashes, and has only `worker`,
+                            // `full` and `finished`
   struct dr_writer *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
                             // made of is its own: see rest.c
   int full, resync;
@@ -85,18 +131,18 @@ struct dr_diff {
   struct dr_diff_counts counts;
 
   struct dr_filter filter; // where there is none every row has a sighting
-  uint8_t *items_seen;     // bitmaps over the overlay's items, as the filter's marks; only beside a filter
+  uint8_t *items_seen;     // bitmaps over the overlay's items: came; came and has no sighting; only beside a filter
   uint8_t *items_plain;
 
   // of one batch
+  struct dr_hashed hashed; // without a worker
   size_t capacity;
-  struct dr_hash128 *key_hashes;
-  uint64_t *row_hashes;
-  uint8_t *null_keys, *skip;
+  uint8_t *skip;
   uint32_t *taken, *rest; // rows of the rest: neither null keys nor taken by the filter are looked up
   size_t rest_count;
-  struct dr_found *found; // of the rest, by row
-  uint64_t *order;        // high, low, row
+
+  struct dr_wait wait;        // rows that wait for their look-up
+  struct dr_unseen unseen[2]; // of either half of the base
 
   struct dr_window windows[2]; // one fills while the other is written
   struct dr_window *filling;
@@ -122,15 +168,41 @@ static inline int dr_is_filtered(const struct dr_diff *diff) {
   return diff->filter.print_bytes != 0;
 }
 
-// All that becomes of a batch while rows come. (batch.c)
-DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_batch *batch, struct dray_error *error);
+// ---- batch.c ----
+
+// Hashes hashed->batch; does not change the mirror.
+DRAY_NODISCARD int32_t dr_hashed_make(struct dr_hashed *hashed, const struct dr_mirror *mirror,
+                                      struct dray_error *error);
+void dr_hashed_free(struct dr_hashed *hashed); // not the batch
+// All that becomes of a batch while rows come.
+DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_hashed *hashed, struct dray_error *error);
+
+// ---- wait.c ----
+
+// Does not allocate. memory_bytes: of all that waits for a look-up.
+void dr_wait_init(struct dr_diff *diff, uint64_t memory_bytes);
+void dr_wait_free(struct dr_wait *wait);
+// A row begins to wait for its look-up; words: WAIT_WORDS.
+DRAY_NODISCARD int32_t dr_wait_add(struct dr_diff *diff, const uint64_t *words, struct dray_str row,
+                                   struct dray_error *error);
+// Whether a row of this key may wait.
+static inline int dr_wait_may_hold(const struct dr_wait *wait, uint64_t high) {
+  const uint64_t bit = high & wait->mark_mask;
+  return (wait->marks[bit >> 3] >> (bit & 7)) & 1;
+}
+// A row was taken that may be of the key of one that waits; words: NOTE_WORDS.
+DRAY_NODISCARD int32_t dr_wait_note(struct dr_diff *diff, const uint64_t *words, struct dray_error *error);
+int dr_wait_is_full(const struct dr_wait *wait);
+// Looks up all that waits and hands it on (rest.c). last: nothing comes any more, and the filter's sums are proven in
+// the same sweep.
+DRAY_NODISCARD int32_t dr_wait_flush(struct dr_diff *diff, int last, struct dray_error *error);
 
 // ---- rest.c ----
 
-// Row `row` of the batch begins to wait; `at` to `has_old` of `rest` are filled here.
-DRAY_NODISCARD int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const struct dr_batch *batch,
-                                   uint64_t row, struct dray_error *error);
-int dr_rest_is_full(const struct dr_diff *diff);
+// A row that was looked up begins to wait for its record, with its encoding; `at` to `has_old` of `rest` are filled
+// here.
+DRAY_NODISCARD int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row,
+                                   struct dray_error *error);
 // Writes the records and sightings of the rows that wait, or has them written.
 DRAY_NODISCARD int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error);
 // The work itself; the window is empty afterwards.

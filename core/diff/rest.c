@@ -50,8 +50,12 @@ static int needs_row(struct dr_diff *diff, const struct dr_rest *rest) {
   return !is_tombstone(rest) && (!rest->found.found || is_compared(diff, rest));
 }
 
-int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const struct dr_batch *batch, uint64_t row,
-                    struct dray_error *error) {
+static int is_full(const struct dr_diff *diff) {
+  const struct dr_window *window = diff->filling;
+  return window->rows.len + window->count * sizeof *window->items > diff->waiting_max;
+}
+
+int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, struct dray_str row, struct dray_error *error) {
   struct dr_window *window = diff->filling;
   if (window->count == window->capacity) {
     const size_t capacity = window->capacity * 2 + 64;
@@ -63,18 +67,11 @@ int32_t dr_rest_add(struct dr_diff *diff, const struct dr_rest *rest, const stru
   struct dr_rest *waiting = &window->items[window->count];
   *waiting = *rest;
   waiting->at = window->rows.len;
+  waiting->bytes = needs_row(diff, rest) ? row.len : 0;
   window->rows.max = window->rows.len + DR_ROW_BYTES_MAX;
-  if (needs_row(diff, rest)) {
-    DRAY_TRY(dr_encode_row(&diff->mirror->slots.encoder, batch, row, &window->rows, error));
-  }
-  waiting->bytes = window->rows.len - waiting->at;
+  if (waiting->bytes > 0) DRAY_TRY(dray_buffer_append(&window->rows, row.data, (size_t)row.len, error));
   window->count++;
-  return DRAY_OK;
-}
-
-int dr_rest_is_full(const struct dr_diff *diff) {
-  const struct dr_window *window = diff->filling;
-  return window->rows.len + window->count * sizeof *window->items > diff->waiting_max;
+  return is_full(diff) ? dr_rest_flush(diff, error) : DRAY_OK;
 }
 
 // ---- what they are compared with ----

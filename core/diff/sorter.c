@@ -66,10 +66,7 @@ static void close_out(struct dr_out *out) {
   out->fd = -1;
 }
 
-void dr_sorter_free(struct dr_sorter *sorter) {
-  free(sorter->records);
-  sorter->records = NULL;
-  dray_buffer_free(&sorter->bytes);
+static void free_runs(struct dr_sorter *sorter) {
   if (sorter->runs == NULL) return;
   free_readers(sorter->runs);
   close_out(&sorter->runs->out);
@@ -77,6 +74,19 @@ void dr_sorter_free(struct dr_sorter *sorter) {
   free(sorter->runs->path);
   free(sorter->runs);
   sorter->runs = NULL;
+}
+
+void dr_sorter_free(struct dr_sorter *sorter) {
+  free(sorter->records);
+  sorter->records = NULL;
+  dray_buffer_free(&sorter->bytes);
+  free_runs(sorter);
+}
+
+void dr_sorter_clear(struct dr_sorter *sorter) {
+  free_runs(sorter);
+  dray_buffer_clear(&sorter->bytes);
+  sorter->count = sorter->record_count = sorter->next = 0;
 }
 
 static size_t width_of(const struct dr_sorter *sorter) {

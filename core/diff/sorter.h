@@ -30,6 +30,12 @@ struct dr_sorter {
 void dr_sorter_init(struct dr_sorter *sorter, size_t words, size_t key_words, int with_bytes, uint64_t memory_bytes,
                     const char *folder);
 void dr_sorter_free(struct dr_sorter *sorter);
+void dr_sorter_clear(struct dr_sorter *sorter); // back to no records, as after the init; memory is kept
+// Whether the memory is nearly used up: soon a record makes it spill.
+static inline int dr_sorter_is_nearly_full(const struct dr_sorter *sorter) {
+  const uint64_t used = sorter->record_count * (sorter->words + 1) * sizeof(uint64_t) + sorter->bytes.len;
+  return used > sorter->memory_bytes / 8 * 7;
+}
 // `bytes` is ignored when records carry none.
 DRAY_NODISCARD int32_t dr_sorter_add(struct dr_sorter *sorter, const uint64_t *words, struct dray_str bytes,
                                      struct dray_error *error);
