@@ -127,7 +127,7 @@ static void share_memory(struct dr_diff *diff) {
   const uint64_t left = used + least < mirror->memory_bytes ? mirror->memory_bytes - used : least;
   const int tight = left < dr_share(mirror, 2), keys_alone = dr_mirror_keep(mirror) == DR_KEEP_KEY;
   const uint64_t sighted = tight ? left / 8 : dr_share(mirror, 4), excepted = tight ? left / 16 : dr_share(mirror, 16);
-  const uint64_t rest = tight ? left / 2 : left - sighted - excepted;
+  const uint64_t rest = tight ? left / 8 * 3 : left - sighted - excepted;
   const size_t words = diff->order_column >= 0 ? SIGHT_WORDS : SIGHT_WORDS - 1;
   dr_sorter_init(&diff->sightings, words, SIGHT_REF, 0, sighted, mirror->folder);
   dr_sorter_init(&diff->exceptions, EXCEPT_WORDS, EXCEPT_WHAT, 0, excepted, mirror->folder);
