@@ -145,6 +145,8 @@ struct fill { // some lines
   uint64_t begin, end; // lines
   size_t item;         // of the overlay, not before the next row
   int overfull;        // more rows in a bucket than it can count
+  uint32_t shown[256]; // prints of the bucket at hand, of which the low bits are in shown_bits
+  uint64_t shown_bits;
   struct dr_sweep sweep;
   int32_t rc;
   struct dray_error error;
@@ -162,6 +164,20 @@ static int is_overlaid(struct fill *fill, const struct dr_entry *entry) {
          items[fill->item].low == entry->low;
 }
 
+// Row `number` is row `at` of its bucket, and has this print. Rows with the same print are twins, all of them.
+static inline void put_print(struct fill *fill, uint64_t number, size_t at, uint32_t print, unsigned print_bytes) {
+  const uint64_t bit = UINT64_C(1) << (print & 63), before = at > 0 ? fill->shown_bits : 0;
+  uint32_t held = print;
+  fill->shown_bits = before | bit;
+  fill->shown[at] = print;
+  for (size_t i = 0; (before & bit) != 0 && i < at; i++) {
+    if (print < DR_PRINT_LEAST || fill->shown[i] != print) continue;
+    held = DR_PRINT_TWIN;
+    dr_print_put(fill->filter->prints, number - at + i, held, print_bytes);
+  }
+  dr_print_put(fill->filter->prints, number, held, print_bytes);
+}
+
 // Returns 0 when the lines of this part are behind it.
 static inline __attribute__((always_inline)) int add_entries(struct fill *fill, const uint8_t *entries, size_t count,
                                                              uint64_t number, size_t entry_bytes) {
@@ -173,10 +189,11 @@ static inline __attribute__((always_inline)) int add_entries(struct fill *fill, 
     const uint64_t line = dr_print_place(filter, entry.high, &bucket);
     if (line < fill->begin) continue;
     if (line >= fill->end) return 0;
-    fill->overfull |= ++filter->lines[line].counts[bucket] == 0;
+    const size_t at = filter->lines[line].counts[bucket]++;
+    fill->overfull |= at == UINT8_MAX;
     const int hidden = fill->mirror->settled > 0 && is_overlaid(fill, &entry);
     const uint64_t mixed = dr_print_mix(filter, entry.high, entry.row_hash);
-    dr_print_put(filter->prints, number, hidden ? DR_PRINT_SEEN : dr_print_of(mixed, print_bytes), print_bytes);
+    put_print(fill, number, at, hidden ? DR_PRINT_SEEN : dr_print_of(mixed, print_bytes), print_bytes);
   }
   return 1;
 }
@@ -344,7 +361,7 @@ uint64_t dr_filter_next_unseen(const struct dr_filter *filter, uint64_t number, 
         continue;
       }
     }
-    if (dr_print_get(filter->prints, number, filter->print_bytes) >= DR_PRINT_LEAST) return number;
+    if (!dr_print_is_gone(filter, number)) return number;
     number++;
   }
   return end;

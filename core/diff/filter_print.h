@@ -7,8 +7,9 @@
 
 #include "diff/filter.h"
 
-// What stands in the place of a print when nothing may match it any more.
-enum { DR_PRINT_SEEN = 0, DR_PRINT_PLAIN = 1, DR_PRINT_LEAST = 2 };
+// What stands in the place of a print when nothing may match it any more. TWIN: of a row that did not come, and whose
+// print another row of its bucket has too: with each in the other's place nobody could tell which of them came first.
+enum { DR_PRINT_SEEN = 0, DR_PRINT_PLAIN = 1, DR_PRINT_TWIN = 2, DR_PRINT_LEAST = 3 };
 
 // What the filter knows of a row, but for its sums: the print is its top bits.
 static inline uint64_t dr_print_mix(const struct dr_filter *filter, uint64_t high, uint64_t row_hash) {
@@ -30,6 +31,10 @@ static inline uint32_t dr_print_get(const void *prints, uint64_t at, unsigned pr
 }
 static inline int dr_print_is_plain(const struct dr_filter *filter, uint64_t number) {
   return dr_print_get(filter->prints, number, filter->print_bytes) == DR_PRINT_PLAIN;
+}
+// Whether a row came for this one, or the overlay has it.
+static inline int dr_print_is_gone(const struct dr_filter *filter, uint64_t number) {
+  return dr_print_get(filter->prints, number, filter->print_bytes) < DR_PRINT_TWIN;
 }
 // Line and bucket, of which the line is that of dr_filter_line_of.
 static inline uint64_t dr_print_place(const struct dr_filter *filter, uint64_t high, uint32_t *out_bucket) {

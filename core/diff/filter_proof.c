@@ -72,7 +72,7 @@ static int32_t find_mistaken(struct dr_filter *filter, struct dr_sweep *sweep, u
     size_t count = 0;
     DRAY_TRY(dr_sweep_next(sweep, number, &entries, &count, error));
     for (size_t i = 0; i < count && number < end; i++, number++) {
-      if (dr_print_get(filter->prints, number, filter->print_bytes) >= DR_PRINT_LEAST) continue; // none came for it
+      if (!dr_print_is_gone(filter, number)) continue; // none came for it
       const struct dr_entry entry = dr_entry_at(entries + i * entry_bytes, entry_bytes);
       if (!explains(filter, line, &entry)) continue;
       *out = entry;

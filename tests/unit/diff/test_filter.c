@@ -91,6 +91,23 @@ static size_t take(const struct hashes *hashes, const uint8_t *skip, uint32_t *t
   return count;
 }
 
+static size_t count_twins(void) {
+  size_t twins = 0;
+  for (uint64_t i = 0; i < filter.rows; i++) {
+    twins += dr_print_get(filter.prints, i, filter.print_bytes) == DR_PRINT_TWIN;
+  }
+  return twins;
+}
+
+// Rows that are those of the base: all that have a print of their own are taken. Returns the first of them from row 7
+// on.
+static size_t take_all(const struct hashes *hashes, uint32_t *taken) {
+  assert_int_equal(take(hashes, NULL, taken), count_twins());
+  size_t first = 7;
+  while (taken[first] == DR_FILTER_NONE) first++;
+  return first;
+}
+
 // Takes all rows of the base off the sums, and judges.
 static void prove(uint64_t *unsure) {
   struct dr_sweep sweep;
@@ -178,17 +195,52 @@ static void test_row_taken_for_another_is_found_by_the_proof(void **state) {
     set_width(widths[w]);
     assert_ok(&world, dr_filter_make(&filter, world.mirror, 1u << 20, &world.error));
     struct hashes *hashes = hash_rows();
-    assert_int_equal(take(hashes, NULL, taken), 0);
-    const uint64_t high = hashes->keys[7].high ^ 1; // of the same bucket
-    lie(hashes, taken, 7, high, find_liar(hashes, 7, high));
+    const size_t row = take_all(hashes, taken);
+    const uint64_t high = hashes->keys[row].high ^ 1; // of the same bucket
+    lie(hashes, taken, row, high, find_liar(hashes, row, high));
     prove(&unsure);
     assert_int_equal(filter.unsure_lines, 0);
     assert_int_equal(unsure, 1);
     assert_false(dr_filter_is_sure(&filter, high));
-    for (size_t i = 0; i < MANY; i++) assert_int_equal(dr_filter_is_sure(&filter, hashes->keys[i].high), i != 7);
+    for (size_t i = 0; i < MANY; i++) assert_int_equal(dr_filter_is_sure(&filter, hashes->keys[i].high), i != row);
     free(hashes);
     dr_filter_free(&filter);
   }
+}
+
+// Were they taken in each other's places, all sums would be right, and another row would tell which copy of such a key
+// came first. They came, or did not, as any other.
+static void test_rows_with_the_same_print_are_not_taken_for_one_another(void **state) {
+  (void)state;
+  static uint32_t taken[MANY];
+  size_t twins = 0;
+  merge();
+  struct dr_base *base = world.mirror->base;
+  set_width("1");
+  struct hashes *hashes = hash_rows();
+  for (size_t i = 0; i < 100; i++) {
+    assert_ok(&world, dr_filter_make(&filter, world.mirror, 1u << 20, &world.error));
+    twins += count_twins();
+    (void)take_all(hashes, taken);
+    for (size_t k = 0; k < MANY; k++) {
+      uint64_t number = 0, row_hash = 0;
+      const uint64_t high = hashes->keys[k].high, low = hashes->keys[k].low;
+      assert_ok(&world, dr_base_find(base, high, low, &number, &row_hash, &world.error));
+      if (taken[k] != DR_FILTER_NONE) {
+        assert_int_equal(taken[k], number);
+        continue;
+      }
+      assert_int_equal(dr_filter_next_unseen(&filter, number, filter.rows), number);
+      dr_filter_see(&filter, number);
+    }
+    assert_int_equal(dr_filter_next_unseen(&filter, 0, filter.rows), MANY);
+    uint64_t unsure = 1;
+    prove(&unsure);
+    assert_int_equal(unsure, 0);
+    dr_filter_free(&filter);
+  }
+  assert_true(twins > 0);
+  free(hashes);
 }
 
 static void test_rows_of_one_line_that_were_taken_for_others_make_it_unsure(void **state) {
@@ -199,16 +251,19 @@ static void test_rows_of_one_line_that_were_taken_for_others_make_it_unsure(void
   set_width("2");
   assert_ok(&world, dr_filter_make(&filter, world.mirror, 1u << 20, &world.error));
   struct hashes *hashes = hash_rows();
-  assert_int_equal(take(hashes, NULL, taken), 0);
-  const uint64_t line = dr_filter_line_of(&filter, hashes->keys[7].high);
-  const uint64_t rows_there = dr_filter_line_end(&filter, line) - filter.lines[line].first;
-  size_t other = 8;
-  while (dr_filter_line_of(&filter, hashes->keys[other].high) != line) other++;
-  lie(hashes, taken, 7, hashes->keys[7].high ^ 1, find_liar(hashes, 7, hashes->keys[7].high ^ 1));
-  lie(hashes, taken, other, hashes->keys[other].high ^ 1, find_liar(hashes, other, hashes->keys[other].high ^ 1));
+  const size_t one = take_all(hashes, taken);
+  const uint64_t line = dr_filter_line_of(&filter, hashes->keys[one].high);
+  uint64_t taken_there = 0;
+  for (uint64_t i = filter.lines[line].first; i < dr_filter_line_end(&filter, line); i++) {
+    taken_there += (uint64_t)dr_filter_is_plain(&filter, i);
+  }
+  size_t two = one + 1;
+  while (taken[two] == DR_FILTER_NONE || dr_filter_line_of(&filter, hashes->keys[two].high) != line) two++;
+  lie(hashes, taken, one, hashes->keys[one].high ^ 1, find_liar(hashes, one, hashes->keys[one].high ^ 1));
+  lie(hashes, taken, two, hashes->keys[two].high ^ 1, find_liar(hashes, two, hashes->keys[two].high ^ 1));
   prove(&unsure);
   assert_int_equal(filter.unsure_lines, 1);
-  assert_int_equal(unsure, rows_there);
+  assert_int_equal(unsure, taken_there);
   for (size_t i = 0; i < MANY; i++) {
     const int here = dr_filter_line_of(&filter, hashes->keys[i].high) == line;
     assert_int_equal(dr_filter_is_sure(&filter, hashes->keys[i].high), !here);
@@ -354,6 +409,7 @@ int main(void) {
       TEST(test_equal_rows_are_taken_once_and_proven),
       TEST(test_changed_rows_are_left_to_the_look_up),
       TEST(test_row_taken_for_another_is_found_by_the_proof),
+      TEST(test_rows_with_the_same_print_are_not_taken_for_one_another),
       TEST(test_rows_of_one_line_that_were_taken_for_others_make_it_unsure),
       TEST(test_shape_follows_the_memory),
       TEST(test_rows_under_the_overlay_match_nothing),
