@@ -288,6 +288,7 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   diff->writer = NULL;
   if (rc == DRAY_OK) rc = written;
   diff->counts.unchanged += diff->rest_unchanged;
+  dr_wait_free(&diff->wait); // what is merged next takes as much
   if (rc == DRAY_OK) rc = dr_diff_settle(diff, &footer, error);
   if (rc == DRAY_OK) {
     footer.records = diff->records.count;
