@@ -39,7 +39,9 @@ void dr_wait_init(struct dr_diff *diff, uint64_t memory_bytes) {
   wait->note_words = ordered ? NOTE_WORDS : NOTE_ORDER;
   wait->ask_max = (size_t)(asks / (ASK_WORDS * sizeof *wait->asks)) + 1;
   wait->note_max = (size_t)(notes / (wait->note_words * sizeof *wait->notes)) + 1;
-  diff->unseen[0].max = diff->unseen[1].max = (size_t)(notes / (2 * UNSEEN_WORDS * sizeof(uint64_t)));
+  // Of a large base there is little room, and mostly they are more: then the base is read once more.
+  const uint64_t unseen = wait->spills ? notes / 8 : notes / 2;
+  diff->unseen[0].max = diff->unseen[1].max = (size_t)(unseen / (UNSEEN_WORDS * sizeof(uint64_t)));
   uint64_t marks = MARKS_MIN;
   while (marks < MARKS_MAX && marks < 16 * wait->ask_max) marks *= 2;
   wait->mark_mask = marks - 1;
