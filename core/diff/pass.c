@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -277,11 +280,19 @@ static int32_t publish(struct dr_diff *diff, uint64_t changes, struct dray_error
   return rc;
 }
 
+// What the worker's thread freed libc keeps for that thread, of which there is none any more.
+static void give_back_memory(void) {
+#ifdef __GLIBC__
+  (void)malloc_trim(0);
+#endif
+}
+
 int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct dray_error *error) {
   struct dr_footer footer = {0};
   DRAY_TRY(check_open(diff, error));
   int32_t rc = dr_worker_end(diff->worker, 0, error);
   diff->worker = NULL;
+  if (diff->wait.spills) give_back_memory(); // where there is little
   if (rc == DRAY_OK) rc = dr_wait_flush(diff, 1, error);
   if (rc == DRAY_OK) rc = dr_diff_prove(diff, error); // beside the last records
   const int32_t written = dr_writer_end(diff->writer, rc == DRAY_OK ? error : NULL);
