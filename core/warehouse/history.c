@@ -158,6 +158,37 @@ static int32_t forget_repeated(struct dr_merge *merge) {
   return dr_merge_run(merge, NULL);
 }
 
+// A key that is gone without a time and came again after that in the same write is not gone.
+static int32_t forget_returned(struct dr_merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  const int join = dr_merge_joins(merge);
+  if (merge->writer->delete_count == 0 || merge->writer->upsert_count == 0) return DRAY_OK;
+  dr_merge_begin(merge, join ? "DELETE s FROM " : "DELETE FROM ");
+  if (!join) {
+    dr_put_staging(merge, NULL);
+    dr_sql_text(sql, " WHERE ");
+    dr_sql_name(sql, DR_COLUMN_STAGED_ORDER);
+    dr_sql_text(sql, " IN (SELECT ");
+    dr_sql_column(sql, "s", DR_COLUMN_STAGED_ORDER);
+    dr_sql_text(sql, " FROM ");
+  }
+  dr_put_staging(merge, "s");
+  dr_sql_text(sql, " JOIN ");
+  dr_sql_place(sql, &merge->writer->moments);
+  dr_sql_text(sql, " AS m ON ");
+  dr_put_key_match(merge, "m", "s");
+  dr_sql_text(sql, " WHERE ");
+  dr_put_part(merge, DR_PART_UNTIMED);
+  dr_sql_text(sql, " AND ");
+  dr_sql_column(sql, "m", DR_COLUMN_STAGED_ORDER);
+  dr_sql_text(sql, " > ");
+  dr_sql_column(sql, "s", DR_COLUMN_STAGED_ORDER);
+  dr_sql_text(sql, " AND ");
+  dr_sql_column(sql, "m", DR_COLUMN_EVENT_LIVE);
+  dr_sql_text(sql, join ? " % 2 = 1" : " % 2 = 1)");
+  return dr_merge_run(merge, NULL);
+}
+
 // Where the versions of the staged keys begin that the table has.
 static int32_t find_begins(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
@@ -174,18 +205,41 @@ static int32_t find_begins(struct dr_merge *merge) {
   return dr_merge_run(merge, NULL);
 }
 
-// And where they end.
+// And where they end. A row that a full read shows is there now: that its key was found gone after the moment it is of
+// does not end it again.
 static int32_t find_ends(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
+  const int shown = !merge->writer->own_time;
   insert_moments(merge, "d", DR_COLUMN_VALID_TO);
   dr_sql_text(sql, "NULL, ");
   dr_sql_number(sql, WEIGHT_END);
   dr_sql_text(sql, " FROM ");
+  if (shown) {
+    dr_put_staging(merge, "s");
+    dr_sql_text(sql, " JOIN ");
+  }
   dr_put_table(merge, "d");
+  if (shown) {
+    dr_sql_text(sql, " ON ");
+    dr_put_key_match(merge, "d", "s");
+  }
   dr_sql_text(sql, " WHERE ");
   dr_sql_column(sql, "d", DR_COLUMN_VALID_TO);
   dr_sql_text(sql, " IS NOT NULL AND ");
-  dr_put_key_in_part(merge, DR_PART_TIMED);
+  if (shown) {
+    dr_put_part(merge, DR_PART_TIMED);
+    dr_sql_text(sql, " AND (");
+    dr_sql_column(sql, "d", DR_COLUMN_VALID_TO);
+    dr_sql_text(sql, " <= ");
+    put_time(merge, "s");
+    dr_sql_text(sql, " OR ");
+    put_time(merge, "d");
+    dr_sql_text(sql, " > ");
+    put_time(merge, "s");
+    dr_sql_text(sql, ")");
+  } else {
+    dr_put_key_in_part(merge, DR_PART_TIMED);
+  }
   return dr_merge_run(merge, NULL);
 }
 
@@ -377,6 +431,7 @@ int32_t dr_merge_versions(struct dr_merge *merge) {
   struct dr_table_writer *writer = merge->writer;
   DRAY_TRY(find_staged(merge));
   DRAY_TRY(forget_repeated(merge));
+  DRAY_TRY(forget_returned(merge));
   merge->match = DR_MATCH_BEFORE;
   DRAY_TRY(dr_merge_fill_absent(merge));
   DRAY_TRY(find_begins(merge));

@@ -65,7 +65,7 @@ static void put_key_column(struct dr_merge *merge, const char *alias, const stru
 }
 
 // d."k1" = s."k1" AND ...
-static void put_key_match(struct dr_merge *merge, const char *table, const char *other) {
+void dr_put_key_match(struct dr_merge *merge, const char *table, const char *other) {
   const char *between = "";
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     const struct dr_table_column *column = &merge->writer->columns[i];
@@ -87,7 +87,7 @@ static void put_version_before(struct dr_merge *merge) {
   dr_sql_text(sql, ") FROM ");
   dr_put_table(merge, "v");
   dr_sql_text(sql, " WHERE ");
-  put_key_match(merge, "v", "s");
+  dr_put_key_match(merge, "v", "s");
   dr_sql_text(sql, " AND ");
   dr_sql_column(sql, "v", DR_COLUMN_VALID_FROM);
   dr_sql_text(sql, " <= ");
@@ -103,7 +103,7 @@ static void put_same_time(struct dr_merge *merge, const char *table, const char 
 
 void dr_put_match(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
-  put_key_match(merge, "d", "s");
+  dr_put_key_match(merge, "d", "s");
   if (merge->match == DR_MATCH_KEY) return;
   dr_sql_text(sql, " AND ");
   if (merge->match == DR_MATCH_CURRENT) {
@@ -116,7 +116,7 @@ void dr_put_match(struct dr_merge *merge) {
 }
 
 void dr_put_same_version(struct dr_merge *merge, const char *table, const char *other) {
-  put_key_match(merge, table, other);
+  dr_put_key_match(merge, table, other);
   dr_sql_text(&merge->sql, " AND ");
   put_same_time(merge, table, other);
 }

@@ -44,6 +44,7 @@ struct dr_merge {
 void dr_merge_begin(struct dr_merge *merge, const char *verb); // a new statement
 void dr_put_table(struct dr_merge *merge, const char *alias);
 void dr_put_staging(struct dr_merge *merge, const char *alias);
+void dr_put_key_match(struct dr_merge *merge, const char *table, const char *other);
 void dr_put_match(struct dr_merge *merge);
 void dr_put_same_version(struct dr_merge *merge, const char *table, const char *other);
 void dr_put_key(struct dr_merge *merge, const char *alias); // k1, k2

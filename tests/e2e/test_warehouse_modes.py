@@ -171,7 +171,7 @@ class Case:
         self.engine = engine(self.project)
         self.mode = mode
         takes = getattr(engine, "takes", None) or (lambda name: True)
-        self.table = model.Table(self.rng, history=mode == "history by time", takes=takes)
+        self.table = model.Table(self.rng, history=mode.startswith("history by time"), takes=takes)
         self.name = self.rng.choice(TABLES)
         self.ending = self.rng.choice(["csv", "jsonl"])  # without a line, JSON Lines have no columns
         self.kinds = [(column.name, column.kind) for column in self.table.columns]
@@ -340,9 +340,26 @@ def run_history_by_time(case):
         case.check_idle()
 
 
+def run_history_by_time_of_what_is_shown(case):
+    """Full reads: whatever went and came back in between, the current versions are the rows that were read last."""
+    case.configure("history", valid_from="since")
+    rows = {case.table.key(row): row for row in (case.table.new_row(few=True) for _ in range(6))}
+    last = case.table.columns[-1]
+    for _ in range(2 * SYNCS):
+        for key, row in rows.items():
+            if case.rng.random() < 0.4:
+                since = max(row[-1], last.value(case.rng)) if case.rng.random() < 0.5 else row[-1]
+                rows[key] = row[:case.table.key_count] + case.table.new_row(few=True)[case.table.key_count:-1] + (since,)
+        shown = case.rng.sample(list(rows.values()), case.rng.randrange(1, len(rows) + 1))
+        case.put(shown)
+        case.sync()
+        assert bag(case.held("_dray_current")) == bag(case.comparable(shown))
+        case.check_idle()
+
+
 MODES = {"append": run_append, "upsert": run_upsert, "mirror": run_mirror, "mirror soft": run_mirror_soft,
          "replace by key": run_replace_by_key, "replace": run_replace, "history": run_history,
-         "history by time": run_history_by_time}
+         "history by time": run_history_by_time, "history by time, shown": run_history_by_time_of_what_is_shown}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -224,6 +224,54 @@ static void test_what_is_gone_now_ends_its_current_version(void **state) {
   end(&scene);
 }
 
+// A source whose tombstones have keys alone shows in one window that a key went and came back.
+static void test_a_key_that_returns_in_the_same_write_is_there(void **state) {
+  (void)state;
+  for (int variant = WORLD_PLAIN; variant <= WORLD_NO_UPDATE_FROM; variant += WORLD_NO_UPDATE_FROM) {
+    struct scene scene;
+    world_fresh(NULL);
+    begin(&scene);
+    world_close(&scene.world);
+    world_open(&scene.world, "w.db", variant);
+    COME(&scene, {1, 2, 0, "a"}, {2, 2, 0, "c"});
+    COME(&scene, {1, -1, 1, ""}, {1, 5, 0, "b"}, {2, 6, 0, "d"}, {2, -1, 1, ""});
+    assert_string_equal(world_query(&scene.world, "SELECT id, name FROM t WHERE _dray_current"), "1|b\n");
+    assert_string_equal(world_query(&scene.world, "SELECT name FROM t WHERE id = 2 AND _dray_valid_to > '2020'"),
+                        "d\n");
+    COME(&scene, {1, -1, 1, ""});
+    COME(&scene, {1, -1, 1, ""}, {1, -1, 0, "e"}); // both of now
+    assert_string_equal(world_query(&scene.world, "SELECT id, name FROM t WHERE _dray_current"), "1|e\n");
+    end(&scene);
+  }
+}
+
+// Gone by one full read, there again in the next, as of the moment it was always of.
+static void test_a_key_that_is_shown_again_is_current_again(void **state) {
+  (void)state;
+  struct scene scene;
+  begin(&scene);
+  COME(&scene, {1, 2, 0, "a"}, {2, 3, 0, "b"});
+  struct dr_batch *rows = batch_of(scene.schema, &(const struct event){1, 2, 0, "a"}, 1);
+  assert_ok(world_write(&scene.world, &scene.options, scene.generation++,
+                        world_changes(rows, (const uint8_t[]){DRAY_OP_DELETE}), NULL));
+  rows = batch_of(scene.schema, &(const struct event){1, 2, 0, "a"}, 1);
+  assert_ok(world_write(&scene.world, &scene.options, scene.generation++,
+                        world_changes(rows, (const uint8_t[]){DRAY_OP_INSERT}), NULL));
+  assert_string_equal(world_query(&scene.world, history_sql), "1|a|2|-1|1\n2|b|3|-1|1\n");
+  // A moment of its own after it was gone begins a version, and the gap stays.
+  rows = batch_of(scene.schema, &(const struct event){2, 3, 0, "b"}, 1);
+  assert_ok(world_write(&scene.world, &scene.options, scene.generation++,
+                        world_changes(rows, (const uint8_t[]){DRAY_OP_DELETE}), NULL));
+  const char *const later[] = {"2", "b", "2200-01-01T00:00:00Z"};
+  assert_ok(world_write(&scene.world, &scene.options, scene.generation++,
+                        world_changes(world_batch(scene.schema, later, 1), (const uint8_t[]){DRAY_OP_INSERT}), NULL));
+  assert_string_equal(world_query(&scene.world, "SELECT _dray_valid_from > '2100' AS y, _dray_valid_to > '2020' AS e, "
+                                                "CAST(_dray_current AS INTEGER) AS c FROM t WHERE id = 2 "
+                                                "ORDER BY _dray_valid_from"),
+                      "0|1|0\n1|~|1\n");
+  end(&scene);
+}
+
 static void test_a_row_without_a_time_is_as_it_is_now(void **state) {
   (void)state;
   struct scene scene;
@@ -278,6 +326,8 @@ int main(void) {
       cmocka_unit_test_setup(test_a_version_told_anew_is_corrected, world_fresh),
       cmocka_unit_test_setup(test_a_key_that_is_gone_leaves_a_gap_until_it_returns, world_fresh),
       cmocka_unit_test_setup(test_what_is_gone_now_ends_its_current_version, world_fresh),
+      cmocka_unit_test_setup(test_a_key_that_returns_in_the_same_write_is_there, world_fresh),
+      cmocka_unit_test_setup(test_a_key_that_is_shown_again_is_current_again, world_fresh),
       cmocka_unit_test_setup(test_a_row_without_a_time_is_as_it_is_now, world_fresh),
       cmocka_unit_test_setup(test_absent_values_are_those_of_the_version_before, world_fresh),
       cmocka_unit_test_setup(test_columns_that_are_called_true_and_false, world_fresh),
