@@ -303,6 +303,7 @@ int32_t dr_merge_run(struct dr_merge *merge, int64_t *out_rows) {
 int32_t dr_merge_run_counted(struct dr_merge *merge, uint64_t otherwise) {
   int64_t rows = -1;
   DRAY_TRY(dr_merge_run(merge, &rows));
+  if (rows < 0) merge->writer->may_idle = 0; // it may have been something
   *merge->written += rows >= 0 ? (uint64_t)rows : otherwise;
   return DRAY_OK;
 }

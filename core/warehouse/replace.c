@@ -17,10 +17,20 @@ static void select_one(struct dr_merge *merge) {
   dr_sql_text(&merge->sql, " FROM ");
 }
 
+// The key in the form that is compared: what a column takes to be equal would take rows that stay along.
+static void put_compared_key(struct dr_merge *merge, const char *alias) {
+  const char *between = "";
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    if (!merge->writer->columns[i].key) continue;
+    dr_sql_text(&merge->sql, between);
+    dr_put_compared(merge, alias, &merge->writer->columns[i]);
+    between = ", ";
+  }
+}
+
 // A key is used when it tells each row from every other: in this mode nobody has promised that.
 static int32_t ask_key_fails(struct dr_merge *merge, int of_staging, int *out_fails) {
   struct dr_sql *sql = &merge->sql;
-  const char *between = "";
   select_one(merge);
   if (of_staging) {
     dr_put_staging(merge, "d");
@@ -28,12 +38,7 @@ static int32_t ask_key_fails(struct dr_merge *merge, int of_staging, int *out_fa
     dr_put_table(merge, "d");
   }
   dr_sql_text(sql, " GROUP BY ");
-  for (size_t i = 0; i < merge->writer->column_count; i++) {
-    if (!merge->writer->columns[i].key) continue;
-    dr_sql_text(sql, between);
-    dr_put_compared(merge, "d", &merge->writer->columns[i]);
-    between = ", ";
-  }
+  put_compared_key(merge, "d");
   dr_sql_text(sql, " HAVING COUNT(*) > 1");
   for (size_t i = 0; i < merge->writer->column_count; i++) { // COUNT(k) = 0: a null
     if (!merge->writer->columns[i].key) continue;
@@ -66,9 +71,9 @@ static int32_t delete_gone(struct dr_merge *merge) {
   if (!join) {
     dr_put_table(merge, NULL);
     dr_sql_text(sql, " WHERE (");
-    dr_put_key(merge, NULL);
+    put_compared_key(merge, NULL);
     dr_sql_text(sql, ") IN (SELECT ");
-    dr_put_key(merge, "d");
+    put_compared_key(merge, "d");
     dr_sql_text(sql, " FROM ");
   }
   dr_put_table(merge, "d");
@@ -159,11 +164,16 @@ static int32_t ask_counts_differ(struct dr_merge *merge, int *out_differ) {
 }
 
 static int32_t exchange(struct dr_merge *merge) {
+  const uint64_t before = *merge->written;
+  int64_t gone = -1;
   dr_merge_begin(merge, "DELETE FROM ");
   dr_put_table(merge, NULL);
-  DRAY_TRY(dr_merge_run(merge, NULL));
+  DRAY_TRY(dr_merge_run(merge, &gone));
   dr_put_insert(merge);
-  return dr_merge_run_counted(merge, merge->writer->upsert_count);
+  DRAY_TRY(dr_merge_run_counted(merge, merge->writer->upsert_count));
+  // Nothing took the place of what went: then those are the rows that were touched, at least one, since they differed.
+  if (*merge->written == before) *merge->written += gone > 0 ? (uint64_t)gone : 1;
+  return DRAY_OK;
 }
 
 int32_t dr_merge_replace(struct dr_merge *merge) {

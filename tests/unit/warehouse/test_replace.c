@@ -141,6 +141,48 @@ static void test_a_write_of_nothing_leaves_the_state_row_too(void **state) {
   dr_schema_unref(schema);
 }
 
+static void test_a_write_that_only_empties_the_table_is_one(void **state) {
+  (void)state;
+  struct world world;
+  int idle = 0;
+  const char *const cells[] = {"1", "a", NULL, "2", NULL, "[]"};
+  struct dr_schema *schema = world_schema(bag, 3);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_REPLACE, NULL, 0);
+  struct dr_batch *rows = world_batch(schema, cells, 2), *none = world_batch(schema, cells, 0);
+  world_open(&world, "w.db", WORLD_PLAIN);
+  assert_ok(write_idly(&world, &options, rows, 0, &idle));
+  assert_ok(write_idly(&world, &options, none, 1, &idle));
+  assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM t"), "0\n");
+  assert_false(idle); // the state row moves with the rows
+  assert_string_equal(world_query(&world, "SELECT generation FROM _dray_state"), "2\n");
+  assert_ok(write_idly(&world, &options, none, 2, &idle));
+  assert_true(idle);
+  dr_batch_free(rows);
+  dr_batch_free(none);
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
+// What is gone is told by the bytes of its key, whatever a column takes to be equal.
+static void test_a_row_whose_key_another_one_resembles_stays(void **state) {
+  (void)state;
+  struct world world;
+  uint64_t written = 0;
+  const char *const cells[] = {"1", "a", NULL, "2", "A", NULL};
+  static const char *const name_key[] = {"name"};
+  struct dr_schema *schema = world_schema(bag, 3);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_REPLACE, name_key, 1);
+  world_open(&world, "w.db", WORLD_EXACT_TEXT);
+  world_execute(&world, "CREATE TABLE t (id INTEGER, name TEXT COLLATE NOCASE, doc JSON_TEXT, note TEXT)");
+  assert_ok(world_write_rows(&world, &options, 0, world_batch(schema, cells, 2), NULL));
+  world_execute(&world, "UPDATE t SET note = 'by hand'");
+  assert_ok(world_write_rows(&world, &options, 1, world_batch(schema, cells, 1), &written));
+  assert_string_equal(world_query(&world, "SELECT id, name, note FROM t"), "1|a|by hand\n");
+  assert_int_equal(written, 1);
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
 // ---- no memory ----
 
 struct attempt {
@@ -193,6 +235,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_any_rows_leave_what_plain_sql_leaves, world_fresh),
       cmocka_unit_test_setup(test_a_write_of_nothing_leaves_the_state_row_too, world_fresh),
+      cmocka_unit_test_setup(test_a_write_that_only_empties_the_table_is_one, world_fresh),
+      cmocka_unit_test_setup(test_a_row_whose_key_another_one_resembles_stays, world_fresh),
       cmocka_unit_test_setup(test_every_allocation_may_fail, world_fresh),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
