@@ -332,10 +332,20 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
   return rc;
 }
 
-// Replace would empty the table when nothing is read.
-static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
-  if (run->sync->mode != DR_MODE_REPLACE || run->report->rows_read > 0 || ingest->state.generation == 0) return DRAY_OK;
-  if (!run->sync->guard.on || (run->options->flags & DR_RUN_ALLOW_GUARD) != 0) return DRAY_OK;
+// Replace would empty the table when nothing is read, or nothing that can be written.
+static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest *ingest, const struct direct *direct,
+                            struct dray_error *error) {
+  const struct dr_guard *guard = &run->sync->guard;
+  const uint64_t read = run->report->rows_read;
+  if (run->sync->mode != DR_MODE_REPLACE || direct->rows > 0 || ingest->state.generation == 0) return DRAY_OK;
+  if (!guard->on || (run->options->flags & DR_RUN_ALLOW_GUARD) != 0) return DRAY_OK;
+  if (read == 0 && !guard->empty) return DRAY_OK;
+  if (read > 0) {
+    return dray_fail(error, DRAY_E_GUARD,
+                     "none of the %llu rows that were read can be written: replacing would empty the table; nothing "
+                     "was changed",
+                     (unsigned long long)read);
+  }
   return dray_fail(error, DRAY_E_GUARD, "nothing was read: replacing would empty the table; nothing was changed");
 }
 
@@ -355,7 +365,7 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
     if (windows && safe && direct->rows >= run->sync->commit_rows) DRAY_TRY(direct_commit(run, ingest, direct, error));
   }
   if (dr_planning(run)) return DRAY_OK;
-  DRAY_TRY(direct_guard(run, ingest, error));
+  DRAY_TRY(direct_guard(run, ingest, direct, error));
   const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
   const int moved = direct->state != NULL && !same_checkpoint(ingest, state);
   if (moved || run->sync->mode == DR_MODE_REPLACE || ingest->plan.ddl_count > 0) {

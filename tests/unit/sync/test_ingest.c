@@ -90,6 +90,34 @@ static void test_unreadable_row_withholds_deletes_alone(void **state) {
   scene_end(&scene);
 }
 
+static void test_replace_does_not_empty_the_table_for_rows_it_cannot_write(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: replace\n");
+  scene_script(&scene, WITH_ERROR, "[[1,\"a\",null],[2,\"b\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_ERROR, "[[1,null,\"data_type: broken\"],[2,null,\"data_type: broken\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_GUARD);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b");
+  assert_int_equal(scene_run(&scene, DR_RUN_ALLOW_GUARD), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "");
+  scene_end(&scene);
+}
+
+static void test_replace_by_nothing_is_guarded_as_the_sync_says(void **state) {
+  (void)state;
+  for (int allowed = 0; allowed <= 1; allowed++) {
+    struct scene scene;
+    scene_ingest(&scene, allowed ? "    mode: replace\n    guard: {empty: allow}\n" : "    mode: replace\n");
+    scene_rows(&scene, "[[1,\"a\"],[2,\"b\"]]", "");
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    scene_rows(&scene, "[]", "");
+    assert_int_equal(scene_run(&scene, 0), allowed ? DRAY_OK : DRAY_E_GUARD);
+    assert_string_equal(scene_query(&scene, TABLE), allowed ? "" : "1|a;2|b");
+    scene_end(&scene);
+  }
+}
+
 static void test_tombstone_is_believed_beside_an_unreadable_row(void **state) {
   (void)state;
   struct scene scene;
@@ -321,6 +349,8 @@ int main(void) {
       cmocka_unit_test(test_reading_that_breaks_off_keeps_the_windows_before),
       cmocka_unit_test(test_tombstones_delete),
       cmocka_unit_test(test_unreadable_row_withholds_deletes_alone),
+      cmocka_unit_test(test_replace_does_not_empty_the_table_for_rows_it_cannot_write),
+      cmocka_unit_test(test_replace_by_nothing_is_guarded_as_the_sync_says),
       cmocka_unit_test(test_tombstone_is_believed_beside_an_unreadable_row),
       cmocka_unit_test(test_discard_row_keeps_rows_with_a_new_column_out),
       cmocka_unit_test(test_discard_value_leaves_the_column_out_until_it_is_accepted),
