@@ -103,8 +103,8 @@ DRAY_NODISCARD int32_t dr_rows_key(const struct dr_context *run, const struct dr
 
 // The table that a sync writes into a warehouse.
 const char *dr_context_table(const struct dr_project *project, const struct dr_sync *sync);
-// The run's model was refused as `why` says: is that because tables are not there which other syncs will make? Then
-// *out says which, owned by the caller; else it is NULL.
+// The run's model was refused as `why` says: is that because it names tables that are not there and that other syncs
+// will make? Then *out says which, owned by the caller; else it is NULL.
 DRAY_NODISCARD int32_t dr_context_unknown(struct dr_context *run, const struct dray_error *why, char **out,
                                           struct dray_error *error);
 

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a plan cannot know yet: a model whose tables other syncs of the project have still to make. On the first day its
-// query is refused, which is no mistake of anybody's; the plan says what it waits for and goes on.
+// query is refused, which is no mistake of anybody's; the plan says what it waits for and goes on. A query that is
+// refused for another reason is wrong today as it will be then.
 #include <string.h>
+#include <strings.h>
 
 #include "sync/context.h"
 
@@ -12,6 +14,21 @@
 const char *dr_context_table(const struct dr_project *project, const struct dr_sync *sync) {
   if (sync->table != NULL) return sync->table;
   return sync->model >= 0 ? project->models[sync->model].name : sync->stream;
+}
+
+static int is_word(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+// Whether the engine's words name the table. "__" ends what stands for a schema where there are none.
+static int names_table(const char *words, const char *table) {
+  const size_t len = strlen(table);
+  for (const char *at = words; len > 0 && *at != '\0'; at++) {
+    if (strncasecmp(at, table, len) != 0 || is_word(at[len])) continue;
+    const size_t before = (size_t)(at - words);
+    if (before == 0 || !is_word(at[-1]) || (before > 1 && at[-1] == '_' && at[-2] == '_')) return 1;
+  }
+  return 0;
 }
 
 // Whether the sync writes a table of the warehouse that is not there.
@@ -40,7 +57,7 @@ int32_t dr_context_unknown(struct dr_context *run, const struct dray_error *why,
   for (size_t i = 0; rc == DRAY_OK && i < project->sync_count; i++) {
     const struct dr_sync *sync = &project->syncs[i];
     int makes = 0;
-    if (sync == run->sync) continue;
+    if (sync == run->sync || !names_table(why->text, dr_context_table(project, sync))) continue;
     rc = makes_table(project, warehouse, connection, sync, &makes, error);
     if (rc != DRAY_OK || !makes) continue;
     rc = dray_buffer_printf(&text, error, "%s%s (by sync %s)", count++ > 0 ? ", " : "", dr_context_table(project, sync),

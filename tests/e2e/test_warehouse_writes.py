@@ -401,6 +401,10 @@ def test_a_plan_on_the_first_day_says_what_it_cannot_know(project, request, of_p
                   "syncs:\n"
                   "  a_big: {from: {model: big}, to: {connection: wh, table: copy}, mode: mirror}"))
     put(project, ROWS)
+    text = (project.folder / "dray.yaml").read_text()
+    project.write("dray.yaml", text.replace("SELECT id, name FROM", "SELEC id, name FROM"))
+    project.dray("plan", "a_big").expect(4)  # that no table mends
+    project.write("dray.yaml", text)
     told = project.dray("plan", "--json").expect(0)
     plans = {record["sync"]: record for record in told.lines("plan")}
     assert "t (by sync t)" in plans["a_big"]["unknown"] and plans["a_big"]["error"] is None
