@@ -199,6 +199,7 @@ static const struct {
     {CR_SSL_CONNECTION_ERROR, DRAY_E_NET_TLS, "sslmode"},
     {CR_AUTH_PLUGIN_CANNOT_LOAD, DRAY_E_AUTH_REJECTED, "user"},
     {CR_AUTH_PLUGIN_ERR, DRAY_E_AUTH_REJECTED, "password"},
+    {CR_PLUGIN_NOT_ALLOWED, DRAY_E_AUTH_REJECTED, "sslmode"}, // not to a server that is not verified: settings.c
     {CR_OUT_OF_MEMORY, DRAY_E_OUT_OF_MEMORY, ""},
     {ER_ACCESS_DENIED_ERROR, DRAY_E_AUTH_REJECTED, "password"},
     {ER_ACCESS_DENIED_NO_PASSWORD_ERROR, DRAY_E_AUTH_REJECTED, "password"},

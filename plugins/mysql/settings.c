@@ -177,9 +177,10 @@ static const char *system_authorities(void) {
 
 // ---- for libmariadb ----
 
-// Where the server is not known to be the right one, it is not handed the password in the clear: of the ways to log in,
-// these prove it only.
-#define PROVING_WAYS "mysql_native_password,caching_sha2_password,sha256_password,client_ed25519,parsec"
+// Where the server is not known to be the right one, it is not handed the password: of the ways to log in, these prove
+// it only. Not among them: caching_sha2_password and sha256_password, by which a server can ask for the password,
+// inside TLS or under a key that it sends.
+#define PROVING_WAYS "mysql_native_password,client_ed25519,parsec"
 
 int32_t my_settings_apply(const struct my_settings *settings, MYSQL *conn, struct dray_error *error) {
   const char *mode = my_settings_sslmode(settings);

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 
 import pytest
@@ -751,6 +752,51 @@ def test_a_server_that_asks_for_a_file_gets_none(project):
     harness.wait_until(lambda: thief.got)
     assert b"canary" not in thief.got
     thief.listener.close()
+
+
+class Asker:
+    """A server with a certificate of its own that says it must see the password itself: by `way`, which asks for it in the
+    clear, inside TLS."""
+
+    def __init__(self, server, way):
+        self.way, self.got = way.encode(), b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(server.authority, server.folder / "server.key")
+        self.ended = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self.listener.accept()
+        client.settimeout(5)
+        greeting = (b"\x0a8.0.36\0" + (7).to_bytes(4, "little") + b"12345678\0" + b"\xdf\xff\x2d\x02\0\xaf\x01\x15" +
+                    bytes(10) + b"123456789012\0" + self.way + b"\0")
+        try:
+            client.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+            client.recv(36)  # the wish for TLS
+            client = self.context.wrap_socket(client, server_side=True)
+            number = client.recv(65536)[3] + 1
+            for asks in (b"\x01\x04", b"\xfe" + self.way + b"\0" + b"1" * 20 + b"\0"):
+                client.sendall(len(asks).to_bytes(3, "little") + bytes([number]) + asks)
+                data = client.recv(65536)
+                self.got += data
+                number = data[3] + 1
+        except (OSError, IndexError):
+            pass
+        client.close()
+        self.ended.set()
+
+
+@pytest.mark.parametrize("way", ["caching_sha2_password", "sha256_password", "mysql_clear_password"])
+def test_a_server_that_is_not_verified_does_not_get_the_password(project, server, way):
+    asker = Asker(server, way)
+    project.environment["MY_PASSWORD"] = PASSWORD
+    project.config("connections:\n" + connection(asker, host="0.0.0.0", sslmode="require") + "syncs: {}\n")
+    told = project.dray("check", "--json")
+    assert told.code != 0 and asker.ended.wait(10), told
+    assert PASSWORD.encode() not in asker.got
+    asker.listener.close()
 
 
 def test_logins_and_tls(project, server):
