@@ -116,6 +116,10 @@ int32_t my_table_read(struct my_link *link, struct dray_str schema, struct dray_
   int32_t code = dray_buffer_append_str(&sql, "SELECT * FROM ", error);
   if (code == DRAY_OK) code = my_quote_table(schema, name, &sql, error);
   if (code == DRAY_OK) code = read_columns(link, &sql, &table, error);
+  for (size_t i = 0; i < table.column_count && link->null_is_now; i++) {
+    struct my_column *column = &table.columns[i];
+    if (column->row->protocol == MYSQL_TYPE_TIMESTAMP && column->fills_null) column->written.id = 0;
+  }
   if (code == DRAY_OK && table.found) {
     dray_buffer_clear(&sql);
     code = dray_buffer_append_str(&sql, "SHOW KEYS FROM ", error);

@@ -260,6 +260,21 @@ int32_t my_link_ask(struct my_link *link, const char *sql, const char *doing, MY
   return DRAY_OK;
 }
 
+int32_t my_link_warned(struct my_link *link, unsigned int number, int purpose, const char *doing,
+                       struct dray_error *error) {
+  MYSQL_RES *warnings = NULL;
+  int32_t code = DRAY_OK;
+  DRAY_TRY(my_link_ask(link, "SHOW WARNINGS", doing, &warnings, error));
+  for (MYSQL_ROW row = mysql_fetch_row(warnings); code == DRAY_OK && row != NULL; row = mysql_fetch_row(warnings)) {
+    const unsigned int found = (unsigned int)strtoul(row[1], NULL, 10);
+    if (number == 0 || found == number) {
+      code = my_fail(link, (struct my_refusal){found, "HY000", row[2]}, purpose, doing, error);
+    }
+  }
+  mysql_free_result(warnings);
+  return code;
+}
+
 int32_t my_stmt_prepare(struct my_link *link, struct dray_str sql, int purpose, const char *doing, MYSQL_STMT **out,
                         struct dray_error *error) {
   int failed = 0;
@@ -369,12 +384,19 @@ static int32_t shake_hands(struct my_link *link, const char *password, struct dr
   return connected != NULL ? DRAY_OK : my_fail_connect(link, error);
 }
 
-// Whether the server takes LOAD DATA LOCAL.
-static int32_t ask_for_local(struct my_link *link, struct dray_error *error) {
+// Whether the server takes LOAD DATA LOCAL, and nulls for what they are. That can be said to some servers, to others by
+// some users only.
+static int32_t ask_for_ways(struct my_link *link, struct dray_error *error) {
+  static const char doing[] = "looking at local_infile and explicit_defaults_for_timestamp";
+  struct dray_error ignored;
   MYSQL_RES *result = NULL;
-  DRAY_TRY(my_link_ask(link, "SELECT @@GLOBAL.local_infile", "looking at local_infile", &result, error));
+  dray_error_init(&ignored);
+  (void)!my_link_run(link, "SET SESSION explicit_defaults_for_timestamp = 1", doing, &ignored);
+  DRAY_TRY(my_link_ask(link, "SELECT @@GLOBAL.local_infile, @@SESSION.explicit_defaults_for_timestamp", doing, &result,
+                       error));
   MYSQL_ROW row = mysql_fetch_row(result);
   link->no_infile = row == NULL || row[0] == NULL || strcmp(row[0], "1") != 0;
+  link->null_is_now = row == NULL || row[1] == NULL || strcmp(row[1], "1") != 0;
   mysql_free_result(result);
   return DRAY_OK;
 }
@@ -390,7 +412,7 @@ static int32_t set_up(struct my_link *link, struct dray_error *error) {
     code = my_link_run(link, sql.data + at, "setting up the session", error);
   }
   dray_buffer_free(&sql);
-  return code == DRAY_OK ? ask_for_local(link, error) : code;
+  return code == DRAY_OK ? ask_for_ways(link, error) : code;
 }
 
 // A server may answer anything with the wish for a file of this machine, and the library would send it: nothing is

@@ -52,6 +52,7 @@ struct my_link {
   int given_up;        // a wait ended without an answer: nothing more can be said on it
   int maria;           // the server is MariaDB
   int no_infile;       // it refuses LOAD DATA LOCAL
+  int null_is_now;     // it writes the time of day for a null in a timestamp that is NOT NULL, and says nothing
 };
 
 // Connects, logs in and sets up the session. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY, CANCELLED.
@@ -84,6 +85,9 @@ DRAY_NODISCARD int32_t my_link_run(struct my_link *link, const char *sql, const 
 // One query of our own; the result is whole, and freed by the caller with mysql_free_result.
 DRAY_NODISCARD int32_t my_link_ask(struct my_link *link, const char *sql, const char *doing, MYSQL_RES **out,
                                    struct dray_error *error);
+// Fails with the first warning of the last statement that is `number`, 0: any; DRAY_OK: there is none.
+DRAY_NODISCARD int32_t my_link_warned(struct my_link *link, unsigned int number, int purpose, const char *doing,
+                                      struct dray_error *error);
 // A statement for the server to keep. Between start and settle; closed with my_stmt_close, also when this fails.
 DRAY_NODISCARD int32_t my_stmt_prepare(struct my_link *link, struct dray_str sql, int purpose, const char *doing,
                                        MYSQL_STMT **out, struct dray_error *error);

@@ -27,6 +27,7 @@ static void forget(struct dray_warehouse *warehouse) {
   for (size_t i = 0; i < MY_STATEMENTS_KEPT; i++) my_stmt_close(warehouse->link, load->statements[i]);
   free(load->target);
   free(load->sql);
+  free(load->no_nulls);
   dray_buffer_free(&load->lines);
   my_load_init(load);
 }
@@ -64,18 +65,8 @@ static int file_error(void *handle, char *out, unsigned int room) {
 
 // LOCAL makes warnings of errors and leaves rows out or changes them; here every warning is one.
 static int32_t fail_warned(struct my_link *link, struct dray_error *error) {
-  MYSQL_RES *warnings = NULL;
-  DRAY_TRY(my_link_ask(link, "SHOW WARNINGS LIMIT 1", DOING, &warnings, error));
-  MYSQL_ROW row = mysql_fetch_row(warnings);
-  const unsigned int number = row != NULL ? (unsigned int)strtoul(row[1], NULL, 10) : 0;
-  int32_t code = DRAY_OK;
-  if (row != NULL) {
-    code = my_fail(link, (struct my_refusal){number, "HY000", row[2]}, MY_FOR_LOAD, DOING, error);
-  }
-  mysql_free_result(warnings);
-  return code != DRAY_OK
-             ? code
-             : dray_fail(error, DRAY_E_INTERNAL, DOING ": the server warned of something and did not say what");
+  DRAY_TRY(my_link_warned(link, 0, MY_FOR_LOAD, DOING, error));
+  return dray_fail(error, DRAY_E_INTERNAL, DOING ": the server warned of something and did not say what");
 }
 
 static int32_t judge(struct my_link *link, uint64_t rows, struct dray_error *error) {
@@ -259,10 +250,11 @@ static int32_t write_load(struct dray_buffer *out, struct dray_str schema, struc
 }
 
 static int32_t check_column(const struct dray_column_view *column, const struct my_table *table, struct dray_str name,
-                            struct dray_error *error) {
+                            uint8_t *out_no_nulls, struct dray_error *error) {
   for (size_t i = 0; i < table->column_count; i++) {
     const struct my_column *target = &table->columns[i];
     if (strcmp(target->name, column->name) != 0) continue;
+    *out_no_nulls = target->fills_null != 0;
     if (my_encodes(column->type.id, target)) return DRAY_OK;
     return dray_fail_field(error, DRAY_E_SCHEMA_TYPE, column->name,
                            "column '%s' of table %.*s is %s, into which dray does not write %s", column->name,
@@ -279,7 +271,7 @@ static int32_t check_columns(struct dray_warehouse *warehouse, struct dray_str s
   int32_t code = DRAY_OK;
   if (!table.found) code = dray_fail(error, DRAY_E_SCHEMA_OBJECT, "there is no table %.*s", DRAY_STR_ARG(name));
   for (size_t i = 0; code == DRAY_OK && i < view->column_count; i++) {
-    code = check_column(&view->columns[i], &table, name, error);
+    code = check_column(&view->columns[i], &table, name, &warehouse->load.no_nulls[i], error);
   }
   my_table_free(&table);
   return code;
@@ -298,7 +290,8 @@ static int32_t begin_load(struct dray_warehouse *warehouse, struct dray_str sche
     load->column_count = view->column_count;
     load->target = dray_str_dup(dray_buffer_view(target));
     load->sql = dray_str_dup(dray_buffer_view(&sql));
-    if (load->target == NULL || load->sql == NULL) {
+    load->no_nulls = calloc(view->column_count + 1, 1);
+    if (load->target == NULL || load->sql == NULL || load->no_nulls == NULL) {
       code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a load");
     }
   }
@@ -324,6 +317,21 @@ static int32_t go_on(struct dray_warehouse *warehouse, struct dray_str schema, s
 
 // ---- batches ----
 
+// LOAD DATA writes the time of day for a null in a timestamp that is NOT NULL, and the next number where there is an
+// AUTO_INCREMENT, without a warning.
+static int32_t check_nulls(const struct my_load *load, const struct dray_view *view, struct dray_error *error) {
+  for (size_t i = 0; i < view->column_count; i++) {
+    const struct dray_column_view *column = &view->columns[i];
+    for (uint64_t row = 0; load->no_nulls[i] && row < view->row_count; row++) {
+      if (!dray_column_is_null(column, row)) continue;
+      return dray_fail_field(error, DRAY_E_DATA_REJECTED, column->name,
+                             DOING ": column '%s' cannot be null: the server would write a value of its own",
+                             column->name);
+    }
+  }
+  return DRAY_OK;
+}
+
 static int32_t collect(struct dray_warehouse *warehouse, const struct dray_view *view, struct dray_error *error) {
   struct my_load *load = &warehouse->load;
   for (uint64_t row = 0; row < view->row_count; row++) {
@@ -343,6 +351,7 @@ int32_t my_load_batch(struct dray_warehouse *warehouse, struct dray_str schema, 
   DRAY_TRY(dray_view_init(&view, batch_schema, batch, error));
   int32_t code = dray_cancel_check(&warehouse->session.services, error);
   if (code == DRAY_OK) code = go_on(warehouse, schema, table, &view, error);
+  if (code == DRAY_OK) code = check_nulls(&warehouse->load, &view, error);
   if (code == DRAY_OK) {
     code = warehouse->link->no_infile ? insert_batch(warehouse, &view, error) : collect(warehouse, &view, error);
   }

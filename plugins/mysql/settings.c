@@ -206,11 +206,16 @@ int32_t my_settings_apply(const struct my_settings *settings, MYSQL *conn, struc
 
 // Nothing is to be cut, rounded or replaced in silence, whatever the server's own mode is; quotes and backslashes mean
 // what they mean in this plugin's SQL; a stream that waits for a slow reader, or a transaction that waits for a slow
-// source, is not ended by the server.
+// source, is not ended by the server. A server can refuse the client's character set in the handshake
+// (character_set_client_handshake), end every result after some rows (sql_select_limit), begin a transaction behind
+// each commit (completion_type), number the row with the key 0 itself, and keep quiet about blanks that it cuts
+// (sql_notes): all of that is said here too.
 #define SESSION_SQL                                                                                                    \
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"                        \
-  "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, sql_auto_is_null = 0, "   \
-  "sql_safe_updates = 0, default_storage_engine = InnoDB, max_error_count = 64, net_read_timeout = 86400, "            \
+  "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', autocommit = 1, "   \
+  "character_set_client = utf8mb4, character_set_connection = utf8mb4, character_set_results = utf8mb4, "              \
+  "sql_auto_is_null = 0, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, completion_type = 0, "         \
+  "default_storage_engine = InnoDB, sql_notes = 1, max_error_count = 64, net_read_timeout = 86400, "                   \
   "net_write_timeout = 86400, wait_timeout = 86400"
 
 int32_t my_settings_session_sql(const struct my_settings *settings, int maria, struct dray_buffer *out,

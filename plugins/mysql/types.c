@@ -176,6 +176,8 @@ void my_column_decide(const MYSQL_FIELD *field, struct my_column *out) {
   out->type = (struct dray_type){row->reads, 0, 0};
   out->written = (struct dray_type){row->writes, 0, 0};
   out->decimals = field->decimals < 6 ? (int)field->decimals : 6;
+  out->fills_null = (field->flags & AUTO_INCREMENT_FLAG) != 0 ||
+                    (field->type == MYSQL_TYPE_TIMESTAMP && (field->flags & NOT_NULL_FLAG) != 0);
   if (row->wire == MY_WIRE_TIMESTAMP && out->decimals < 6) out->written = (struct dray_type){0, 0, 0};
   if (row->wire == MY_WIRE_DECIMAL) decide_decimal(field, out);
   if (row->wire == MY_WIRE_UINT) out->type = out->written = wide;

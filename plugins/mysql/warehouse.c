@@ -4,6 +4,7 @@
 // The warehouse role: executes the SQL that the host generates, loads batches, and streams queries.
 #include "warehouse.h"
 
+#include <mysqld_error.h>
 #include <stdlib.h>
 
 #define ANSWER_BYTES_MAX (16u << 20)
@@ -219,6 +220,11 @@ static int64_t rows_of(my_ulonglong rows) {
   return rows == (my_ulonglong)-1 ? -1 : (int64_t)rows;
 }
 
+// Blanks at the end of a text that is too long are cut with a note alone, strict as the server is.
+static int32_t refuse_cut(struct my_link *link, unsigned int warnings, struct dray_error *error) {
+  return warnings > 0 ? my_link_warned(link, WARN_DATA_TRUNCATED, MY_FOR_STATEMENT, DOING, error) : DRAY_OK;
+}
+
 // Without parameters: the text protocol, which takes all there is.
 static int32_t run_text(struct my_link *link, struct dray_str sql, int64_t *out_rows, struct dray_error *error) {
   my_link_start(link);
@@ -226,6 +232,7 @@ static int32_t run_text(struct my_link *link, struct dray_str sql, int64_t *out_
   if (code == DRAY_OK) code = my_link_drop_result(link, MY_FOR_STATEMENT, DOING, error);
   if (code == DRAY_OK) *out_rows = rows_of(mysql_affected_rows(link->conn));
   my_link_settle(link);
+  if (code == DRAY_OK) code = refuse_cut(link, mysql_warning_count(link->conn), error);
   return code;
 }
 
@@ -239,6 +246,7 @@ static int32_t run_prepared(struct my_link *link, struct dray_str sql, const str
   if (code == DRAY_OK) code = bind_params(statement, view, binds, params, error);
   if (code == DRAY_OK) code = my_stmt_execute(link, statement, MY_FOR_STATEMENT, DOING, error);
   if (code == DRAY_OK) *out_rows = rows_of(mysql_stmt_affected_rows(statement));
+  if (code == DRAY_OK) code = refuse_cut(link, (unsigned int)mysql_stmt_warning_count(statement), error);
   my_stmt_close(link, statement);
   my_link_settle(link);
   return code;

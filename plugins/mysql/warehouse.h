@@ -15,9 +15,10 @@ extern const struct dray_warehouse_vtable my_warehouse_vtable;
 // A load that goes on from batch to batch: lines are collected, and sent a statement at a time.
 struct my_load {
   int open;
-  int own;      // in a transaction of its own
-  char *target; // the table and its columns: the same text is the same load; owned
-  char *sql;    // LOAD DATA; owned
+  int own;           // in a transaction of its own
+  char *target;      // the table and its columns: the same text is the same load; owned
+  char *sql;         // LOAD DATA; owned
+  uint8_t *no_nulls; // owned; by column: the server would make something else of a null
   size_t column_count;
   uint64_t rows;                              // collected
   struct dray_buffer lines;                   // collected

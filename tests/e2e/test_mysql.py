@@ -359,6 +359,76 @@ def test_a_table_of_the_operators_own_is_written_as_it_is(project, server):
     assert server.value("SELECT t FROM at") == "2024-01-01 00:00:00.600000"
 
 
+@pytest.fixture
+def odd_server(server):
+    """One whose operator set all that changes values and results in silence, for every session."""
+    globals_ = ("SET GLOBAL sql_select_limit = 2; SET GLOBAL completion_type = 'CHAIN'; SET GLOBAL sql_notes = 0;"
+                "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'")
+    server.stop()
+    server.start("character-set-client-handshake=0", "character-set-server=latin1", "explicit-defaults-for-timestamp=0")
+    server.sql("SET NAMES utf8mb4; ALTER DATABASE work CHARACTER SET utf8mb4; " + globals_)
+    yield server
+    server.stop()
+    server.start()
+
+
+def test_what_the_operator_set_for_every_session_changes_no_value(project, odd_server):
+    server = odd_server
+    texts = [(i, f"gr\u00fc\u00dfe \u6771\U0001F600 \\ {i}") for i in range(7)]
+    put = ", ".join(f"({i}, UNHEX('{text.encode().hex()}'))" for i, text in texts)
+    server.sql(f"SET completion_type = 0; CREATE TABLE raw (id int PRIMARY KEY, v varchar(40)); INSERT INTO raw VALUES {put}")
+    configure(project, server, "  copy: {from: {model: copy}, to: {connection: wh, table: copy}, mode: mirror}\n", "",
+              "  copy: {warehouse: wh, sql: \"SELECT * FROM raw\", key: id}\n")
+    assert project.sync("copy")["applied"] == 7
+    found = "SET sql_select_limit = 1000; SELECT id, HEX(v) FROM {} ORDER BY id"
+    assert server.sql(found.format("copy")) == [[str(i), text.encode().hex().upper()] for i, text in texts]
+    server.sql("SET completion_type = 0; UPDATE raw SET v = 'new' WHERE id = 6; DELETE FROM raw WHERE id = 5")
+    assert project.sync("copy")["applied"] == 2
+    assert server.sql(found.format("copy")) == server.sql(found.format("raw"))
+
+
+def test_the_key_zero_stays_zero(project, server):
+    server.sql("CREATE TABLE people (id bigint AUTO_INCREMENT PRIMARY KEY, name varchar(12), score int)")
+    configure(project, server, people_sync("upsert"))
+    put_people(project, [(0, "zero", 1), (7, "seven", 2)])
+    project.sync("people")
+    put_people(project, [(0, "zero", 3), (7, "seven", 2), (9, "nine", 4)])
+    assert project.sync("people")["applied"] == 2
+    assert held(server) == [(0, "zero", 3), (7, "seven", 2), (9, "nine", 4)]
+
+
+@pytest.mark.parametrize("notes", [1, 0])
+def test_blanks_that_do_not_fit_are_not_cut_in_silence(project, server, notes):
+    server.sql(f"CREATE TABLE people (id int PRIMARY KEY, name varchar(3), score int); SET GLOBAL sql_notes = {notes}")
+    try:
+        configure(project, server, people_sync("upsert"))
+        put_people(project, [(1, "abc", 1), (2, "x", 2)])
+        project.sync("people")
+        for row in ((1, '"abc  "', 1), (3, '"abc "', 1)):  # an update and an insert
+            put_people(project, [row, (2, "x", 2)])
+            refused = project.dray("sync", "people")
+            assert refused.code != 0 and "name" in refused.err, refused
+            assert held(server) == [(1, "abc", 1), (2, "x", 2)]
+    finally:
+        server.sql("SET GLOBAL sql_notes = 1")
+
+
+@pytest.mark.parametrize("local_infile", [1, 0])
+@pytest.mark.parametrize("kind", ["seen timestamp(6) NOT NULL", "seen timestamp(6) NOT NULL DEFAULT now(6)",
+                                  "seen bigint NOT NULL AUTO_INCREMENT UNIQUE"])
+def test_a_null_does_not_become_a_value(project, server, kind, local_infile):
+    value = "5" if "bigint" in kind else "2024-01-01T00:00:00Z"
+    server.sql(f"CREATE TABLE t (id int PRIMARY KEY, {kind}); SET GLOBAL local_infile = {local_infile}")
+    try:
+        configure(project, server, "  t: {from: {connection: files, stream: t}, to: {connection: wh}, mode: upsert, key: id}\n")
+        project.write("in/t.csv", f"id,seen\n1,\n2,{value}\n")
+        refused = project.dray("sync", "t")
+        assert refused.code != 0 and "seen" in refused.err, refused
+        assert server.value("SELECT count(*) FROM t") == "0"
+    finally:
+        server.sql("SET GLOBAL local_infile = 1")
+
+
 def test_json_columns_take_what_is_said_and_keep_what_is_not(project, server):
     configure(project, server, "  docs: {from: {connection: files, stream: docs}, to: {connection: wh}, mode: upsert, key: id}\n")
     project.write("in/docs.jsonl", '{"id":1,"d":{"b":1,"a":[1e2]},"n":"x"}\n{"id":2,"d":[],"n":"y"}\n')

@@ -189,6 +189,14 @@ static void test_columns_are_read_and_written_as_what_they_are(void **state) {
   }
 }
 
+static void test_columns_that_make_values_of_nulls_are_known(void **state) {
+  (void)state;
+  assert_true(decide(MYSQL_TYPE_TIMESTAMP, 26, 6, NOT_NULL_FLAG, CHARSET_BINARY).fills_null);
+  assert_false(decide(MYSQL_TYPE_TIMESTAMP, 26, 6, 0, CHARSET_BINARY).fills_null);
+  assert_false(decide(MYSQL_TYPE_DATETIME, 26, 6, NOT_NULL_FLAG, CHARSET_BINARY).fills_null);
+  assert_true(decide(MYSQL_TYPE_LONGLONG, 20, 0, NOT_NULL_FLAG | AUTO_INCREMENT_FLAG, CHARSET_BINARY).fills_null);
+}
+
 static int32_t decode(struct my_column column, const struct my_cell *cell, int zero_is_null, char *out, size_t bytes) {
   const struct dray_column_def def = {"v", column.type, 1};
   struct ArrowSchema schema;
@@ -348,6 +356,7 @@ int main(void) {
       cmocka_unit_test(test_a_line_that_finds_no_memory_says_so),
       cmocka_unit_test(test_parameters_are_the_values),
       cmocka_unit_test(test_columns_are_read_and_written_as_what_they_are),
+      cmocka_unit_test(test_columns_that_make_values_of_nulls_are_known),
       cmocka_unit_test(test_times_come_in_whole_or_are_refused),
       cmocka_unit_test(test_tls_is_verified_unless_the_server_is_this_machine),
       cmocka_unit_test(test_settings_that_make_no_sense_are_refused),
