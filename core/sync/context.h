@@ -31,6 +31,7 @@ struct dr_context {
   struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
+  int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
 };
 
 static inline int dr_planning(const struct dr_context *run) {

@@ -15,10 +15,18 @@
 static int32_t claim_frame(struct dr_delivery *delivery, struct dr_parcel *parcel, uint64_t generation,
                            struct dray_error *error) {
   if (delivery->lock == NULL || parcel->batch.id == 0) return DRAY_OK;
+  if (delivery->run->claim_stands) return dray_fail(error, DRAY_E_IO, "the ledger could not be written before");
   parcel->batch.mirror_frame = generation;
   DRAY_TRY(dr_store_batch_update(delivery->run->store, &parcel->batch, error));
   (void)dr_fault_point("delivery.claimed");
   return DRAY_OK;
+}
+
+// Nothing was acknowledged, and the frame becomes another lane's: with the claim, this batch would pass for settled.
+static void unclaim_frame(struct dr_delivery *delivery, struct dr_parcel *parcel) {
+  if (delivery->lock == NULL || parcel->batch.id == 0) return;
+  parcel->batch.mirror_frame = 0;
+  if (dr_store_batch_update(delivery->run->store, &parcel->batch, NULL) != DRAY_OK) delivery->run->claim_stands = 1;
 }
 
 int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
@@ -38,7 +46,10 @@ int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel,
     struct dr_mirror_info info;
     dr_mirror_info(run->mirror, &info);
     rc = claim_frame(delivery, parcel, info.generation + 1, error);
-    if (rc == DRAY_OK) rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
+    if (rc == DRAY_OK) {
+      rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
+      if (rc != DRAY_OK) unclaim_frame(delivery, parcel);
+    }
     if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, info.generation + 1, error);
   }
   free(acked);
