@@ -88,10 +88,10 @@ static void interrupt(struct my_session *session, const struct my_link *only) {
   pthread_mutex_lock(&session->lock);
   for (struct my_link *link = session->links; link != NULL && count < CANCELS_MAX; link = link->next) {
     if (!link->working || link->cancelled || link->must_end || (only != NULL && only != link)) continue;
-    const char *password = NULL;
+    const char *password = link->conn->passwd; // as it logged in; mysql_get_optionv does not have it
     link->cancelled = 1;
-    (void)mysql_get_optionv(link->conn, MARIADB_OPT_PASSWORD, (void *)&password);
-    requests[count] = (struct request){mysql_thread_id(link->conn), dray_str_dup(dray_str_of(password))};
+    requests[count] =
+        (struct request){mysql_thread_id(link->conn), dray_str_dup(dray_str_of(password != NULL ? password : ""))};
     if (requests[count].thread == 0 || requests[count].password == NULL) {
       dray_secret_free(requests[count].password);
       continue;
