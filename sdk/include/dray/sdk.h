@@ -14,6 +14,7 @@
 #include "dray/sdk/input.h"
 #include "dray/sdk/json.h"
 #include "dray/sdk/services.h"
+#include "dray/sdk/table_stream.h"
 #include "dray/sdk/text.h"
 #include "dray/sdk/value.h"
 
