@@ -211,10 +211,26 @@ static void write_key(struct dray_json_writer *json, const struct my_table *tabl
   dray_json_end_array(json);
 }
 
-static void write_table(struct dray_json_writer *json, MYSQL_ROW names, const struct my_table *table) {
+// A source's stream in the database of the connection is called by the table alone, others by both names.
+static void write_stream_name(struct dray_json_writer *json, MYSQL_ROW names, const char *database) {
+  struct dray_buffer name;
+  dray_buffer_init(&name, SQL_BYTES_MAX);
+  const int32_t code = dray_table_name_write(dray_str_of(strcmp(names[0], database) == 0 ? "" : names[0]),
+                                             dray_str_of(names[1]), &name, json->error);
+  if (code != DRAY_OK && json->failed == DRAY_OK) json->failed = code;
+  dray_json_write_str(json, dray_buffer_view(&name));
+  dray_buffer_free(&name);
+}
+
+static void write_table(const struct dray_warehouse *warehouse, struct dray_json_writer *json, MYSQL_ROW names,
+                        const struct my_table *table) {
   dray_json_begin_object(json);
   dray_json_key(json, "name");
-  dray_json_write_text(json, names[1]);
+  if (warehouse->as_source) {
+    write_stream_name(json, names, warehouse->session.settings.database);
+  } else {
+    dray_json_write_text(json, names[1]);
+  }
   dray_json_key(json, "schema");
   dray_json_write_text(json, names[0]);
   write_columns(json, table);
@@ -243,7 +259,7 @@ static int32_t write_tables(struct dray_warehouse *warehouse, MYSQL_RES *names, 
       if (error != NULL) *error = why;
       return code;
     }
-    if (code == DRAY_OK && table.found) write_table(json, row, &table);
+    if (code == DRAY_OK && table.found) write_table(warehouse, json, row, &table);
     my_table_free(&table);
   }
   return DRAY_OK;

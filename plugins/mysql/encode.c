@@ -25,7 +25,7 @@ static int32_t put_escaped(struct dray_str text, struct dray_buffer *out, struct
   return DRAY_OK;
 }
 
-static int32_t put_hex(struct dray_str bytes, struct dray_buffer *out, struct dray_error *error) {
+int32_t my_encode_hex(struct dray_str bytes, struct dray_buffer *out, struct dray_error *error) {
   static const char digits[] = "0123456789abcdef";
   char *to = NULL;
   DRAY_TRY(dray_buffer_reserve(out, 2 * (size_t)bytes.len, &to, error));
@@ -65,7 +65,7 @@ static int32_t put_value(const struct dray_column_view *column, uint64_t row, st
   if (column->type.id == DRAY_TYPE_STRING || column->type.id == DRAY_TYPE_JSON) {
     return put_escaped(dray_column_bytes(column, row), out, error);
   }
-  if (column->type.id == DRAY_TYPE_BYTES) return put_hex(dray_column_bytes(column, row), out, error);
+  if (column->type.id == DRAY_TYPE_BYTES) return my_encode_hex(dray_column_bytes(column, row), out, error);
   DRAY_TRY(my_check_value(column, row, error));
   DRAY_TRY(dray_buffer_reserve(out, DRAY_FORMAT_BYTES_MAX, &to, error));
   out->len += my_format_value(column, row, to);

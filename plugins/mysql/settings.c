@@ -94,6 +94,21 @@ static const struct dray_setting table[] = {
      .offset = MEMBER(read_only),
      .default_json = "false",
      .description = "Only models are read from this warehouse: nothing is written, SELECT is all that it needs."},
+    {.name = "overlap_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(overlap_seconds),
+     .default_json = "60",
+     .minimum = 0,
+     .maximum = 604800,
+     .description = "Source, cursors of dates and times: how far before the last one a read begins, for transactions "
+                    "that commit late."},
+    {.name = "overlap",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(overlap_units),
+     .default_json = "0",
+     .minimum = 0,
+     .maximum = 1000000000000,
+     .description = "Source, cursors of numbers: the same, as a number."},
 };
 #define SETTING_COUNT (sizeof table / sizeof table[0])
 

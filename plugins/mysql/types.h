@@ -93,6 +93,9 @@ int my_encodes(int32_t type, const struct my_column *target);
 DRAY_NODISCARD int32_t my_encode_row(const struct dray_view *view, uint64_t row, struct dray_buffer *out,
                                      struct dray_error *error);
 
+// Appends bytes as hex digits. @errors OUT_OF_MEMORY, LIMIT.
+DRAY_NODISCARD int32_t my_encode_hex(struct dray_str bytes, struct dray_buffer *out, struct dray_error *error);
+
 // The text of a value that has a small one, without anything to escape: all but strings, bytes and JSON. Writes at most
 // DRAY_FORMAT_BYTES_MAX bytes and returns how many.
 size_t my_format_value(const struct dray_column_view *column, uint64_t row, char *out);

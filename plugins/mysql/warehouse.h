@@ -9,6 +9,7 @@
 #include "types.h"
 
 extern const struct dray_warehouse_vtable my_warehouse_vtable;
+extern const struct dray_source_vtable my_source_vtable; // source.c
 
 #define MY_STATEMENTS_KEPT 10 // of 1, 2, 4 ... rows
 
@@ -36,6 +37,7 @@ struct dray_warehouse {
   // The stream that reads from `link`, if any; under the session's lock, since a stream may end on another thread.
   struct my_reading *reading;
   struct my_load load;
+  int as_source;             // the engine of a source: discover speaks of streams
   struct dray_buffer answer; // what check and discover gave out: valid until the next of them
 };
 
