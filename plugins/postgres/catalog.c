@@ -199,8 +199,9 @@ static void write_stream(struct dray_json_writer *json, const PGresult *result, 
   const int log = listing->replication && (kind == 'r' || kind == 'p') && has_key(result, first, end);
   struct dray_buffer name;
   dray_buffer_init(&name, PG_STREAM_BYTES_MAX);
-  const int32_t code = pg_stream_name(strcmp(schema, listing->schema) == 0 ? "" : schema,
-                                      PQgetvalue(result, first, PG_COLUMN_TABLE), &name, json->error);
+  const int32_t code =
+      dray_table_name_write(dray_str_of(strcmp(schema, listing->schema) == 0 ? "" : schema),
+                            dray_str_of(PQgetvalue(result, first, PG_COLUMN_TABLE)), &name, json->error);
   if (code != DRAY_OK && json->failed == DRAY_OK) json->failed = code;
   dray_json_key(json, "name");
   dray_json_write_str(json, dray_buffer_view(&name));

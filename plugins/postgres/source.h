@@ -18,10 +18,7 @@ struct dray_source {
 // ---- tables.c: streams by name, and queries ----
 
 #define PG_STREAM_BYTES_MAX 512
-// A stream is called TABLE in the search path's first schema (schema ""), else SCHEMA.TABLE; a part with a dot or a
-// quote in it stands in double quotes, quotes doubled.
-DRAY_NODISCARD int32_t pg_stream_name(const char *schema, const char *table, struct dray_buffer *out,
-                                      struct dray_error *error);
+// A stream is called TABLE in the search path's first schema (schema ""), else SCHEMA.TABLE: dray/sdk/table_stream.h.
 
 // The table behind a stream, and what is read of it.
 struct pg_table {
@@ -36,9 +33,6 @@ struct pg_table {
 DRAY_NODISCARD int32_t pg_table_open(struct dray_source *source, const struct dray_read_request *request,
                                      struct pg_table *out, struct dray_error *error);
 void pg_table_free(struct pg_table *table);
-// Schema and table of a stream's name; a part that is not there is "". The caller frees both.
-DRAY_NODISCARD int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_table,
-                                       struct dray_error *error);
 // "schema"."table"
 DRAY_NODISCARD int32_t pg_table_write_name(const struct pg_table *table, struct dray_buffer *out,
                                            struct dray_error *error);

@@ -18,73 +18,19 @@ static int32_t no_memory(struct dray_error *error) {
 
 // ---- names ----
 
-static int32_t write_part(const char *part, struct dray_buffer *out, struct dray_error *error) {
-  if (part[0] != '\0' && strpbrk(part, ".\"") == NULL) return dray_buffer_append_str(out, part, error);
-  return pg_quote(dray_str_of(part), out, error);
-}
-
-int32_t pg_stream_name(const char *schema, const char *table, struct dray_buffer *out, struct dray_error *error) {
-  if (schema[0] != '\0') {
-    DRAY_TRY(write_part(schema, out, error));
-    DRAY_TRY(dray_buffer_append_char(out, '.', error));
+// Schema and table of the stream; "" is none.
+static int32_t take_name(struct pg_table *table, struct dray_error *error) {
+  struct dray_buffer schema, name;
+  dray_buffer_init(&schema, PG_STREAM_BYTES_MAX);
+  dray_buffer_init(&name, PG_STREAM_BYTES_MAX);
+  int32_t code = dray_table_name_read(table->stream, &schema, &name, error);
+  if (code == DRAY_OK) {
+    table->schema = dray_str_dup(dray_buffer_view(&schema));
+    table->name = dray_str_dup(dray_buffer_view(&name));
+    if (table->schema == NULL || table->name == NULL) code = no_memory(error);
   }
-  return write_part(table, out, error);
-}
-
-// Reads one part of a name at *at. DRAY_E_SCHEMA_STREAM: it is none.
-static int32_t read_part(struct dray_str name, uint64_t *at, struct dray_buffer *out) {
-  const int quoted = *at < name.len && name.data[*at] == '"';
-  int open = quoted;
-  if (quoted) (*at)++;
-  for (; *at < name.len; (*at)++) {
-    const char c = name.data[*at];
-    if (quoted && c == '"') {
-      open = ++*at < name.len && name.data[*at] == '"'; // two of them are one
-      if (!open) break;
-    } else if (c == '\0' || (!quoted && (c == '.' || c == '"'))) {
-      break;
-    }
-    const int32_t code = dray_buffer_append_char(out, c, NULL);
-    if (code != DRAY_OK) return code == DRAY_E_OUT_OF_MEMORY ? code : DRAY_E_SCHEMA_STREAM;
-  }
-  return open || out->len == 0 ? DRAY_E_SCHEMA_STREAM : DRAY_OK;
-}
-
-static int32_t copy_parts(struct dray_str schema, struct dray_str table, char **out_schema, char **out_table,
-                          struct dray_error *error) {
-  char *one = dray_str_dup(schema), *other = dray_str_dup(table);
-  if (one == NULL || other == NULL) {
-    free(one);
-    free(other);
-    return no_memory(error);
-  }
-  *out_schema = one;
-  *out_table = other;
-  return DRAY_OK;
-}
-
-int32_t pg_stream_parts(struct dray_str stream, char **out_schema, char **out_table, struct dray_error *error) {
-  struct dray_buffer parts[2];
-  uint64_t at = 0;
-  dray_buffer_init(&parts[0], PG_STREAM_BYTES_MAX);
-  dray_buffer_init(&parts[1], PG_STREAM_BYTES_MAX);
-  int32_t code = read_part(stream, &at, &parts[0]);
-  const int two = code == DRAY_OK && at < stream.len && stream.data[at] == '.';
-  if (two) {
-    at++;
-    code = read_part(stream, &at, &parts[1]);
-  }
-  if (code == DRAY_E_OUT_OF_MEMORY) {
-    code = no_memory(error);
-  } else if (code != DRAY_OK || at != stream.len) {
-    code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "'%.*s' is no name of a table: TABLE, or SCHEMA.TABLE",
-                     DRAY_STR_ARG(stream));
-  } else {
-    code = copy_parts(two ? dray_buffer_view(&parts[0]) : dray_str_of(""), dray_buffer_view(&parts[two ? 1 : 0]),
-                      out_schema, out_table, error);
-  }
-  dray_buffer_free(&parts[0]);
-  dray_buffer_free(&parts[1]);
+  dray_buffer_free(&schema);
+  dray_buffer_free(&name);
   return code;
 }
 
@@ -163,7 +109,7 @@ static int32_t learn(struct dray_source *source, const struct dray_read_request 
                      struct dray_error *error) {
   struct dray_warehouse *engine = source->engine;
   int own = 0;
-  DRAY_TRY(pg_stream_parts(request->stream, &table->schema, &table->name, error));
+  DRAY_TRY(take_name(table, error));
   DRAY_TRY(pg_enter(engine, error));
   DRAY_TRY(pg_own_begin(engine, 1, &own, error));
   int32_t code =
@@ -260,137 +206,13 @@ done:
   return code;
 }
 
-// ---- the stream: a query's, with its last column hidden where that is only the cursor ----
-
-struct table_stream {
-  struct dray_source *source;
-  struct dray_stream inner;
-  struct ArrowSchema schema; // of the query
-  struct dray_cursor cursor; // kind NONE: none
-  ptrdiff_t cursor_at;       // among the query's columns
-  ptrdiff_t hidden;          // -1: none
-  char *end_state;           // owned; NULL: none
-  int ended;
-};
-
-static void table_stream_free(struct table_stream *stream) {
-  if (stream == NULL) return;
-  if (stream->inner.close != NULL) stream->inner.close(&stream->inner);
-  dray_schema_release(&stream->schema);
-  dray_cursor_free(&stream->cursor);
-  free(stream->end_state);
-  free(stream);
-}
-
-static int32_t slot_schema(struct dray_stream *self, struct ArrowSchema *out, struct dray_error *error) {
-  const struct table_stream *stream = self->private_data;
-  struct ArrowSchema shown = stream->schema;
-  struct ArrowSchema **children = calloc((size_t)shown.n_children, sizeof *children);
-  if (children == NULL) return no_memory(error);
-  int64_t count = 0;
-  for (int64_t i = 0; i < stream->schema.n_children; i++) {
-    if (i != stream->hidden) children[count++] = stream->schema.children[i];
-  }
-  shown.children = children;
-  shown.n_children = count;
-  shown.release = NULL;
-  shown.private_data = NULL;
-  const int32_t code = dray_schema_copy(&shown, out, error);
-  free(children);
-  return code;
-}
-
-// A batch without one of its columns: the whole one is kept inside until it is released.
-struct narrowed {
-  struct ArrowArray whole;
-  struct ArrowArray *children[];
-};
-
-static void release_narrowed(struct ArrowArray *array) {
-  struct narrowed *narrowed = array->private_data;
-  dray_array_release(&narrowed->whole);
-  free(narrowed);
-  array->release = NULL;
-}
-
-static int32_t hide_column(struct ArrowArray *array, ptrdiff_t hidden, struct dray_error *error) {
-  struct narrowed *narrowed = calloc(1, sizeof *narrowed + (size_t)array->n_children * sizeof(void *));
-  if (narrowed == NULL) return no_memory(error);
-  int64_t count = 0;
-  for (int64_t i = 0; i < array->n_children; i++) {
-    if (i != hidden) narrowed->children[count++] = array->children[i];
-  }
-  narrowed->whole = *array;
-  array->children = narrowed->children;
-  array->n_children = count;
-  array->private_data = narrowed;
-  array->release = release_narrowed;
-  return DRAY_OK;
-}
-
-static int32_t note(struct table_stream *stream, const struct ArrowArray *array, struct dray_error *error) {
-  struct dray_view view;
-  DRAY_TRY(dray_view_init(&view, &stream->schema, array, error));
-  const ptrdiff_t bad = dray_view_find(&view, dray_str_of(DRAY_COLUMN_ERROR));
-  const int32_t code = dray_cursor_note_column(&stream->cursor, &view.columns[stream->cursor_at],
-                                               bad >= 0 ? &view.columns[bad] : NULL, view.row_count, error);
-  dray_view_free(&view);
-  return code;
-}
-
-static void tell_of_nulls(const struct table_stream *stream) {
-  if (stream->cursor.null_count == 0) return;
-  dray_log_printf(&stream->source->engine->session.services, DRAY_LOG_WARN,
-                  "%s: %llu rows have no value in the cursor '%s': they are read each time", stream->cursor.stream,
-                  (unsigned long long)stream->cursor.null_count, stream->cursor.column);
-}
-
-static int32_t slot_next(struct dray_stream *self, struct ArrowArray *out, struct dray_error *error) {
-  struct table_stream *stream = self->private_data;
-  struct ArrowArray array = {.release = NULL};
-  DRAY_TRY(stream->inner.next(&stream->inner, &array, error));
-  int32_t code = DRAY_OK;
-  if (array.release == NULL) {
-    if (!stream->ended) tell_of_nulls(stream);
-    stream->ended = 1;
-  } else if (stream->cursor.kind != DRAY_CURSOR_NONE) {
-    code = note(stream, &array, error);
-    if (code == DRAY_OK && stream->hidden >= 0) code = hide_column(&array, stream->hidden, error);
-  }
-  if (code != DRAY_OK) {
-    dray_array_release(&array);
-    return code;
-  }
-  *out = array;
-  return DRAY_OK;
-}
-
-static int32_t slot_state(struct dray_stream *self, struct dray_str *out, struct dray_error *error) {
-  struct table_stream *stream = self->private_data;
-  *out = dray_str_make(NULL, 0);
-  if (!stream->ended) return DRAY_OK;
-  if (stream->cursor.kind != DRAY_CURSOR_NONE) return dray_cursor_state(&stream->cursor, out, error);
-  if (stream->end_state != NULL) *out = dray_str_of(stream->end_state);
-  return DRAY_OK;
-}
-
-static void slot_progress(struct dray_stream *self, struct dray_progress *out) {
-  struct table_stream *stream = self->private_data;
-  stream->inner.progress(&stream->inner, out);
-}
-
-static void slot_close(struct dray_stream *self) {
-  table_stream_free(self->private_data);
-  self->private_data = NULL;
-}
-
 // ---- opening ----
 
-static int32_t init_cursor(struct table_stream *stream, const struct dray_read_request *request,
+static int32_t init_cursor(struct dray_table_stream *stream, const struct dray_read_request *request,
                            const struct pg_table *table, struct pg_column *out_column, int *out_not_null,
                            struct dray_error *error) {
   if (request->cursor.len == 0) {
-    if (request->mode != DRAY_READ_INCREMENTAL || stream->end_state != NULL) return DRAY_OK;
+    if (request->mode != DRAY_READ_INCREMENTAL || stream->end_state.data != NULL) return DRAY_OK;
     return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "cursor",
                            "%.*s can be read incrementally only by a column that grows with every change: name it as "
                            "`cursor`, follow the table with `replication: true`, or read it in full",
@@ -411,12 +233,12 @@ static int32_t init_cursor(struct table_stream *stream, const struct dray_read_r
         out_column->oid == 1700 ? " without precision" : "");
   }
   DRAY_TRY(dray_cursor_init(&stream->cursor, request->stream, request->cursor, out_column->type, error));
-  stream->cursor_at = (ptrdiff_t)table->column_count;
-  stream->hidden = stream->cursor_at;
+  stream->cursor_at = (int64_t)table->column_count;
+  stream->hidden = 1;
   for (size_t i = 0; i < table->column_count; i++) {
     if (!dray_str_is(request->cursor, table->columns[i].name)) continue;
-    stream->cursor_at = (ptrdiff_t)i;
-    stream->hidden = -1;
+    stream->cursor_at = (int64_t)i;
+    stream->hidden = 0;
   }
   return request->mode == DRAY_READ_INCREMENTAL ? dray_cursor_resume(&stream->cursor, request->state, error) : DRAY_OK;
 }
@@ -460,38 +282,21 @@ static int32_t open_query(struct dray_source *source, const struct dray_read_req
 
 int32_t pg_table_read(struct dray_source *source, const struct dray_read_request *request, const struct pg_table *table,
                       const char *begin_sql, const char *end_state, struct dray_stream *out, struct dray_error *error) {
-  struct table_stream *stream = calloc(1, sizeof *stream);
+  struct dray_table_stream stream = {.services = &source->engine->session.services};
   struct pg_column column = {.name = NULL};
   struct dray_buffer sql;
   int not_null = 0;
-  if (stream == NULL) return no_memory(error);
   dray_buffer_init(&sql, SQL_BYTES_MAX);
-  stream->source = source;
-  stream->hidden = -1;
-  stream->inner.struct_size = sizeof stream->inner;
-  int32_t code = DRAY_OK;
-  if (end_state != NULL && (stream->end_state = dray_str_dup(dray_str_of(end_state))) == NULL) code = no_memory(error);
-  if (code == DRAY_OK) code = init_cursor(stream, request, table, &column, &not_null, error);
-  if (code == DRAY_OK) code = write_select(table, stream->hidden >= 0 ? column.name : NULL, &sql, error);
+  if (end_state != NULL) stream.end_state = dray_str_of(end_state);
+  int32_t code = init_cursor(&stream, request, table, &column, &not_null, error);
+  if (code == DRAY_OK) code = write_select(table, stream.hidden ? column.name : NULL, &sql, error);
   if (code == DRAY_OK) code = pg_enter(source->engine, error); // literals are quoted by the connection
   if (code == DRAY_OK && column.name != NULL) {
-    code = write_condition(source, &stream->cursor, &column, not_null, &sql, error);
+    code = write_condition(source, &stream.cursor, &column, not_null, &sql, error);
   }
-  if (code == DRAY_OK) {
-    code = open_query(source, request, begin_sql, dray_buffer_view(&sql), &stream->inner, error);
-    if (code != DRAY_OK) stream->inner.close = NULL;
-  }
-  if (code == DRAY_OK) code = stream->inner.schema(&stream->inner, &stream->schema, error);
+  if (code == DRAY_OK) code = open_query(source, request, begin_sql, dray_buffer_view(&sql), &stream.inner, error);
+  if (code == DRAY_OK) code = dray_table_stream_open(&stream, out, error);
+  dray_cursor_free(&stream.cursor); // what was not taken over
   dray_buffer_free(&sql);
-  if (code != DRAY_OK) {
-    table_stream_free(stream);
-    return code;
-  }
-  out->private_data = stream;
-  out->schema = slot_schema;
-  out->next = slot_next;
-  out->state = slot_state;
-  out->progress = slot_progress;
-  out->close = slot_close;
-  return DRAY_OK;
+  return code;
 }

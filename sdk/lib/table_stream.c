@@ -68,13 +68,12 @@ int32_t dray_table_name_read(struct dray_str stream, struct dray_buffer *out_sch
     code = read_part(stream, &at, out_table);
   }
   if (code == DRAY_OK && at != stream.len) code = DRAY_E_SCHEMA_STREAM;
+  if (code == DRAY_OK) code = dray_buffer_append(two ? out_schema : out_table, first.data, first.len, NULL);
   if (code == DRAY_E_OUT_OF_MEMORY) {
     code = no_memory(error);
   } else if (code != DRAY_OK) {
     code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "'%.*s' is no name of a table: TABLE, or SCHEMA.TABLE",
                      DRAY_STR_ARG(stream));
-  } else {
-    code = dray_buffer_append(two ? out_schema : out_table, first.data, first.len, error);
   }
   dray_buffer_free(&first);
   return code;
@@ -85,6 +84,7 @@ int32_t dray_table_name_read(struct dray_str stream, struct dray_buffer *out_sch
 struct reading {
   struct dray_table_stream with;
   struct ArrowSchema schema; // of the query
+  char *end_state;           // owned
   int ended;
 };
 
@@ -98,6 +98,7 @@ static void reading_free(struct reading *reading) {
   if (reading == NULL) return;
   let_go(&reading->with);
   dray_schema_release(&reading->schema);
+  free(reading->end_state);
   free(reading);
 }
 
@@ -188,8 +189,10 @@ static int32_t slot_next(struct dray_stream *self, struct ArrowArray *out, struc
 static int32_t slot_state(struct dray_stream *self, struct dray_str *out, struct dray_error *error) {
   struct reading *reading = self->private_data;
   *out = dray_str_make(NULL, 0);
-  if (!reading->ended || reading->with.cursor.kind == DRAY_CURSOR_NONE) return DRAY_OK;
-  return dray_cursor_state(&reading->with.cursor, out, error);
+  if (!reading->ended) return DRAY_OK;
+  if (reading->with.cursor.kind != DRAY_CURSOR_NONE) return dray_cursor_state(&reading->with.cursor, out, error);
+  *out = dray_str_of(reading->end_state);
+  return DRAY_OK;
 }
 
 static void slot_progress(struct dray_stream *self, struct dray_progress *out) {
@@ -210,7 +213,10 @@ int32_t dray_table_stream_open(struct dray_table_stream *from, struct dray_strea
   }
   reading->with = *from;
   *from = (struct dray_table_stream){.services = NULL};
-  const int32_t code = reading->with.inner.schema(&reading->with.inner, &reading->schema, error);
+  reading->end_state = dray_str_dup(reading->with.end_state);
+  reading->with.end_state = dray_str_make(NULL, 0);
+  int32_t code = reading->end_state != NULL ? DRAY_OK : no_memory(error);
+  if (code == DRAY_OK) code = reading->with.inner.schema(&reading->with.inner, &reading->schema, error);
   if (code != DRAY_OK) {
     reading_free(reading);
     return code;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The messages of pgoutput as a server sends them, every prefix of them, and bytes that no server sends; places in the
-// log; names of streams.
+// log.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,44 +118,12 @@ static void test_places_in_the_log_are_read_as_they_are_written(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(pg_lsn_parse(bad[i], &back));
 }
 
-static void test_names_of_streams_say_one_table(void **state) {
-  (void)state;
-  static const struct {
-    const char *schema, *table, *name;
-  } cases[] = {{"", "t", "t"},
-               {"shop", "orders", "shop.orders"},
-               {"", "a.b", "\"a.b\""},
-               {"a.b", "c", "\"a.b\".c"},
-               {"", "q\"q", "\"q\"\"q\""},
-               {"S", "Näme x", "S.Näme x"}};
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    struct dray_buffer name;
-    char *schema = NULL, *table = NULL;
-    dray_buffer_init(&name, PG_STREAM_BYTES_MAX);
-    assert_int_equal(pg_stream_name(cases[i].schema, cases[i].table, &name, &error), DRAY_OK);
-    assert_true(dray_str_is(dray_buffer_view(&name), cases[i].name));
-    assert_int_equal(pg_stream_parts(dray_buffer_view(&name), &schema, &table, &error), DRAY_OK);
-    assert_string_equal(schema, cases[i].schema);
-    assert_string_equal(table, cases[i].table);
-    free(schema);
-    free(table);
-    dray_buffer_free(&name);
-  }
-  static const char *const bad[] = {"", ".", "a.", ".a", "a.b.c", "\"a", "a\"b", "\"\"", "\"a\"b"};
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-    char *schema = NULL, *table = NULL;
-    assert_int_equal(pg_stream_parts(dray_str_of(bad[i]), &schema, &table, &error), DRAY_E_SCHEMA_STREAM);
-    assert_null(schema);
-  }
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_messages_are_taken_apart),
       cmocka_unit_test(test_cut_messages_are_refused),
       cmocka_unit_test(test_no_bytes_break_the_reader),
       cmocka_unit_test(test_places_in_the_log_are_read_as_they_are_written),
-      cmocka_unit_test(test_names_of_streams_say_one_table),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,7 @@ static void test_names_come_back_as_they_were(void **state) {
   expect_name("sh.op", "x\"y", "\"sh.op\".\"x\"\"y\"");
   expect_name("", "\"", "\"\"\"\"");
   expect_name("`;", " -- '", "`;. -- '");
+  expect_name("S", "Näme x", "S.Näme x");
 }
 
 static void test_what_is_no_name_is_refused(void **state) {
@@ -126,7 +127,7 @@ static int32_t open_query(struct dray_stream *out, struct dray_error *error) {
 }
 
 static int32_t open_table(int with_cursor, int hidden, struct dray_stream *out) {
-  struct dray_table_stream from = {.cursor_at = 1, .hidden = hidden};
+  struct dray_table_stream from = {.cursor_at = 1, .hidden = hidden, .end_state = dray_str_of("the end")};
   DRAY_TRY(open_query(&from.inner, NULL));
   if (with_cursor) {
     const int32_t code = dray_cursor_init(&from.cursor, dray_str_of("t"), dray_str_of("c"),
@@ -191,7 +192,7 @@ static void test_a_cursor_that_is_not_asked_for_stays_behind(void **state) {
   assert_int_equal(live(&hidden), DRAY_OK);
 }
 
-static void test_without_a_cursor_there_is_no_state(void **state) {
+static void test_without_a_cursor_the_state_is_what_was_given(void **state) {
   struct dray_stream stream = {.private_data = NULL};
   struct ArrowArray batch = {.release = NULL};
   struct dray_progress progress = {.rows = 0};
@@ -203,7 +204,7 @@ static void test_without_a_cursor_there_is_no_state(void **state) {
     assert_int_equal(stream.next(&stream, &batch, NULL), DRAY_OK);
   } while (batch.release != NULL);
   assert_int_equal(stream.state(&stream, &text, NULL), DRAY_OK);
-  assert_int_equal(text.len, 0);
+  assert_true(dray_str_is(text, "the end"));
   stream.progress(&stream, &progress);
   assert_int_equal(progress.rows, 3);
   stream.close(&stream);
@@ -221,7 +222,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_no_name_is_refused),
       cmocka_unit_test(test_the_greatest_value_is_the_state_at_the_end),
       cmocka_unit_test(test_a_cursor_that_is_not_asked_for_stays_behind),
-      cmocka_unit_test(test_without_a_cursor_there_is_no_state),
+      cmocka_unit_test(test_without_a_cursor_the_state_is_what_was_given),
       cmocka_unit_test(test_every_failing_allocation_is_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,10 +29,12 @@ struct dray_table_stream {
   struct dray_cursor cursor;            // taken over; kind NONE: none
   int64_t cursor_at;                    // the cursor's place among the query's columns
   int32_t hidden;                       // that column is read for the cursor alone, and not given out
+  struct dray_str end_state;            // without a cursor: the state at the end; copied; empty: none
 };
 // The query's rows, as they come. Every value of the cursor is noted, rows without one are warned of at the end, and
-// the state, which is the cursor's, is given at the end only: rows come in any order. `from` is zeroed, also after a
-// failure, which closes and frees what was taken over. @errors OUT_OF_MEMORY, those of the inner stream's schema.
+// the state, which is the cursor's where there is one, is given at the end only: rows come in any order. `from` is
+// zeroed, also after a failure, which closes and frees what was taken over. @errors OUT_OF_MEMORY, those of the inner
+// stream's schema.
 DRAY_NODISCARD int32_t dray_table_stream_open(struct dray_table_stream *from, struct dray_stream *out,
                                               struct dray_error *error);
 
