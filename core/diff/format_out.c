@@ -33,9 +33,9 @@ void dr_out_free(struct dr_out *out) {
 int32_t dr_out_flush(struct dr_out *out, struct dray_error *error) {
   if (out->waiting.len == 0) return DRAY_OK;
   DRAY_TRY(dr_fd_write(out->fd, out->waiting.data, out->waiting.len, out->path, error));
-#ifdef SYNC_FILE_RANGE_WRITE // a hint: the sync at the end tells of errors
+#ifdef SYNC_FILE_RANGE_WRITE // a hint, where there is much: the sync at the end tells of errors, an empty set has none
   const off_t begin = (off_t)(out->offset - out->waiting.len), len = (off_t)out->waiting.len;
-  if (out->to_be_synced) (void)sync_file_range(out->fd, begin, len, SYNC_FILE_RANGE_WRITE);
+  if (out->to_be_synced && len >= WAITING_BYTES) (void)sync_file_range(out->fd, begin, len, SYNC_FILE_RANGE_WRITE);
 #endif
   dray_buffer_clear(&out->waiting);
   return DRAY_OK;
