@@ -3,7 +3,6 @@
 //
 // Rows of one side, keyed, against a mirror of what the other side holds: what must be sent. This header is all that
 // the rest of dray knows of the engine; file formats and memory are inside.
-//
 //   mirror_open -> diff_begin -> diff_add * n -> diff_finish -> changeset_next * n -> mirror_ack -> mirror_commit
 #ifndef DR_DIFF_DIFF_H
 #define DR_DIFF_DIFF_H
@@ -54,13 +53,11 @@ DRAY_NODISCARD int32_t dr_mirror_reset(const char *folder, struct dray_error *er
 int dr_mirror_exists(const char *folder);
 
 // ---- the pass ----
-
 enum {
   DR_DIFF_FULL = 1u,  // the input is all there is: keys of the mirror that do not come are deletes
   DR_DIFF_RESYNC = 2u // every row is a change, equal to the mirror or not
 };
 enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3 };
-
 struct dr_diff_options {
   uint32_t flags;             // DR_DIFF_*
   int duplicates;             // DR_DUPLICATES_*: what happens to several rows with one key in one pass
@@ -92,9 +89,7 @@ DRAY_NODISCARD int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_count
 void dr_diff_free(struct dr_diff *diff); // the change set stays; before the mirror is closed
 
 // ---- its outcome ----
-
 #define DR_OP_REJECT 128 // a row withheld by the pass: null key or duplicate
-
 // A run of changes in columns. Inserts, updates and rejects in input order first, deletes last: as every
 // upsert-then-remove tool sends them.
 struct dr_changes {
@@ -110,8 +105,7 @@ struct dr_changes {
   size_t changed_stride;
   struct dr_hash128 *key_hash;
   uint64_t *row_hash;
-  uint64_t *place; // of the row among those given to dr_diff_add, from 0; UINT64_MAX: a delete of a key that did not
-                   // come. The first of several copies may show the place of the next
+  uint64_t *place; // of the row in the input, from 0 (of several copies: about); UINT64_MAX: a key that did not come
   void *held;      // the engine's
 };
 void dr_changes_free(struct dr_changes *changes);
@@ -145,9 +139,8 @@ DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t gene
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
-// out[i] = 1 where the mirror, as last committed, holds what change i says: the row as it came, or (a delete) no such
-// row. 0 for rejects, and where the mirror does not know the row's hash. Not while changes are acknowledged and not
-// committed, nor during a pass. @errors INTERNAL, MIRROR_CORRUPT, IO, OUT_OF_MEMORY.
+// out[i] = 1 where the mirror as last committed holds what change i says (a delete: no such row); 0 for rejects and rows
+// whose hash it does not know. Not before a commit of what was acknowledged, nor during a pass. @errors INTERNAL, IO.
 DRAY_NODISCARD int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr_changes *changes, uint8_t *out,
                                        struct dray_error *error);
 // Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
