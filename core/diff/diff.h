@@ -139,8 +139,8 @@ DRAY_NODISCARD int32_t dr_mirror_prepare(struct dr_mirror *mirror, uint64_t gene
 DRAY_NODISCARD int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct dray_error *error);
 // Forgets what was acknowledged or prepared since the last commit.
 DRAY_NODISCARD int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error);
-// out[i] = 1 where the mirror as last committed holds what change i says (a delete: no such row); 0 for rejects and rows
-// whose hash it does not know. Not before a commit of what was acknowledged, nor during a pass. @errors INTERNAL, IO.
+// out[i] = 1 where the mirror as last committed holds what change i says (a delete: no such row); 0 for rejects and for
+// rows of unknown hash. Not before a commit of what was acknowledged, nor during a pass. @errors INTERNAL, IO.
 DRAY_NODISCARD int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr_changes *changes, uint8_t *out,
                                        struct dray_error *error);
 // Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
