@@ -33,8 +33,7 @@ int32_t file_reader_bad_record(struct file_reader *reader, uint64_t line, const 
   char text[DRAY_ERROR_TEXT_MAX + 64];
   const int len = snprintf(text, sizeof(text), "%s: %s", dray_error_info(told.code)->name, told.text);
   const struct dray_str view = dray_str_make(text, len > 0 ? (uint64_t)len : 0);
-  DRAY_TRY(dray_builder_bytes(reader->builder, reader->error_column, view, error));
-  DRAY_TRY(dray_builder_end_row(reader->builder, out_full, error));
+  DRAY_TRY(dray_builder_end_bad_row(reader->builder, reader->error_column, view, out_full, error));
   reader->rows++;
   return DRAY_OK;
 }

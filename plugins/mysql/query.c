@@ -196,13 +196,10 @@ static int32_t end_bad_row(struct my_reading *reading, size_t column, int32_t *o
   int32_t code = dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(reading->why.code)->name,
                                     reading->columns[column].name, reading->why.text);
   if (code == DRAY_OK) {
-    code = dray_builder_bytes(reading->builder, reading->column_count, dray_buffer_view(&text), error);
-  }
-  for (size_t i = 0; code == DRAY_OK && i < reading->column_count; i++) {
-    code = dray_builder_null(reading->builder, i, error);
+    code = dray_builder_end_bad_row(reading->builder, reading->column_count, dray_buffer_view(&text), out_full, error);
   }
   dray_buffer_free(&text);
-  return code == DRAY_OK ? dray_builder_end_row(reading->builder, out_full, error) : code;
+  return code;
 }
 
 // A value that did not fit into its place is fetched again into a larger one, which later rows use as well.

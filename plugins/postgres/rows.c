@@ -467,11 +467,12 @@ static int32_t end_bad_row(struct pg_rows *rows, size_t column, int deleted, int
   dray_builder_abandon_row(rows->builder);
   int32_t code = dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(rows->why.code)->name,
                                     rows->table->columns[column].name, rows->why.text);
-  if (code == DRAY_OK) code = dray_builder_bytes(rows->builder, count, dray_buffer_view(&text), error);
   if (code == DRAY_OK) code = dray_builder_bool(rows->builder, count + 1, deleted, error);
-  for (size_t i = 0; code == DRAY_OK && i < count; i++) code = dray_builder_null(rows->builder, i, error);
+  if (code == DRAY_OK) {
+    code = dray_builder_end_bad_row(rows->builder, count, dray_buffer_view(&text), out_full, error);
+  }
   dray_buffer_free(&text);
-  return code == DRAY_OK ? dray_builder_end_row(rows->builder, out_full, error) : code;
+  return code;
 }
 
 static int32_t put_value(struct pg_rows *rows, size_t column, const struct value *value, struct dray_error *error) {

@@ -197,13 +197,10 @@ static int32_t end_bad_row(struct reading *reading, size_t column, int32_t *out_
   dray_builder_abandon_row(reading->builder);
   int32_t code = dray_buffer_printf(&text, error, "column '%s': %s", reading->columns[column].name, reading->why.text);
   if (code == DRAY_OK) {
-    code = dray_builder_bytes(reading->builder, reading->column_count, dray_buffer_view(&text), error);
-  }
-  for (size_t i = 0; code == DRAY_OK && i < reading->column_count; i++) {
-    code = dray_builder_null(reading->builder, i, error);
+    code = dray_builder_end_bad_row(reading->builder, reading->column_count, dray_buffer_view(&text), out_full, error);
   }
   dray_buffer_free(&text);
-  return code == DRAY_OK ? dray_builder_end_row(reading->builder, out_full, error) : code;
+  return code;
 }
 
 static int32_t append_row(struct reading *reading, int32_t *out_full, struct dray_error *error) {

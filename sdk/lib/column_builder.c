@@ -432,6 +432,16 @@ int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, st
   return DRAY_OK;
 }
 
+int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_column, struct dray_str reason,
+                                 int32_t *out_full, struct dray_error *error) {
+  DRAY_TRY(dray_builder_bytes(builder, error_column, reason, error));
+  for (size_t i = 0; i < builder->column_count; i++) {
+    if (builder->columns[i].count != builder->rows || (ptrdiff_t)i == builder->absent) continue;
+    DRAY_TRY(dray_builder_null(builder, i, error));
+  }
+  return dray_builder_end_row(builder, out_full, error);
+}
+
 void dray_builder_abandon_row(struct dray_builder *builder) {
   for (size_t i = 0; i < builder->column_count; i++) {
     struct column *column = &builder->columns[i];

@@ -170,13 +170,8 @@ static int32_t write_bad_row(struct dray_json_rows *rows) {
       if ((unsigned char)text[i] >= 0x80) text[i] = '?';
     }
   }
-  for (size_t i = 0; i < rows->column_count; i++) {
-    if ((ptrdiff_t)i == rows->error_column || (ptrdiff_t)i == rows->absent_column) continue;
-    DRAY_TRY(dray_builder_null(rows->builder, i, rows->error));
-  }
-  const struct dray_str view = dray_str_make(text, (uint64_t)len);
-  DRAY_TRY(dray_builder_bytes(rows->builder, (size_t)rows->error_column, view, rows->error));
-  return dray_builder_end_row(rows->builder, &rows->full, rows->error);
+  const struct dray_str reason = dray_str_make(text, (uint64_t)len);
+  return dray_builder_end_bad_row(rows->builder, (size_t)rows->error_column, reason, &rows->full, rows->error);
 }
 
 int dray_json_rows_end_record(struct dray_json_rows *rows) {

@@ -54,14 +54,11 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
   return DRAY_OK;
 }
 
-static void find_reserved(struct dray_json_rows *rows, const struct ArrowSchema *schema) {
-  rows->column_count = (size_t)schema->n_children;
+static void find_error_column(struct dray_json_rows *rows, const struct ArrowSchema *schema) {
   rows->error_column = -1;
-  rows->absent_column = -1;
-  for (size_t i = 0; i < rows->column_count; i++) {
+  for (size_t i = 0; i < (size_t)schema->n_children; i++) {
     const char *name = schema->children[i]->name != NULL ? schema->children[i]->name : "";
     if (strcmp(name, DRAY_COLUMN_ERROR) == 0) rows->error_column = (ptrdiff_t)i;
-    if (strcmp(name, DRAY_COLUMN_ABSENT) == 0) rows->absent_column = (ptrdiff_t)i;
   }
 }
 
@@ -75,7 +72,7 @@ int32_t dray_json_rows_new(const struct dray_json_field *fields, size_t field_co
   rows->builder = builder;
   dray_error_init(&rows->bad);
   dray_error_init(&rows->failure);
-  find_reserved(rows, schema);
+  find_error_column(rows, schema);
   int32_t rc = take_options(rows, options != NULL ? options : &defaults, error);
   if (rc == DRAY_OK) rc = dray_json_fields_make(fields, field_count, schema, &rows->fields, error);
   if (rc != DRAY_OK) {

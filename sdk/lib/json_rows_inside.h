@@ -42,9 +42,7 @@ struct dray_json_rows {
   uint64_t record_bytes_max;
   int32_t depth_max;
   int32_t lines;
-  size_t column_count;
-  ptrdiff_t error_column;  // -1: none
-  ptrdiff_t absent_column; // -1: none
+  ptrdiff_t error_column; // -1: none
 
   // where the events are
   int32_t depth;      // containers open

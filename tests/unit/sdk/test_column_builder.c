@@ -265,6 +265,28 @@ static void test_builder_abandoned_absent_bits_do_not_leak_into_the_next_row(voi
   end(&fixture);
 }
 
+static void test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent(void **state) {
+  (void)state;
+  struct fixture fixture;
+  struct ArrowArray array;
+  struct dray_view view;
+  int32_t full = 0;
+  begin(&fixture, with_absent, 5, 1, 0);
+  assert_int_equal(dray_builder_bytes(fixture.builder, 3, dray_str_of("spoiled"), NULL), DRAY_OK);
+  dray_builder_abandon_row(fixture.builder);
+  assert_int_equal(dray_builder_int64(fixture.builder, 0, 7, NULL), DRAY_OK); // what the row is to keep
+  assert_int_equal(dray_builder_end_bad_row(fixture.builder, 1, dray_str_of("why"), &full, NULL), DRAY_OK);
+  assert_int_equal(full, 1);
+  finish(&fixture, &array, &view);
+  assert_int_equal(view.row_count, 1);
+  assert_int_equal(dray_column_int64(&view.columns[0], 0), 7);
+  assert_true(dray_str_is(dray_column_bytes(&view.columns[1], 0), "why"));
+  for (size_t c = 3; c < 5; c++) assert_true(dray_column_is_null(&view.columns[c], 0));
+  for (size_t c = 0; c < 5; c++) assert_false(dray_view_absent(&view, c, 0));
+  let_go(&array, &view);
+  end(&fixture);
+}
+
 static void test_builder_failed_append_changes_nothing(void **state) {
   (void)state;
   struct fixture fixture;
@@ -473,6 +495,7 @@ int main(void) {
       cmocka_unit_test(test_builder_keeps_absent_bits_it_is_given),
       cmocka_unit_test(test_builder_abandoned_row_leaves_no_trace),
       cmocka_unit_test(test_builder_abandoned_absent_bits_do_not_leak_into_the_next_row),
+      cmocka_unit_test(test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent),
       cmocka_unit_test(test_builder_failed_append_changes_nothing),
       cmocka_unit_test(test_builder_refuses_what_only_a_bug_can_do),
       cmocka_unit_test(test_builder_refuses_schemas_it_cannot_fill),
