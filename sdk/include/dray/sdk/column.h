@@ -89,8 +89,8 @@ DRAY_NODISCARD int32_t dray_builder_text(struct dray_builder *builder, size_t co
 // Ends the row. *out_full (NULL allowed) = 1 when the batch has reached a bound: finish it before the next row. Rows
 // beyond a bound are taken all the same. A row that could not be ended (OUT_OF_MEMORY) may be ended again or abandoned.
 DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, struct dray_error *error);
-// Ends the row as one that cannot be given out (stream.h, DRAY_COLUMN_ERROR): `reason` goes into the error column and null,
-// not absent, into all others without a value. Abandon first what was appended of the row. @errors as end_row.
+// Ends the row as one that cannot be given out (stream.h, DRAY_COLUMN_ERROR): `reason` goes into the error column; all
+// others without a value become null, not absent. Abandon first what was appended of the row. @errors as end_row.
 DRAY_NODISCARD int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_column,
                                                 struct dray_str reason, int32_t *out_full, struct dray_error *error);
 // Forgets what was appended to the current row.
