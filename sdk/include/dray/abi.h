@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 #define DRAY_ABI_MAJOR 1
-#define DRAY_ABI_MINOR 1
+#define DRAY_ABI_MINOR 2
 
 #if defined(__GNUC__) || defined(__clang__)
 #define DRAY_NODISCARD __attribute__((warn_unused_result))

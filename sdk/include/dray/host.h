@@ -24,7 +24,8 @@ enum {
   DRAY_SERVICE_SECRETS = 5,
   DRAY_SERVICE_STATE = 6,
   DRAY_SERVICE_METRICS = 7,
-  DRAY_SERVICE_RANDOM = 8
+  DRAY_SERVICE_RANDOM = 8,
+  DRAY_SERVICE_PACE = 9 // since 1.2
 };
 
 // The host as one plugin instance sees it. Borrowed: valid until the instance is destroyed.
@@ -86,18 +87,20 @@ struct dray_http_request {
   struct dray_str url;    // https, or http to loopback only
   const struct dray_http_header *headers;
   uint64_t header_count;
-  struct dray_str body;        // bytes; len 0 for none
-  struct dray_str rate_key;    // requests with one key share a token bucket and concurrency; empty: the host name
-  double rate_per_second;      // token bucket refill; 0: no limit known
-  uint32_t rate_burst;         // bucket size; 0: 1
-  uint32_t concurrency_max;    // requests in flight for rate_key; 0: 4
-  int64_t timeout_ms;          // whole request without retries; 0: 60,000
+  struct dray_str body;     // bytes; len 0 for none
+  struct dray_str rate_key; // requests with one key share a token bucket and concurrency, since 1.2 in all processes of
+                            // the project (an account's name, say); empty: the host name, in this process
+  double rate_per_second;   // token bucket refill; 0: no limit known
+  uint32_t rate_burst;      // bucket size; 0: 1
+  uint32_t concurrency_max; // requests in flight for rate_key; 0: 4
+  int64_t timeout_ms;       // whole request without retries; 0: 60,000
   uint64_t response_bytes_max; // after decompression; 0: 64 MiB; UINT64_MAX: no bound, for streamed downloads
   int32_t attempts_max;        // 0: 5
   uint32_t reserved;
 };
 
 struct dray_http_response; // opaque: one answer, its headers here, its body still to be pulled
+struct dray_http_pending;  // opaque, since 1.2: one request under way
 
 // The host's HTTP client: pooled connections, HTTP/2, gzip, proxies from the environment, TLS always
 // verified except to loopback. Before an answer reaches the plugin the host has already repeated what
@@ -132,6 +135,18 @@ struct dray_http_service {
 
   // Frees the answer; the connection is kept when the body was read to its end. NULL is allowed.
   void (*close)(struct dray_http_response *response);
+
+  // Since 1.2. Begins a request and returns at once, so that one instance can have several under way: the request is
+  // copied and sent when its rate key has room, at the latest by `finish`. Answers move on while the instance is in any
+  // call of this service. @owner *out is ended by `finish` or `drop`. @errors CONFIG_*, HTTP_HOST, LIMIT,
+  // OUT_OF_MEMORY.
+  DRAY_NODISCARD int32_t (*start)(void *ctx, const struct dray_http_request *request, struct dray_http_pending **out,
+                                  struct dray_error *error);
+  // Waits for the answer as `open` does, repeats included, and frees `pending`, also when it fails.
+  DRAY_NODISCARD int32_t (*finish)(struct dray_http_pending *pending, struct dray_http_response **out,
+                                   struct dray_error *error);
+  // Gives the request up; whether it arrived is not known. NULL is allowed.
+  void (*drop)(struct dray_http_pending *pending);
 };
 
 struct dray_secrets_service {
@@ -159,6 +174,11 @@ struct dray_state_service {
                                 struct dray_error *error);
   // Durable when it returns. A value of len 0 removes the key. @errors LIMIT, IO, DISK_FULL.
   DRAY_NODISCARD int32_t (*put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
+  // Since 1.2. One holder at a time among all instances and processes of this connection; not recursive. What the
+  // holder puts is seen by the next. Ends with `unlock`, with the instance, or with the process. timeout_ms: how long
+  // to wait. @errors BUSY after that long, CANCELLED, LIMIT, IO.
+  DRAY_NODISCARD int32_t (*lock)(void *ctx, struct dray_str key, int64_t timeout_ms, struct dray_error *error);
+  void (*unlock)(void *ctx, struct dray_str key); // nothing happens when it is not held
 };
 
 struct dray_metrics_service {
@@ -167,6 +187,33 @@ struct dray_metrics_service {
   void *ctx;
   // Adds to a counter of the run, shown by `dray status --json`. Names: [a-z0-9_], at most 64 per run.
   void (*count)(void *ctx, struct dray_str name, int64_t add);
+};
+
+#define DRAY_PACE_KEY_BYTES_MAX 256
+
+// Since 1.2. A budget that the other side keeps for an account, in points of its own: so many at most, so many more
+// each second. All instances and processes of the project that name one key share one budget; a new one is full.
+struct dray_pace_terms {
+  uint32_t struct_size;
+  uint32_t reserved;
+  struct dray_str key; // 1 to DRAY_PACE_KEY_BYTES_MAX bytes: "shopify:acme.myshopify.com"
+  double capacity;     // > 0
+  double per_second;   // > 0
+};
+struct dray_pace_service {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void *ctx;
+  // Takes `amount` (more than the capacity counts as the capacity), waiting until it is there, first come, first
+  // served. @errors CANCELLED, LIMIT, IO, PLUGIN_CONTRACT. @thread blocks.
+  DRAY_NODISCARD int32_t (*take)(void *ctx, const struct dray_pace_terms *terms, double amount,
+                                 struct dray_error *error);
+  // What the other side has just said is left for everybody. `outstanding`: what was taken by this instance and is not
+  // in that number yet, for requests under way. @errors as take.
+  DRAY_NODISCARD int32_t (*tell)(void *ctx, const struct dray_pace_terms *terms, double available, double outstanding,
+                                 struct dray_error *error);
+  // Nobody takes anything of the key for that long: the other side asked for it. @errors as take.
+  DRAY_NODISCARD int32_t (*hold)(void *ctx, struct dray_str key, int64_t duration_ms, struct dray_error *error);
 };
 
 struct dray_random_service {

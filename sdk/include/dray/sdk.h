@@ -6,13 +6,18 @@
 #define DRAY_SDK_H
 
 #include "dray/plugin.h"
+#include "dray/sdk/api.h"
+#include "dray/sdk/catalog.h"
+#include "dray/sdk/changes.h"
 #include "dray/sdk/column.h"
 #include "dray/sdk/config.h"
+#include "dray/sdk/credential.h"
 #include "dray/sdk/csv.h"
 #include "dray/sdk/cursor.h"
 #include "dray/sdk/error.h"
 #include "dray/sdk/input.h"
 #include "dray/sdk/json.h"
+#include "dray/sdk/pages.h"
 #include "dray/sdk/services.h"
 #include "dray/sdk/table_stream.h"
 #include "dray/sdk/text.h"

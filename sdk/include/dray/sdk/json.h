@@ -26,6 +26,15 @@ struct dray_json_field {
   size_t column;    // index in the builder; one field per column
 };
 
+// A value beside the records of a document: a page's cursor, say.
+struct dray_json_capture {
+  const char *path; // names only: "meta.after_cursor"; not one that leads into the records
+  struct dray_buffer
+      *out;      // borrowed until free; gets a scalar's text (a string's value, digits, true, false, null) or a
+                 // container's compact JSON, at most its max (LIMIT); emptied by every document
+  int32_t found; // written: 0, or the DRAY_JSON_* kind
+};
+
 struct dray_json_rows_options {
   const char *records_path;  // where the records are: NULL or "" for one record per top-level value (JSON Lines or
                              // concatenated), "items[*]" for the elements of an array inside a document, "[*]" for
@@ -34,8 +43,12 @@ struct dray_json_rows_options {
   int32_t depth_max;         // of the whole document; 0: DRAY_JSON_DEPTH_MAX; at most 1024
   int32_t lines;             // 1: every line is one record and a bad line spoils only itself (JSON Lines); blank lines
                              // are skipped; not together with records_path. 0: a syntax error ends the input
-  const char *name;          // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied
-  uint64_t lines_before;     // added to line numbers, for an input that begins in the middle of a file
+  const char *only_with;     // a member's name: records without it, or where it is null, are passed over; NULL: all
+  const char *only_without;  // records that have it are passed over. Both are looked at on the record's own level
+  struct dray_json_capture *captures; // outside of the records, for documents
+  size_t capture_count;
+  const char *name;      // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied
+  uint64_t lines_before; // added to line numbers, for an input that begins in the middle of a file
 };
 
 struct dray_json_rows; // opaque; one thread at a time
@@ -68,7 +81,9 @@ void dray_json_rows_free(struct dray_json_rows *rows); // NULL is allowed
 DRAY_NODISCARD int32_t dray_json_rows_feed(struct dray_json_rows *rows, const char *data, size_t len, int32_t end,
                                            size_t *out_used, int32_t *out_full, struct dray_error *error);
 uint64_t dray_json_rows_count(const struct dray_json_rows *rows); // records seen, the bad ones included
-uint64_t dray_json_rows_bad(const struct dray_json_rows *rows);   // bad records among them
+// Takes a new input with the same fields, captures and builder: the next page. Rows that wait in the builder stay.
+void dray_json_rows_restart(struct dray_json_rows *rows);
+uint64_t dray_json_rows_bad(const struct dray_json_rows *rows); // bad records among them
 // With `lines`: bytes and lines up to the end of the last line that was told; reading may begin again there.
 void dray_json_rows_mark(const struct dray_json_rows *rows, uint64_t *out_bytes, uint64_t *out_lines);
 

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-// The services of a host, looked up once. All are non-NULL after dray_services_init succeeded.
+// The services of a host, looked up once. All are non-NULL after dray_services_init succeeded, but `pace` with a host
+// before 1.2.
 struct dray_services {
   const struct dray_log_service *log;
   const struct dray_cancel_service *cancel;
@@ -23,6 +24,7 @@ struct dray_services {
   const struct dray_state_service *state;
   const struct dray_metrics_service *metrics;
   const struct dray_random_service *random;
+  const struct dray_pace_service *pace;
 };
 
 // @errors PLUGIN_ABI when the host lacks one.

@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streams and objects as tables: what a plugin offers, declared once.
+#ifndef DRAY_SDK_CATALOG_H
+#define DRAY_SDK_CATALOG_H
+
+#include "dray/sdk/json.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A column of a stream or a field of an object. Text is borrowed: static, or outliving what is made of it.
+struct dray_field {
+  const char *name; // the column's
+  const char *path; // where it is in a record (json.h); NULL: as the name; "-": the plugin fills it itself
+  struct dray_type type;
+  int32_t flags;           // DRAY_FIELD_*
+  const char *description; // NULL: none
+};
+enum {
+  DRAY_FIELD_NOT_NULL = 1,  // streams: never null
+  DRAY_FIELD_REQUIRED = 2,  // objects: an insert needs it
+  DRAY_FIELD_READ_ONLY = 4, // objects: the vendor sets it
+  DRAY_FIELD_MATCH_KEY = 8  // objects: rows can be matched by it
+};
+
+enum { DRAY_STREAM_FULL = 1, DRAY_STREAM_INCREMENTAL = 2, DRAY_STREAM_CHANGES = 4 };
+
+// A stream of a source as its author declares it, once: discover, the batches' schema, the JSON reader and the table of
+// the README all derive from it.
+struct dray_stream_def {
+  const char *name;
+  const char *description;
+  const struct dray_field *fields;
+  size_t field_count;
+  const char *primary_key; // names with a blank between: "list_id id"
+  const char *cursor;      // a column's name; NULL: none
+  int32_t modes;           // DRAY_STREAM_*
+};
+
+// An object of a destination, likewise.
+struct dray_object_def {
+  const char *name;
+  const char *description;
+  const struct dray_field *fields;
+  size_t field_count;
+  uint32_t operations; // DRAY_OP_*
+};
+
+// Fields that only the other side knows: custom ones. Names are made unique against the declared ones by the plugin.
+struct dray_field_list {
+  struct dray_field *items;
+  size_t count, capacity;
+  struct dray_buffer text; // the names, paths and descriptions; pointers into it are set by dray_field_list_end
+};
+void dray_field_list_init(struct dray_field_list *list, size_t text_bytes_max);
+DRAY_NODISCARD int32_t dray_field_list_add(struct dray_field_list *list, struct dray_str name, struct dray_str path,
+                                           struct dray_type type, int32_t flags, struct dray_str description,
+                                           struct dray_error *error);
+void dray_field_list_end(struct dray_field_list *list); // no more are added; items can be used
+void dray_field_list_free(struct dray_field_list *list);
+
+// Writes one element of discover's "streams" or "objects"; `more` (NULL: none) follows the declared fields.
+void dray_stream_def_write(const struct dray_stream_def *def, const struct dray_field_list *more,
+                           struct dray_json_writer *writer);
+void dray_object_def_write(const struct dray_object_def *def, const struct dray_field_list *more,
+                           struct dray_json_writer *writer);
+
+// What a read of some columns needs. `columns` as in dray_read_request (count 0: all); the schema has them in the order
+// of the definition, then those of `more`, then _dray_absent when `absent` is set, _dray_error, and _dray_deleted when
+// `deleted` is set. @errors SCHEMA_COLUMN with the nearest name, OUT_OF_MEMORY.
+struct dray_selection {
+  struct ArrowSchema schema;      // owned
+  struct dray_json_field *fields; // owned: for dray_json_rows_new; columns with the path "-" have none
+  size_t field_count;
+  size_t *columns; // owned: for each column of the schema before the reserved ones, its place in def->fields, then more
+  size_t column_count;
+  ptrdiff_t absent_column, error_column, deleted_column; // -1: none
+};
+DRAY_NODISCARD int32_t dray_selection_make(const struct dray_stream_def *def, const struct dray_field_list *more,
+                                           const struct dray_str *columns, size_t column_count, int absent, int deleted,
+                                           struct dray_selection *out, struct dray_error *error);
+void dray_selection_free(struct dray_selection *selection);
+// The column of the schema with that name, -1: it was not asked for.
+ptrdiff_t dray_selection_find(const struct dray_selection *selection, const char *name);
+
+// The definitions as a Markdown table for a plugin's README (kept true by a test): name, key, cursor, modes,
+// description; operations and match keys for objects. @errors LIMIT, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dray_stream_defs_markdown(const struct dray_stream_def *defs, size_t count,
+                                                 struct dray_buffer *out, struct dray_error *error);
+DRAY_NODISCARD int32_t dray_object_defs_markdown(const struct dray_object_def *defs, size_t count,
+                                                 struct dray_buffer *out, struct dray_error *error);
+
+// One step of a check: {"name", "ok", "text"[, "fix"]}; ok where `fix` is NULL.
+void dray_check_step_write(struct dray_json_writer *writer, const char *name, const char *text, const char *fix);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // DRAY_SDK_CATALOG_H
