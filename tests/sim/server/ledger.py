@@ -1,0 +1,53 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""What was asked and what became of it: JSON lines, only ever appended to, on the disk before the answer leaves.
+
+Writing and syncing are two steps, so that the caller can order lines with its own lock and many threads share one fsync.
+"""
+
+import json
+import os
+import threading
+
+
+class Ledger:
+    def __init__(self, path):
+        self.path = path
+        self.lock = threading.Lock()
+        self.syncing = threading.Lock()
+        self.count = 0
+        self.written = 0  # lines written since the start; `synced` of them are durable
+        self.synced = 0
+        self.file = None
+        if path:
+            if os.path.exists(path):
+                with open(path, "rb") as before:
+                    self.count = sum(1 for _ in before)
+            self.file = open(path, "ab", buffering=0)
+
+    def write(self, entry):
+        """Appends a line with the next number; gives what sync() needs."""
+        with self.lock:
+            self.count += 1
+            self.written += 1
+            if self.file:
+                self.file.write(json.dumps({"number": self.count, **entry}, ensure_ascii=False).encode() + b"\n")
+            return self.written
+
+    def sync(self, mark):
+        """Returns when the line of this mark is on the disk."""
+        if not self.file:
+            return
+        with self.syncing:
+            if self.synced >= mark:
+                return
+            with self.lock:
+                upto = self.written
+            os.fdatasync(self.file.fileno())
+            self.synced = upto
+
+    def text(self):
+        if not self.path:
+            return b""
+        with open(self.path, "rb") as file:
+            return file.read()

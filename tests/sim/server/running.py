@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: a simulator started as a program, asked over real sockets, ended with its test."""
+
+import http.client
+import json
+import pathlib
+import ssl
+import subprocess
+import sys
+
+
+class Reply:
+    """`headers` by lower-case name; json() of the body."""
+
+    def __init__(self, answer):
+        self.status, self.raw = answer.status, answer.read()
+        self.headers = {name.lower(): value for name, value in answer.getheaders()}
+
+    def json(self):
+        return json.loads(self.raw)
+
+    def __repr__(self):
+        return f"<{self.status} {self.raw[:300]!r}>"
+
+
+class Running:
+    """`script` is the simulator's program. `hello` is the line it printed. Use as a context, or call stop()."""
+
+    def __init__(self, script, *arguments, ledger=None):
+        self.ledger_path = pathlib.Path(ledger) if ledger else None
+        more = ["--ledger", str(ledger)] if ledger else []
+        self.tls = "--tls" in arguments
+        self.process = subprocess.Popen([sys.executable, str(script), *more, *map(str, arguments)], stdout=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        if not line:
+            self.stop()
+            raise RuntimeError(f"{script} ended without a port, exit code {self.process.returncode}")
+        self.hello = json.loads(line)
+        self.port = self.hello["port"]
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+    def connect(self, timeout=30):
+        if self.tls:
+            trusting = ssl.create_default_context()
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=trusting)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def request(self, method, path, body=None, headers=None, connection=None, timeout=30):
+        """`body` is a JSON value, text or bytes. On a connection of its own unless one is given."""
+        headers = dict(headers or {})
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+            headers.setdefault("Content-Type", "application/json")
+        if isinstance(body, str):
+            body = body.encode()
+        own = connection or self.connect(timeout)
+        try:
+            own.request(method, path, body, headers)
+            return Reply(own.getresponse())
+        finally:
+            if connection is None:
+                own.close()
+
+    # ---- the test side ----
+
+    def sim(self, method, name, body=None):
+        reply = self.request(method, "/_sim/" + name, body)
+        assert reply.status == 200, reply
+        return reply.json()
+
+    def state(self, query=""):
+        return self.sim("GET", "state" + query)
+
+    def calls(self):
+        return self.sim("GET", "calls")
+
+    def fault(self, *faults):
+        return self.sim("POST", "faults", list(faults))
+
+    def advance(self, seconds):
+        return self.sim("POST", "clock", {"advance_s": seconds})["now"]
+
+    def change(self, order):
+        return self.sim("POST", "change", order)
+
+    def ledger(self):
+        return [json.loads(line) for line in self.ledger_path.read_text(encoding="utf-8").splitlines()]
