@@ -208,9 +208,10 @@ struct dray_pace_service {
   // served. @errors CANCELLED, LIMIT, IO, PLUGIN_CONTRACT. @thread blocks.
   DRAY_NODISCARD int32_t (*take)(void *ctx, const struct dray_pace_terms *terms, double amount,
                                  struct dray_error *error);
-  // What the other side has just said is left for everybody. `outstanding`: what was taken by this instance and is not
-  // in that number yet, for requests under way. @errors as take.
-  DRAY_NODISCARD int32_t (*tell)(void *ctx, const struct dray_pace_terms *terms, double available, double outstanding,
+  // What an answer of the other side says is left for everybody. `settled`: what was taken for the requests that this
+  // answer and others before it are about, so that what is still under way can be told from what is spent. What nobody
+  // settles is forgotten after two minutes. @errors as take.
+  DRAY_NODISCARD int32_t (*tell)(void *ctx, const struct dray_pace_terms *terms, double available, double settled,
                                  struct dray_error *error);
   // Nobody takes anything of the key for that long: the other side asked for it. @errors as take.
   DRAY_NODISCARD int32_t (*hold)(void *ctx, struct dray_str key, int64_t duration_ms, struct dray_error *error);
