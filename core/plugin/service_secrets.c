@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The secrets service: copies one secret into the plugin's buffer, after it was registered for masking. The host's own
-// copy is wiped.
+// copy is wiped. Secrets that the plugin got from the other side are registered as it says.
 #include <string.h>
 
 #include "base/redact.h"
@@ -38,6 +38,11 @@ static int32_t get(void *ctx, struct dray_str setting, char *buffer, uint64_t ca
   return rc;
 }
 
+static void mask(void *ctx, struct dray_str secret) {
+  (void)ctx; // the list is the process's, as the log is
+  dr_redact_add(secret);
+}
+
 void dr_service_secrets_init(struct dr_host *host) {
-  host->secrets = (struct dray_secrets_service){sizeof(host->secrets), 0, host, get};
+  host->secrets = (struct dray_secrets_service){sizeof(host->secrets), 0, host, get, mask};
 }

@@ -159,6 +159,9 @@ struct dray_secrets_service {
   // @errors CONFIG_MISSING when the setting is not given, CONFIG_SECRET_MISSING, LIMIT when capacity is too small.
   DRAY_NODISCARD int32_t (*get)(void *ctx, struct dray_str setting, char *buffer, uint64_t capacity,
                                 uint64_t *out_bytes, struct dray_error *error);
+  // Since 1.2. A secret that did not come from a setting, but from the other side: a token. From now on it is masked in
+  // all that leaves the process as text. Copied. Less than four bytes: nothing happens. Never blocks.
+  void (*mask)(void *ctx, struct dray_str secret);
 };
 
 #define DRAY_STATE_KEY_BYTES_MAX 256

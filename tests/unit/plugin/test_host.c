@@ -103,6 +103,15 @@ static void test_secret_is_handed_over_and_masked_from_then_on(void **state) {
   assert_null(strstr(shown, "canary"));
 }
 
+static void test_token_of_an_answer_is_masked_when_the_plugin_says_so(void **state) {
+  const struct scene *scene = *state;
+  const struct dray_secrets_service *secrets = scene->services.secrets;
+  char shown[] = "access mint-77ab granted";
+  secrets->mask(secrets->ctx, dray_str_of("mint-77ab"));
+  shown[dr_redact(shown, strlen(shown))] = '\0';
+  assert_string_equal(shown, "access *** granted");
+}
+
 static void test_secret_errors(void **state) {
   const struct scene *scene = *state;
   const struct dray_secrets_service *secrets = scene->services.secrets;
@@ -372,6 +381,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_host_has_every_service_with_its_size, setup, teardown),
       cmocka_unit_test_setup_teardown(test_secret_is_handed_over_and_masked_from_then_on, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_token_of_an_answer_is_masked_when_the_plugin_says_so, setup, teardown),
       cmocka_unit_test_setup_teardown(test_secret_errors, setup, teardown),
       cmocka_unit_test_setup_teardown(test_state_comes_back_as_it_was_put, setup, teardown),
       cmocka_unit_test_setup_teardown(test_state_keys_have_limits, setup, teardown),
