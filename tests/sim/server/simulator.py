@@ -207,6 +207,8 @@ class Simulator:
             answer = Answer(fault.get("status", 200), None)
         else:
             on_wire = fault  # reset, cut, stall: what wire.py does with the connection
+        if answer is not None and answer is not work:
+            answer.headers.append(("X-Sim-Fault", fault["kind"]))  # so that a judge does not take it for the vendor's
         return answer, on_wire
 
     # ---- the test side ----
