@@ -26,6 +26,8 @@ static const void *find_service(void *ctx, uint32_t id) {
     return &host->metrics;
   case DRAY_SERVICE_RANDOM:
     return &host->random;
+  case DRAY_SERVICE_PACE:
+    return &host->pace;
   default:
     return NULL; // of a newer minor
   }
@@ -38,9 +40,13 @@ int32_t dr_host_new(const struct dr_host_options *options, struct dr_host **out,
   const char *connection = options->connection != NULL ? options->connection : "plugin";
   (void)snprintf(host->connection, sizeof(host->connection), "%s", connection);
   host->options.connection = host->connection;
-  host->http = dr_http_new(host->connection);
+  const char *folder = options->shared_folder;
+  host->shared_folder = folder != NULL ? dray_str_dup(dray_str_of(folder)) : NULL;
+  host->options.shared_folder = host->shared_folder;
+  if (folder == NULL || host->shared_folder != NULL) host->http = dr_http_new(host->connection, host->shared_folder);
   if (host->http == NULL || pthread_mutex_init(&host->lock, NULL) != 0) {
     dr_http_free(host->http);
+    free(host->shared_folder);
     free(host);
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the services of connection %s", connection);
   }
@@ -51,6 +57,7 @@ int32_t dr_host_new(const struct dr_host_options *options, struct dr_host **out,
   dr_service_state_init(host);
   dr_service_metrics_init(host);
   dr_service_random_init(host);
+  dr_service_pace_init(host);
   host->abi = (struct dray_host){sizeof(host->abi), DRAY_ABI_MINOR, host, find_service};
   *out = host;
   return DRAY_OK;
@@ -58,8 +65,10 @@ int32_t dr_host_new(const struct dr_host_options *options, struct dr_host **out,
 
 void dr_host_free(struct dr_host *host) {
   if (host == NULL) return;
+  dr_service_state_end(host);
   dr_http_free(host->http);
   (void)pthread_mutex_destroy(&host->lock);
+  free(host->shared_folder);
   free(host);
 }
 

@@ -34,21 +34,21 @@ static const struct dr_http_tuning default_tuning = {.backoff_base_ms = 500,
 
 // ---- answers ----
 
-static void free_response(struct dray_http_response *response) {
+static void leave_gate(struct dray_http_response *response) {
+  if (response->gate != NULL) dr_gate_leave(response->gate, response->place);
+  response->place = -1;
+}
+
+void dr_http_response_free(struct dray_http_response *response) {
   if (response == NULL) return;
   dr_http_transfer_end(response);
   dr_http_body_end(response);
-  if (response->in_gate) dr_http_gate_leave(response->gate);
-  if (response->gate != NULL) dr_http_gate_put(response->gate);
+  leave_gate(response);
+  if (response->gate != NULL) dr_gate_put(response->gate);
   dray_buffer_free(&response->head);
   free(response->wire);
   dr_http_plan_free(&response->plan);
   free(response);
-}
-
-static void leave_gate(struct dray_http_response *response) {
-  if (response->in_gate) dr_http_gate_leave(response->gate);
-  response->in_gate = 0;
 }
 
 // At least one byte, the end (0), or an error.
@@ -88,7 +88,7 @@ static void discard(struct dray_http_response *response) {
     bytes = pull_rest(response, rest, sizeof rest, DRAIN_PATIENCE_MS);
     total += bytes;
   }
-  free_response(response);
+  dr_http_response_free(response);
 }
 
 static int64_t retry_after_ms(const struct dray_http_response *response) {
@@ -117,49 +117,59 @@ static int32_t fail_status(struct dray_http_response *response, struct dray_erro
 
 // ---- one attempt ----
 
-static struct dray_str gate_key(const struct dr_http_plan *plan) {
-  return dray_str_of(plan->rate_key != NULL ? plan->rate_key : plan->url.host);
+// The keys that a plugin names are those of an account, which other processes use as well.
+static struct dr_gate_terms gate_terms(const struct dr_http *http, const struct dr_http_plan *plan) {
+  return (struct dr_gate_terms){.key = dray_str_of(plan->rate_key != NULL ? plan->rate_key : plan->url.host),
+                                .folder = plan->rate_key != NULL ? http->folder : NULL,
+                                .per_second = plan->rate_per_second,
+                                .capacity = plan->rate_burst,
+                                .places_max = plan->concurrency_max};
 }
 
 // An instance that already holds a place somewhere is not made to wait for another one: it might wait for itself.
 static int is_nested(const struct dr_http *http) {
   for (const struct dray_http_response *open = http->open; open != NULL; open = open->next) {
-    if (open->in_gate) return 1;
+    if (open->place >= 0) return 1;
   }
-  return 0;
+  return dr_http_ahead_begun(http);
 }
 
-static int32_t start(struct dr_http *http, const struct dr_http_plan *plan, struct dray_http_response **out,
-                     struct dray_error *error) {
-  struct dr_http_gate *gate = NULL;
+int32_t dr_http_begin(struct dr_http *http, const struct dr_http_plan *plan, int wait, struct dray_http_response **out,
+                      struct dray_error *error) {
+  const struct dr_gate_terms terms = gate_terms(http, plan);
+  struct dr_gate *gate = NULL;
   struct dray_http_response *response = NULL;
-  const struct dr_http_gate_terms terms = {gate_key(plan), plan->rate_per_second, plan->rate_burst,
-                                           plan->concurrency_max};
-  DRAY_TRY(dr_http_gate_get(terms.key, &gate, error));
-  int32_t code = dr_http_gate_enter(gate, &terms, is_nested(http), error);
-  if (code != DRAY_OK) {
-    dr_http_gate_put(gate);
-    return code;
+  int place = -1;
+  DRAY_TRY(dr_gate_get(&terms, &gate, error));
+  int32_t code = DRAY_OK;
+  int in = 1;
+  if (wait) {
+    code = dr_gate_enter(gate, &terms, 1, is_nested(http), &place, error);
+  } else {
+    in = dr_gate_try(gate, &terms, 1, &place);
   }
-  code = dr_http_transfer_start(http, plan, &response, error);
-  if (code != DRAY_OK) {
-    dr_http_gate_leave(gate);
-    dr_http_gate_put(gate);
+  if (code == DRAY_OK && in) {
+    code = dr_http_transfer_start(http, plan, &response, error);
+    if (code != DRAY_OK) dr_gate_leave(gate, place);
+  }
+  if (response == NULL) {
+    dr_gate_put(gate);
+    *out = NULL;
     return code;
   }
   response->gate = gate;
-  response->in_gate = 1;
+  response->place = place;
   *out = response;
   return DRAY_OK;
 }
 
-// Up to the head of an answer. *out_retry on failure: another attempt is allowed and may help.
-static int32_t attempt(struct dr_http *http, const struct dr_http_plan *plan, struct dray_http_response **out,
-                       int *out_retry, struct dray_error *error) {
-  struct dray_http_response *response = NULL;
+// Up to the head of an answer. `response`: as it was begun, taken over; NULL: it is begun here. *out_retry on failure:
+// another attempt is allowed and may help.
+static int32_t attempt(struct dr_http *http, const struct dr_http_plan *plan, struct dray_http_response *response,
+                       struct dray_http_response **out, int *out_retry, struct dray_error *error) {
   int retry = 0;
   *out_retry = 0;
-  DRAY_TRY(start(http, plan, &response, error));
+  if (response == NULL) DRAY_TRY(dr_http_begin(http, plan, 1, &response, error));
   int32_t code = dr_http_transfer_advance(response, DR_HTTP_UNTIL_HEAD, error);
   if (code != DRAY_OK) {
     retry = code == DRAY_E_NET_TIMEOUT || code == DRAY_E_NET_CONNECT;
@@ -174,7 +184,7 @@ static int32_t attempt(struct dr_http *http, const struct dr_http_plan *plan, st
     return DRAY_OK;
   }
   *out_retry = retry && (plan->idempotent || !dr_http_transfer_sent(response));
-  free_response(response);
+  dr_http_response_free(response);
   return code;
 }
 
@@ -234,7 +244,7 @@ static int wants_retry(struct dr_http *http, const struct dr_http_plan *plan, co
   const int64_t after_ms = retry_after_ms(response);
   const int told = (response->status == 429 || response->status == 503) && after_ms >= 0;
   if (told && after_ms <= http->tuning.retry_after_max_ms)
-    dr_http_gate_hold(response->gate, after_ms); // for all who use the key
+    dr_gate_hold(response->gate, after_ms); // for all who use the key
   if (response->status < 400 || (plan->flags & DRAY_HTTP_NO_RETRY) != 0 || attempts >= plan->attempts_max) return 0;
   if (!dr_http_status_retryable(response->status, plan->idempotent, after_ms >= 0)) return 0;
   if (after_ms > http->tuning.retry_after_max_ms) return 0;
@@ -286,18 +296,19 @@ static int32_t judge(struct dr_http *http, struct dr_http_plan *plan, struct dra
   return DRAY_OK;
 }
 
-static int32_t exchange(struct dr_http *http, struct dr_http_plan *plan, struct dray_http_response **out,
-                        struct dray_error *error) {
+static int32_t answer_of(struct dr_http *http, struct dr_http_plan *plan, struct dray_http_response *begun,
+                         struct dray_http_response **out, struct dray_error *error) {
   struct dray_http_response *response = NULL, *answer = NULL;
   int32_t attempts = 0;
   int redirect_count = 0;
   while (answer == NULL) {
     int retry = 0;
-    DRAY_TRY(dr_cancel_check(error));
-    const int32_t code = attempt(http, plan, &response, &retry, error);
+    const int32_t code = attempt(http, plan, begun, &response, &retry, error);
+    begun = NULL;
     attempts++;
     if (code == DRAY_OK) {
       DRAY_TRY(judge(http, plan, response, &attempts, &redirect_count, &answer, error));
+      if (answer == NULL) DRAY_TRY(dr_cancel_check(error));
       continue;
     }
     if (!retry || attempts >= plan->attempts_max || (plan->flags & DRAY_HTTP_NO_RETRY) != 0) return code;
@@ -305,13 +316,26 @@ static int32_t exchange(struct dr_http *http, struct dr_http_plan *plan, struct 
     char reason[DRAY_ERROR_TEXT_MAX];
     memcpy(reason, error->text, sizeof reason);
     DRAY_TRY(wait_to_retry(http, dr_http_backoff_ms(&http->tuning, attempts), attempts, plan, reason, error));
+    DRAY_TRY(dr_cancel_check(error));
   }
   *out = answer;
   return DRAY_OK;
 }
 
-// Hands an error over to the plugin. Its struct may be of another size.
-static int32_t report(struct dray_error *to, struct dray_error *from) {
+int32_t dr_http_exchange(struct dr_http *http, struct dr_http_plan *plan, struct dray_http_response *begun,
+                         struct dray_http_response **out, struct dray_error *error) {
+  struct dray_http_response *response = NULL;
+  if (begun == NULL) DRAY_TRY(dr_cancel_check(error));
+  DRAY_TRY(answer_of(http, plan, begun, &response, error));
+  response->plan = *plan; // a server may answer before it has read all
+  *plan = (struct dr_http_plan){0};
+  response->next = http->open;
+  http->open = response;
+  *out = response;
+  return DRAY_OK;
+}
+
+int32_t dr_http_report(struct dray_error *to, struct dray_error *from) {
   dr_redact_error(from);
   if (to == NULL) return from->code;
   const uint32_t size = to->struct_size;
@@ -327,19 +351,11 @@ static int32_t http_open(void *ctx, const struct dray_http_request *request, str
   struct dr_http *http = ctx;
   struct dr_http_plan plan;
   struct dray_error local;
-  struct dray_http_response *response = NULL;
   dray_error_init(&local);
   int32_t code = dr_http_plan_init(&plan, request, &local);
-  if (code == DRAY_OK) code = exchange(http, &plan, &response, &local);
-  if (code == DRAY_OK) {
-    response->plan = plan; // a server may answer before it has read all
-    plan = (struct dr_http_plan){0};
-    response->next = http->open;
-    http->open = response;
-    *out = response;
-  }
+  if (code == DRAY_OK) code = dr_http_exchange(http, &plan, NULL, out, &local);
   dr_http_plan_free(&plan);
-  return code == DRAY_OK ? DRAY_OK : report(error, &local);
+  return code == DRAY_OK ? DRAY_OK : dr_http_report(error, &local);
 }
 
 static int32_t http_status(const struct dray_http_response *response) {
@@ -357,17 +373,17 @@ static int32_t http_read(struct dray_http_response *response, void *buffer, uint
   dray_error_init(&local);
   if (response->failed.code != DRAY_OK) {
     local = response->failed;
-    return report(error, &local);
+    return dr_http_report(error, &local);
   }
   int32_t code = DRAY_OK;
   if (capacity == 0) {
     code = dray_fail(&local, DRAY_E_PLUGIN_CONTRACT, "a body was to be read into a buffer of no size");
-    return report(error, &local);
+    return dr_http_report(error, &local);
   }
   code = pull(response, buffer, capacity, &bytes, &local);
   if (code != DRAY_OK) {
     leave_gate(response);
-    code = report(error, &local);
+    code = dr_http_report(error, &local);
     response->failed = local;
     return code;
   }
@@ -380,7 +396,7 @@ static void http_close(struct dray_http_response *response) {
   struct dray_http_response **at = &response->http->open;
   while (*at != NULL && *at != response) at = &(*at)->next;
   if (*at == response) *at = response->next;
-  free_response(response);
+  dr_http_response_free(response);
 }
 
 // ---- the client ----
@@ -401,14 +417,15 @@ static void read_environment(struct dr_http_tuning *tuning) {
   if (ms >= 0 && ms <= tuning->backoff_max_ms) tuning->backoff_base_ms = ms;
 }
 
-struct dr_http *dr_http_new(const char *label) {
+struct dr_http *dr_http_new(const char *label, const char *folder) {
   pthread_once(&curl_once, init_curl);
   if (!curl_usable) return NULL;
   struct dr_http *http = calloc(1, sizeof *http);
   if (http == NULL) return NULL;
   http->label = dray_str_dup(dray_str_of(label));
+  http->folder = folder != NULL ? dray_str_dup(dray_str_of(folder)) : NULL;
   http->multi = curl_multi_init();
-  if (http->label == NULL || http->multi == NULL) {
+  if (http->label == NULL || http->multi == NULL || (folder != NULL && http->folder == NULL)) {
     dr_http_free(http);
     return NULL;
   }
@@ -423,7 +440,10 @@ struct dr_http *dr_http_new(const char *label) {
                                              .status = http_status,
                                              .header = http_header,
                                              .read = http_read,
-                                             .close = http_close};
+                                             .close = http_close,
+                                             .start = dr_http_start,
+                                             .finish = dr_http_finish,
+                                             .drop = dr_http_drop};
   return http;
 }
 
@@ -438,9 +458,11 @@ struct dr_http_tuning *dr_http_tuning(struct dr_http *http) {
 void dr_http_free(struct dr_http *http) {
   if (http == NULL) return;
   if (http->open != NULL) dr_log(DRAY_LOG_WARN, http->label, "the plugin left HTTP answers open; they are closed now");
+  while (http->ahead != NULL) dr_http_drop(http->ahead);
   while (http->open != NULL) http_close(http->open);
   while (http->idle_count > 0) curl_easy_cleanup(http->idle[--http->idle_count]);
   curl_multi_cleanup(http->multi);
   free(http->label);
+  free(http->folder);
   free(http);
 }

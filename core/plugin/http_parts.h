@@ -6,7 +6,7 @@
 //   http_request.c  a plugin's request, checked and copied
 //   http_url.c      addresses: what may be asked, what is the same place, what people may see of it
 //   http_retry.c    what an outcome means, and how long to wait
-//   http_rate.c     rate keys: concurrency and token buckets, shared by the process
+//   http_ahead.c    requests that were begun and that nobody waits for yet
 //   http_transfer.c one request on libcurl, driven by whoever waits for it
 //   http_body.c     the body's bytes: a bounded buffer and gzip
 #ifndef DR_PLUGIN_HTTP_PARTS_H
@@ -15,6 +15,7 @@
 #include <curl/curl.h>
 #include <zlib.h>
 
+#include "plugin/gate.h"
 #include "plugin/http.h"
 
 #define DR_HTTP_URL_BYTES_MAX 65536
@@ -87,31 +88,13 @@ DRAY_NODISCARD int32_t dr_http_plan_init(struct dr_http_plan *plan, const struct
                                          struct dray_error *error);
 void dr_http_plan_free(struct dr_http_plan *plan);
 
-// ---- rate keys ----
-
-struct dr_http_gate;
-struct dr_http_gate_terms {
-  struct dray_str key;
-  double rate_per_second; // 0: no bucket
-  uint32_t burst, concurrency_max;
-};
-// The gate of a key, with one more user; the same for all who name the key. @errors LIMIT, OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t dr_http_gate_get(struct dray_str key, struct dr_http_gate **out, struct dray_error *error);
-void dr_http_gate_put(struct dr_http_gate *gate);
-// Waits for a hold to end, a token and a place. `nested`: the caller already holds a place, at this gate or another,
-// and might wait for itself. @errors CANCELLED.
-DRAY_NODISCARD int32_t dr_http_gate_enter(struct dr_http_gate *gate, const struct dr_http_gate_terms *terms, int nested,
-                                          struct dray_error *error);
-void dr_http_gate_leave(struct dr_http_gate *gate);
-void dr_http_gate_hold(struct dr_http_gate *gate, int64_t duration_ms); // nobody enters before: the other side said so
-
 // ---- one request under way, and its answer ----
 
 struct dray_http_response {
   struct dr_http *http;
   struct dray_http_response *next; // of the open ones
-  struct dr_http_gate *gate;       // one user; NULL: none
-  int in_gate;                     // holds a place
+  struct dr_gate *gate;            // one user; NULL: none
+  int place;                       // at the gate; -1: none
   const char *method;
   int idempotent;
   struct dr_http_plan plan; // owned once the answer is handed over: libcurl may still be sending it
@@ -172,8 +155,33 @@ struct dr_http {
   CURL *idle[DR_HTTP_IDLE_HANDLES_MAX];
   size_t idle_count;
   struct dray_http_response *open;
+  struct dray_http_pending *ahead; // in the order in which they were asked for
+  char *folder;                    // where processes meet at gates; NULL: nowhere
   struct dr_http_tuning tuning;
 };
+
+// ---- exchanges (http.c) ----
+
+// Begins a request at its gate and on libcurl: waits for its turn, or (`wait` 0) leaves *out NULL when it would have
+// to.
+DRAY_NODISCARD int32_t dr_http_begin(struct dr_http *http, const struct dr_http_plan *plan, int wait,
+                                     struct dray_http_response **out, struct dray_error *error);
+// Attempts, redirects and waits until there is an answer to hand over. `begun`: the first attempt, taken over; NULL:
+// none was begun. The plan is moved into the answer.
+DRAY_NODISCARD int32_t dr_http_exchange(struct dr_http *http, struct dr_http_plan *plan,
+                                        struct dray_http_response *begun, struct dray_http_response **out,
+                                        struct dray_error *error);
+void dr_http_response_free(struct dray_http_response *response); // not among the open ones; NULL is allowed
+// Hands an error over to the plugin, whose struct may be of another size, with secrets masked. Returns its code.
+int32_t dr_http_report(struct dray_error *to, struct dray_error *from);
+
+// ---- requests ahead (http_ahead.c) ----
+
+int32_t dr_http_start(void *ctx, const struct dray_http_request *request, struct dray_http_pending **out,
+                      struct dray_error *error);
+int32_t dr_http_finish(struct dray_http_pending *pending, struct dray_http_response **out, struct dray_error *error);
+void dr_http_drop(struct dray_http_pending *pending);
+int dr_http_ahead_begun(const struct dr_http *http); // 1: one of them holds a place
 
 // ---- bodies ----
 

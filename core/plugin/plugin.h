@@ -84,6 +84,9 @@ struct dr_host_options {
   int32_t (*secret)(void *ctx, struct dray_str setting, struct dray_buffer *out, struct dray_error *error);
   int32_t (*state_get)(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error);
   int32_t (*state_put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
+  // Where the processes of a project meet: locks of the state service, budgets, rate keys. Made when it is first
+  // needed; copied. NULL: nowhere, so that locks are refused (LIMIT) and budgets are this process's own.
+  const char *shared_folder;
 };
 struct dr_host; // owns the services of one instance
 DRAY_NODISCARD int32_t dr_host_new(const struct dr_host_options *options, struct dr_host **out,

@@ -15,16 +15,23 @@
 #define DR_METRICS_MAX 64
 #define DR_METRIC_NAME_MAX 64
 #define DR_SECRET_BYTES_MAX 65536
+#define DR_STATE_LOCKS_MAX 8 // of one instance at a time
 
 struct dr_metric {
   char name[DR_METRIC_NAME_MAX];
   int64_t value;
 };
 
+struct dr_state_lock {
+  int fd;
+  char key[DRAY_STATE_KEY_BYTES_MAX + 1];
+};
+
 struct dr_host {
   struct dray_host abi;
   struct dr_host_options options;
   char connection[DR_CONNECTION_BYTES_MAX]; // copy of options.connection
+  char *shared_folder;                      // copy of options.shared_folder; owned
   struct dray_log_service log;
   struct dray_cancel_service cancel;
   struct dray_clock_service clock;
@@ -32,7 +39,10 @@ struct dr_host {
   struct dray_state_service state;
   struct dray_metrics_service metrics;
   struct dray_random_service random;
+  struct dray_pace_service pace;
   struct dr_http *http; // owned
+  struct dr_state_lock state_lock[DR_STATE_LOCKS_MAX];
+  size_t state_lock_count;
   pthread_mutex_t lock; // guards the metrics, which a watcher may read while the plugin runs
   struct dr_metric metric[DR_METRICS_MAX];
   size_t metric_count;
@@ -48,5 +58,7 @@ void dr_service_secrets_init(struct dr_host *host);
 void dr_service_state_init(struct dr_host *host);
 void dr_service_metrics_init(struct dr_host *host);
 void dr_service_random_init(struct dr_host *host);
+void dr_service_pace_init(struct dr_host *host);
+void dr_service_state_end(struct dr_host *host); // gives back what the instance left locked
 
 #endif // DR_PLUGIN_SERVICES_H

@@ -46,6 +46,7 @@ struct dr_session {
   struct dr_plugin_paths paths;
   struct opened *opened; // one per connection of the project
   char *state_folder;
+  char *shared_folder; // in it: where the processes of the project meet (core/plugin/gate.h)
   struct dr_store
       *plugin_store;          // a connection of its own, since instances work on other threads; opened when first used
   pthread_mutex_t store_lock; // guards it
@@ -153,8 +154,9 @@ int32_t dr_session_open(struct dr_project *project, struct dr_session **out, str
   (void)pthread_mutex_init(&session->store_lock, NULL);
   int32_t rc = DRAY_OK;
   session->state_folder = dr_path_join(project->folder, ".dray");
+  if (session->state_folder != NULL) session->shared_folder = dr_path_join(session->state_folder, "shared");
   session->opened = calloc(project->connection_count + 1, sizeof(*session->opened));
-  if (session->opened == NULL || session->state_folder == NULL) {
+  if (session->opened == NULL || session->state_folder == NULL || session->shared_folder == NULL) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu connections", project->connection_count);
     goto done;
   }
@@ -202,6 +204,7 @@ void dr_session_close(struct dr_session *session) {
   dr_store_close(session->plugin_store);
   dr_store_close(session->store);
   free(session->state_folder);
+  free(session->shared_folder);
   (void)pthread_cond_destroy(&session->ended);
   (void)pthread_mutex_destroy(&session->lock);
   (void)pthread_mutex_destroy(&session->store_lock);
@@ -292,6 +295,7 @@ static int32_t make_host(struct opened *opened, struct dr_host **out, struct dra
       .secret = secret_of,
       .state_get = state_of,
       .state_put = state_to,
+      .shared_folder = opened->session->shared_folder,
   };
   return dr_host_new(&options, out, error);
 }

@@ -61,15 +61,55 @@ static int32_t give_secret(void *ctx, struct dray_str setting, struct dray_buffe
   return dray_buffer_append_str(out, own ? given->text.data : KIT_CANARY, error);
 }
 
+// Plugin-private state is one for all roles, as in a project.
+static struct kept *find_kept(struct subject *subject, struct dray_str key) {
+  struct kept *kept = subject->kept;
+  while (kept != NULL && !dray_str_is(key, kept->key)) kept = kept->next;
+  return kept;
+}
+
+static int32_t give_state(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
+  const struct kept *kept = find_kept(((struct side *)ctx)->subject, key);
+  return kept != NULL ? dray_buffer_append(out, kept->value, kept->value_bytes, error) : DRAY_OK;
+}
+
 static int32_t keep_state(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
   struct subject *subject = ((struct side *)ctx)->subject;
-  (void)key;
   if (memmem(value.data, value.len, KIT_CANARY, strlen(KIT_CANARY)) != NULL) {
     (void)kit_fail(subject, "the plugin put a secret into its state");
   }
-  (void)error;
+  struct kept *kept = find_kept(subject, key);
+  char *copy = dray_str_dup(value);
+  if (kept == NULL) {
+    kept = calloc(1, sizeof(*kept));
+    if (kept != NULL) kept->key = dray_str_dup(key);
+    if (kept != NULL && kept->key != NULL) {
+      kept->next = subject->kept;
+      subject->kept = kept;
+    } else {
+      free(kept);
+      kept = NULL;
+    }
+  }
+  if (kept == NULL || copy == NULL) {
+    free(copy);
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a state of the plugin");
+  }
+  free(kept->value);
+  kept->value = copy;
+  kept->value_bytes = value.len;
   subject->state_kept_bytes += (int64_t)value.len;
   return DRAY_OK;
+}
+
+static void free_kept(struct subject *subject) {
+  while (subject->kept != NULL) {
+    struct kept *kept = subject->kept;
+    subject->kept = kept->next;
+    free(kept->key);
+    free(kept->value);
+    free(kept);
+  }
 }
 
 // ---- settings ----
@@ -165,6 +205,7 @@ int32_t kit_config_read(const char *path, const char *scratch, struct subject *s
   dray_buffer_init(&raw, CONFIG_BYTES_MAX);
   dray_buffer_init(&text, CONFIG_BYTES_MAX);
   (void)snprintf(subject->scratch, sizeof(subject->scratch), "%s", scratch);
+  (void)snprintf(subject->shared, sizeof(subject->shared), "%s/.shared", scratch);
   const char *slash = strrchr(path, '/');
   char *folder =
       slash != NULL ? dray_str_dup(dray_str_make(path, (uint64_t)(slash - path))) : dray_str_dup(dray_str_of("."));
@@ -202,8 +243,12 @@ void subject_init(struct subject *subject, const struct dr_kit_options *options)
 int32_t subject_hosts(struct subject *subject, struct dray_error *error) {
   for (int role = DR_ROLE_SOURCE; role < KIT_SIDES; role++) {
     struct side *side = &subject->sides[role];
-    const struct dr_host_options options = {
-        .connection = "kit", .ctx = side, .secret = give_secret, .state_put = keep_state};
+    const struct dr_host_options options = {.connection = "kit",
+                                            .ctx = side,
+                                            .secret = give_secret,
+                                            .state_get = give_state,
+                                            .state_put = keep_state,
+                                            .shared_folder = subject->shared};
     dr_host_free(side->host);
     side->host = NULL;
     DRAY_TRY(make_settings(side, error));
@@ -226,6 +271,7 @@ void subject_close(struct subject *subject) {
     dray_buffer_free(&subject->sides[role].settings);
   }
   dray_json_free(subject->config);
+  free_kept(subject);
 }
 
 int subject_has(const struct subject *subject, int role) {

@@ -23,6 +23,12 @@ struct side {
 };
 #define KIT_SIDES (DR_ROLE_WAREHOUSE + 1)
 
+struct kept {
+  struct kept *next;
+  char *key, *value; // owned
+  uint64_t value_bytes;
+};
+
 struct subject {
   const struct dr_kit_options *options;
   struct dr_manifest manifest;
@@ -30,12 +36,14 @@ struct subject {
   struct dray_json *config;     // the kit's config
   struct side sides[KIT_SIDES]; // by DR_ROLE_*; 0 unused
   char scratch[256];            // an empty folder of this check; @SCRATCH@ in the config
+  char shared[264];             // in it: where instances meet, made when one needs it
   char folder[512];             // of the config; @CONFIG@ in it
   uint64_t places;              // safe places that streams gave
   uint64_t writes;              // batches written so far, for keys of their own
   int secrets_asked;            // how often a secret was asked for
   int canary;                   // 1: secrets are canaries, whatever the config says
-  int64_t state_kept_bytes;     // what the plugin keeps by the state service
+  struct kept *kept;            // what the plugin keeps by the state service; owned
+  int64_t state_kept_bytes;     // how much it has put there
   char found[1024];             // what a check has found to be wrong
 };
 

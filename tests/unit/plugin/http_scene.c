@@ -101,7 +101,7 @@ struct http_reply http_send(struct dr_http *http, const struct http_server *serv
 }
 
 struct dr_http *http_client(void) {
-  struct dr_http *http = dr_http_new("test:http");
+  struct dr_http *http = dr_http_new("test:http", NULL);
   assert_non_null(http);
   dr_http_tuning(http)->backoff_base_ms = 20;
   return http;

@@ -60,7 +60,7 @@ static int setup(void **state) {
   struct dray_error error;
   if (scene == NULL) return -1;
   scene->backing.secret = "canary-5f2b";
-  const struct dr_host_options options = {"shop", &scene->backing, secret_of, state_get, state_put};
+  const struct dr_host_options options = {"shop", &scene->backing, secret_of, state_get, state_put, NULL};
   scene_ok(dr_host_new(&options, &scene->host, &error));
   scene_ok(dray_services_init(&scene->services, dr_host_abi(scene->host), &error));
   *state = scene;

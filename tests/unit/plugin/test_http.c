@@ -532,7 +532,7 @@ static void test_answers_left_open_are_closed_with_the_client(void **state) {
 
 static int32_t whole_exchange(void *ctx) {
   (void)ctx;
-  struct dr_http *client = dr_http_new("torture");
+  struct dr_http *client = dr_http_new("torture", NULL);
   if (client == NULL) return DRAY_E_OUT_OF_MEMORY;
   const struct dray_http_header header = {dray_str_of("X-A"), dray_str_of("b")};
   struct dray_http_request request = http_request(&server, "POST", "/gzip?kb=100");

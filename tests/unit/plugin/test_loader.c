@@ -91,7 +91,7 @@ static void test_load_compares_abi_versions_of_the_manifest(void **state) {
   manifest.abi_major = 3;
   manifest.abi_minor = 4;
   (void)snprintf(manifest.library, sizeof(manifest.library), "%s/./broken_good.so", manifest.folder); // not yet loaded
-  scene_failed(dr_plugin_load(&manifest, &plugin, &error), &error, DRAY_E_PLUGIN_ABI, "ABI 3.4", "ABI 1.1",
+  scene_failed(dr_plugin_load(&manifest, &plugin, &error), &error, DRAY_E_PLUGIN_ABI, "ABI 3.4", "ABI 1.2",
                "good 1.2.3", NULL);
   manifest.abi_major = 1;
   manifest.abi_minor = 9;
@@ -175,7 +175,7 @@ static void test_handshake_refusals_name_the_rule(void **state) {
   struct dray_error error;
   scene_failed(load("missing_slot", &plugin, &error), &error, DRAY_E_PLUGIN_CONTRACT, "missing_slot.so",
                "lacks the slot discover", NULL);
-  scene_failed(load("too_old", &plugin, &error), &error, DRAY_E_PLUGIN_CONTRACT, "lacks the slot open", "ABI 1.1",
+  scene_failed(load("too_old", &plugin, &error), &error, DRAY_E_PLUGIN_CONTRACT, "lacks the slot open", "ABI 1.2",
                NULL);
   scene_failed(load("flags", &plugin, &error), &error, DRAY_E_PLUGIN_CONTRACT, "unknown flags 0x40", NULL);
   scene_failed(load("no_size", &plugin, &error), &error, DRAY_E_PLUGIN_CONTRACT, "struct_size is 0", NULL);

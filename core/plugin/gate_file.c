@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the processes of a project meet at a gate: one small file a key. Its first bytes are what is known, read and
+// written under a lock; the bytes from PLACES_AT on are places, each a lock on one byte that the kernel takes back when
+// its process ends, however that ends.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "plugin/gate.h"
+
+#define PLACES_AT 4096
+#define FILE_NAME_BYTES 40
+#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+
+struct dr_gate_file {
+  int fd;
+  uint64_t boot;
+  pid_t pid;                        // who opened it: after a fork the places would be shared
+  uint8_t mine[DR_GATE_PLACES_MAX]; // 1: this process has the place
+  char *path;
+};
+
+static uint64_t boot_of_machine(void) {
+  char id[64];
+  const int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+  const ssize_t n = fd >= 0 ? read(fd, id, sizeof(id)) : -1;
+  if (fd >= 0) (void)close(fd);
+  return n > 0 ? XXH3_64bits(id, (size_t)n) | 1 : 1;
+}
+
+static int open_file(const char *path) {
+  return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+int32_t dr_gate_file_open(const char *folder, struct dray_str key, struct dr_gate_file **out,
+                          struct dray_error *error) {
+  char name[FILE_NAME_BYTES];
+  const XXH128_hash_t hash = XXH3_128bits(key.data, key.len);
+  (void)snprintf(name, sizeof(name), "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+  DRAY_TRY(dr_folder_make(folder, error));
+  struct dr_gate_file *file = calloc(1, sizeof(*file));
+  if (file != NULL) file->path = dr_path_join(folder, name);
+  if (file == NULL || file->path == NULL) {
+    free(file);
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a rate key");
+  }
+  file->fd = open_file(file->path);
+  file->pid = getpid();
+  file->boot = boot_of_machine();
+  if (file->fd < 0) {
+    const int32_t code = dr_fail_errno(error, "open", file->path);
+    dr_gate_file_close(file);
+    return code;
+  }
+  *out = file;
+  return DRAY_OK;
+}
+
+void dr_gate_file_close(struct dr_gate_file *file) {
+  if (file == NULL) return;
+  if (file->fd >= 0) (void)close(file->fd);
+  free(file->path);
+  free(file);
+}
+
+// A child of a fork opens the file anew: an open file description is one holder of locks, whoever has it.
+static int32_t own(struct dr_gate_file *file, struct dray_error *error) {
+  if (file->pid == getpid()) return DRAY_OK;
+  const int fd = open_file(file->path);
+  if (fd < 0) return dr_fail_errno(error, "open", file->path);
+  (void)close(file->fd);
+  file->fd = fd;
+  file->pid = getpid();
+  memset(file->mine, 0, sizeof(file->mine));
+  return DRAY_OK;
+}
+
+int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out, struct dray_error *error) {
+  DRAY_TRY(own(file, error));
+  if (dr_fd_lock(file->fd, 0, 1) != 1) return dr_fail_errno(error, "lock", file->path);
+  struct dr_gate_state state = {0};
+  const ssize_t n = pread(file->fd, &state, sizeof(state), 0);
+  if (n < 0) {
+    const int32_t code = dr_fail_errno(error, "read", file->path);
+    dr_fd_unlock(file->fd, 0);
+    return code;
+  }
+  if ((size_t)n < sizeof(state) || state.boot != file->boot) state = (struct dr_gate_state){.boot = file->boot};
+  *out = state;
+  return DRAY_OK;
+}
+
+int32_t dr_gate_file_end(struct dr_gate_file *file, const struct dr_gate_state *state, struct dray_error *error) {
+  const ssize_t n = pwrite(file->fd, state, sizeof(*state), 0);
+  const int32_t code = n == (ssize_t)sizeof(*state) ? DRAY_OK : dr_fail_errno(error, "write", file->path);
+  dr_fd_unlock(file->fd, 0);
+  return code;
+}
+
+int dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max) {
+  if (own(file, NULL) != DRAY_OK) return -1;
+  const int count = places_max < DR_GATE_PLACES_MAX ? (int)places_max : DR_GATE_PLACES_MAX;
+  for (int i = 0; i < count; i++) {
+    if (file->mine[i] || dr_fd_lock(file->fd, PLACES_AT + (uint64_t)i, 0) != 1) continue;
+    file->mine[i] = 1;
+    return i;
+  }
+  return -1;
+}
+
+void dr_gate_file_leave(struct dr_gate_file *file, int place) {
+  if (file->pid != getpid()) return; // it was the parent's
+  dr_fd_unlock(file->fd, PLACES_AT + (uint64_t)place);
+  file->mine[place] = 0;
+}
