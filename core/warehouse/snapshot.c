@@ -98,6 +98,20 @@ static void start(struct dr_snapshot *snapshot, struct dr_sql *sql, const char *
   dr_sql_text(sql, text);
 }
 
+// INSERT INTO one of the two tables, of all its columns; a query is to follow.
+static void start_insert(struct dr_snapshot *snapshot, struct dr_sql *sql, const struct dr_place *place,
+                         struct dray_error *error) {
+  start(snapshot, sql, "INSERT INTO ", error);
+  dr_sql_place(sql, place);
+  dr_sql_text(sql, " (");
+  dr_sql_name(sql, DR_COLUMN_NUMBER);
+  if (place == &snapshot->changes) dr_sql_text(sql, ", ");
+  if (place == &snapshot->changes) dr_sql_name(sql, DR_COLUMN_KIND);
+  dr_sql_text(sql, ", ");
+  dr_snapshot_put_columns(snapshot, sql, NULL);
+  dr_sql_text(sql, ") ");
+}
+
 static int32_t run(struct dr_snapshot *snapshot, struct dr_sql *sql, int64_t *out_rows) {
   DRAY_TRY(sql->code);
   return dr_engine_execute(snapshot->warehouse, dray_buffer_view(&snapshot->text), NULL, NULL, out_rows, sql->error);
@@ -352,15 +366,7 @@ static int32_t delete_kind(struct dr_snapshot *snapshot, const char *compare, st
 
 static int32_t insert_candidates(struct dr_snapshot *snapshot, int older, int64_t *out_rows, struct dray_error *error) {
   struct dr_sql sql;
-  start(snapshot, &sql, "INSERT INTO ", error);
-  dr_sql_place(&sql, &snapshot->changes);
-  dr_sql_text(&sql, " (");
-  dr_sql_name(&sql, DR_COLUMN_NUMBER);
-  dr_sql_text(&sql, ", ");
-  dr_sql_name(&sql, DR_COLUMN_KIND);
-  dr_sql_text(&sql, ", ");
-  dr_snapshot_put_columns(snapshot, &sql, NULL);
-  dr_sql_text(&sql, ") ");
+  start_insert(snapshot, &sql, &snapshot->changes, error);
   dr_snapshot_put_candidates(snapshot, &sql, older);
   dr_sql_text(&sql, "SELECT ROW_NUMBER() OVER (), ");
   dr_sql_column(&sql, "x", DR_COLUMN_KIND);
@@ -513,13 +519,8 @@ static int32_t forget_settled_keys(struct dr_snapshot *snapshot, int64_t *out_ro
 
 static int32_t insert_settled(struct dr_snapshot *snapshot, int64_t *out_rows, struct dray_error *error) {
   struct dr_sql sql;
-  start(snapshot, &sql, "INSERT INTO ", error);
-  dr_sql_place(&sql, &snapshot->held);
-  dr_sql_text(&sql, " (");
-  dr_sql_name(&sql, DR_COLUMN_NUMBER);
-  dr_sql_text(&sql, ", ");
-  dr_snapshot_put_columns(snapshot, &sql, NULL);
-  dr_sql_text(&sql, ") SELECT ");
+  start_insert(snapshot, &sql, &snapshot->held, error);
+  dr_sql_text(&sql, "SELECT ");
   dr_sql_column(&sql, "c", DR_COLUMN_NUMBER);
   dr_sql_text(&sql, ", ");
   dr_snapshot_put_columns(snapshot, &sql, "c");
@@ -548,15 +549,8 @@ static int32_t settle_changes(struct dr_snapshot *snapshot, const struct dr_snap
 static int32_t settle_remade(struct dr_snapshot *snapshot, const struct dr_snapshot_settling *settling,
                              struct dray_error *error) {
   struct dr_sql sql;
-  start(snapshot, &sql, "INSERT INTO ", error);
-  dr_sql_place(&sql, &snapshot->changes);
-  dr_sql_text(&sql, " (");
-  dr_sql_name(&sql, DR_COLUMN_NUMBER);
-  dr_sql_text(&sql, ", ");
-  dr_sql_name(&sql, DR_COLUMN_KIND);
-  dr_sql_text(&sql, ", ");
-  dr_snapshot_put_columns(snapshot, &sql, NULL);
-  dr_sql_text(&sql, ") SELECT ");
+  start_insert(snapshot, &sql, &snapshot->changes, error);
+  dr_sql_text(&sql, "SELECT ");
   dr_sql_name(&sql, DR_COLUMN_NUMBER);
   dr_sql_text(&sql, ", 0, ");
   dr_snapshot_put_columns(snapshot, &sql, NULL);
