@@ -324,15 +324,11 @@ static int32_t name_place(struct dr_table_writer *writer, const char *prefix, st
   return dr_place_make(&writer->warehouse->dialect, temporary ? NULL : writer->table.schema, name, out, error);
 }
 
-static const char *drop_verb(const struct dr_table_writer *writer) {
-  return dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_DROP_TEMPORARY) ? "DROP TEMPORARY TABLE "
-                                                                                  : "DROP TABLE ";
-}
-
 static int32_t drop_place(struct dr_table_writer *writer, const struct dr_place *place, struct dray_error *error) {
   struct dr_merge merge = {.writer = writer, .from = place, .error = error};
   if (place->table == NULL) return DRAY_OK;
-  dr_merge_begin(&merge, drop_verb(writer));
+  dr_merge_begin(&merge, "");
+  dr_sql_drop_staging(&merge.sql);
   dr_put_staging(&merge, NULL);
   return dr_merge_run(&merge, NULL);
 }
@@ -349,12 +345,13 @@ static int32_t create_place(struct dr_table_writer *writer, const struct dr_plac
                             const struct ArrowSchema *schema, struct dray_error *error) {
   struct dr_merge merge = {.writer = writer, .from = place, .error = error};
   struct dr_sql *sql = &merge.sql;
-  const int temporary = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TEMP_TABLES);
-  dr_merge_begin(&merge, drop_verb(writer));
+  dr_merge_begin(&merge, "");
+  dr_sql_drop_staging(sql);
   dr_sql_text(sql, "IF EXISTS "); // left behind by a connection that was cut
   dr_put_staging(&merge, NULL);
   DRAY_TRY(dr_merge_run(&merge, NULL));
-  dr_merge_begin(&merge, temporary ? "CREATE TEMPORARY TABLE " : "CREATE TABLE ");
+  dr_merge_begin(&merge, "");
+  dr_sql_create_staging(sql);
   dr_put_staging(&merge, NULL);
   for (int64_t i = 0; i < schema->n_children; i++) {
     struct dray_type type;

@@ -16,6 +16,7 @@
 #define CHECKPOINT_BYTES_MAX 4096
 #define STATE_FORMAT 1
 #define STAGED_ROWS 65536u
+#define KEYS_MAX 64 // of which it is known how long they are; no engine has an index of more columns
 
 // ---- opening ----
 
@@ -247,31 +248,97 @@ static int32_t drop_table(struct dr_snapshot *snapshot, const struct dr_place *p
   return run(snapshot, &sql, NULL);
 }
 
+// The key's columns of the copies of which an index takes the beginning only.
+struct long_keys {
+  const struct dr_snapshot_options *options;
+  uint8_t is_long[KEYS_MAX];
+};
+
+static int32_t take_long_keys(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  struct long_keys *keys = ctx;
+  (void)error;
+  for (uint64_t row = 0; row < dr_batch_rows(batch); row++) {
+    const struct dray_str name = dray_column_bytes(&batch->view.columns[0], row);
+    for (size_t k = 0; k < keys->options->key_count && k < KEYS_MAX; k++) {
+      if (dray_str_is(name, keys->options->key[k])) keys->is_long[k] = 1;
+    }
+  }
+  return DRAY_OK;
+}
+
+// The columns have the types of the model's, so the engine is asked how long they may be. Both names are ours, and
+// plain.
+static int32_t find_long_keys(struct dr_snapshot *snapshot, struct long_keys *out, struct dray_error *error) {
+  const struct dray_column_def def = {"name", {DRAY_TYPE_STRING, 0, 0}, 0};
+  const uint64_t chars = snapshot->warehouse->dialect.key_chars_max / snapshot->options.key_count;
+  struct dr_schema *schema = NULL;
+  struct dr_sql sql;
+  if (chars == 0) return DRAY_OK;
+  start(snapshot, &sql, "SELECT column_name AS ", error);
+  dr_sql_name(&sql, def.name);
+  dr_sql_text(&sql, " FROM information_schema.columns WHERE table_schema = '");
+  dr_sql_text(&sql, snapshot->held.schema != NULL ? snapshot->held.schema : "");
+  dr_sql_text(&sql, "' AND table_name = '");
+  dr_sql_text(&sql, snapshot->held.table);
+  dr_sql_text(&sql, "' AND character_octet_length > ");
+  dr_sql_number(&sql, 4 * chars);
+  DRAY_TRY(sql.code);
+  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  const int32_t code =
+      dr_engine_query(snapshot->warehouse, dray_buffer_view(&snapshot->text), schema, take_long_keys, out, error);
+  dr_schema_unref(schema);
+  return code;
+}
+
 static int32_t make_index(struct dr_snapshot *snapshot, const struct dr_place *place, const char *name,
-                          struct dray_error *error) {
+                          const struct long_keys *keys, struct dray_error *error) {
   struct dr_sql sql;
   start(snapshot, &sql, "CREATE INDEX ", error);
   dr_sql_name(&sql, name);
   dr_sql_text(&sql, " ON ");
   dr_sql_place(&sql, place);
-  dr_sql_text(&sql, " (");
-  dr_snapshot_put_keys(snapshot, &sql, NULL);
+  for (size_t k = 0; k < snapshot->options.key_count; k++) {
+    dr_sql_text(&sql, k == 0 ? " (" : ", ");
+    dr_sql_name(&sql, snapshot->options.key[k]);
+    if (k >= KEYS_MAX || !keys->is_long[k]) continue;
+    dr_sql_text(&sql, "(");
+    dr_sql_number(&sql, snapshot->warehouse->dialect.key_chars_max / snapshot->options.key_count);
+    dr_sql_text(&sql, ")");
+  }
   dr_sql_text(&sql, ")");
   return run(snapshot, &sql, NULL);
 }
 
+static void put_numbered_model(struct dr_snapshot *snapshot, struct dr_sql *sql, int empty) {
+  dr_sql_text(sql, "SELECT ROW_NUMBER() OVER () AS ");
+  dr_sql_name(sql, DR_COLUMN_NUMBER);
+  dr_sql_text(sql, ", ");
+  dr_snapshot_put_columns(snapshot, sql, "q");
+  dr_sql_text(sql, empty ? " FROM (SELECT 1 AS one) AS o LEFT JOIN " : " FROM ");
+  dr_snapshot_put_model(snapshot, sql, "q");
+  if (empty) dr_sql_text(sql, " ON 1 = 0 WHERE 1 = 0");
+}
+
 // The engine gives the columns its own types by copying: nothing of a value is lost, whatever dray would make of it.
-static int32_t make_tables(struct dr_snapshot *snapshot, struct dray_error *error) {
+// Where copies are NOT NULL, they are made empty, by way of an outer join: the model may get nulls later.
+static int32_t make_held(struct dr_snapshot *snapshot, struct dray_error *error) {
+  const int keeps = dr_dialect_has(&snapshot->warehouse->dialect, DRAY_DIALECT_COPY_NOT_NULL);
   struct dr_sql sql;
   start(snapshot, &sql, "CREATE TABLE ", error);
   dr_sql_place(&sql, &snapshot->held);
-  dr_sql_text(&sql, " AS SELECT ROW_NUMBER() OVER () AS ");
-  dr_sql_name(&sql, DR_COLUMN_NUMBER);
-  dr_sql_text(&sql, ", ");
-  dr_snapshot_put_columns(snapshot, &sql, "q");
-  dr_sql_text(&sql, " FROM ");
-  dr_snapshot_put_model(snapshot, &sql, "q");
+  dr_sql_text(&sql, " AS ");
+  put_numbered_model(snapshot, &sql, keeps);
   DRAY_TRY(run(snapshot, &sql, NULL));
+  if (!keeps) return DRAY_OK;
+  start_insert(snapshot, &sql, &snapshot->held, error);
+  put_numbered_model(snapshot, &sql, 0);
+  return run(snapshot, &sql, NULL);
+}
+
+static int32_t make_tables(struct dr_snapshot *snapshot, struct dray_error *error) {
+  struct long_keys keys = {.options = &snapshot->options};
+  struct dr_sql sql;
+  DRAY_TRY(make_held(snapshot, error));
   start(snapshot, &sql, "CREATE TABLE ", error);
   dr_sql_place(&sql, &snapshot->changes);
   dr_sql_text(&sql, " AS SELECT ");
@@ -284,8 +351,9 @@ static int32_t make_tables(struct dr_snapshot *snapshot, struct dray_error *erro
   dr_sql_place(&sql, &snapshot->held);
   dr_sql_text(&sql, " AS s WHERE 1 = 0");
   DRAY_TRY(run(snapshot, &sql, NULL));
-  DRAY_TRY(make_index(snapshot, &snapshot->held, snapshot->index_names[0], error));
-  return make_index(snapshot, &snapshot->changes, snapshot->index_names[1], error);
+  DRAY_TRY(find_long_keys(snapshot, &keys, error));
+  DRAY_TRY(make_index(snapshot, &snapshot->held, snapshot->index_names[0], &keys, error));
+  return make_index(snapshot, &snapshot->changes, snapshot->index_names[1], &keys, error);
 }
 
 // A schema that is there is not made with IF NOT EXISTS: that takes the right to make schemas.
@@ -453,17 +521,27 @@ static int32_t load_unsettled(struct dr_snapshot *snapshot, const struct dr_snap
   return code;
 }
 
-static int32_t make_staging(struct dr_snapshot *snapshot, struct dray_error *error) {
-  const int temporary = dr_dialect_has(&snapshot->warehouse->dialect, DRAY_DIALECT_TEMP_TABLES);
+static int32_t drop_staging(struct dr_snapshot *snapshot, struct dray_error *error) {
   struct dr_sql sql;
-  DRAY_TRY(drop_table(snapshot, &snapshot->staging, error));
-  start(snapshot, &sql, temporary ? "CREATE TEMPORARY TABLE " : "CREATE TABLE ", error);
+  start(snapshot, &sql, "", error);
+  dr_sql_drop_staging(&sql);
+  dr_sql_text(&sql, "IF EXISTS ");
+  dr_sql_place(&sql, &snapshot->staging);
+  return run(snapshot, &sql, NULL);
+}
+
+// With a key: there are engines that look a row up in a list by reading it all.
+static int32_t make_staging(struct dr_snapshot *snapshot, struct dray_error *error) {
+  struct dr_sql sql;
+  DRAY_TRY(drop_staging(snapshot, error));
+  start(snapshot, &sql, "", error);
+  dr_sql_create_staging(&sql);
   dr_sql_place(&sql, &snapshot->staging);
   dr_sql_text(&sql, " (");
   dr_sql_name(&sql, DR_COLUMN_NUMBER);
   dr_sql_text(&sql, " ");
   dr_sql_type(&sql, (struct dray_type){DRAY_TYPE_INT64, 0, 0});
-  dr_sql_text(&sql, ")");
+  dr_sql_text(&sql, " PRIMARY KEY)");
   return run(snapshot, &sql, NULL);
 }
 
@@ -497,6 +575,18 @@ static int32_t mark_unsettled(struct dr_snapshot *snapshot, uint64_t last, struc
 // Rows of the snapshot whose key is among the settled ones. Looked up by what the engine calls equal, and then exactly.
 static int32_t forget_settled_keys(struct dr_snapshot *snapshot, int64_t *out_rows, struct dray_error *error) {
   struct dr_sql sql;
+  if (dr_dialect_has(&snapshot->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES)) {
+    start(snapshot, &sql, "DELETE s FROM ", error);
+    dr_sql_place(&sql, &snapshot->changes);
+    dr_sql_text(&sql, " AS c JOIN ");
+    dr_sql_place(&sql, &snapshot->held);
+    dr_sql_text(&sql, " AS s ON ");
+    dr_snapshot_put_same_key(snapshot, &sql, "s", "c");
+    dr_sql_text(&sql, " WHERE ");
+    dr_sql_column(&sql, "c", DR_COLUMN_KIND);
+    dr_sql_text(&sql, " <> 0");
+    return run(snapshot, &sql, out_rows);
+  }
   start(snapshot, &sql, "DELETE FROM ", error);
   dr_sql_place(&sql, &snapshot->held);
   dr_sql_text(&sql, " WHERE (");
@@ -583,9 +673,9 @@ int32_t dr_snapshot_settle(struct dr_snapshot *snapshot, const struct dr_snapsho
   DRAY_TRY(dr_engine_begin(snapshot->warehouse, error));
   int32_t code = inside ? make_staging(snapshot, error) : DRAY_OK;
   if (code == DRAY_OK) code = settle(snapshot, settling, error);
-  if (code == DRAY_OK && inside) code = drop_table(snapshot, &snapshot->staging, error);
+  if (code == DRAY_OK && inside) code = drop_staging(snapshot, error);
   DRAY_TRY(end(snapshot, code, error));
-  if (!inside) DRAY_TRY(drop_table(snapshot, &snapshot->staging, error));
+  if (!inside) DRAY_TRY(drop_staging(snapshot, error));
   return pass("snapshot.settled", error);
 }
 
@@ -606,7 +696,7 @@ static int32_t try_tables(struct dr_snapshot *snapshot, int inside, struct dray_
   dr_place_free(&trial);
   if (code == DRAY_OK) code = make_staging(snapshot, error);
   if (code == DRAY_OK) code = load_unsettled(snapshot, &nothing, error);
-  return code == DRAY_OK ? drop_table(snapshot, &snapshot->staging, error) : code;
+  return code == DRAY_OK ? drop_staging(snapshot, error) : code;
 }
 
 int32_t dr_snapshot_try(struct dr_snapshot *snapshot, struct dray_error *error) {

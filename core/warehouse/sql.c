@@ -147,6 +147,14 @@ void dr_sql_number(struct dr_sql *sql, uint64_t number) {
   if (sql->code == DRAY_OK) sql->code = dray_buffer_printf(sql->out, sql->error, "%" PRIu64, number);
 }
 
+void dr_sql_create_staging(struct dr_sql *sql) {
+  dr_sql_flag(sql, DRAY_DIALECT_TEMP_TABLES, "CREATE TEMPORARY TABLE ", "CREATE TABLE ");
+}
+
+void dr_sql_drop_staging(struct dr_sql *sql) {
+  dr_sql_flag(sql, DRAY_DIALECT_DROP_TEMPORARY, "DROP TEMPORARY TABLE ", "DROP TABLE ");
+}
+
 void dr_sql_param(struct dr_sql *sql) {
   sql->param_count++;
   if (sql->dialect->param_style == DRAY_PARAM_QUESTION) {

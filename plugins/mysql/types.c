@@ -118,6 +118,18 @@ struct dray_str my_dialect_key_type(int32_t type, int collation) {
   return (struct dray_str){NULL, 0};
 }
 
+// What is read as text may be of another character set, or of a type that is no text: the texts are compared, byte by
+// byte, since a character set that was only said anew has other texts of the same bytes. A float's text tells 0 and -0
+// apart, its value what a FLOAT's text of six digits does not.
+#define TEXTS_DIFFER                                                                                                   \
+  LITERAL("NOT (CAST(CONVERT({a} USING utf8mb4) AS BINARY) <=> CAST(CONVERT({b} USING utf8mb4) AS BINARY))")
+#define FLOATS_DIFFER LITERAL("(NOT ({a} <=> {b}) OR NOT (CAST({a} AS CHAR) <=> CAST({b} AS CHAR)))")
+struct dray_str my_dialect_differs(int32_t type) {
+  if (type == DRAY_TYPE_STRING || type == DRAY_TYPE_JSON) return (struct dray_str)TEXTS_DIFFER;
+  if (type == DRAY_TYPE_FLOAT64) return (struct dray_str)FLOATS_DIFFER;
+  return (struct dray_str)LITERAL("NOT ({a} <=> {b})");
+}
+
 // ---- a result's column ----
 
 static int has_attribute(const MYSQL_FIELD *field, enum mariadb_field_attr_t which, const char *wanted) {

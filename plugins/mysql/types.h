@@ -45,6 +45,7 @@ enum { MY_COLLATION_MARIADB, MY_COLLATION_MYSQL, MY_COLLATION_PLAIN, MY_COLLATIO
 extern const char *const my_collations[MY_COLLATION_COUNT];
 struct dray_str my_dialect_type(int32_t type, int collation, int maria);
 struct dray_str my_dialect_key_type(int32_t type, int collation);
+struct dray_str my_dialect_differs(int32_t type);
 
 // One column of a result.
 struct my_column {

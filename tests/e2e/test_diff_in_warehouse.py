@@ -17,6 +17,7 @@ import sqlite3
 import pytest
 
 import harness
+import mysql_server
 import postgres_server
 import scene
 
@@ -32,7 +33,8 @@ SQLITE_TABLE = ("CREATE TABLE things (a INTEGER, b TEXT COLLATE NOCASE, word TEX
                 "DECIMAL(10,2), day DATE, doc JSON, spare TEXT)")
 POSTGRES_TABLE = ("CREATE TABLE things (a int, b text, word text COLLATE anycase, number numeric, price numeric(10,2), day "
                   "date, doc json, spare text)")
-COLUMNS = ("a", "b", "word", "number", "price", "day", "doc", "spare")
+MYSQL_TABLE = ("CREATE TABLE things (a int, b text COLLATE utf8mb4_general_ci, word text COLLATE utf8mb4_general_ci, number "
+               "decimal(65,10), price decimal(10,2), day date, doc json, spare text)")
 
 
 class Table:
@@ -263,17 +265,28 @@ def test_random_lives_are_the_same_by_both(block, tmp_path):
     assert sum(moved) >= len(seeds), f"the snapshot was hardly ever used: {moved}"
 
 
-# ---- PostgreSQL ----
+# ---- on servers ----
 
 
-@pytest.fixture(scope="module")
-def server():
-    why = postgres_server.missing()
+def started(servers):
+    why = servers.missing()
     if why is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)
-    made = postgres_server.Server(harness.CANARY_BEARER)
+    return servers.Server(harness.CANARY_BEARER)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    made = started(postgres_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def mysql():
+    made = started(mysql_server)
     yield made
     made.close()
 
@@ -282,17 +295,38 @@ def literal(value):
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
-class PostgresSide(Side):
-    server = None
+def insert(rows):
+    values = ", ".join("(" + ", ".join(literal(value) for value in row) + ")" for row in rows)
+    return f"INSERT INTO things VALUES {values};" if rows else ""
+
+
+def server_connection(plugin, server, database, more=""):
+    return (f"  wh: {{plugin: {plugin}, host: 127.0.0.1, port: {server.port}, database: {database}, user: dray, sslmode: disable, "
+            f"password: !secret env:WH_PASSWORD{more}}}\n")
+
+
+class ServerSide(Side):
+    plugin, server = "", None
 
     def __init__(self, folder, diff, composite):
         super().__init__(folder, diff, composite)
         self.database = diff
-        self.project.environment["PG_PASSWORD"] = harness.CANARY_BEARER
+        self.project.environment["WH_PASSWORD"] = harness.CANARY_BEARER
 
     def connection(self):
-        return (f"  wh: {{plugin: postgres, host: 127.0.0.1, port: {self.server.port}, database: {self.database}, user: dray, "
-                "password: !secret env:PG_PASSWORD}\n")
+        return server_connection(self.plugin, self.server, self.database)
+
+    def of_snapshot(self):
+        raise NotImplementedError
+
+    def by_hand(self, sql):
+        found = sorted(name for name in self.of_snapshot() if not name.startswith("_"))
+        if len(found) == 2:
+            self.server.sql(sql.format(c="dray." + found[0], s="dray." + found[1]), self.database)
+
+
+class PostgresSide(ServerSide):
+    plugin = "postgres"
 
     def prepare(self):
         self.server.fresh(self.database)
@@ -300,9 +334,8 @@ class PostgresSide(Side):
                         self.database)
 
     def fill(self, rows):
-        values = ", ".join("(" + ", ".join(literal(value) for value in row) + ")" for row in rows)
         self.server.sql("BEGIN; DROP TABLE IF EXISTS things; " + POSTGRES_TABLE + "; GRANT SELECT ON things TO dray;" +
-                        (f"INSERT INTO things VALUES {values};" if rows else "") + "COMMIT", self.database)
+                        insert(rows) + "COMMIT", self.database)
 
     def save(self):
         self.server.sql(f"DROP DATABASE IF EXISTS kept_{self.database} WITH (FORCE)", "postgres")
@@ -313,40 +346,127 @@ class PostgresSide(Side):
         self.server.sql(f"DROP DATABASE {self.database} WITH (FORCE)", "postgres")
         self.server.sql(f"CREATE DATABASE {self.database} TEMPLATE kept_{self.database} OWNER dray STRATEGY file_copy", "postgres")
 
-    def by_hand(self, sql):
-        found = sorted(row[0] for row in self.server.sql("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = "
-                                                         "to_regnamespace('dray') AND relname NOT LIKE '\\_%'", self.database))
-        if len(found) == 2:
-            self.server.sql(sql.format(c="dray." + found[0], s="dray." + found[1]), self.database)
+    def of_snapshot(self):
+        return [row[0] for row in self.server.sql("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = "
+                                                  "to_regnamespace('dray')", self.database)]
+
+
+class MysqlSide(ServerSide):
+    """The schema `dray` is a database beside the model's, which a restore brings back with it."""
+
+    plugin = "mysql"
+
+    def prepare(self):
+        if self.diff == "local":
+            self.server.fresh(self.database)
+        else:
+            self.server.sql(f"CREATE DATABASE {self.database}", "")
+
+    def fill(self, rows):
+        rows = [row[:5] + ["0000-00-00" if row[5] == "infinity" else row[5]] + row[6:] for row in rows]
+        self.server.sql("SET sql_mode = ''; DROP TABLE IF EXISTS things; " + MYSQL_TABLE + ";" + insert(rows), self.database)
+
+    def homes(self):
+        return [self.database] + (["dray"] if self.diff == "warehouse" else [])
+
+    def of_snapshot(self):
+        return self.tables("dray")
+
+    def tables(self, database):
+        return [row[0] for row in self.server.sql(f"SELECT table_name FROM information_schema.tables WHERE table_schema = "
+                                                  f"'{database}'", "")]
+
+    def copy(self, begin, end):
+        """Databases begin* become end*, of each of the two."""
+        for home in self.homes():
+            script = f"SET sql_mode = ''; DROP DATABASE IF EXISTS {end}{home}; CREATE DATABASE {end}{home};"
+            for table in self.tables(begin + home):
+                script += (f"CREATE TABLE {end}{home}.{table} LIKE {begin}{home}.{table};"
+                           f"INSERT INTO {end}{home}.{table} SELECT * FROM {begin}{home}.{table};")
+            self.server.sql(script, "")
+
+    def save(self):
+        self.copy("", "kept_")
+        self.saved = True
+
+    def restore(self):
+        self.copy("kept_", "")
+
+
+SIDES = {"postgres": PostgresSide, "mysql": MysqlSide}
 
 
 @pytest.mark.parametrize("seed", [SEED + 1000, SEED + 1001, SEED + 1002])
-def test_random_lives_in_postgres(server, seed, tmp_path):
-    PostgresSide.server = server
-    assert live(tmp_path / "lives", seed, PostgresSide) > 1
+@pytest.mark.parametrize("engine", SIDES)
+def test_random_lives_on_a_server(engine, seed, tmp_path, request):
+    SIDES[engine].server = request.getfixturevalue(engine)
+    assert live(tmp_path / "lives", seed, SIDES[engine]) > 1
 
 
-def people_in(server, project, receiver, rows, sync="", more=""):
+class PostgresPeople:
+    """A table of people on a server, and what a test asks and forbids there."""
+
+    plugin = "postgres"
+    number = "generate_series(1, {}) AS i(n)"
+
+    def __init__(self, server):
+        self.server = server
+        self.sql = server.sql
+
+    def work_done(self):
+        return self.server.wal()
+
+    def take_rights(self):
+        self.sql("REVOKE CREATE ON DATABASE work FROM PUBLIC; ALTER DATABASE work OWNER TO postgres; "
+                 "GRANT CREATE, USAGE ON SCHEMA public TO dray")
+
+    def give_rights(self):
+        self.sql("CREATE SCHEMA dray AUTHORIZATION dray")
+
+
+class MysqlPeople(PostgresPeople):
+    plugin = "mysql"
+    number = "(SELECT seq AS n FROM seq_1_to_{}) AS i"
+
+    def work_done(self):
+        return [self.server.counter(name) for name in ("Handler_write", "Handler_update", "Handler_delete")]
+
+    def take_rights(self):
+        self.sql("CREATE OR REPLACE USER dray@'%' IDENTIFIED BY " + mysql_server.text(harness.CANARY_BEARER) +
+                 "; GRANT SELECT, CREATE, ALTER, DROP, INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON work.* TO dray@'%'")
+
+    def give_rights(self):
+        self.sql("GRANT SELECT, CREATE, DROP, INDEX, INSERT, UPDATE, DELETE ON dray.* TO dray@'%'")
+
+
+@pytest.fixture(params=[PostgresPeople, MysqlPeople], ids=["postgres", "mysql"])
+def people(request):
+    server = request.getfixturevalue(request.param.plugin)
     server.fresh()
-    server.sql(f"CREATE TABLE people (id int PRIMARY KEY, name text, score int); INSERT INTO people SELECT i, 'name ' || i, i FROM "
-               f"generate_series(1, {rows}) i; GRANT SELECT ON people TO dray")
+    yield request.param(server)
+    if request.param.plugin == "mysql":
+        server.sql("GRANT ALL ON *.* TO dray@'%'", "")
+
+
+def people_in(people, project, receiver, rows):
+    people.sql(f"CREATE TABLE people (id int PRIMARY KEY, name varchar(20), score int); INSERT INTO people SELECT n, concat('name ', "
+               f"n), n FROM {people.number.format(rows)}; GRANT SELECT ON people TO dray")
     project.environment.update(scene.SECRETS)
-    project.environment["PG_PASSWORD"] = harness.CANARY_BEARER
-    project.config(f"connections:\n  wh: {{plugin: postgres, host: 127.0.0.1, port: {server.port}, database: work, user: dray, "
-                   f"password: !secret env:PG_PASSWORD{more}}}\n" + scene.hook_connection(receiver) +
+    project.environment["WH_PASSWORD"] = harness.CANARY_BEARER
+    project.config("connections:\n" + server_connection(people.plugin, people.server, "work") + scene.hook_connection(receiver) +
                    "models:\n  people: {warehouse: wh, sql: \"SELECT id, name, score FROM people\", key: id}\n"
                    "syncs:\n  people:\n    from: {model: people}\n    to: {connection: hook, object: people}\n"
-                   "    mode: mirror\n    diff: warehouse\n" + sync)
+                   "    mode: mirror\n    diff: warehouse\n")
 
 
-def test_only_changed_rows_leave_postgres(server, project, receiver):
-    people_in(server, project, receiver, 3000)
+def test_only_changed_rows_leave_the_server(people, project, receiver):
+    people_in(people, project, receiver, 3000)
     assert project.sync("people")["diff"]["used"] == "local"
-    before = server.wal()
+    before = people.work_done()
     idle = project.sync("people")
     assert (idle["diff"]["used"], idle["diff"]["warehouse_rows"], idle["unchanged"]) == ("warehouse", 0, 3000)
-    assert server.wal() == before  # not a byte was written
-    server.sql("UPDATE people SET score = -1 WHERE id % 100 = 0; DELETE FROM people WHERE id IN (7, 8); "
+    assert people.work_done() == before  # not a byte was written
+    people.sql("UPDATE people SET score = -1 WHERE id % 100 = 0; DELETE FROM people WHERE id IN (7, 8); "
                "INSERT INTO people VALUES (9000, 'new', 0)")
     plan, _ = project.plan("people")
     done = project.sync("people")
@@ -357,31 +477,74 @@ def test_only_changed_rows_leave_postgres(server, project, receiver):
     assert len(scene.held(receiver)) == 2999
 
 
-def test_a_missing_right_is_told(server, project, receiver):
-    people_in(server, project, receiver, 10)
-    server.sql("REVOKE CREATE ON DATABASE work FROM PUBLIC; ALTER DATABASE work OWNER TO postgres; "
-               "GRANT CREATE, USAGE ON SCHEMA public TO dray")
+def test_a_missing_right_is_told(people, project, receiver):
+    people_in(people, project, receiver, 10)
+    people.take_rights()
     checked = project.dray("check").expect(1)
     assert "snapshot" in checked.out and "diff: local" in checked.out and "GRANT" in checked.out, str(checked)
     failed = project.dray("sync", "people")
     assert failed.code != 0 and "GRANT" in failed.err, str(failed)
-    server.sql("CREATE SCHEMA dray AUTHORIZATION dray")
+    people.give_rights()
     project.dray("check").expect(0)
     assert project.sync("people")["applied"] == 10
+    people.sql("UPDATE people SET score = 0 WHERE id = 1")
+    changed = project.sync("people")
+    assert (changed["applied"], changed["diff"]["used"]) == (1, "warehouse")
 
 
-def test_two_runs_do_not_take_the_snapshot_from_each_other(server, project, receiver, tmp_path):
+def test_two_runs_do_not_take_the_snapshot_from_each_other(people, project, receiver, tmp_path):
     """A copy of the project on another machine: the token says that the snapshot is not its any more."""
-    people_in(server, project, receiver, 10)
+    people_in(people, project, receiver, 10)
     project.sync("people")
     shutil.copytree(project.folder, tmp_path / "copy")
     copy = harness.Project(tmp_path / "copy", project.environment)
-    server.sql("UPDATE people SET score = 100 WHERE id = 1")
+    people.sql("UPDATE people SET score = 100 WHERE id = 1")
     assert project.sync("people")["applied"] == 1
-    server.sql("UPDATE people SET score = 101 WHERE id = 2")
+    people.sql("UPDATE people SET score = 101 WHERE id = 2")
     other = copy.sync("people")
     assert "not of the same time" in other["diff"]["why"] and other["updates"] == 2
     assert "not of the same time" in project.sync("people")["diff"]["why"]
+
+
+def test_nulls_may_come_where_there_were_none(people, project, receiver):
+    """Copies of a column that cannot be null can."""
+    people_in(people, project, receiver, 10)
+    people.sql("UPDATE people SET name = 'x'; DROP TABLE IF EXISTS other; CREATE TABLE other (id int PRIMARY KEY, name varchar(20) "
+               "NOT NULL, score int NOT NULL); INSERT INTO other SELECT * FROM people; DROP TABLE people; ALTER TABLE other RENAME "
+               "TO people; GRANT SELECT ON people TO dray")
+    project.sync("people")
+    people.sql("DELETE FROM people WHERE id = 1")
+    assert project.sync("people")["deletes"] == 1
+    people.sql("DROP TABLE IF EXISTS other; CREATE TABLE other (id int PRIMARY KEY, name varchar(20), score int); INSERT INTO other "
+               "SELECT * FROM people; UPDATE other SET name = NULL WHERE id < 4; DROP TABLE people; ALTER TABLE other RENAME TO "
+               "people; GRANT SELECT ON people TO dray")
+    for applied in (2, 0):
+        record = project.sync("people")
+        assert (record["applied"], record["diff"]["used"]) == (applied, "warehouse")
+    assert [row["name"] for row in scene.held(receiver)] == [None, None] + ["x"] * 7
+
+
+# A first run, and one that finds changes: what the model loses between the death and the next run goes all the same.
+@pytest.mark.parametrize("step,before", [("disbelieved", 0), ("remaking", 0), ("remade", 0), ("settling", 0), ("settled", 0),
+                                         ("advancing", 1), ("advanced", 1), ("settling", 1), ("settled", 1)])
+def test_killed_at_each_step_where_ddl_commits(mysql, project, receiver, step, before):
+    mysql.fresh()
+    people = MysqlPeople(mysql)
+    people_in(people, project, receiver, 60)
+    if before:
+        project.sync("people")
+        people.sql("UPDATE people SET score = -1 WHERE id % 5 = 0; DELETE FROM people WHERE id = 1; INSERT INTO people VALUES "
+                   "(100, 'new', 1), (101, 'newer', 1)")
+    died = project.dray("sync", "people", "--json", env={"DRAY_FAULT": f"kill:snapshot.{step}"})
+    assert died.code == -9 or "killed" in died.errors(), str(died)
+    people.sql("DELETE FROM people WHERE id IN (2, 10, 100); UPDATE people SET score = -2 WHERE id = 20")
+    for _ in range(3):
+        last = project.sync("people")
+        assert scene.held(receiver) == [{"id": int(row[0]), "name": row[1], "score": int(row[2])}
+                                        for row in people.sql("SELECT * FROM people ORDER BY id")]
+    assert (last["diff"]["used"], last["applied"]) == ("warehouse", 0)
+    assert len(people.sql("SHOW TABLES", "dray")) == 3  # the two and the state
+    assert mysql.sessions() == 0
 
 
 # ---- what is told, and what is left ----

@@ -31,7 +31,8 @@ enum {
   DRAY_DIALECT_DROP_TEMPORARY = 2048u, // DROP TEMPORARY TABLE; DROP TABLE would end the transaction
   DRAY_DIALECT_NAMES_BMP = 4096u,      // names take no character beyond U+FFFF
   DRAY_DIALECT_JSON_IS_TEXT = 8192u,   // JSON columns compare and assign as text does: no CAST between the two
-  DRAY_DIALECT_ADD_KEY = 16384u        // ALTER TABLE t ADD PRIMARY KEY (...): the key is built when the rows are there
+  DRAY_DIALECT_ADD_KEY = 16384u,       // ALTER TABLE t ADD PRIMARY KEY (...): the key is built when the rows are there
+  DRAY_DIALECT_COPY_NOT_NULL = 32768u  // CREATE TABLE t AS SELECT ... copies NOT NULL
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
