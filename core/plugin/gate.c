@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Gates: so many in flight, so many points a second, and none before the time that an answer asked to wait. What is known
-// of a gate stands here, or in a file that other processes share (gate_file.c) and is then only borrowed for a moment.
+// Gates: so many in flight, so many points a second, and none before the time that an answer asked to wait. What is
+// known of a gate stands here, or in a file that other processes share (gate_file.c) and is then only borrowed for a
+// moment.
 #include "plugin/gate.h"
 
 #include <errno.h>

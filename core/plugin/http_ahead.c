@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Requests that were begun and that nobody waits for yet: start, finish and drop of the HTTP service. They are sent in the
-// order in which they were asked for, each as soon as its rate key has room; one that has none holds up those behind it,
-// so that whoever finishes them in that order never waits for a place that its own later request has.
+// Requests that were begun and that nobody waits for yet: start, finish and drop of the HTTP service. They are sent in
+// the order in which they were asked for, each as soon as its rate key has room; one that has none holds up those
+// behind it, so that whoever finishes them in that order never waits for a place that its own later request has.
 #include <stdlib.h>
 
 #include "plugin/http_parts.h"

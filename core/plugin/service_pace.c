@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The pace service: budgets of an account at the other side, at the gates that HTTP's rate keys use as well, under names
-// of their own.
+// The pace service: budgets of an account at the other side, at the gates that HTTP's rate keys use as well, under
+// names of their own.
 #include <math.h>
 #include <stddef.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 // The services that an instance is given: limits, masking, and what a plugin gets when something is not there.
 #include "plugin/scene.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 
 #include "base/board.h"
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/redact.h"
 #include "dray/sdk/services.h"
@@ -377,8 +379,119 @@ static void test_host_survives_failing_allocations(void **state) {
   }
 }
 
+// ---- locks, and budgets ----
+
+struct pair {
+  char folder[32];
+  struct dr_host *hosts[2];
+  struct dray_services services[2];
+};
+
+static int pair_setup(void **state) {
+  struct pair *pair = calloc(1, sizeof(*pair));
+  struct dray_error error;
+  if (pair == NULL) return -1;
+  (void)snprintf(pair->folder, sizeof(pair->folder), "/tmp/dray-host-XXXXXX");
+  if (mkdtemp(pair->folder) == NULL) return -1;
+  const struct dr_host_options options = {.connection = "shop", .shared_folder = pair->folder};
+  for (int i = 0; i < 2; i++) {
+    scene_ok(dr_host_new(&options, &pair->hosts[i], &error));
+    scene_ok(dray_services_init(&pair->services[i], dr_host_abi(pair->hosts[i]), &error));
+  }
+  *state = pair;
+  return 0;
+}
+
+static int pair_teardown(void **state) {
+  struct pair *pair = *state;
+  for (int i = 0; i < 2; i++) dr_host_free(pair->hosts[i]);
+  DIR *folder = opendir(pair->folder);
+  for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+    (void)unlinkat(dirfd(folder), entry->d_name, 0);
+  }
+  closedir(folder);
+  const int rc = rmdir(pair->folder);
+  free(pair);
+  return rc;
+}
+
+static int32_t lock(const struct pair *pair, int side, const char *key) {
+  struct dray_error error;
+  dray_error_init(&error);
+  const struct dray_state_service *service = pair->services[side].state;
+  return service->lock(service->ctx, dray_str_of(key), 30, &error);
+}
+
+static void unlock(const struct pair *pair, int side, const char *key) {
+  const struct dray_state_service *service = pair->services[side].state;
+  service->unlock(service->ctx, dray_str_of(key));
+}
+
+static void test_state_lock_has_one_holder(void **state) {
+  const struct pair *pair = *state;
+  assert_int_equal(lock(pair, 0, "oauth"), DRAY_OK);
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_E_BUSY);
+  assert_int_equal(lock(pair, 1, "another"), DRAY_OK);
+  unlock(pair, 1, "oauth"); // not its own: nothing happens
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_E_BUSY);
+  unlock(pair, 0, "oauth");
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_OK);
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_E_PLUGIN_CONTRACT); // not recursive
+}
+
+static void test_state_lock_ends_with_its_instance(void **state) {
+  struct pair *pair = *state;
+  assert_int_equal(lock(pair, 0, "oauth"), DRAY_OK);
+  dr_host_free(pair->hosts[0]);
+  pair->hosts[0] = NULL;
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_OK);
+}
+
+static void test_state_lock_needs_a_place_to_meet(void **state) {
+  const struct scene *scene = *state;
+  const struct dray_state_service *service = scene->services.state;
+  struct dray_error error;
+  dray_error_init(&error);
+  assert_int_equal(service->lock(service->ctx, dray_str_of("oauth"), 0, &error), DRAY_E_LIMIT);
+  assert_non_null(strstr(error.text, "there is no store"));
+}
+
+static void test_budget_is_one_for_all_instances(void **state) {
+  const struct pair *pair = *state;
+  const struct dray_pace_service *first = pair->services[0].pace, *second = pair->services[1].pace;
+  const struct dray_pace_terms terms = {sizeof(terms), 0, dray_str_of("shopify:acme"), 100, 1000};
+  struct dray_error error;
+  dray_error_init(&error);
+  const int64_t begun = dr_monotonic_ms();
+  scene_ok(first->take(first->ctx, &terms, 100, &error));
+  scene_ok(second->take(second->ctx, &terms, 100, &error)); // waits for 100 points at 1,000 a second
+  assert_true(dr_monotonic_ms() - begun >= 100);
+  scene_ok(first->hold(first->ctx, terms.key, 150, &error));
+  const int64_t held = dr_monotonic_ms();
+  scene_ok(second->take(second->ctx, &terms, 0, &error));
+  assert_true(dr_monotonic_ms() - held >= 149);
+}
+
+static void test_budget_that_cannot_be_is_refused(void **state) {
+  const struct pair *pair = *state;
+  const struct dray_pace_service *pace = pair->services[0].pace;
+  struct dray_pace_terms terms = {sizeof(terms), 0, dray_str_of("x"), 100, 0};
+  struct dray_error error;
+  dray_error_init(&error);
+  assert_int_equal(pace->take(pace->ctx, &terms, 1, &error), DRAY_E_PLUGIN_CONTRACT);
+  terms.per_second = 1;
+  assert_int_equal(pace->take(pace->ctx, &terms, -1, &error), DRAY_E_PLUGIN_CONTRACT);
+  terms.key.len = 0;
+  assert_int_equal(pace->tell(pace->ctx, &terms, 1, 0, &error), DRAY_E_PLUGIN_CONTRACT);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_state_lock_has_one_holder, pair_setup, pair_teardown),
+      cmocka_unit_test_setup_teardown(test_state_lock_ends_with_its_instance, pair_setup, pair_teardown),
+      cmocka_unit_test_setup_teardown(test_state_lock_needs_a_place_to_meet, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_budget_is_one_for_all_instances, pair_setup, pair_teardown),
+      cmocka_unit_test_setup_teardown(test_budget_that_cannot_be_is_refused, pair_setup, pair_teardown),
       cmocka_unit_test_setup_teardown(test_host_has_every_service_with_its_size, setup, teardown),
       cmocka_unit_test_setup_teardown(test_secret_is_handed_over_and_masked_from_then_on, setup, teardown),
       cmocka_unit_test_setup_teardown(test_token_of_an_answer_is_masked_when_the_plugin_says_so, setup, teardown),
