@@ -174,9 +174,21 @@ static int32_t write_bad_row(struct dray_json_rows *rows) {
   return dray_builder_end_bad_row(rows->builder, (size_t)rows->error_column, reason, &rows->full, rows->error);
 }
 
+// Whether only_with or only_without leave the record out. Of one that is not whole nobody can tell.
+static int is_passed_over(const struct dray_json_rows *rows) {
+  if (!rows->is_object || !rows->is_whole) return 0;
+  if (rows->only_with != NULL && (rows->filter_seen & DRAY_JSON_FILTER_WITH) == 0) return 1;
+  return (rows->filter_seen & DRAY_JSON_FILTER_WITHOUT) != 0;
+}
+
 int dray_json_rows_end_record(struct dray_json_rows *rows) {
   rows->in_record = 0;
   int32_t code = DRAY_OK;
+  if (is_passed_over(rows)) {
+    rows->spoiled = 0;
+    dray_builder_abandon_row(rows->builder);
+    return 1;
+  }
   if (!rows->spoiled) {
     code = dray_builder_end_row(rows->builder, &rows->full, rows->error);
   } else {
@@ -194,6 +206,7 @@ int dray_json_rows_end_record(struct dray_json_rows *rows) {
 
 // Documents only; a line's record ends with the line.
 static int record_over(struct dray_json_rows *rows) {
+  rows->is_whole = 1;
   const uint64_t now = rows->lines ? 0 : here(rows);
   if (dray_json_rows_oversize(rows, now)) return 0;
   rows->in_record = 0;
@@ -219,8 +232,12 @@ static int check_shape(struct dray_json_rows *rows, int32_t kind) {
   return 0;
 }
 
-static void begin_record(struct dray_json_rows *rows) {
+static void begin_record(struct dray_json_rows *rows, int32_t kind) {
   rows->in_record = 1;
+  rows->is_object = kind == DRAY_JSON_OBJECT;
+  rows->is_whole = 0;
+  rows->filter_key = 0;
+  rows->filter_seen = 0;
   rows->record_count++;
   if (rows->lines) {
     rows->line_records++;
@@ -256,6 +273,7 @@ static int on_records_path(struct dray_json_rows *rows, size_t depth) {
 
 // A line with a second value: what it is cannot be told.
 static int refuse_second(struct dray_json_rows *rows) {
+  rows->is_whole = 0;
   if (rows->spoiled) return 1;
   (void)spoil_record(rows, DRAY_E_DATA_JSON, "the line holds more than one value");
   return 1;
@@ -273,7 +291,7 @@ static int scalar_outside(struct dray_json_rows *rows, int32_t kind, struct dray
   const size_t depth = (size_t)rows->depth;
   if (!on_records_path(rows, depth) || depth != rows->step_count) return 1;
   if (rows->lines && rows->line_records > 0) return refuse_second(rows);
-  begin_record(rows);
+  begin_record(rows, kind);
   struct dray_json_node *root = &rows->fields.nodes[0];
   if (check_shape(rows, kind)) {
     const int kept =
@@ -295,7 +313,7 @@ static int open_outside(struct dray_json_rows *rows, int32_t kind) {
       rows->skip_depth = rows->depth;
       return refuse_second(rows);
     }
-    begin_record(rows);
+    begin_record(rows, kind);
     return !check_shape(rows, kind) || open_frame(rows, &rows->fields.nodes[0], kind);
   }
   if (!wanted || is_object != (rows->steps[depth].kind == DRAY_JSON_STEP_NAME)) {
@@ -353,11 +371,27 @@ static int claim(struct dray_json_rows *rows, struct dray_json_node *node) {
   return 1;
 }
 
+// ---- only_with, only_without ----
+
+static int is_own_level(const struct dray_json_rows *rows) {
+  return rows->in_record && rows->depth == (int32_t)rows->step_count + 1 &&
+         (rows->only_with != NULL || rows->only_without != NULL);
+}
+
+static void note_filter_key(struct dray_json_rows *rows, struct dray_str name, int lone) {
+  rows->filter_key = 0;
+  if (lone) return;
+  if (rows->only_with != NULL && dray_str_is(name, rows->only_with)) rows->filter_key |= DRAY_JSON_FILTER_WITH;
+  if (rows->only_without != NULL && dray_str_is(name, rows->only_without)) rows->filter_key |= DRAY_JSON_FILTER_WITHOUT;
+}
+
 // ---- events ----
 
 static int on_scalar(struct dray_json_rows *rows, int32_t kind, struct dray_str text) {
   const int lone = rows->lone_surrogate && kind == DRAY_JSON_STRING;
   if (lone) rows->lone_surrogate = 0;
+  if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_scalar(rows, kind, text, lone)) return 0;
+  if (is_own_level(rows) && kind != DRAY_JSON_NULL) rows->filter_seen |= rows->filter_key;
   if (rows->skip_depth != 0 && rows->captures == 0) return rows->in_record || note_place(rows);
   if (!rows->in_record) return scalar_outside(rows, kind, text, lone);
   struct dray_json_node *node = rows->skip_depth != 0 ? NULL : next_node(&rows->frames[above(rows)]);
@@ -393,6 +427,8 @@ static int on_key(void *ctx, const unsigned char *name, size_t len) {
   const struct dray_str view = dray_str_make((const char *)name, len);
   const int lone = rows->lone_surrogate;
   rows->lone_surrogate = 0;
+  if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_key(rows, view, lone)) return 0;
+  if (is_own_level(rows)) note_filter_key(rows, view, lone);
   if (rows->skip_depth == 0 && rows->in_record) {
     struct dray_json_frame *frame = &rows->frames[above(rows)];
     frame->member = lone ? NULL : dray_json_node_member(frame->node, view.data, len);
@@ -420,6 +456,8 @@ static int refuse_depth(struct dray_json_rows *rows) {
 
 static int on_open(struct dray_json_rows *rows, int32_t kind) {
   if (rows->depth == rows->depth_max) return refuse_depth(rows);
+  if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_open(rows, kind)) return 0;
+  if (is_own_level(rows)) rows->filter_seen |= rows->filter_key;
   rows->depth++;
   if (rows->skip_depth == 0 && !rows->in_record) return open_outside(rows, kind);
   if (rows->skip_depth == 0) {
@@ -436,6 +474,7 @@ static int on_open(struct dray_json_rows *rows, int32_t kind) {
 }
 
 static int on_close(struct dray_json_rows *rows, char bracket) {
+  if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_close(rows, bracket)) return 0;
   if (rows->skip_depth != 0) {
     if (rows->captures > 0 && !judge_text(rows, dray_json_emit_close(&rows->emitter, bracket, &rows->bad))) return 0;
     if (rows->depth == rows->skip_depth) rows->skip_depth = 0;

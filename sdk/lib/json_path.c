@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Paths into JSON, as settings and field lists spell them: a.b[2].c, ["a.b"], items[*].
+#include "dray/sdk/json.h"
 #include "json_text.h"
 
 static int32_t refuse(const char *path, const char *at, const char *why, struct dray_error *error) {
@@ -72,4 +73,27 @@ int dray_json_step_is(const struct dray_json_step *step, struct dray_str name) {
     if (n >= name.len || name.data[n] != step->name.data[i]) return 0;
   }
   return n == name.len;
+}
+
+int32_t dray_json_path_member(struct dray_buffer *path, struct dray_str name, struct dray_error *error) {
+  const size_t before = path->len;
+  int plain = name.len > 0;
+  for (uint64_t i = 0; i < name.len; i++) plain = plain && memchr(".[]", name.data[i], 3) == NULL;
+  int32_t rc = DRAY_OK;
+  if (plain) {
+    if (before > 0) rc = dray_buffer_append_char(path, '.', error);
+    if (rc == DRAY_OK) rc = dray_buffer_append(path, name.data, (size_t)name.len, error);
+  } else {
+    rc = dray_buffer_append_str(path, "[\"", error);
+    for (uint64_t i = 0; rc == DRAY_OK && i < name.len; i++) {
+      if (name.data[i] == '"' || name.data[i] == '\\') rc = dray_buffer_append_char(path, '\\', error);
+      if (rc == DRAY_OK) rc = dray_buffer_append_char(path, name.data[i], error);
+    }
+    if (rc == DRAY_OK) rc = dray_buffer_append_str(path, "\"]", error);
+  }
+  if (rc != DRAY_OK && path->data != NULL) {
+    path->len = before;
+    path->data[before] = '\0';
+  }
+  return rc;
 }

@@ -3,7 +3,7 @@
 //
 // The rows reader, lower half: bytes go to the parser, line by line or as they come. What the events mean is decided in
 // json_events.c. A parser that stopped cannot go on, so a batch that fills up in the middle of a document is followed
-// by a new parser that is brought to the same place (see restart).
+// by a new parser that is brought to the same place (see go_on).
 #include "dray/sdk/json.h"
 
 #include <assert.h>
@@ -32,14 +32,19 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
   rows->depth_max = options->depth_max != 0 ? options->depth_max : DRAY_JSON_DEPTH_MAX;
   rows->record_bytes_max = options->record_bytes_max != 0 ? options->record_bytes_max : RECORD_BYTES_MAX;
   if (rows->record_bytes_max > SIZE_MAX / 8) rows->record_bytes_max = SIZE_MAX / 8;
+  rows->lines_before = options->lines_before;
   rows->line = options->lines_before;
   rows->records_path = dray_str_dup(dray_str_of(path));
   rows->name = options->name != NULL ? dray_str_dup(dray_str_of(options->name)) : NULL;
+  rows->only_with = options->only_with != NULL ? dray_str_dup(dray_str_of(options->only_with)) : NULL;
+  rows->only_without = options->only_without != NULL ? dray_str_dup(dray_str_of(options->only_without)) : NULL;
   rows->steps = calloc(strlen(path) + 1, sizeof(*rows->steps)); // more than any path has
   rows->levels = calloc(strlen(path) + 1, sizeof(*rows->levels));
   rows->frames = calloc((size_t)rows->depth_max + 1, sizeof(*rows->frames));
-  if (rows->records_path == NULL || (options->name != NULL && rows->name == NULL) || rows->steps == NULL ||
-      rows->levels == NULL || rows->frames == NULL) {
+  if (rows->records_path == NULL || (options->name != NULL && rows->name == NULL) ||
+      (options->only_with != NULL && rows->only_with == NULL) ||
+      (options->only_without != NULL && rows->only_without == NULL) || rows->steps == NULL || rows->levels == NULL ||
+      rows->frames == NULL) {
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a JSON reader");
   }
   for (const char *at = rows->records_path;; rows->step_count++) {
@@ -51,7 +56,7 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
     return dray_fail(error, DRAY_E_CONFIG_VALUE, "records_path '%.200s' has more steps than the depth of %d allows",
                      path, rows->depth_max);
   }
-  return DRAY_OK;
+  return dray_json_captures_make(rows, options->captures, options->capture_count, error);
 }
 
 static void find_error_column(struct dray_json_rows *rows, const struct ArrowSchema *schema) {
@@ -90,6 +95,7 @@ int32_t dray_json_rows_new(const struct dray_json_field *fields, size_t field_co
 void dray_json_rows_free(struct dray_json_rows *rows) {
   if (rows == NULL) return;
   dray_json_parser_free(&rows->parser);
+  dray_json_captures_free(rows);
   dray_json_fields_free(&rows->fields);
   dray_buffer_free(&rows->text);
   dray_buffer_free(&rows->partial);
@@ -99,6 +105,8 @@ void dray_json_rows_free(struct dray_json_rows *rows) {
   free(rows->frames);
   free(rows->records_path);
   free(rows->name);
+  free(rows->only_with);
+  free(rows->only_without);
   free(rows);
 }
 
@@ -169,6 +177,22 @@ static void forget_place(struct dray_json_rows *rows) {
   rows->surrogates = (struct dray_json_surrogates){0};
 }
 
+void dray_json_rows_restart(struct dray_json_rows *rows) {
+  dray_json_parser_free(&rows->parser);
+  dray_builder_abandon_row(rows->builder);
+  forget_place(rows);
+  dray_json_captures_forget(rows);
+  dray_buffer_clear(&rows->partial);
+  rows->overlong = 0;
+  rows->spoiled = 0;
+  rows->touched = 0;
+  rows->bom_bytes = 0;
+  rows->line = rows->lines_before;
+  rows->line_start = rows->piece_position = rows->mark = rows->position = 0;
+  rows->told_bytes = rows->told_lines = 0;
+  rows->failed = DRAY_OK;
+}
+
 // ---- lines ----
 
 static void spoil_line(struct dray_json_rows *rows, int32_t code, const char *text) {
@@ -213,6 +237,7 @@ static int is_line_too_long(const struct dray_json_rows *rows, const char *line,
 // Tells one whole line, with or without its newline.
 static int32_t tell_line(struct dray_json_rows *rows, const char *line, size_t len) {
   rows->line_records = 0;
+  rows->is_whole = 0;
   if (is_line_too_long(rows, line, len)) {
     char text[128];
     (void)snprintf(text, sizeof(text), "the line has more than %llu bytes", (unsigned long long)rows->record_bytes_max);
@@ -277,7 +302,7 @@ static int32_t feed_lines(struct dray_json_rows *rows, const char *data, size_t 
 
 // A new parser at the place where the last one was stopped: behind a record, inside the containers of records_path.
 // It is brought there by a beginning that has the same containers open and a value behind it: {"":["" for items[*].
-static int32_t restart(struct dray_json_rows *rows) {
+static int32_t go_on(struct dray_json_rows *rows) {
   rows->failed = dray_json_parser_start(&rows->parser, &dray_json_rows_callbacks, rows, 1, rows->error);
   if (rows->failed != DRAY_OK || rows->depth == 0) return rows->failed;
   dray_buffer_clear(&rows->scratch);
@@ -356,7 +381,7 @@ static int32_t finish_document(struct dray_json_rows *rows) {
     return rows->failed;
   }
   if (!rows->touched) return DRAY_OK;
-  if (rows->parser.handle == NULL) DRAY_TRY(restart(rows)); // the batch was full just before
+  if (rows->parser.handle == NULL) DRAY_TRY(go_on(rows)); // the batch was full just before
   rows->piece = nothing;
   rows->piece_len = 0;
   const int outcome = dray_json_parser_finish(&rows->parser);
@@ -375,7 +400,7 @@ static int32_t feed_document(struct dray_json_rows *rows, const char *data, size
     return rows->failed;
   }
   if (used < len) {
-    if (rows->parser.handle == NULL) DRAY_TRY(restart(rows));
+    if (rows->parser.handle == NULL) DRAY_TRY(go_on(rows));
     if (!rows->touched) rows->touched = !is_blank(data + used, len - used);
     size_t taken = 0;
     DRAY_TRY(feed_some(rows, data + used, len - used, &taken));

@@ -28,6 +28,17 @@ struct dray_json_level {
   int32_t hit; // the key that came last is the one records_path goes on with
 };
 
+// A value beside the records that somebody wants.
+struct dray_json_watch {
+  struct dray_json_capture *capture; // the caller's
+  struct dray_json_step *steps;      // of its path: names only; owned
+  size_t step_count;
+  size_t matched; // steps whose containers are open
+  int32_t hit;    // the key that came last is the next step
+};
+
+#define DRAY_JSON_NOTHING_TAKEN SIZE_MAX
+
 struct dray_json_rows {
   struct dray_builder *builder; // borrowed
   struct dray_json_fields fields;
@@ -42,7 +53,9 @@ struct dray_json_rows {
   uint64_t record_bytes_max;
   int32_t depth_max;
   int32_t lines;
-  ptrdiff_t error_column; // -1: none
+  uint64_t lines_before;
+  ptrdiff_t error_column;         // -1: none
+  char *only_with, *only_without; // NULL: all records
 
   // where the events are
   int32_t depth;      // containers open
@@ -56,10 +69,21 @@ struct dray_json_rows {
   struct dray_json_emitter emitter;
   struct dray_buffer scratch; // a scalar for a JSON column
 
+  // what is wanted beside the records (json_captures.c)
+  struct dray_json_watch *watches; // owned
+  size_t watch_count;
+  size_t taken; // the watch whose container is being written out, or DRAY_JSON_NOTHING_TAKEN
+  int32_t taken_depth;
+  struct dray_json_emitter taken_emitter;
+
   // the current record
   uint64_t record_count;
   uint64_t bad_count;
   int32_t spoiled;      // it is bad, `bad` says why
+  int32_t is_object;    // it is one
+  int32_t is_whole;     // its last byte was seen, so that what it does not have is known
+  int32_t filter_key;   // the key that came last on its own level: DRAY_JSON_FILTER_*
+  int32_t filter_seen;  // those that have a value: DRAY_JSON_FILTER_*
   int32_t line_records; // lines: records begun in this line
   int32_t full;         // the builder wants to be finished
   struct dray_error bad;
@@ -83,7 +107,21 @@ struct dray_json_rows {
   struct dray_error failure;
 };
 
+enum { DRAY_JSON_FILTER_WITH = 1, DRAY_JSON_FILTER_WITHOUT = 2 };
+
 extern const yajl_callbacks dray_json_rows_callbacks;
+
+// What is wanted beside the records. @errors CONFIG_VALUE, OUT_OF_MEMORY; freed with the rest, also after a failure.
+DRAY_NODISCARD int32_t dray_json_captures_make(struct dray_json_rows *rows, struct dray_json_capture *captures,
+                                               size_t capture_count, struct dray_error *error);
+void dray_json_captures_free(struct dray_json_rows *rows);
+void dray_json_captures_forget(struct dray_json_rows *rows); // a new document begins
+// Events outside of records, before the reader itself looks at them: rows->depth is that of the containers around the
+// key or value, and of what closes its own. Called where watch_count is not 0. 0: the input has failed.
+int dray_json_captures_key(struct dray_json_rows *rows, struct dray_str name, int lone);
+int dray_json_captures_scalar(struct dray_json_rows *rows, int32_t kind, struct dray_str text, int lone);
+int dray_json_captures_open(struct dray_json_rows *rows, int32_t kind);
+int dray_json_captures_close(struct dray_json_rows *rows, char bracket);
 
 // Ends the current record: its row, or one that says what was bad. 0 when the reading must stop (failed or full).
 int dray_json_rows_end_record(struct dray_json_rows *rows);

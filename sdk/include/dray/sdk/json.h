@@ -26,9 +26,10 @@ struct dray_json_field {
   size_t column;    // index in the builder; one field per column
 };
 
-// A value beside the records of a document: a page's cursor, say.
+// A value beside the records of a document: a page's cursor, say. One that stands twice in a document is DATA_JSON.
 struct dray_json_capture {
-  const char *path; // names only: "meta.after_cursor"; not one that leads into the records
+  const char *path; // names only: "meta.after_cursor"; not one that leads into the records, around
+                    // them or into another capture. Borrowed until free
   struct dray_buffer
       *out;      // borrowed until free; gets a scalar's text (a string's value, digits, true, false, null) or a
                  // container's compact JSON, at most its max (LIMIT); emptied by every document
@@ -43,9 +44,11 @@ struct dray_json_rows_options {
   int32_t depth_max;         // of the whole document; 0: DRAY_JSON_DEPTH_MAX; at most 1024
   int32_t lines;             // 1: every line is one record and a bad line spoils only itself (JSON Lines); blank lines
                              // are skipped; not together with records_path. 0: a syntax error ends the input
-  const char *only_with;     // a member's name: records without it, or where it is null, are passed over; NULL: all
-  const char *only_without;  // records that have it are passed over. Both are looked at on the record's own level
-  struct dray_json_capture *captures; // outside of the records, for documents
+  const char *only_with;     // a member's name: records without it, or where it is null, are passed over, be they good
+                             // or bad; NULL: all. Copied
+  const char *only_without;  // the other way round: records where it is there and not null are passed over. Both are
+                             // looked at on the record's own level, of objects only
+  struct dray_json_capture *captures; // outside of the records; not together with `lines`
   size_t capture_count;
   const char *name;      // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied
   uint64_t lines_before; // added to line numbers, for an input that begins in the middle of a file
@@ -80,10 +83,12 @@ void dray_json_rows_free(struct dray_json_rows *rows); // NULL is allowed
 // input, with it they make a bad record. Those of a bad record (see above), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_rows_feed(struct dray_json_rows *rows, const char *data, size_t len, int32_t end,
                                            size_t *out_used, int32_t *out_full, struct dray_error *error);
-uint64_t dray_json_rows_count(const struct dray_json_rows *rows); // records seen, the bad ones included
-// Takes a new input with the same fields, captures and builder: the next page. Rows that wait in the builder stay.
+// Takes a new input with the same fields, captures and builder, also after a failure: the next page. Rows that wait in
+// the builder stay, and counts go on.
 void dray_json_rows_restart(struct dray_json_rows *rows);
-uint64_t dray_json_rows_bad(const struct dray_json_rows *rows); // bad records among them
+// Records seen, the bad ones and those passed over included; bad records among them.
+uint64_t dray_json_rows_count(const struct dray_json_rows *rows);
+uint64_t dray_json_rows_bad(const struct dray_json_rows *rows);
 // With `lines`: bytes and lines up to the end of the last line that was told; reading may begin again there.
 void dray_json_rows_mark(const struct dray_json_rows *rows, uint64_t *out_bytes, uint64_t *out_lines);
 
@@ -113,6 +118,9 @@ const struct dray_json *dray_json_get(const struct dray_json *object, const char
 const struct dray_json *dray_json_path(const struct dray_json *root, const char *path);
 // The text of a STRING, else `otherwise`.
 struct dray_str dray_json_string(const struct dray_json *value, const char *otherwise);
+// Appends one step to such a path: the member of that name, quoted where it must be. @errors LIMIT, OUT_OF_MEMORY; the
+// path is then unchanged.
+DRAY_NODISCARD int32_t dray_json_path_member(struct dray_buffer *path, struct dray_str name, struct dray_error *error);
 // Appends a document compactly: order of members and digits of numbers kept, blanks and needless escapes dropped, so
 // that equal documents become equal bytes. `out` is unchanged after a failure. @errors DATA_JSON, DATA_UTF8, LIMIT,
 // OUT_OF_MEMORY.
