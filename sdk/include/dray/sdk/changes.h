@@ -36,10 +36,14 @@ struct dray_receipt_writer {
 };
 void dray_receipts_init(struct dray_receipt_writer *writer, size_t text_bytes_max);
 void dray_receipts_begin(struct dray_receipt_writer *writer, struct dray_receipts *out);
-// code and format only for what is not APPLIED or UNCHANGED; retry_after_ms 0: the host's backoff. A text that finds no
-// room is left out.
+// code and format only for what is not APPLIED or UNCHANGED (0, NULL); retry_after_ms 0: the host's backoff. Without
+// room for its text a receipt has none.
 void dray_receipt_put(struct dray_receipt_writer *writer, int64_t row, int32_t status, int32_t code,
                       int64_t retry_after_ms, const char *format, ...) DRAY_PRINTF(6, 7);
+// The same receipt for every change of a batch, instead of begin, put and end. `text` is borrowed: static, or the
+// instance's own until its next call.
+void dray_receipts_all(const struct dray_changes *changes, int32_t status, int32_t code, struct dray_str text,
+                       struct dray_receipts *out);
 // Sets the texts. @errors PLUGIN_CONTRACT when more receipts were put than there was room for.
 DRAY_NODISCARD int32_t dray_receipts_end(struct dray_receipt_writer *writer, struct dray_error *error);
 void dray_receipts_free(struct dray_receipt_writer *writer);
