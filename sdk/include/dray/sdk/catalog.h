@@ -5,6 +5,8 @@
 #ifndef DRAY_SDK_CATALOG_H
 #define DRAY_SDK_CATALOG_H
 
+#include "dray/destination.h"
+#include "dray/sdk/config.h"
 #include "dray/sdk/json.h"
 
 #ifdef __cplusplus
@@ -56,13 +58,18 @@ struct dray_field_list {
   struct dray_buffer text; // the names, paths and descriptions; pointers into it are set by dray_field_list_end
 };
 void dray_field_list_init(struct dray_field_list *list, size_t text_bytes_max);
+// Copies the texts. `path` of len 0: the member that is called as the field, quoted where it must be; a path below
+// another one is made with dray_json_path_member. @errors SCHEMA_NAME (a NUL in a text, an empty name), LIMIT
+// (text_bytes_max), OUT_OF_MEMORY; the list is then unchanged.
 DRAY_NODISCARD int32_t dray_field_list_add(struct dray_field_list *list, struct dray_str name, struct dray_str path,
                                            struct dray_type type, int32_t flags, struct dray_str description,
                                            struct dray_error *error);
-void dray_field_list_end(struct dray_field_list *list); // no more are added; items can be used
+// Items can be used until more are added; then it is called again. An empty description becomes NULL.
+void dray_field_list_end(struct dray_field_list *list);
 void dray_field_list_free(struct dray_field_list *list);
 
-// Writes one element of discover's "streams" or "objects"; `more` (NULL: none) follows the declared fields.
+// Writes one element of discover's "streams" or "objects"; `more` (NULL: none) follows the declared fields. An object
+// without any field, with `more` NULL, is one that takes any.
 void dray_stream_def_write(const struct dray_stream_def *def, const struct dray_field_list *more,
                            struct dray_json_writer *writer);
 void dray_object_def_write(const struct dray_object_def *def, const struct dray_field_list *more,
@@ -70,7 +77,8 @@ void dray_object_def_write(const struct dray_object_def *def, const struct dray_
 
 // What a read of some columns needs. `columns` as in dray_read_request (count 0: all); the schema has them in the order
 // of the definition, then those of `more`, then _dray_absent when `absent` is set, _dray_error, and _dray_deleted when
-// `deleted` is set. @errors SCHEMA_COLUMN with the nearest name, OUT_OF_MEMORY.
+// `deleted` is set. Paths are borrowed from `def` and `more`. @owner free with dray_selection_free, also a zeroed one.
+// @errors SCHEMA_COLUMN with the nearest name, those of dray_schema_make, OUT_OF_MEMORY.
 struct dray_selection {
   struct ArrowSchema schema;      // owned
   struct dray_json_field *fields; // owned: for dray_json_rows_new; columns with the path "-" have none
@@ -86,7 +94,7 @@ void dray_selection_free(struct dray_selection *selection);
 // The column of the schema with that name, -1: it was not asked for.
 ptrdiff_t dray_selection_find(const struct dray_selection *selection, const char *name);
 
-// The definitions as a Markdown table for a plugin's README (kept true by a test): name, key, cursor, modes,
+// The definitions as a Markdown table for a plugin's README (kept true by a test), appended: name, key, cursor, modes,
 // description; operations and match keys for objects. @errors LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_stream_defs_markdown(const struct dray_stream_def *defs, size_t count,
                                                  struct dray_buffer *out, struct dray_error *error);
