@@ -105,9 +105,10 @@ struct dr_sync {
   int keep;                                  // DR_KEEP_* of diff.h: what the mirror holds of each row
   int diff;                                  // DR_DIFF_LOCAL, or DR_DIFF_WAREHOUSE: its engine says what differs
   struct dr_guard guard;
-  uint32_t attempts_max; // before a rejected row is parked; default 5
-  uint64_t commit_rows;  // incremental ingest: rows per committed window; default 1,000,000
-  const char *schedule;  // NULL: none
+  uint32_t attempts_max;   // before a rejected row is parked; default 5
+  uint64_t commit_rows;    // incremental ingest: rows per committed window; default 1,000,000
+  int64_t commit_after_ms; // and the longest it is read before that; 0: every safe place; default 30 s
+  const char *schedule;    // NULL: none
   struct dr_mark mark, stream_mark, object_mark;
 };
 

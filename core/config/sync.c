@@ -10,6 +10,7 @@
 
 #define ATTEMPTS_MAX 1000
 #define COMMIT_ROWS_MAX 1000000000ull
+#define COMMIT_AFTER_MS_MAX 86400000
 
 struct sync_draft { // dr_read_map and its like see the sync alone, so it comes first
   struct dr_sync sync;
@@ -266,6 +267,16 @@ static int32_t sync_commit_rows(struct dr_reader *reader, const struct dr_node *
   return dr_read_count(reader, node, 1, COMMIT_ROWS_MAX, &draft_of(reader)->sync.commit_rows);
 }
 
+static int32_t sync_commit_after(struct dr_reader *reader, const struct dr_node *node) {
+  int64_t ms = draft_of(reader)->sync.commit_after_ms;
+  DRAY_TRY(dr_read_duration(reader, node, &ms));
+  if (ms > COMMIT_AFTER_MS_MAX)
+    return dr_problem_at(reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "`commit_after` is at most 1d, not \"%.*s\"",
+                         DRAY_STR_ARG(node->text));
+  draft_of(reader)->sync.commit_after_ms = ms;
+  return DRAY_OK;
+}
+
 static int32_t sync_schedule(struct dr_reader *reader, const struct dr_node *node) {
   const char *text = NULL;
   DRAY_TRY(dr_read_text(reader, node, &text));
@@ -296,6 +307,7 @@ static const struct dr_key sync_keys[] = {{"from", sync_from},
                                           {"attempts", sync_attempts},
                                           {"schedule", sync_schedule},
                                           {"commit_rows", sync_commit_rows},
+                                          {"commit_after", sync_commit_after},
                                           {"valid_from", sync_valid_from},
                                           {"diff", sync_diff}};
 
@@ -401,6 +413,7 @@ static void set_defaults(struct dr_sync *sync) {
   sync->diff = DR_DIFF_LOCAL;
   sync->attempts_max = 5;
   sync->commit_rows = 1000000;
+  sync->commit_after_ms = 30000;
 }
 
 static const struct dr_node *nth(const struct dr_node *list, size_t index) {

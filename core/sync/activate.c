@@ -286,7 +286,7 @@ static int32_t activate(struct dr_context *run, struct activation *activation, s
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   const int64_t start = dr_monotonic_ms();
   DRAY_TRY(dr_prefilter_read(run, error));
-  DRAY_TRY(dr_pass_run(run, flags_of(run), 0, &pass, error));
+  DRAY_TRY(dr_pass_run(run, flags_of(run), NULL, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms = read - start;
   dr_prefilter_tell(run, &pass);

@@ -62,10 +62,16 @@ struct dr_pass {
   char *state;         // the source's state after the last row of the pass; NULL: none
   size_t state_bytes;
   uint64_t inserts, updates, deletes, unchanged;
+  struct dray_error broken; // code 0: none; else the reading broke off behind a safe place: what was read before counts
 };
-// Reads up to rows_max rows (0: all) and stops at a safe place of the source. `diff_flags`: DR_DIFF_*.
-DRAY_NODISCARD int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_max, struct dr_pass *out,
-                                   struct dray_error *error);
+// Where a pass may end before the reader does.
+struct dr_pass_bounds {
+  uint64_t rows_max;
+  int64_t duration_ms;
+};
+// Reads until a bound is met and the source is at a safe place (`bounds` NULL: to the end). `diff_flags`: DR_DIFF_*.
+DRAY_NODISCARD int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, const struct dr_pass_bounds *bounds,
+                                   struct dr_pass *out, struct dray_error *error);
 // Closes the set; `remove` deletes its file.
 void dr_pass_close(struct dr_pass *pass, int remove);
 // Removes the change sets of earlier runs that no open batch refers to: a run that was killed leaves its own.

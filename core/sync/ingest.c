@@ -245,7 +245,8 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   const int64_t start = dr_monotonic_ms();
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
-  DRAY_TRY(dr_pass_run(run, flags, whole ? 0 : run->sync->commit_rows, &pass, error));
+  const struct dr_pass_bounds bounds = {run->sync->commit_rows, run->sync->commit_after_ms};
+  DRAY_TRY(dr_pass_run(run, flags, whole ? NULL : &bounds, &pass, error));
   const int64_t read = dr_monotonic_ms();
   run->report->read_ms += read - start;
   int32_t rc = dr_guard_and_samples(run, &pass, error);
@@ -258,6 +259,10 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   }
   run->report->apply_ms += dr_monotonic_ms() - read;
   *out_ended = pass.ended;
+  if (rc == DRAY_OK && pass.broken.code != DRAY_OK) {
+    rc = pass.broken.code;
+    if (error != NULL) *error = pass.broken;
+  }
   dr_pass_close(&pass, 1);
   return rc;
 }
@@ -267,6 +272,8 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
 struct direct {
   struct dr_table_writer *writer; // NULL between windows
   uint64_t rows;                  // written in this window
+  int64_t begun_ms;               // when it was begun
+  int safe;                       // nothing was read behind `state`
   char *state;
   size_t state_bytes;
 };
@@ -289,6 +296,7 @@ static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, s
   (void)dr_fault_point("sync.warehouse_committed");
   run->report->applied += written;
   direct->rows = 0;
+  direct->begun_ms = dr_monotonic_ms();
   if (!idle) DRAY_TRY(remember(run, ingest, next, checkpoint, error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   return ingest->plan.ddl_count > 0 ? plan_table(ingest, error) : DRAY_OK;
@@ -321,6 +329,7 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
     direct->rows += rows;
     atomic_fetch_add_explicit(&dr_board()->applied, rows, memory_order_relaxed);
   }
+  direct->safe = item->state != NULL;
   if (item->state != NULL) {
     free(direct->state);
     direct->state = item->state;
@@ -349,6 +358,24 @@ static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest
   return dray_fail(error, DRAY_E_GUARD, "nothing was read: replacing would empty the table; nothing was changed");
 }
 
+static int direct_is_over(const struct dr_context *run, const struct direct *direct) {
+  if (direct->writer == NULL) return 0;
+  return direct->rows >= run->sync->commit_rows || dr_monotonic_ms() - direct->begun_ms >= run->sync->commit_after_ms;
+}
+
+// The reading broke off. Every row that is written stays written, so that only a window that ends at a safe place may
+// be committed.
+static int32_t direct_broken(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct, int32_t why,
+                             struct dray_error *error) {
+  struct dray_error told;
+  dray_error_init(&told);
+  if (why == DRAY_E_CANCELLED || !direct->safe || direct->writer == NULL || dr_planning(run)) return why;
+  if (error != NULL) told = *error;
+  DRAY_TRY(direct_commit(run, ingest, direct, error));
+  if (error != NULL) *error = told;
+  return why;
+}
+
 static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
                            struct dray_error *error) {
   const int windows = run->sync->mode != DR_MODE_REPLACE && dr_reader_incremental(run->reader);
@@ -356,13 +383,13 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   for (;;) {
     struct dr_read_item *item = NULL;
-    DRAY_TRY(dr_reader_next(run->reader, &item, error));
+    int32_t rc = dr_reader_next(run->reader, &item, error);
+    if (rc != DRAY_OK) return windows ? direct_broken(run, ingest, direct, rc, error) : rc;
     if (item == NULL) break;
-    const int safe = item->state != NULL;
-    const int32_t rc = direct_item(run, ingest, direct, item, error);
+    rc = direct_item(run, ingest, direct, item, error);
     dr_read_item_free(item);
     if (rc != DRAY_OK) return rc;
-    if (windows && safe && direct->rows >= run->sync->commit_rows) DRAY_TRY(direct_commit(run, ingest, direct, error));
+    if (windows && direct->safe && direct_is_over(run, direct)) DRAY_TRY(direct_commit(run, ingest, direct, error));
   }
   if (dr_planning(run)) return DRAY_OK;
   DRAY_TRY(direct_guard(run, ingest, direct, error));
@@ -375,8 +402,8 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
 }
 
 static int32_t ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
-  struct direct direct = {NULL, 0, NULL, 0};
   const int64_t start = dr_monotonic_ms();
+  struct direct direct = {.begun_ms = start};
   const int32_t rc = direct_rows(run, ingest, &direct, error);
   dr_table_writer_free(direct.writer);
   free(direct.state);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "sync/prefilter.h"
 
@@ -46,11 +47,33 @@ static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_
   return rc;
 }
 
-static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, uint64_t rows_max, struct dr_pass *pass,
-                         struct dray_error *error) {
+// The next batch. A reading that breaks off behind a safe place ends the pass there: what was read since comes again.
+static int32_t next_item(struct dr_context *run, const struct dr_pass_bounds *bounds, struct dr_pass *pass,
+                         struct dr_read_item **out, struct dray_error *error) {
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = dr_reader_next(run->reader, out, &why);
+  if (rc == DRAY_OK) return DRAY_OK;
+  if (bounds != NULL && pass->state != NULL && why.error_class != DRAY_CLASS_CANCELLED) {
+    pass->broken = why;
+    *out = NULL;
+    return DRAY_OK;
+  }
+  if (error != NULL) *error = why;
+  return rc;
+}
+
+static int is_over(const struct dr_pass_bounds *bounds, const struct dr_pass *pass, int64_t begun_ms) {
+  if (bounds == NULL) return 0;
+  return pass->rows >= bounds->rows_max || dr_monotonic_ms() - begun_ms >= bounds->duration_ms;
+}
+
+static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, const struct dr_pass_bounds *bounds,
+                         struct dr_pass *pass, struct dray_error *error) {
+  const int64_t begun_ms = dr_monotonic_ms();
   for (;;) {
     struct dr_read_item *item = NULL;
-    DRAY_TRY(dr_reader_next(run->reader, &item, error));
+    DRAY_TRY(next_item(run, bounds, pass, &item, error));
     if (item == NULL) {
       pass->ended = 1;
       dr_reader_finish(run->reader); // its connection may be the one that is written to next
@@ -61,7 +84,7 @@ static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, uint64_t 
     const int safe = rc == DRAY_OK && keep_state(pass, item);
     dr_read_item_free(item);
     if (rc != DRAY_OK) return rc;
-    if (rows_max > 0 && pass->rows >= rows_max && safe) return DRAY_OK;
+    if (safe && is_over(bounds, pass, begun_ms)) return DRAY_OK;
   }
 }
 
@@ -148,8 +171,8 @@ static const char *order_column(const struct dr_context *run) {
   return NULL;
 }
 
-int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_max, struct dr_pass *out,
-                    struct dray_error *error) {
+int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, const struct dr_pass_bounds *bounds,
+                    struct dr_pass *out, struct dray_error *error) {
   struct dr_pass pass = {0};
   struct dr_diff *diff = NULL;
   struct dr_diff_counts counts;
@@ -162,7 +185,7 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, uint64_t rows_m
       .changeset_path = pass.path,
   };
   rc = dr_diff_begin(run->mirror, &options, &diff, error);
-  if (rc == DRAY_OK) rc = read_rows(run, diff, rows_max, &pass, error);
+  if (rc == DRAY_OK) rc = read_rows(run, diff, bounds, &pass, error);
   if (rc == DRAY_OK) dr_board_phase("comparing");
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, &counts, error);
   if (rc == DRAY_OK) rc = add_counts(run, &counts, diff_flags, &pass, error);

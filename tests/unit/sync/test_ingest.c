@@ -42,19 +42,47 @@ static void test_killed_between_windows_goes_on_from_the_last_checkpoint(void **
   }
 }
 
-static void test_reading_that_breaks_off_keeps_the_windows_before(void **state) {
+static void test_reading_that_breaks_off_keeps_what_came_before(void **state) {
   (void)state;
   struct scene scene;
   scene_ingest(&scene, "    mode: upsert\n    commit_rows: 2\n");
   scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1, \"fail_at\": 3");
   assert_int_equal(scene_run(&scene, 0), DRAY_E_NET_CLOSED);
   assert_non_null(strstr(scene.report.error.text, "the reading broke off"));
-  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b");
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b;3|c"); // one window, and the part of another
   scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1");
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
-  assert_int_equal(scene.report.rows_read, 2);
+  assert_int_equal(scene.report.rows_read, 1);
   assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b;3|c;4|d");
   scene_end(&scene);
+}
+
+static void test_append_that_breaks_off_keeps_what_came_before_and_repeats_nothing(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: append\n");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1, \"fail_at\": 3");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_NET_CLOSED);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b;3|c");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"]]", ", \"batch\": 1");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b;3|c;4|d");
+  scene_end(&scene);
+}
+
+// 0s: every safe place is committed, whatever the rows.
+static void test_windows_end_with_time_as_well(void **state) {
+  (void)state;
+  static const char *const modes[] = {"    mode: upsert\n    commit_after: 0s\n",
+                                      "    mode: append\n    commit_after: 0s\n"};
+  for (size_t i = 0; i < 2; i++) {
+    struct scene scene;
+    scene_ingest(&scene, modes[i]);
+    scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"]]", ", \"batch\": 1");
+    assert_true(scene_run_killed(&scene, "kill:sync.warehouse_committed:2"));
+    assert_string_equal(scene_query(&scene, TABLE), "1|a;2|b");
+    scene_end(&scene);
+  }
 }
 
 static void test_tombstones_delete(void **state) {
@@ -346,7 +374,9 @@ static void test_rows_that_are_deferred_count_as_different(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_killed_between_windows_goes_on_from_the_last_checkpoint),
-      cmocka_unit_test(test_reading_that_breaks_off_keeps_the_windows_before),
+      cmocka_unit_test(test_reading_that_breaks_off_keeps_what_came_before),
+      cmocka_unit_test(test_append_that_breaks_off_keeps_what_came_before_and_repeats_nothing),
+      cmocka_unit_test(test_windows_end_with_time_as_well),
       cmocka_unit_test(test_tombstones_delete),
       cmocka_unit_test(test_unreadable_row_withholds_deletes_alone),
       cmocka_unit_test(test_replace_does_not_empty_the_table_for_rows_it_cannot_write),
