@@ -110,6 +110,7 @@ static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t cou
   uint64_t body = 0;
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES, mirror->schemas[schema].id);
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES + 4, count);
+  mirror->ahead.generation = 0; // lacks these
   DRAY_TRY(fault("mirror.ack", mirror, error));
   DRAY_TRY(dr_journal_append_frame(mirror->journal, DR_FRAME_ACK, frame->data, frame->len, &body, error));
   (void)dr_change_reader_init(&reader,
@@ -249,6 +250,7 @@ int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct d
 int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
   DRAY_TRY(dr_mirror_usable(mirror, error));
   struct dr_journal *journal = mirror->journal;
+  mirror->ahead.generation = 0;
   if (journal->end == mirror->committed_end) return DRAY_OK;
   int32_t rc = fault("mirror.rollback", mirror, error);
   if (rc == DRAY_OK) {
@@ -261,13 +263,26 @@ int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
   return DRAY_OK;
 }
 
-int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {
-  DRAY_TRY(dr_mirror_usable(mirror, error));
-  if (mirror->journal->end != mirror->committed_end) return DRAY_OK; // not while something is open
-  if (!mirror->overflow && mirror->settled < mirror->committed) DRAY_TRY(dr_mirror_settle(mirror, error));
-  const uint64_t bytes = mirror->committed_end - mirror->journal->frames;
+// Whether a journal that ends at `end` is worth a merge.
+static int is_due(const struct dr_mirror *mirror, uint64_t end) {
+  const uint64_t bytes = end - mirror->journal->frames;
   int stale = dr_base_rows(mirror->base) > 0 && !mirror->base_map.identical;
   for (size_t i = 0; i < mirror->schema_count; i++) stale |= !mirror->schemas[i].map.identical;
   const int grown = bytes > JOURNAL_BYTES_MIN && bytes > mirror->base->in.bytes / JOURNAL_SHARE;
-  return grown || stale || mirror->overflow ? dr_mirror_rewrite(mirror, error) : DRAY_OK;
+  return grown || stale || mirror->overflow || mirror->pending_overflow;
+}
+
+void dr_mirror_merge_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop) {
+  struct dray_error ignored; // whatever it is, the merge that comes later meets it again
+  dray_error_init(&ignored);
+  if (dr_mirror_usable(mirror, &ignored) != DRAY_OK || mirror->inherited || !mirror->pending) return;
+  if (is_due(mirror, mirror->journal->end)) dr_mirror_write_ahead(mirror, generation, stop);
+}
+
+int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (mirror->journal->end != mirror->committed_end) return DRAY_OK; // not while something is open
+  const int ready = dr_mirror_is_ahead(mirror);
+  if (!ready && !mirror->overflow && mirror->settled < mirror->committed) DRAY_TRY(dr_mirror_settle(mirror, error));
+  return ready || is_due(mirror, mirror->committed_end) ? dr_mirror_rewrite(mirror, error) : DRAY_OK;
 }

@@ -4,7 +4,8 @@
 // Merging base and journal into a new base, in one sequential pass over both. The journal is sorted on the way, on disk
 // when it is long. What no change falls into is copied as it is stored: runs of entries, and packed blocks of rows
 // under new numbers; every sum is compared on the way. Until the head is replaced the old files are the mirror;
-// afterwards the new ones are.
+// afterwards the new ones are. So a base may be written before what it holds is committed: it is a file that no head
+// names, and is taken, or written over, when the commit has come.
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +21,9 @@
 #include "diff/sorter.h"
 #include "dray/destination.h"
 
+#define AHEAD_PART 16u  // of the budget: for sorting beside a load, which has buffers of its own
+#define STEP_ROWS 4096u // after so many it is looked whether the merge is still wanted
+
 // Words of a sorted change. The place is complemented so that the latest change of a key comes first.
 enum { WORD_HIGH, WORD_LOW, WORD_PLACE, WORD_ROW_HASH, WORD_META, WORD_COUNT };
 
@@ -33,6 +37,7 @@ struct rewrite {
   struct dray_str *slices;
   uint32_t *columns;
   struct dray_buffer mapped;
+  const atomic_int *stop; // NULL: goes on to the end
 };
 
 void dr_mirror_sweep(const char *folder, uint64_t keep) {
@@ -58,6 +63,11 @@ static int32_t fault(const char *name, const char *path, struct dray_error *erro
   return dr_fail_errno(error, "write", path);
 }
 
+static int32_t go_on(const struct rewrite *rewrite, struct dray_error *error) {
+  if (rewrite->stop == NULL || atomic_load_explicit(rewrite->stop, memory_order_relaxed) == 0) return DRAY_OK;
+  return dray_fail(error, DRAY_E_CANCELLED, "the merge of the mirror in %s was given up", rewrite->mirror->folder);
+}
+
 // ---- merging ----
 
 static int32_t collect(void *ctx, const struct dr_frame *frame, struct dray_error *error) {
@@ -67,6 +77,7 @@ static int32_t collect(void *ctx, const struct dr_frame *frame, struct dray_erro
   struct dr_change change;
   size_t schema = 0;
   if (frame->kind != DR_FRAME_ACK) return DRAY_OK;
+  DRAY_TRY(go_on(rewrite, error));
   if (!dr_change_reader_init(&reader, frame->body)) reader.left = 0;
   while (schema < mirror->schema_count && mirror->schemas[schema].id != reader.schema) schema++;
   if (schema == mirror->schema_count) {
@@ -173,6 +184,7 @@ static int is_before(uint64_t high, uint64_t low, uint64_t other_high, uint64_t 
 static int32_t put_change(struct rewrite *rewrite, struct dray_error *error) {
   const struct dr_entry entry = {rewrite->words[WORD_HIGH], rewrite->words[WORD_LOW], rewrite->words[WORD_ROW_HASH]};
   const uint64_t meta = rewrite->words[WORD_META];
+  if (rewrite->out.count % STEP_ROWS == 0) DRAY_TRY(go_on(rewrite, error));
   if ((meta & 255) != DRAY_OP_DELETE) {
     struct dr_journal_schema *schema = &rewrite->mirror->schemas[meta >> 8];
     DRAY_TRY(copy_payloads(rewrite, error));
@@ -245,71 +257,108 @@ static int32_t merge(struct rewrite *rewrite, struct dray_error *error) {
 
 // ---- making the new files the mirror ----
 
-// Ends the base, makes its journal and replaces the head. *out_replaced: whether that was tried.
-static int32_t publish(struct dr_mirror *mirror, struct dr_base_out *out, struct dr_file_info *info, int *out_replaced,
-                       struct dray_error *error) {
-  struct dr_footer footer;
-  struct dr_head head = {.number = info->number, .generation = info->generation, .seed_id = info->seed_id};
-  DRAY_TRY(dr_base_out_end(out, &footer, &head.base_bytes, error));
-  head.base_digest = info->twin = footer.digest;
-  head.schema = dr_schema_fingerprint(info->schema);
-  DRAY_TRY(dr_journal_create(mirror->folder, info, error));
-  DRAY_TRY(dr_folder_sync(mirror->folder, error));
-  DRAY_TRY(fault("mirror.compact.base", mirror->folder, error));
-  *out_replaced = 1;
-  DRAY_TRY(dr_head_replace(mirror->folder, &head, error));
-  return fault("mirror.compact.head", mirror->folder, error);
+// What the files after the present ones say of themselves; borrows its parts.
+static struct dr_file_info next_info(const struct dr_mirror *mirror, uint64_t number, uint64_t generation) {
+  struct dr_file_info info = mirror->info;
+  info.number = number;
+  info.generation = generation;
+  return info;
 }
 
-static int32_t write_files(struct rewrite *rewrite, uint64_t number, int *out_replaced, struct dray_error *error) {
+// Writes base `number`, durably. *out: the head that names it.
+static int32_t write_base(struct rewrite *rewrite, uint64_t number, uint64_t generation, struct dr_head *out,
+                          struct dray_error *error) {
   struct dr_mirror *mirror = rewrite->mirror;
-  struct dr_file_info info = mirror->info; // borrows its parts
-  info.number = number;
-  info.generation = mirror->generation;
+  struct dr_file_info info = next_info(mirror, number, generation);
+  struct dr_head head = {.number = number, .generation = generation, .seed_id = info.seed_id};
+  struct dr_footer footer;
   // No two bases have the same digest, though they hold the same rows: a journal never fits another mirror's base.
   if (getrandom(&info.twin, sizeof info.twin, 0) != (ssize_t)sizeof info.twin) info.twin = (uint64_t)dr_now_us();
   int32_t rc = dr_base_out_begin(&rewrite->out, mirror->folder, &info, error);
   rewrite->out.scratch = mirror->scratch;
   if (mirror->scratch) rewrite->out.out.level = DR_LEVEL_NONE;
   if (rc == DRAY_OK && mirror->base != NULL) rc = merge(rewrite, error);
-  if (rc == DRAY_OK) rc = publish(mirror, &rewrite->out, &info, out_replaced, error);
+  if (rc == DRAY_OK) rc = dr_base_out_end(&rewrite->out, &footer, &head.base_bytes, error);
   dr_base_out_free(&rewrite->out);
-  return rc;
+  if (rc != DRAY_OK) return rc;
+  head.base_digest = footer.digest;
+  head.schema = dr_schema_fingerprint(info.schema);
+  *out = head;
+  return DRAY_OK;
+}
+
+// Makes the journal of the base that `head` means and replaces the head. *out_replaced: whether that was tried.
+static int32_t publish(struct dr_mirror *mirror, const struct dr_head *head, int *out_replaced,
+                       struct dray_error *error) {
+  struct dr_file_info info = next_info(mirror, head->number, head->generation);
+  info.twin = head->base_digest;
+  DRAY_TRY(dr_journal_create(mirror->folder, &info, error));
+  DRAY_TRY(dr_folder_sync(mirror->folder, error));
+  DRAY_TRY(fault("mirror.compact.base", mirror->folder, error));
+  *out_replaced = 1;
+  DRAY_TRY(dr_head_replace(mirror->folder, head, error));
+  return fault("mirror.compact.head", mirror->folder, error);
 }
 
 int32_t dr_mirror_create(struct dr_mirror *mirror, struct dray_error *error) {
   struct rewrite rewrite = {.mirror = mirror};
+  struct dr_head head;
   int replaced = 0;
-  const int32_t rc = write_files(&rewrite, 1, &replaced, error);
-  return rc;
+  DRAY_TRY(write_base(&rewrite, 1, mirror->generation, &head, error));
+  return publish(mirror, &head, &replaced, error);
 }
 
-static int32_t sort_journal(struct rewrite *rewrite, struct dray_error *error) {
+static int32_t sort_journal(struct rewrite *rewrite, uint64_t end, struct dray_error *error) {
   struct dr_mirror *mirror = rewrite->mirror;
   struct dr_journal_tail tail;
-  DRAY_TRY(dr_journal_scan(mirror->journal, mirror->committed_end, collect, rewrite, &tail, error));
+  DRAY_TRY(dr_journal_scan(mirror->journal, end, collect, rewrite, &tail, error));
   if (tail.torn != 0)
     return dr_corrupt(error, mirror->journal->path, tail.torn, "a frame that was read before is damaged");
   return dr_sorter_sort(&rewrite->changes, error);
 }
 
-int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error) {
-  struct rewrite rewrite = {.mirror = mirror};
-  const uint64_t old = mirror->head.number;
-  int replaced = 0;
+// The next base, of the present one and the journal up to `end`. A failure leaves nothing but waste, and that not long.
+static int32_t make_base(struct dr_mirror *mirror, uint64_t generation, uint64_t end, uint64_t memory_bytes,
+                         const atomic_int *stop, struct dr_head *out, struct dray_error *error) {
+  struct rewrite rewrite = {.mirror = mirror, .stop = stop};
   dray_buffer_init(&rewrite.mapped, DR_ROW_BYTES_MAX);
-  dr_sorter_init(&rewrite.changes, WORD_COUNT, 3, 1, dr_share(mirror, 2), mirror->folder);
+  dr_sorter_init(&rewrite.changes, WORD_COUNT, 3, 1, memory_bytes, mirror->folder);
   rewrite.slices = calloc(dr_slots_count(&mirror->slots) + 1, sizeof *rewrite.slices);
   rewrite.columns = calloc(dr_slots_count(&mirror->slots) + 1, sizeof *rewrite.columns);
   int32_t rc = DRAY_OK;
   if (rewrite.slices == NULL || rewrite.columns == NULL)
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to merge the mirror");
-  if (rc == DRAY_OK) rc = sort_journal(&rewrite, error);
-  if (rc == DRAY_OK) rc = write_files(&rewrite, old + 1, &replaced, error);
+  if (rc == DRAY_OK) rc = sort_journal(&rewrite, end, error);
+  if (rc == DRAY_OK) rc = write_base(&rewrite, mirror->head.number + 1, generation, out, error);
   free(rewrite.slices);
   free(rewrite.columns);
   dray_buffer_free(&rewrite.mapped);
   dr_sorter_free(&rewrite.changes);
+  if (rc != DRAY_OK) dr_mirror_sweep(mirror->folder, mirror->head.number);
+  return rc;
+}
+
+void dr_mirror_write_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop) {
+  struct dray_error ignored;
+  struct dr_head head;
+  dray_error_init(&ignored);
+  mirror->ahead.generation = 0;
+  const int32_t rc =
+      make_base(mirror, generation, mirror->journal->end, dr_share(mirror, AHEAD_PART), stop, &head, &ignored);
+  if (rc == DRAY_OK) mirror->ahead = (struct dr_ahead){generation, head};
+}
+
+int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error) {
+  struct dr_head head = mirror->ahead.head;
+  const uint64_t old = mirror->head.number;
+  int replaced = 0;
+  int32_t rc = DRAY_OK;
+  if (!dr_mirror_is_ahead(mirror)) {
+    rc = make_base(mirror, mirror->generation, mirror->committed_end, dr_share(mirror, 2), NULL, &head, error);
+  }
+  mirror->ahead.generation = 0;
+  DRAY_TRY(rc);
+  rc = publish(mirror, &head, &replaced, error);
   if (rc != DRAY_OK && !replaced) { // nothing but waste was made
     dr_mirror_sweep(mirror->folder, old);
     return rc;

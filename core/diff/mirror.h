@@ -38,6 +38,12 @@ struct dr_journal_schema {
   struct dr_payload payload;
 };
 
+// The next base, written beside what it will be made of: see dr_mirror_merge_ahead.
+struct dr_ahead {
+  uint64_t generation; // of the commit that makes it true; 0: there is none
+  struct dr_head head; // that will name it
+};
+
 struct dr_mirror {
   char *folder; // owned
   uint64_t seed, memory_bytes;
@@ -69,7 +75,8 @@ struct dr_mirror {
   int inherited;      // they were prepared by an earlier process and wait for commit or rollback
   int busy;           // a pass is open
   int read_only;      // nothing is cut or written
-  int32_t broken;     // DRAY_E_*: a write or sync failed; nothing more is done with this object
+  struct dr_ahead ahead;
+  int32_t broken; // DRAY_E_*: a write or sync failed; nothing more is done with this object
   char broken_text[256];
   struct dray_buffer held;  // the last change read from the journal
   struct dray_buffer row;   // the last row made of a payload
@@ -145,8 +152,15 @@ DRAY_NODISCARD int32_t dr_cursor_next(struct dr_mirror *mirror, struct dr_cursor
 
 // ---- rewriting (compact.c) ----
 
-// Makes a new base of base and committed journal, under the current schema. Nothing may be pending.
+// Makes a new base of base and committed journal, under the current schema, or takes the one that was written ahead.
+// Nothing may be pending.
 DRAY_NODISCARD int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error);
+// Writes that base of all that is acknowledged, for the commit of `generation`; a failure leaves none.
+void dr_mirror_write_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop);
+// Whether the base that was written ahead is what base and journal are now.
+static inline int dr_mirror_is_ahead(const struct dr_mirror *mirror) {
+  return mirror->ahead.generation != 0 && mirror->ahead.generation == mirror->generation;
+}
 // The very first base, empty.
 DRAY_NODISCARD int32_t dr_mirror_create(struct dr_mirror *mirror, struct dray_error *error);
 // Removes what no head names. Only ever a hindrance to nobody: failures are ignored.

@@ -21,7 +21,7 @@
 #include "diff/writer.h"
 
 // A change set is read once or twice, from its start to its end, and does not live long.
-#define CHANGES_LEVEL (-5)
+#define CHANGES_LEVEL (-20)
 #define CHANGES_BLOCK_BYTES (64u << 10)
 // Rows that wait for their records where there is nothing to wait for: of the cache of one core a part.
 #define RECORDS_BYTES (256u << 10)

@@ -192,17 +192,18 @@ static int32_t load_changes(struct dr_table_writer *writer, const struct dr_pass
   return DRAY_OK;
 }
 
-// Into the table and, beside it, into the mirror.
+// Into the table, all but its commit, and, beside it, into the mirror.
 static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
+                             uint64_t next, struct dray_str checkpoint, uint64_t *out_written,
                              struct dray_error *error) {
   const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
   struct dr_noting *noting = NULL;
-  if (count == 0) return DRAY_OK;
-  DRAY_TRY(dr_noting_start(run->mirror, pass, count, &noting, error));
+  // A window that more will follow is not merged: what they acknowledge would make it void.
+  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, pass->ended ? next : 0, &noting, error));
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
   int32_t rc = baseline ? DRAY_OK : load_changes(writer, pass, count, error);
-  const int32_t noted = dr_noting_end(noting, rc == DRAY_OK ? error : NULL);
-  if (rc == DRAY_OK) rc = noted;
+  if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, out_written, error);
+  rc = dr_noting_end(noting, rc, error);
   if (rc == DRAY_OK) run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
   return rc;
 }
@@ -216,8 +217,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
   int32_t rc =
       dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer, error);
-  if (rc == DRAY_OK) rc = write_changes(run, writer, pass, error);
-  if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, &written, error);
+  if (rc == DRAY_OK) rc = write_changes(run, writer, pass, next, checkpoint, &written, error);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
   if (rc == DRAY_OK) rc = dr_mirror_prepare(run->mirror, next, error);
   if (rc == DRAY_OK) rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);

@@ -2,16 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One thread for one window. It reads the change set through a handle of its own, since a handle holds the block that
-// was read last. It looks whether the run was cancelled only through the end of the set: noting is faster than loading.
+// was read last. It does not look whether the run was cancelled: acknowledging is faster than loading, and the merge is
+// given up when the load has failed.
 #include "sync/noting.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct dr_noting {
   struct dr_mirror *mirror;
   struct dr_changeset *set;
-  uint64_t count;
+  uint64_t count, generation;
+  atomic_int stop; // the merge is not wanted any more
   pthread_t thread;
   int started;
   int32_t code; // the thread's until it is joined, as is the error
@@ -21,15 +24,19 @@ struct dr_noting {
 static void *note(void *ctx) {
   struct dr_noting *noting = ctx;
   noting->code = dr_mirror_ack_all(noting->mirror, noting->set, noting->count, &noting->error);
+  if (noting->code == DRAY_OK && noting->generation != 0) {
+    dr_mirror_merge_ahead(noting->mirror, noting->generation, &noting->stop);
+  }
   return NULL;
 }
 
-int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, struct dr_noting **out,
-                        struct dray_error *error) {
+int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, uint64_t generation,
+                        struct dr_noting **out, struct dray_error *error) {
   struct dr_noting *noting = calloc(1, sizeof *noting);
   if (noting == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write a window");
   noting->mirror = mirror;
   noting->count = count;
+  noting->generation = generation;
   dray_error_init(&noting->error);
   const int32_t code = dr_changeset_open(pass->path, &noting->set, error);
   if (code != DRAY_OK) {
@@ -42,15 +49,18 @@ int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, ui
   return DRAY_OK;
 }
 
-int32_t dr_noting_end(struct dr_noting *noting, struct dray_error *error) {
-  if (noting == NULL) return DRAY_OK;
+int32_t dr_noting_end(struct dr_noting *noting, int32_t code, struct dray_error *error) {
+  if (noting == NULL) return code;
+  if (code != DRAY_OK) atomic_store(&noting->stop, 1);
   if (noting->started) {
     (void)pthread_join(noting->thread, NULL);
-  } else {
+  } else if (code == DRAY_OK) {
     (void)note(noting);
   }
-  const int32_t code = noting->code;
-  if (code != DRAY_OK && error != NULL) *error = noting->error;
+  if (code == DRAY_OK) {
+    code = noting->code;
+    if (code != DRAY_OK && error != NULL) *error = noting->error;
+  }
   dr_changeset_close(noting->set);
   free(noting);
   return code;

@@ -431,6 +431,99 @@ static void test_merge_waits_until_the_journal_has_grown(void **state) {
   assert_int_equal(info_of().rows, 9000);
 }
 
+// ---- merging ahead of the commit ----
+
+static struct stat stat_of(const char *name) {
+  struct stat info;
+  char *path = dr_path_join(world.folder, name);
+  assert_non_null(path);
+  if (stat(path, &info) != 0) memset(&info, 0, sizeof info);
+  free(path);
+  return info;
+}
+
+// Acknowledges a pass over 9000 rows and merges it ahead for the commit of `generation`.
+static void merge_ahead_of(int64_t qty, uint64_t generation) {
+  pass_of_many(9000, qty, 0);
+  assert_ok(&world, world_ack(&world, NULL));
+  dr_mirror_merge_ahead(world.mirror, generation, NULL);
+}
+
+static void assert_holds(int64_t qty, uint64_t base, uint64_t generation) {
+  struct dr_mirror_info info;
+  assert_int_equal(world_base(&world), base);
+  assert_ok(&world, dr_mirror_verify(world.folder, &info, &world.error));
+  assert_int_equal(info.generation, generation);
+  assert_int_equal(info.rows, 9000);
+  pass_of_many(9000, qty, DR_DIFF_FULL);
+  assert_int_equal(world.counts.unchanged, 9000);
+  world_reopen(&world);
+  assert_int_equal(files_in(world.folder), 3);
+  pass_of_many(9000, qty, DR_DIFF_FULL);
+  assert_int_equal(world.counts.unchanged, 9000);
+}
+
+static void test_base_that_was_merged_ahead_is_taken_after_its_commit(void **state) {
+  (void)state;
+  merge_ahead_of(1, 1);
+  const struct stat made = stat_of("base.2");
+  assert_true(made.st_size > 0);
+  assert_ok(&world, dr_mirror_prepare(world.mirror, 1, &world.error));
+  world_commit(&world, 1);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  const struct stat taken = stat_of("base.2");
+  assert_int_equal(taken.st_mtim.tv_sec, made.st_mtim.tv_sec);
+  assert_int_equal(taken.st_mtim.tv_nsec, made.st_mtim.tv_nsec); // nobody wrote it again
+  assert_holds(1, 2, 1);
+}
+
+static void test_base_that_was_merged_ahead_of_another_commit_is_made_again(void **state) {
+  (void)state;
+  merge_ahead_of(1, 5);
+  world_commit(&world, 1);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  assert_holds(1, 2, 1);
+}
+
+static void test_base_that_was_merged_ahead_lacks_what_is_acknowledged_later(void **state) {
+  (void)state;
+  merge_ahead_of(1, 1);
+  assert_ok(&world, world_ack(&world, NULL)); // the same once more, but who knows
+  world_commit(&world, 1);
+  merge_ahead_of(2, 2);
+  assert_ok(&world, dr_mirror_rollback(world.mirror, &world.error));
+  pass_of_many(9000, 3, 0);
+  assert_ok(&world, world_ack(&world, NULL));
+  world_commit(&world, 2);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  assert_holds(3, 2, 2);
+}
+
+static void test_process_that_ends_after_merging_ahead_leaves_the_mirror_as_it_was(void **state) {
+  (void)state;
+  merge_ahead_of(1, 1);
+  assert_ok(&world, dr_mirror_prepare(world.mirror, 1, &world.error));
+  world_reopen(&world);
+  assert_int_equal(stat_of("base.2").st_size, 0);
+  assert_int_equal(info_of().prepared_generation, 1);
+  world_commit(&world, 1);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  assert_holds(1, 2, 1);
+}
+
+static void test_merge_ahead_that_is_given_up_leaves_nothing(void **state) {
+  (void)state;
+  const atomic_int stop = 1;
+  pass_of_many(9000, 1, 0);
+  assert_ok(&world, world_ack(&world, NULL));
+  dr_mirror_merge_ahead(world.mirror, 1, &stop);
+  assert_int_equal(stat_of("base.2").st_size, 0);
+  assert_int_equal(files_in(world.folder), 3);
+  world_commit(&world, 1);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  assert_holds(1, 2, 1);
+}
+
 // Blocks that no change falls into are copied as they are stored, and others are packed anew: the rows stay what they
 // are, and the blocks do not crumble.
 static void test_merges_of_few_changes_keep_rows_and_size(void **state) {
@@ -553,6 +646,11 @@ int main(void) {
       TEST(test_abandoned_pass_leaves_nothing_behind),
       TEST(test_more_rows_than_memory_holds),
       TEST(test_merge_waits_until_the_journal_has_grown),
+      TEST(test_base_that_was_merged_ahead_is_taken_after_its_commit),
+      TEST(test_base_that_was_merged_ahead_of_another_commit_is_made_again),
+      TEST(test_base_that_was_merged_ahead_lacks_what_is_acknowledged_later),
+      TEST(test_process_that_ends_after_merging_ahead_leaves_the_mirror_as_it_was),
+      TEST(test_merge_ahead_that_is_given_up_leaves_nothing),
       TEST(test_merges_of_few_changes_keep_rows_and_size),
       TEST(test_row_larger_than_a_block_is_kept_whole),
   };
