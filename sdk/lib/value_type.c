@@ -80,6 +80,11 @@ int dray_text_valid(struct dray_str text) {
     if ((word & high) != 0) break;
     if (((word - low) & high) != 0) return 0;
   }
+  if (i < text.len && text.len >= 8 && i + 8 > text.len) { // the rest, with bytes before it that were looked at
+    uint64_t word;
+    memcpy(&word, text.data + text.len - 8, 8);
+    if ((word & high) == 0) return ((word - low) & high) == 0;
+  }
   for (; i < text.len && (text.data[i] & 0x80) == 0; i++) {
     if (text.data[i] == '\0') return 0;
   }

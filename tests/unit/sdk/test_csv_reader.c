@@ -208,6 +208,70 @@ static void test_reader_finds_delimiters_at_every_place_of_a_word(void **state) 
   }
 }
 
+// ---- the short way against the long one ----
+
+static uint32_t drawn;
+
+static uint32_t draw(uint32_t below) {
+  drawn = drawn * 1664525u + 1013904223u;
+  return (drawn >> 8) % below;
+}
+
+// Hundreds of records, most of them without quotes; in some files none has any.
+static void append_random_file(struct dray_buffer *out) {
+  static const char plain[] = "abcdefgh+-.\x80\xAC\xFF\0 ";
+  static const char *const odd[] = {"\"q\"", "\"a,b\"", "\"a\nb\"", "\"\"", "x\"y", "\"d\"\"e\"f", "\"\r\n\"", "\""};
+  static const char *const ends[] = {"\n", "\n", "\n", "\r\n", "\r", "\n\n"};
+  const uint32_t oddness = draw(4) == 0 ? 8 : draw(2) == 0 ? 200 : 0, columns = 1 + draw(9);
+  const uint32_t end = draw(6), same_end = draw(2);
+  for (uint32_t record = 0; record < 300; record++) {
+    const uint32_t fields = draw(20) == 0 ? 1 + draw(12) : columns, longest = draw(30) == 0 ? 60 : 12;
+    for (uint32_t field = 0; field < fields; field++) {
+      if (field > 0) assert_int_equal(dray_buffer_append_char(out, ',', NULL), DRAY_OK);
+      if (oddness > 0 && draw(oddness) == 0) {
+        assert_int_equal(dray_buffer_append_str(out, odd[draw(record < 290 ? 7 : 8)], NULL), DRAY_OK);
+        continue;
+      }
+      for (uint32_t len = draw(longest); len > 0; len--) {
+        assert_int_equal(dray_buffer_append_char(out, plain[draw(sizeof plain - 1)], NULL), DRAY_OK);
+      }
+    }
+    assert_int_equal(dray_buffer_append_str(out, ends[same_end ? end : draw(6)], NULL), DRAY_OK);
+  }
+  if (draw(2) == 0) out->len--; // perhaps the last record has no line end
+}
+
+// Fed byte by byte no record is whole, so that all of them go the long way.
+static void test_reader_says_the_same_of_records_that_come_whole(void **state) {
+  (void)state;
+  static const struct dray_csv_options limits[] = {
+      {0}, {.field_bytes_max = 9}, {.record_bytes_max = 40}, {.fields_max = 5}, {.fields_max = 16}};
+  struct dray_error error = {.struct_size = sizeof(error)};
+  struct dray_buffer data, wanted, got;
+  dray_buffer_init(&data, 1 << 20);
+  dray_buffer_init(&wanted, 1 << 21);
+  dray_buffer_init(&got, 1 << 21);
+  for (uint32_t seed = 1; seed <= 120; seed++) {
+    drawn = seed * 7919;
+    const struct dray_csv_options *options = &limits[seed % (sizeof limits / sizeof limits[0])];
+    dray_buffer_clear(&data);
+    dray_buffer_clear(&wanted);
+    append_random_file(&data);
+    assert_int_equal(read_all(options, data.data, data.len, 1, &wanted, &error), DRAY_OK);
+    const size_t pieces[] = {data.len, 7 + draw(60), 64 + draw(2000)};
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+      dray_buffer_clear(&got);
+      assert_int_equal(read_all(options, data.data, data.len, pieces[i], &got, &error), DRAY_OK);
+      if (got.len != wanted.len || memcmp(got.data, wanted.data, got.len) != 0) {
+        fail_msg("seed %u, pieces of %zu bytes: another reading", seed, pieces[i]);
+      }
+    }
+  }
+  dray_buffer_free(&data);
+  dray_buffer_free(&wanted);
+  dray_buffer_free(&got);
+}
+
 static int32_t attempt_read(void *ctx) {
   struct dray_buffer *out = ctx;
   struct dray_error error = {.struct_size = sizeof(error)};
@@ -249,6 +313,7 @@ int main(void) {
       cmocka_unit_test(test_reader_limits_records_and_field_counts),
       cmocka_unit_test(test_reader_survives_a_ten_megabyte_field_in_little_memory),
       cmocka_unit_test(test_reader_finds_delimiters_at_every_place_of_a_word),
+      cmocka_unit_test(test_reader_says_the_same_of_records_that_come_whole),
       cmocka_unit_test(test_reader_survives_every_failing_allocation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
