@@ -84,8 +84,8 @@ int32_t file_mark_scan(const char *path, uint64_t position, const struct dray_se
   file_mark_start(&start);
   DRAY_TRY(file_bytes_open(path, &start, &bytes, error));
   int32_t rc = DRAY_OK;
-  while (bytes->mark.position < position && !bytes->at_end) {
-    const uint64_t left = position - bytes->mark.position;
+  while (file_bytes_position(bytes) < position && !bytes->at_end) {
+    const uint64_t left = position - file_bytes_position(bytes);
     if (bytes->start == bytes->end) {
       rc = file_bytes_fill(bytes, error);
       if (rc == DRAY_OK) rc = dray_cancel_check(services, error);
@@ -94,8 +94,8 @@ int32_t file_mark_scan(const char *path, uint64_t position, const struct dray_se
     const size_t there = bytes->end - bytes->start;
     file_bytes_take(bytes, there < left ? there : (size_t)left);
   }
-  *out = bytes->mark;
-  *out_whole = bytes->mark.position == position;
+  *out = *file_bytes_mark(bytes);
+  *out_whole = out->position == position;
 done:
   file_bytes_close(bytes);
   return rc;
@@ -141,8 +141,9 @@ void file_bytes_close(struct file_bytes *bytes) {
 int32_t file_bytes_fill(struct file_bytes *bytes, struct dray_error *error) {
   assert(bytes->start == bytes->end);
   size_t count = 0;
+  (void)file_bytes_mark(bytes);
   DRAY_TRY(dray_input_read(bytes->input, bytes->chunk, sizeof(bytes->chunk), &count, error));
-  bytes->start = 0;
+  bytes->start = bytes->marked = 0;
   bytes->end = count;
   bytes->at_end = count == 0;
   return DRAY_OK;
@@ -150,6 +151,11 @@ int32_t file_bytes_fill(struct file_bytes *bytes, struct dray_error *error) {
 
 void file_bytes_take(struct file_bytes *bytes, size_t len) {
   assert(len <= bytes->end - bytes->start);
-  file_mark_add(&bytes->mark, bytes->chunk + bytes->start, len);
   bytes->start += len;
+}
+
+const struct file_mark *file_bytes_mark(struct file_bytes *bytes) {
+  file_mark_add(&bytes->mark, bytes->chunk + bytes->marked, bytes->start - bytes->marked);
+  bytes->marked = bytes->start;
+  return &bytes->mark;
 }

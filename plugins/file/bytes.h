@@ -12,8 +12,7 @@
 #define FILE_HEAD_BYTES 65536u
 
 // How far a file was read, and what was read. The hash goes by words of 8 bytes from the beginning of the file, so it
-// does not
-// depend on how the bytes were cut, and goes on from any position.
+// does not depend on how the bytes were cut, and goes on from any position.
 struct file_mark {
   uint64_t position; // bytes
   uint64_t lines;    // line feeds among them
@@ -24,9 +23,10 @@ struct file_mark {
 
 struct file_bytes {
   struct dray_input *input;
-  struct file_mark mark; // of what was taken
-  size_t start, end;     // chunk[start .. end) is read and not yet taken
-  int at_end;            // nothing comes after chunk[end)
+  struct file_mark mark; // of what was taken, up to chunk[marked): see file_bytes_mark
+  size_t marked;
+  size_t start, end; // chunk[start .. end) is read and not yet taken
+  int at_end;        // nothing comes after chunk[end)
   char chunk[FILE_CHUNK_BYTES];
 };
 
@@ -49,5 +49,10 @@ void file_bytes_close(struct file_bytes *bytes);
 // Reads the next chunk once the last one is taken.
 DRAY_NODISCARD int32_t file_bytes_fill(struct file_bytes *bytes, struct dray_error *error);
 void file_bytes_take(struct file_bytes *bytes, size_t len);
+// The mark of all that was taken, made when it is asked for: hashing record by record costs twice as much.
+const struct file_mark *file_bytes_mark(struct file_bytes *bytes);
+static inline uint64_t file_bytes_position(const struct file_bytes *bytes) {
+  return bytes->mark.position + (bytes->start - bytes->marked);
+}
 
 #endif // FILE_BYTES_H

@@ -88,33 +88,35 @@ static int32_t append_fields(struct file_reader *reader, const struct dray_csv_r
   return append_extra(reader, record->line, error);
 }
 
-static int32_t append_record(struct file_reader *reader, const struct dray_csv_record *record, int32_t *out_full,
-                             struct dray_error *error) {
-  struct dray_error why;
-  dray_error_init(&why);
-  const int32_t rc = append_fields(reader, record, &why);
+// `why`: for the reason of a record that does not read; made once for many records, since it is large.
+static int32_t append_record(struct file_reader *reader, const struct dray_csv_record *record, struct dray_error *why,
+                             int32_t *out_full, struct dray_error *error) {
+  const int32_t rc = append_fields(reader, record, why);
   if (rc == DRAY_OK) {
     reader->rows++;
     reader->files[reader->at].rows++;
     return dray_builder_end_row(reader->builder, out_full, error);
   }
-  if (why.error_class != DRAY_CLASS_DATA) {
-    if (error != NULL) *error = why;
+  if (why->error_class != DRAY_CLASS_DATA) {
+    if (error != NULL) *error = *why;
     return rc;
   }
   reader->files[reader->at].rows++;
-  return file_reader_bad_record(reader, record->line, &why, out_full, error);
+  return file_reader_bad_record(reader, record->line, why, out_full, error);
 }
 
 int32_t file_csv_read(struct file_reader *reader, int32_t *out_full, struct dray_error *error) {
   struct file_progress *file = &reader->files[reader->at];
+  struct dray_error why;
+  dray_error_init(&why);
   for (uint32_t count = 1;; count++) {
     struct dray_csv_record record;
     int got = 0;
     if (count % RECORDS_BETWEEN_CANCEL_CHECKS == 0) DRAY_TRY(dray_cancel_check(reader->services, error));
     DRAY_TRY(file_records_next(&reader->records, &record, &got, error));
-    if (got) DRAY_TRY(append_record(reader, &record, out_full, error));
-    file->mark = reader->records.bytes->mark;
+    if (got) DRAY_TRY(append_record(reader, &record, &why, out_full, error));
+    if (got && !*out_full && !reader->records.unterminated) continue;
+    file->mark = *file_bytes_mark(reader->records.bytes);
     if (got && reader->records.unterminated) file->partial = file->mark.position - record.byte_offset;
     if (!got) {
       file->done = 1;

@@ -75,7 +75,7 @@ static int32_t sample_csv(const struct file_settings *settings, const char *path
   file_mark_start(&start);
   DRAY_TRY(file_records_open(settings, path, &start, &records, error));
   int32_t rc = DRAY_OK;
-  while (budget->records > 0 && records.bytes->mark.position < budget->bytes) {
+  while (budget->records > 0 && file_bytes_position(records.bytes) < budget->bytes) {
     rc = file_records_next(&records, &record, &got, error);
     if (rc != DRAY_OK || !got) break;
     if (at_header) {
@@ -90,7 +90,7 @@ static int32_t sample_csv(const struct file_settings *settings, const char *path
       file_guess_text(&layout->columns[map[i]].guess, field->text);
     }
   }
-  const uint64_t taken = records.bytes->mark.position;
+  const uint64_t taken = file_bytes_position(records.bytes);
   budget->bytes = budget->bytes > taken ? budget->bytes - taken : 0;
   file_records_close(&records);
   return rc;
@@ -153,7 +153,7 @@ static int32_t sample_line(struct dray_str line, struct file_layout *layout, str
 // Samples whole lines. `line` holds the beginning of one that does not end in the chunk.
 static int32_t sample_lines(struct file_bytes *bytes, struct budget *budget, struct dray_buffer *line,
                             struct file_layout *layout, struct dray_error *error) {
-  while (budget->records > 0 && bytes->mark.position < budget->bytes) {
+  while (budget->records > 0 && file_bytes_position(bytes) < budget->bytes) {
     if (bytes->start == bytes->end) DRAY_TRY(file_bytes_fill(bytes, error));
     const char *from = bytes->chunk + bytes->start;
     const size_t there = bytes->end - bytes->start;
@@ -188,7 +188,7 @@ static int32_t add_jsonl_file(const char *path, struct budget *budget, struct fi
   int32_t rc = sample_lines(bytes, mine, &line, layout, &local);
   if (rc == DRAY_E_LIMIT && line.len > 0) rc = DRAY_OK; // a line beyond all measure: reading it will report it
   if (rc != DRAY_OK && error != NULL) *error = local;
-  const uint64_t taken = bytes->mark.position;
+  const uint64_t taken = file_bytes_position(bytes);
   mine->bytes = mine->bytes > taken ? mine->bytes - taken : 0;
   file_bytes_close(bytes);
   dray_buffer_free(&line);

@@ -93,7 +93,7 @@ static int32_t feed(struct file_reader *reader, int32_t *out_full, struct dray_e
   const char *from = bytes->chunk + bytes->start;
   DRAY_TRY(dray_json_rows_feed(lines->rows, from, bytes->end - bytes->start, bytes->at_end, &used, out_full, error));
   const char *line_feed = used > 0 ? memrchr(from, '\n', used) : NULL;
-  if (line_feed != NULL) lines->line_start = bytes->mark.position + (uint64_t)(line_feed - from) + 1;
+  if (line_feed != NULL) lines->line_start = file_bytes_position(bytes) + (uint64_t)(line_feed - from) + 1;
   file_bytes_take(bytes, used);
   return DRAY_OK;
 }
@@ -114,8 +114,8 @@ int32_t file_lines_read(struct file_reader *reader, int32_t *out_full, struct dr
   uint64_t told = 0, told_lines = 0;
   dray_json_rows_mark(lines->rows, &told, &told_lines);
   // Part of a line that is not in the batch may have been taken: then this is no place to resume from.
-  reader->between = !ended && lines->origin + told != lines->bytes->mark.position;
-  file->mark = lines->bytes->mark;
+  reader->between = !ended && lines->origin + told != file_bytes_position(lines->bytes);
+  file->mark = *file_bytes_mark(lines->bytes);
   if (!ended) return DRAY_OK;
   file->partial = file->mark.position - lines->line_start;
   file->done = 1;

@@ -246,6 +246,10 @@ static int32_t derive(struct file_settings *settings, struct dray_error *error) 
                        error));
   }
   DRAY_TRY(bind_list(settings->null_values_json, "null_values", 1000, &settings->nulls, &settings->null_count, error));
+  for (size_t i = 0; i < settings->null_count; i++) {
+    const uint64_t len = strlen(settings->nulls[i]);
+    if (len > settings->null_bytes_max) settings->null_bytes_max = len;
+  }
   if (settings->types_json != NULL) DRAY_TRY(bind_types(settings, error));
   settings->fail_on_error = strcmp(settings->on_error, "fail") == 0;
   settings->verify_start = strcmp(settings->verify, "start") == 0;
@@ -286,6 +290,7 @@ const struct dray_type *file_settings_type(const struct file_settings *settings,
 }
 
 int file_settings_is_null(const struct file_settings *settings, struct dray_str text) {
+  if (text.len > settings->null_bytes_max) return 0; // nearly all fields of all rows
   for (size_t i = 0; i < settings->null_count; i++) {
     if (dray_str_is(text, settings->nulls[i])) return 1;
   }

@@ -43,7 +43,8 @@ struct file_settings {
   size_t type_count;
   char **nulls;
   size_t null_count;
-  char delimiter_char; // '\0': by the file's name
+  uint64_t null_bytes_max; // of the longest of them
+  char delimiter_char;     // '\0': by the file's name
   char quote_char;
   int fail_on_error;
   int verify_start;
