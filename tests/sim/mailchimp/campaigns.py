@@ -170,5 +170,5 @@ class Campaign:
     def sent_to(self):
         return [self._person(delivery, status=delivery.status, open_count=len(delivery.of("open")),
                              last_open=moment_of(max((entry[1] for entry in delivery.of("open")), default=0)),
-                             absplit_group="", gmt_offset=0)
+                             gmt_offset=0)
                 for delivery in self.deliveries.values()]

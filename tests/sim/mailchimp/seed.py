@@ -197,7 +197,7 @@ def automations(made, seed, now):
         "id": id_of("automation", seed, number), "create_time": now - (100 - number) * DAY,
         "start_time": now - (99 - number) * DAY if number else 0, "status": ("save", "sending", "paused")[number],
         "emails_sent": number * 250, "title": ("Welcome", "Birthday 🎂", "Win back")[number], "list": made,
-        "workflow_type": ("singleWelcome", "specialEvent", "dateAdded")[number],
+        "workflow_type": ("welcomeSeries", "specialEvent", "dateAdded")[number],
     } for number in range(3)]
 
 
