@@ -187,7 +187,7 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
     if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], error);
   }
-  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, poll_in_run_ms(), error);
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, 0, poll_in_run_ms(), NULL, error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
   dr_delivery_close(&delivery);
   dr_changeset_close(set);
@@ -253,8 +253,8 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
   DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
                             error));
   int32_t rc = dr_waiting_load(run, &delivery.waiting, error);
-  if (rc == DRAY_OK) rc = dr_lanes_send(&delivery, pass->path, &plan, count, error);
-  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, poll_in_run_ms(), error);
+  if (rc == DRAY_OK) rc = dr_lanes_send(&delivery, pass->path, &plan, count, poll_in_run_ms(), error);
+  if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, 0, poll_in_run_ms(), NULL, error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
   dr_delivery_close(&delivery);
   return rc;

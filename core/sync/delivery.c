@@ -365,7 +365,3 @@ int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t cou
   while (first < end) DRAY_TRY(dr_send_next(delivery, &first, end, round, error));
   return DRAY_OK;
 }
-
-int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, struct dray_error *error) {
-  return dr_send_range(delivery, first, count, 1, error);
-}

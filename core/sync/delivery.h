@@ -59,24 +59,28 @@ DRAY_NODISCARD int32_t dr_delivery_open(struct dr_context *run, struct dr_destin
 DRAY_NODISCARD int32_t dr_delivery_end(struct dr_delivery *delivery, struct dray_error *error);
 void dr_delivery_close(struct dr_delivery *delivery);
 
-// Sends changes [first, first + count). Returns an error when the run cannot go on; rows that were refused are recorded
-// and are no error.
-DRAY_NODISCARD int32_t dr_delivery_range(struct dr_delivery *delivery, uint64_t first, uint64_t count,
-                                         struct dray_error *error);
 // ---- lanes.c ----
 
-// Sends changes [0, count) as dr_delivery_range does, over as many instances of the destination at once as its caps
-// allow and there are batches for: `delivery` and others beside it, which are begun and ended here.
+// Sends changes [0, count), over as many instances of the destination at once as its caps allow and there are batches
+// for: `delivery` and others beside it, which are begun and ended here. Where the destination works in jobs and has as
+// many as it takes, waits up to job_wait_ms for one to end; what is left then is counted as unsent. Returns an error
+// when the run cannot go on; rows that were refused are recorded and are no error.
 DRAY_NODISCARD int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path,
-                                     const struct dr_delivery_plan *plan, uint64_t count, struct dray_error *error);
+                                     const struct dr_delivery_plan *plan, uint64_t count, int64_t job_wait_ms,
+                                     struct dray_error *error);
 
 // ---- earlier.c ----
 
 // Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.
 DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch,
                                            struct dray_error *error);
-// Asks for the receipts of pending batches of this set until all are final or wait_ms is over.
-DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct dray_error *error);
+// Asks for the receipts of pending batches of this set until at most `most` of them are not final, or wait_ms is over.
+// *out_left (NULL allowed): how many are not.
+DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait_ms, size_t *out_left,
+                                        struct dray_error *error);
+// How many batches of this set are in jobs, and how many the destination takes.
+DRAY_NODISCARD int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out, struct dray_error *error);
+size_t dr_delivery_jobs_max(const struct dr_delivery *delivery);
 
 // ---- outgoing.c ----
 

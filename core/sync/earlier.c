@@ -10,6 +10,7 @@
 
 #define POLL_FIRST_MS 500
 #define POLL_MOST_MS 30000
+#define JOBS_MAX_DEFAULT 16 // that a destination is given at once when it says nothing
 
 // All of the batch, whatever the destination's limits are by now.
 static int32_t parcel_of(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct dr_parcel *out,
@@ -28,8 +29,11 @@ static int32_t parcel_of(struct dr_delivery *delivery, const struct dr_batch_rec
 
 static int32_t poll_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   parcel->answer.count = 0;
-  DRAY_TRY(dr_destination_poll(delivery->destination, dray_str_of(parcel->batch.handle), parcel->outgoing.rows,
-                               parcel->outgoing.count, &parcel->answer, error));
+  dr_lane_leave(delivery);
+  const int32_t rc = dr_destination_poll(delivery->destination, dray_str_of(parcel->batch.handle),
+                                         parcel->outgoing.rows, parcel->outgoing.count, &parcel->answer, error);
+  dr_lane_enter(delivery);
+  DRAY_TRY(rc);
   dr_parcel_take(parcel);
   return DRAY_OK;
 }
@@ -74,40 +78,72 @@ int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record
   return rc;
 }
 
-// One round over the pending batches of this set. *out_left: rows still pending.
-static int32_t poll_round(struct dr_delivery *delivery, uint64_t *out_left, struct dray_error *error) {
+// ---- jobs ----
+
+size_t dr_delivery_jobs_max(const struct dr_delivery *delivery) {
+  return delivery->caps.jobs_max > 0 ? delivery->caps.jobs_max : JOBS_MAX_DEFAULT;
+}
+
+static int is_job(const struct dr_delivery *delivery, const struct dr_batch_record *batch) {
+  return batch->state == DR_BATCH_PENDING && strcmp(batch->changeset, delivery->changeset) == 0;
+}
+
+int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out, struct dray_error *error) {
   struct dr_batch_record *open = NULL;
-  size_t count = 0;
-  uint64_t left = 0;
+  size_t count = 0, jobs = 0;
   DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
-  int32_t rc = DRAY_OK;
-  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
-    if (open[i].state != DR_BATCH_PENDING || strcmp(open[i].changeset, delivery->changeset) != 0) continue;
-    struct dr_parcel parcel;
-    rc = parcel_of(delivery, &open[i], &parcel, error);
-    if (rc != DRAY_OK) break;
-    rc = poll_parcel(delivery, &parcel, error);
-    const size_t pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING);
-    left += pending;
-    const int ended = rc == DRAY_OK && pending == 0;
-    if (ended) rc = dr_send_answer(delivery, &parcel, 1, error);
-    if (ended) left += dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING); // sent again, into another job
-    if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && open[i].run != delivery->run->record.id) {
-      delivery->run->report->recovered++;
-    }
-    dr_parcel_free(&parcel);
-  }
+  for (size_t i = 0; i < count; i++) jobs += is_job(delivery, &open[i]) ? 1 : 0;
   free(open);
-  *out_left = left;
+  *out = jobs;
+  return DRAY_OK;
+}
+
+struct left {
+  uint64_t rows;
+  size_t batches;
+};
+
+// *left grows by what is still in a job.
+static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct left *left,
+                          struct dray_error *error) {
+  struct dr_parcel parcel;
+  DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
+  int32_t rc = poll_parcel(delivery, &parcel, error);
+  size_t pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING);
+  const int ended = rc == DRAY_OK && pending == 0;
+  if (ended) rc = dr_send_answer(delivery, &parcel, 1, error);
+  if (ended) pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING); // sent again, into another job
+  left->rows += pending;
+  left->batches += pending > 0;
+  if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && batch->run != delivery->run->record.id) {
+    delivery->run->report->recovered++;
+  }
+  dr_parcel_free(&parcel);
   return rc;
 }
 
-int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct dray_error *error) {
+// One round over the pending batches of this set.
+static int32_t poll_round(struct dr_delivery *delivery, struct left *out, struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  struct left left = {0, 0};
+  DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    if (is_job(delivery, &open[i])) rc = poll_batch(delivery, &open[i], &left, error);
+  }
+  free(open);
+  *out = left;
+  return rc;
+}
+
+int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait_ms, size_t *out_left,
+                         struct dray_error *error) {
   const int64_t end = dr_monotonic_ms() + wait_ms;
   int64_t pause = POLL_FIRST_MS;
   uint32_t failures = 0;
   for (;;) {
-    uint64_t left = 0;
+    struct left left = {0, 0};
     struct dray_error failure;
     dray_error_init(&failure);
     const int32_t rc = poll_round(delivery, &left, &failure);
@@ -118,8 +154,9 @@ int32_t dr_delivery_poll(struct dr_delivery *delivery, int64_t wait_ms, struct d
     }
     if (rc == DRAY_OK) {
       failures = 0;
-      delivery->run->report->pending = delivery->pending_before + left;
-      if (left == 0 || dr_monotonic_ms() + pause > end) return DRAY_OK;
+      delivery->run->report->pending = delivery->pending_before + left.rows;
+      if (out_left != NULL) *out_left = left.batches;
+      if (left.batches <= most || dr_monotonic_ms() + pause > end) return DRAY_OK;
     }
     if (pause < failure.retry_after_ms) pause = failure.retry_after_ms;
     DRAY_TRY(dr_send_wait(delivery, pause, "the destination works on a job", error));

@@ -10,10 +10,16 @@
 #include "base/log.h"
 #include "sync/parcel.h"
 
+#define LOOK_AGAIN_MS 200 // while another lane asks for jobs
+
 struct lanes {
   pthread_mutex_t lock; // guards all below, and the run
   uint64_t next, end;   // changes that no lane has taken yet
-  int32_t rc;           // of the first lane that failed; the others finish their batch
+  int64_t job_wait_ms;
+  size_t sending; // lanes that are, each perhaps into a job
+  int polling;    // one lane asks for jobs, for all
+  int full;       // there are as many jobs as the destination takes, and none ended: nothing more is sent
+  int32_t rc;     // of the first lane that failed; the others finish their batch
   struct dray_error failure;
 };
 
@@ -23,14 +29,40 @@ struct lane {
   pthread_t thread;
 };
 
+// Waits until the destination takes another job. *out_room = 0: another lane is asking, look again; or none ended in
+// time, and `full` is set.
+static int32_t make_room(struct lane *lane, int *out_room, struct dray_error *error) {
+  struct lanes *lanes = lane->lanes;
+  size_t jobs = 0;
+  *out_room = 1;
+  if ((lane->delivery->caps.flags & DRAY_CAPS_ASYNC) == 0) return DRAY_OK;
+  const size_t most = dr_delivery_jobs_max(lane->delivery);
+  DRAY_TRY(dr_delivery_jobs(lane->delivery, &jobs, error));
+  if (jobs + lanes->sending < most) return DRAY_OK;
+  *out_room = 0;
+  if (lanes->polling || jobs < most)
+    return dr_send_wait(lane->delivery, LOOK_AGAIN_MS, "the destination works on jobs", error);
+  lanes->polling = 1;
+  const int32_t rc = dr_delivery_poll(lane->delivery, most - 1, lanes->job_wait_ms, &jobs, error);
+  lanes->polling = 0;
+  lanes->full = rc == DRAY_OK && jobs >= most;
+  return rc;
+}
+
 static void *work(void *ctx) {
   struct lane *lane = ctx;
   struct lanes *lanes = lane->lanes;
   (void)pthread_mutex_lock(&lanes->lock);
-  while (lanes->rc == DRAY_OK && lanes->next < lanes->end) {
+  while (lanes->rc == DRAY_OK && !lanes->full && lanes->next < lanes->end) {
     struct dray_error failure;
+    int room = 0;
     dray_error_init(&failure);
-    const int32_t rc = dr_send_next(lane->delivery, &lanes->next, lanes->end, 1, &failure);
+    int32_t rc = make_room(lane, &room, &failure);
+    if (rc == DRAY_OK && room) {
+      lanes->sending++;
+      rc = dr_send_next(lane->delivery, &lanes->next, lanes->end, 1, &failure);
+      lanes->sending--;
+    }
     if (rc == DRAY_OK || lanes->rc != DRAY_OK) continue;
     lanes->rc = rc;
     lanes->failure = failure;
@@ -70,12 +102,11 @@ static int32_t open_beside(struct dr_delivery *delivery, size_t number, const ch
 }
 
 int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const struct dr_delivery_plan *plan,
-                      uint64_t count, struct dray_error *error) {
+                      uint64_t count, int64_t job_wait_ms, struct dray_error *error) {
   const size_t beside = lane_count(delivery, count) - 1;
-  if (beside == 0) return dr_delivery_range(delivery, 0, count, error);
   struct dr_delivery others[DR_LANES_MAX - 1];
   struct lane lane[DR_LANES_MAX];
-  struct lanes lanes = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = count};
+  struct lanes lanes = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = count, .job_wait_ms = job_wait_ms};
   size_t opened = 0;
   int32_t rc = DRAY_OK;
   while (rc == DRAY_OK && opened < beside) {
@@ -83,7 +114,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
     opened += rc == DRAY_OK;
   }
   if (rc == DRAY_OK) {
-    delivery->lock = &lanes.lock;
+    if (beside > 0) delivery->lock = &lanes.lock;
     for (size_t i = 0; i < opened; i++) {
       others[i].lock = &lanes.lock;
       lane[i].delivery = &others[i];
@@ -93,6 +124,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
     for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
     delivery->lock = NULL;
     rc = lanes.rc;
+    delivery->run->report->unsent += lanes.end - lanes.next;
     if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
   }
   for (size_t i = 0; i < opened; i++) {

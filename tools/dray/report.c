@@ -87,6 +87,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
       {"in_doubt", report->in_doubt},
       {"deletes_withheld", report->deletes_withheld},
       {"deferred", report->deferred},
+      {"unsent", report->unsent},
       {"ignored", report->ignored},
       {"recovered_batches", report->recovered},
       {"mirror_rows", report->mirror_rows},
@@ -141,6 +142,12 @@ static void print_rejects(struct dr_output *output, const struct dr_run_report *
   if (report->pending > 0) {
     dr_print(output, "  %s rows are still being worked on; the next run asks again\n",
              dr_thousands(report->pending, a));
+  }
+  if (report->unsent > 0) {
+    dr_print(
+        output,
+        "  %s changes were not sent: the destination is at work on as many jobs as it takes; the next run sends them\n",
+        dr_thousands(report->unsent, a));
   }
   if (report->in_doubt > 0) {
     dr_print(output, "  %s rows are in doubt: `dray explain state_in_doubt`\n", dr_thousands(report->in_doubt, a));

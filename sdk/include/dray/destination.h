@@ -42,6 +42,8 @@ struct dray_caps {
   uint64_t batch_bytes_max; // >= 1
   uint32_t parallel_max;    // batches in flight, each by an instance of its own, with begin and end; 1: in order
   uint32_t reserved;
+  uint32_t jobs_max; // since 1.2, with ASYNC: batches in jobs at once; the host polls before it sends more. 0: 16
+  uint32_t reserved_jobs;
 };
 
 // What the run will write. Borrowed during `begin`, except `schema`, which lives until end or abort.

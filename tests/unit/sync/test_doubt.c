@@ -338,6 +338,36 @@ static void test_job_that_outlives_its_run_is_settled_by_the_next(void **state) 
   (void)unsetenv("DRAY_POLL_MS");
 }
 
+// Four batches of two rows, each a job; one job at a time is taken, whatever the lanes.
+static void test_no_more_jobs_than_the_destination_takes(void **state) {
+  (void)state;
+  static const char eight[] = "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[5,\"e\"],[6,\"f\"],[7,\"g\"],[8,\"h\"]]";
+  static const char script[] = ", \"caps\": {\"doubt\": 4, \"rows_max\": 2, \"jobs\": 1, \"parallel\": %d}, "
+                               "\"receipts\": {\"1\": [\"pending\"], "
+                               "\"3\": [\"pending\"], \"5\": [\"pending\"], \"7\": [\"pending\"]}%s";
+  for (int parallel = 1; parallel <= 3; parallel += 2) {
+    char text[512];
+    struct scene scene;
+    scene_activate(&scene, MIRROR);
+    (void)snprintf(text, sizeof(text), script, parallel, ", \"poll\": \"pending\"");
+    (void)setenv("DRAY_POLL_MS", "1", 1);
+    scene_rows(&scene, eight, text);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(open_batches(&scene), 1);
+    assert_int_equal(scene.report.unsent, 6);
+    assert_int_equal(got(&scene, 3), 0);
+    (void)unsetenv("DRAY_POLL_MS");
+    (void)snprintf(text, sizeof(text), script, parallel, ""); // the jobs end when they are asked for
+    scene_rows(&scene, eight, text);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.unsent, 0);
+    for (int id = 1; id <= 8; id++) assert_int_equal(got(&scene, id), 1);
+    assert_int_equal(scene.report.mirror_rows, 8);
+    assert_int_equal(open_batches(&scene), 0);
+    scene_end(&scene);
+  }
+}
+
 // The probe's jobs take all rows they are asked for: asked for one that was put off or refused, it would be lost.
 static void test_only_rows_in_a_job_are_asked_for(void **state) {
   (void)state;
@@ -466,6 +496,7 @@ int main(void) {
       cmocka_unit_test(test_failed_resend_leaves_the_batch_in_doubt),
       cmocka_unit_test(test_jobs_are_polled_in_the_run),
       cmocka_unit_test(test_job_that_outlives_its_run_is_settled_by_the_next),
+      cmocka_unit_test(test_no_more_jobs_than_the_destination_takes),
       cmocka_unit_test(test_only_rows_in_a_job_are_asked_for),
       cmocka_unit_test(test_killed_anywhere_with_half_a_batch_in_a_job),
       cmocka_unit_test(test_job_that_nobody_knows_any_more_is_in_doubt),

@@ -82,7 +82,8 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   out->doubt = (uint32_t)probe_number(caps, "doubt", DRAY_DOUBT_RESEND);
   out->batch_rows_max = (uint64_t)probe_number(caps, "rows_max", 100);
   out->batch_bytes_max = (uint64_t)probe_number(caps, "bytes_max", 1 << 20);
-  out->parallel_max = 1;
+  out->parallel_max = (uint32_t)probe_number(caps, "parallel", 1);
+  out->jobs_max = (uint32_t)probe_number(caps, "jobs", 0);
   return DRAY_OK;
 }
 
