@@ -6,7 +6,7 @@ import fnmatch
 
 from mailchimp import problem, shapes
 from mailchimp.audience import SORT_FIELDS
-from mailchimp.members import hash_of
+from mailchimp.members import REMOVABLE, hash_of
 from mailchimp.shapes import moment_of
 from mailchimp.shown import ONE, PAGE, links, member_dict, member_page, members_text, page, picked, text_of
 from mailchimp.writes import write_batch
@@ -73,7 +73,18 @@ class Members:
     def list(self, request):
         audience = self.audience(request)
         rows = audience.select(self.wanted(audience, request.query))
-        return 200, member_page(request.query, audience, rows, f"/lists/{audience.id}/members")
+        answer = member_page(request.query, audience, rows, f"/lists/{audience.id}/members")
+        for fault in request.faults:
+            if fault["kind"] == "drift":
+                self.drift(audience, rows, fault)
+        return 200, answer
+
+    def drift(self, audience, rows, fault):
+        """What the vendor's users do between two pages: members that stood before the next page leave their place."""
+        for member in rows[:fault.get("touch", 1)]:
+            audience.touch(member, self.clock.now())
+        for member in [one for one in rows[-fault.get("archive", 0) or len(rows):] if one.status in REMOVABLE]:
+            audience.archive(member, self.clock.now())
 
     def one(self, request):
         return 200, picked(request.query, member_dict(*self.member(request)))

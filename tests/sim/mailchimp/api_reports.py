@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests about what was sent: campaigns, reports with their details, automations, templates; the account itself."""
 
+import urllib.parse
+
 from mailchimp import problem, shapes
 from mailchimp.account import DC
 from mailchimp.shapes import moment_of
@@ -174,6 +176,15 @@ class OAuth:
                      "login": {"email": "nora@nordlicht.example", "avatar": None, "login_id": 198230,
                                "login_name": "nordlicht", "login_email": "nora@nordlicht.example"},
                      "login_url": "https://login.mailchimp.com", "api_endpoint": request.base}
+
+    def authorize(self, request):
+        """The page where the user says yes; here that is said at once and the browser sent back with a code."""
+        query = request.query
+        for code, (client, _, redirect, _) in self.account.codes.items():
+            if (query.get("client_id"), query.get("redirect_uri"), query.get("response_type")) == (client, redirect, "code"):
+                back = urllib.parse.urlencode({"code": code, **({"state": query["state"]} if "state" in query else {})})
+                return 302, None, [("Location", f"{redirect}?{back}")]
+        return 400, {"error": "invalid_request"}
 
     def token(self, request):
         form = dict(request.form)

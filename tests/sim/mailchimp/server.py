@@ -38,7 +38,7 @@ STORM = 5  # refusals in a row that get a document; as many more get a bare 429,
 
 class Mailchimp(Simulator):
     fault_kinds = {"refuse_member": {"email", "message"}, "untyped": set(), "batch_stuck": {"at"}, "batch_empty": set(),
-                   "batch_lost": set(), "batch_errors": {"operations"}, "expired_link": {"times"}}
+                   "batch_lost": set(), "batch_errors": {"operations"}, "expired_link": {"times"}, "drift": {"touch", "archive"}}
 
     def __init__(self, options):
         super().__init__(options)
@@ -54,6 +54,7 @@ class Mailchimp(Simulator):
         oauth = OAuth(self.account)
         self.router = Router(self.api_routes + [
             Route("GET", "/oauth2/metadata", self.plain(oauth.metadata)),
+            Route("GET", "/oauth2/authorize", self.plain(oauth.authorize), ("response_type", "client_id", "redirect_uri", "state")),
             Route("POST", "/oauth2/token", self.form(oauth.token))])
         self.downloads = Downloads(self)
 

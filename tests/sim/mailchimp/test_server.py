@@ -128,6 +128,10 @@ def test_metadata_answers_200_for_a_bad_token_without_an_endpoint(shared):
 
 
 def test_a_code_becomes_a_token_once(api):
+    asked = {"response_type": "code", "client_id": "client-1", "redirect_uri": "https://dray.example/callback", "state": "s/1"}
+    back = api.sim.request("GET", "/oauth2/authorize?" + urllib.parse.urlencode(asked))
+    assert (back.status, back.headers["location"]) == (302, "https://dray.example/callback?code=code-1&state=s%2F1")
+    assert api.sim.request("GET", "/oauth2/authorize?" + urllib.parse.urlencode({**asked, "client_id": "x"})).status == 400
     form = {"grant_type": "authorization_code", "client_id": "client-1", "client_secret": "client-secret-1",
             "redirect_uri": "https://dray.example/callback", "code": "code-1"}
     wrong = api.sim.request("POST", "/oauth2/token", urllib.parse.urlencode({**form, "client_secret": "x"}))
@@ -230,6 +234,16 @@ def test_pages_drift_while_others_change_records(api):
     # What stood at offset 50 is now at 49, so a walk by offset misses it; the touched one stands at the end.
     assert third[49] not in first and third[49] not in second
     assert api.members(count=1, sort_field="last_changed", sort_dir="DESC")["members"][0]["id"] == first[3]
+
+
+def test_drift_can_be_switched_on_between_pages(api):
+    api.sim.fault({"kind": "drift", "touch": 2, "archive": 3, "path": "*/members"})
+    query = {"count": 100, "sort_field": "last_changed", "sort_dir": "ASC"}
+    before = api.members(**query)
+    total, ids = before["total_items"], [one["id"] for one in before["members"]]
+    after = api.members(**query)
+    assert total - 3 <= after["total_items"] < total
+    assert [one["id"] for one in after["members"]][:98] == ids[2:]  # two places forward: a walk by offset loses two
 
 
 # ---- the other streams ----

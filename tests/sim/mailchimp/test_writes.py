@@ -6,6 +6,7 @@ import gzip
 import http.client
 import io
 import json
+import subprocess
 import tarfile
 import urllib.parse
 
@@ -59,6 +60,8 @@ def test_a_wrong_hash_of_a_known_email_is_refused(api):
     refused = api.ask("PUT", f"/lists/{api.list}/members/{'f' * 32}", {"email_address": email, "status_if_new": "subscribed"},
                       code=400)
     assert refused["title"] == "Member Exists"
+    made = api.ask("PUT", f"/lists/{api.list}/members/{'f' * 32}", {"email_address": EMAIL, "status_if_new": "subscribed"})
+    assert made["id"] == md5(EMAIL)
 
 
 @pytest.mark.parametrize("email, detail", [
@@ -436,6 +439,29 @@ def test_faults_of_batches(api):
     api.sim.fault({"kind": "batch_lost"})
     lost = api.ask("POST", "/batches", {"operations": [put_operation(api, EMAIL)]})
     api.get(f"/batches/{lost['id']}", code=404)
+
+
+def test_the_download_host_cuts_and_resets_too(api):
+    key = api.ask("POST", "/batches", {"operations": [put_operation(api, EMAIL)]})["id"]
+    link = api.get(f"/batches/{key}")["response_body_url"]
+    api.sim.fault({"kind": "cut", "path": "*-response.tar.gz"}, {"kind": "reset", "path": "*-response.tar.gz", "nth": 2})
+    for problem in (http.client.IncompleteRead, (ConnectionError, http.client.HTTPException)):
+        with pytest.raises(problem):
+            fetch(link)
+    assert fetch(link)[0] == 200
+    assert api.sim.calls()["calls"]["GET /{name}"] == 3
+
+
+def test_over_tls(tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                    "2", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    with Running(SCRIPT, "--members", 20, "--batch-step-ms", 0, "--tls", cert, key) as sim:
+        api = Api(sim)
+        made = api.ask("POST", "/batches", {"operations": [{"method": "GET", "path": "/ping"}]})
+        assert api.get(f"/batches/{made['id']}")["response_body_url"].startswith(f"https://127.0.0.1:{sim.hello['download_port']}/")
+        told = sim.request("GET", "/oauth2/metadata", headers={"Authorization": "OAuth " + sim.hello["oauth_token"]}).json()
+        assert told["api_endpoint"] == sim.url and sim.url.startswith("https://")
 
 
 def test_batches_have_limits(api):
