@@ -147,6 +147,24 @@ def test_broken_json(api):
     assert api.ask("PUT", api.of(EMAIL), '{"email_address": ', code=400)["title"] == "JSON Parse Error"
 
 
+def test_interests_permissions_location_and_times(api):
+    category = api.get(f"/lists/{api.list}/interest-categories")["categories"][0]["id"]
+    path = f"/lists/{api.list}/interest-categories/{category}/interests"
+    made = api.ask("POST", path, {"name": "Brand new"})
+    other = api.get(path, count=100)["interests"][0]
+    row = api.put(EMAIL, interests={made["id"]: True, other["id"]: True}, location={"latitude": 1.5, "longitude": -2},
+                  timestamp_signup="2020-02-03T04:05:06+02:00")
+    assert row["interests"][made["id"]] is row["interests"][other["id"]] is True
+    assert (row["location"]["latitude"], row["location"]["longitude"]) == (1.5, -2)
+    assert row["timestamp_signup"] == "2020-02-03T02:05:06+00:00"
+    assert int(api.get(f"{path}/{made['id']}")["subscriber_count"]) == 1
+    assert api.put(EMAIL, interests={other["id"]: False})["interests"] == {**row["interests"], other["id"]: False}
+    permission = row["marketing_permissions"][0]["marketing_permission_id"]
+    granted = api.put(EMAIL, marketing_permissions=[{"marketing_permission_id": permission, "enabled": True}])
+    assert [one["enabled"] for one in granted["marketing_permissions"]] == [True, False]
+    api.ask("POST", path, {"name": "Brand new"}, code=400)
+
+
 # ---- merge fields ----
 
 @pytest.mark.parametrize("tag, value, kept", [
@@ -205,6 +223,18 @@ def test_a_merge_field_is_made_changed_and_dropped(api):
                            ({"name": "x", "type": "radio"}, "choice"), ({"type": "text"}, "name")):
         refused = api.ask("POST", path, wrong, code=400)
         assert message in refused["detail"] + json.dumps(refused.get("errors", ""))
+
+
+@pytest.mark.parametrize("tag, kind, options, good, kept, bad", [
+    ("US_PHONE", "phone", {"phone_format": "US"}, "555-867-5309", "555-867-5309", "+49 221 1"),
+    ("DAY_FIRST", "birthday", {"date_format": "DD/MM"}, "31/1", "31/01", "1/31"),
+    ("US_DATE", "date", {"date_format": "MM/DD/YYYY"}, "01/31/2026", "2026-01-31", "31/01/2026"),
+    ("YES_NO", "radio", {"choices": ["ja", "nein"]}, "ja", "ja", "Ja")])
+def test_formats_of_fields_follow_their_options(loose, tag, kind, options, good, kept, bad):
+    loose.ask("POST", f"/lists/{loose.list}/merge-fields", {"name": tag, "tag": tag, "type": kind, "options": options})
+    email = next_email()
+    assert loose.put(email, merge_fields={tag: good})["merge_fields"][tag] == kept
+    assert loose.put(email, code=400, merge_fields={tag: bad})["errors"][0]["field"] == tag
 
 
 def test_a_field_dropped_and_made_again_with_another_type_by_others(api):
@@ -492,6 +522,22 @@ def test_changes_by_the_vendors_own_users(api):
     api.sim.change({"op": "delete", "email": "moved@post.example"})
     api.ask("GET", api.of("moved@post.example"), code=404)
     assert api.sim.request("POST", "/_sim/change", {"op": "nonsense"}).status == 400
+
+
+def test_every_change_by_others_does_what_it_says(api):
+    api.put(EMAIL)
+    for order, name, value in (({"op": "set", "member": {"vip": True}}, "vip", True), ({"op": "clean"}, "status", "cleaned"),
+                               ({"op": "resubscribe"}, "status", "subscribed"), ({"op": "bar"}, "barred", True),
+                               ({"op": "touch", "at": 1_700_000_000}, "last_changed", "2023-11-14T22:13:20+00:00"),
+                               ({"op": "tag", "tag": "T"}, "tags", ["T"]), ({"op": "tag", "tag": "t", "active": False}, "tags", []),
+                               ({"op": "archive"}, "status", "archived")):
+        api.sim.change({**order, "email": EMAIL})
+        assert api.held(EMAIL)[name] == value
+    api.sim.change({"op": "field_add", "field": {"name": "By hand", "type": "text", "tag": "HAND"}})
+    assert "HAND" in api.any()["merge_fields"]
+    api.sim.change({"op": "role", "key": api.sim.hello["api_key"], "role": "viewer"})
+    api.get("/lists")
+    api.ask("DELETE", api.of(EMAIL), code=403)
 
 
 def test_the_ledger_says_who_did_what_to_which_row(api):
