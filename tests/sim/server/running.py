@@ -31,7 +31,8 @@ class Running:
         self.ledger_path = pathlib.Path(ledger) if ledger else None
         more = ["--ledger", str(ledger)] if ledger else []
         self.tls = "--tls" in arguments
-        self.process = subprocess.Popen([sys.executable, str(script), *more, *map(str, arguments)], stdout=subprocess.PIPE)
+        program = "node" if str(script).endswith(".js") else sys.executable
+        self.process = subprocess.Popen([program, str(script), *more, *map(str, arguments)], stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         if not line:
             self.stop()
