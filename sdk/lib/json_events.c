@@ -234,6 +234,7 @@ static int check_shape(struct dray_json_rows *rows, int32_t kind) {
 
 static void begin_record(struct dray_json_rows *rows, int32_t kind) {
   rows->in_record = 1;
+  rows->reached = 1;
   rows->is_object = kind == DRAY_JSON_OBJECT;
   rows->is_whole = 0;
   rows->filter_key = 0;
@@ -320,6 +321,7 @@ static int open_outside(struct dray_json_rows *rows, int32_t kind) {
     rows->skip_depth = rows->depth;
     return 1;
   }
+  if (depth == rows->array_at) rows->reached = 1;
   rows->levels[depth] = (struct dray_json_level){.is_object = is_object};
   return 1;
 }

@@ -52,6 +52,7 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
     DRAY_TRY(dray_json_step_next(rows->records_path, &at, step, error));
     if (step->kind == DRAY_JSON_STEP_END) break;
   }
+  while (rows->array_at < rows->step_count && rows->steps[rows->array_at].kind != DRAY_JSON_STEP_ALL) rows->array_at++;
   if (rows->step_count >= (size_t)rows->depth_max) {
     return dray_fail(error, DRAY_E_CONFIG_VALUE, "records_path '%.200s' has more steps than the depth of %d allows",
                      path, rows->depth_max);
@@ -116,6 +117,10 @@ uint64_t dray_json_rows_count(const struct dray_json_rows *rows) {
 
 uint64_t dray_json_rows_bad(const struct dray_json_rows *rows) {
   return rows->bad_count;
+}
+
+int dray_json_rows_reached(const struct dray_json_rows *rows) {
+  return rows->reached;
 }
 
 void dray_json_rows_mark(const struct dray_json_rows *rows, uint64_t *out_bytes, uint64_t *out_lines) {
@@ -185,6 +190,7 @@ void dray_json_rows_restart(struct dray_json_rows *rows) {
   dray_buffer_clear(&rows->partial);
   rows->overlong = 0;
   rows->spoiled = 0;
+  rows->reached = 0;
   rows->touched = 0;
   rows->bom_bytes = 0;
   rows->line = rows->lines_before;

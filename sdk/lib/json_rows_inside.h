@@ -48,6 +48,7 @@ struct dray_json_rows {
   // options
   struct dray_json_step *steps; // of records_path; owned, names in records_path
   size_t step_count;
+  size_t array_at; // the first [*] among them; step_count: none
   char *records_path;
   char *name; // NULL: none
   uint64_t record_bytes_max;
@@ -61,6 +62,7 @@ struct dray_json_rows {
   int32_t depth;      // containers open
   int32_t skip_depth; // depth of the outermost container that nobody wants; 0: none
   int32_t in_record;
+  int32_t reached;        // see dray_json_rows_reached
   int32_t lone_surrogate; // the next string or key has an escape that no text can hold
   struct dray_json_level *levels;
   struct dray_json_frame *frames;

@@ -89,6 +89,8 @@ void dray_json_rows_restart(struct dray_json_rows *rows);
 // Records seen, the bad ones and those passed over included; bad records among them.
 uint64_t dray_json_rows_count(const struct dray_json_rows *rows);
 uint64_t dray_json_rows_bad(const struct dray_json_rows *rows);
+// 1 when the input, so far, had the place that records_path leads to: its first array, be it empty, or a record.
+int dray_json_rows_reached(const struct dray_json_rows *rows);
 // With `lines`: bytes and lines up to the end of the last line that was told; reading may begin again there.
 void dray_json_rows_mark(const struct dray_json_rows *rows, uint64_t *out_bytes, uint64_t *out_lines);
 
