@@ -130,3 +130,24 @@ int32_t dray_buffer_printf(struct dray_buffer *buffer, struct dray_error *error,
   va_end(args);
   return rc;
 }
+
+size_t dray_text_excerpt(struct dray_str text, char *out, size_t out_bytes) {
+  size_t at = 0;
+  for (uint64_t i = 0; i < text.len && at + 1 < out_bytes; i++) {
+    const unsigned char c = (unsigned char)text.data[i];
+    const int blank = c <= 0x20 || c == 0x7F;
+    if (blank && (at == 0 || out[at - 1] == ' ')) continue;
+    out[at++] = blank ? ' ' : (char)c;
+  }
+  while (at > 0 && out[at - 1] == ' ') at--;
+  size_t whole = at; // without a character that the cut has split
+  while (whole > 0 && at - whole < 3 && !dray_utf8_valid(out, whole) && ((unsigned char)out[whole - 1] & 0x80) != 0) {
+    whole--;
+  }
+  if (dray_utf8_valid(out, whole)) at = whole;
+  for (size_t i = 0; !dray_utf8_valid(out, at) && i < at; i++) {
+    if ((unsigned char)out[i] >= 0x80) out[i] = '?';
+  }
+  if (out_bytes > 0) out[at] = '\0';
+  return at;
+}

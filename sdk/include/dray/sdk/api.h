@@ -35,26 +35,32 @@ struct dray_api {
 struct dray_api_request {
   uint32_t flags;                         // DRAY_HTTP_*; ANY_STATUS is always set
   const char *method;                     // "GET"
-  struct dray_str path;                   // "/api/v2/users?page%5Bsize%5D=100", or a whole URL of the same origin
+  struct dray_str path;                   // behind base_url, from its '/': "/api/v2/users?page%5Bsize%5D=100"; or a
+                                          // whole URL of the same origin, as answers name the next page
   struct dray_str body;                   // len 0: none
-  const struct dray_http_header *headers; // more of them, or others instead of the defaults
+  const struct dray_http_header *headers; // more of them, or others instead of those that are always sent
   uint64_t header_count;
 };
 
 // An answer, its body whole in memory. Zero before its first use; keeps its memory from one call to the next.
 struct dray_api_answer {
   int32_t status;
+  int32_t writes; // the method was neither GET nor HEAD
   struct dray_buffer body;
   struct dray_http_response *response; // for its headers
-  const struct dray_http_service *http;
+  const struct dray_services *services;
 };
 void dray_api_answer_free(struct dray_api_answer *answer);                               // back to zero
 struct dray_str dray_api_header(const struct dray_api_answer *answer, const char *name); // len 0: absent
 
 // Sends a request and waits for its answer, whatever its status. Repeats as the HTTP service does; a 401 is answered by
-// renewing the credential and sending the same request once more. @errors those of dray_http_service.open, without the
-// ones that stand for a status; those of the credential; LIMIT for too large a body, NET_CLOSED for one that is cut (in
-// doubt unless the request is idempotent).
+// renewing the credential and sending the same request once more. Without a body for a status of 400 and more (cut, or
+// too large) the status counts, with what there is of the body. @errors those of dray_http_service.open, without the
+// ones that stand for a status; those of the credential; HTTP_HOST for a URL of another origin; LIMIT for too large a
+// body, NET_CLOSED for one that is cut.
+// Whoever writes rows with it sets DRAY_HTTP_NO_RETRY, since the host repeats batches: then one outcome is told from
+// the other. An error after which a request other than GET and HEAD may have arrived is in doubt (dray_api_in_doubt),
+// be it idempotent or not.
 DRAY_NODISCARD int32_t dray_api_call(const struct dray_api *api, const struct dray_api_request *request,
                                      struct dray_api_answer *answer, struct dray_error *error);
 
@@ -69,19 +75,24 @@ void dray_api_drop(struct dray_api_pending *pending); // NULL is allowed
 // Whether an error of a call leaves open if the request arrived.
 int dray_api_in_doubt(const struct dray_error *error);
 // The error for a status of 400 and more: AUTH_REJECTED (401), AUTH_FORBIDDEN (402, 403, 423), THROTTLED (429),
-// HTTP_SERVER (5xx), HTTP_STATUS; with http_status and retry_after_ms, and `what` in the text: the vendor's own words,
-// or NULL for the start of the body. Returns its code.
+// HTTP_SERVER (408, 5xx), HTTP_STATUS; with http_status and retry_after_ms, and `what` in the text: the vendor's own
+// words, or NULL for the start of the body. A server error is in doubt where the request writes, but for 501, 503 and
+// 505, which promise that nothing was done. Returns its code.
 int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, const char *what,
                       struct dray_error *error);
+// Milliseconds to wait from Retry-After (seconds, also with a fraction, or an HTTP date), -1 when it says nothing.
+int64_t dray_api_retry_after_ms(const struct dray_api_answer *answer);
+// The same of the header's value and the Date header's, which is the other side's clock (empty: now_us is used).
+int64_t dray_retry_after_ms(struct dray_str value, struct dray_str date, int64_t now_us);
 // The tree of a JSON answer. @errors HTTP_CONTENT for a body that is none (an HTML page with 200, say), LIMIT,
 // OUT_OF_MEMORY. @owner dray_json_free.
-struct dray_json;
+struct dray_json; // json.h
 DRAY_NODISCARD int32_t dray_api_json(const struct dray_api_answer *answer, uint64_t bytes_max, struct dray_json **out,
                                      struct dray_error *error);
 // Appends `name=value` to a path's query with what a query may not hold as %XX; `first`: 1 for '?', 0 for '&'.
 DRAY_NODISCARD int32_t dray_api_query(struct dray_buffer *path, int first, const char *name, struct dray_str value,
                                       struct dray_error *error);
-// Appends one path segment, escaped.
+// Appends one path segment, escaped; the '/' before it is the caller's.
 DRAY_NODISCARD int32_t dray_api_segment(struct dray_buffer *path, struct dray_str segment, struct dray_error *error);
 
 #ifdef __cplusplus

@@ -23,6 +23,8 @@ struct dray_credential_terms {
   int32_t json_body;           // the token request's body: 1 JSON, 0 a form
   const char *name;            // state key of what is stored, e.g. "oauth"; one credential a name and connection
   const char *token_setting;   // STATIC: the secret setting that is the token
+  const char *basic_user;      // STATIC: what is given is base64 of this, ':' and the secret, to send behind "Basic "
+                               // (RFC 7617); NULL: the secret as it is
   const char *token_url;       // others
   const char *client_id;       // NULL: not sent
   const char *secret_setting;  // of the client's secret; NULL: none
@@ -34,21 +36,26 @@ struct dray_credential_terms {
 
 struct dray_credential; // opaque; one thread at a time
 
-// Reads no secret and sends nothing. @owner free with dray_credential_free, which wipes it. @errors OUT_OF_MEMORY.
+// Reads no secret and sends nothing. Several credentials of one connection need names of their own. @owner free with
+// dray_credential_free, which wipes it. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_credential_new(const struct dray_services *services,
                                            const struct dray_credential_terms *terms, struct dray_credential **out,
                                            struct dray_error *error);
 void dray_credential_free(struct dray_credential *credential); // NULL is allowed
 // The token to send now, valid until the next call on the credential; renewed first when it is about to end. All
 // processes of a connection share one pair: whoever holds the lock renews it and stores the new pair before anybody
-// uses it, the others take what is stored. @errors CONFIG_MISSING, CONFIG_SECRET_MISSING; AUTH_REJECTED with what to do
-// when the other side refuses the grant (invalid_grant, invalid_client); NET_*, HTTP_*, BUSY, CANCELLED.
+// uses it, the others take what is stored. What is stored is of the settings it was got with (a fingerprint says so)
+// and void when they change. Tokens are masked from when they are known. @errors CONFIG_MISSING, CONFIG_SECRET_MISSING;
+// AUTH_REJECTED with what to do when the other side refuses the grant (invalid_grant, invalid_client); NET_*, HTTP_*,
+// THROTTLED, BUSY, LIMIT, CANCELLED, those of the state service.
 DRAY_NODISCARD int32_t dray_credential_token(struct dray_credential *credential, struct dray_str *out,
                                              struct dray_error *error);
 // The other side refused (401) the token that was given last: the next dray_credential_token renews it, unless another
 // process has done so already. *out_again = 1 when trying again makes sense, 0 for a STATIC one.
 DRAY_NODISCARD int32_t dray_credential_refused(struct dray_credential *credential, int32_t *out_again,
                                                struct dray_error *error);
+// Grows by one with every token that is not the one before: requests under way are told apart by it.
+uint64_t dray_credential_generation(const struct dray_credential *credential);
 
 #ifdef __cplusplus
 }

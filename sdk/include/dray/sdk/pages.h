@@ -58,18 +58,21 @@ struct dray_pages_terms {
   // dray_api_fail.
   DRAY_NODISCARD int32_t (*answered)(void *self, uint64_t number, const struct dray_api_answer *answer, int32_t *out,
                                      struct dray_error *error);
-  // Reads the page's records into the builder itself, for what json.h cannot say; every row is ended by it. NULL: by
-  // records_path and the selection's fields.
+  // Reads the page's records into the builder itself, for what json.h cannot say; every row is ended by it. *out_more =
+  // 1 when the builder was full before all were read: it is called again for the rest. NULL: by records_path and the
+  // selection's fields.
   DRAY_NODISCARD int32_t (*take)(void *self, uint64_t number, const struct dray_api_answer *answer,
-                                 struct dray_builder *builder, struct dray_error *error);
+                                 struct dray_builder *builder, int32_t *out_more, struct dray_error *error);
   // All of the page's records were read; the captures hold its values. Writes the state from which a later read goes on
-  // after this page; nothing written: no safe place.
+  // after this page; nothing written: no safe place. Not called for a page that is skipped. record_count: as `take`
+  // ended rows, or as there are records, those passed over included.
   DRAY_NODISCARD int32_t (*done)(void *self, uint64_t number, uint64_t record_count, struct dray_buffer *state,
                                  struct dray_error *error);
 };
 
-// Batches end with their page at the latest, so that every page can be a checkpoint. `terms` is zeroed, also after a
-// failure. @errors CONFIG_VALUE (records_path), OUT_OF_MEMORY.
+// Batches end with their page at the latest, so that every page can be a checkpoint; of a page that fails nothing is
+// given out. A page that is no JSON is HTTP_CONTENT. Memory: the bodies of `ahead` answers at most, and the rows of one
+// page. `terms` is zeroed, also after a failure. @errors CONFIG_VALUE (records_path, a capture's path), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_pages_open(struct dray_pages_terms *terms, struct dray_stream *out,
                                        struct dray_error *error);
 

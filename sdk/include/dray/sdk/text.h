@@ -38,6 +38,10 @@ DRAY_NODISCARD char *dray_str_dup(struct dray_str text);
 // 1 when the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms).
 int dray_utf8_valid(const char *data, uint64_t len);
 
+// Writes the beginning of any bytes as one line of valid UTF-8, for messages: blanks and control characters in a row
+// become one blank. Returns its length.
+size_t dray_text_excerpt(struct dray_str text, char *out, size_t out_bytes);
+
 // Bytes on the heap that never grow past `max`. Zero-initialise with dray_buffer_init; it does not allocate.
 struct dray_buffer {
   char *data; // owned; NUL-terminated whenever len > 0 or anything was appended

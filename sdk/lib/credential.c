@@ -1,0 +1,276 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A token, kept until it ends or is refused. What is stored, and in which order, is what makes a rotating refresh token
+// safe: under the lock that all processes of a connection share, the new pair is durable before anybody uses it. Asking
+// for tokens is in credential_grant.c.
+#include "credential_inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL // the hash alone, so that no plugin needs the library
+#include <xxhash.h>
+
+#define LOCK_WAIT_MS 180000 // longer than a renewal takes with all its repeats
+#define STORED_VERSION 1
+
+// ---- texts that are wiped ----
+
+void dray_credential_wipe(char **text) {
+  dray_secret_free(*text);
+  *text = NULL;
+}
+
+static void replace(char **to, char **from) {
+  dray_credential_wipe(to);
+  *to = *from;
+  *from = NULL;
+}
+
+static void wipe_buffer(struct dray_buffer *buffer) {
+  if (buffer->data != NULL) explicit_bzero(buffer->data, buffer->capacity);
+  dray_buffer_free(buffer);
+}
+
+void dray_credential_pair_free(struct dray_credential_pair *pair) {
+  dray_credential_wipe(&pair->access);
+  dray_credential_wipe(&pair->refresh);
+  pair->renew_us = 0;
+}
+
+void dray_credential_mask(const struct dray_services *services, const char *secret) {
+  const struct dray_secrets_service *secrets = services->secrets;
+  const size_t needed = offsetof(struct dray_secrets_service, mask) + sizeof(secrets->mask);
+  if (secret == NULL || secrets->struct_size < needed || secrets->mask == NULL) return;
+  secrets->mask(secrets->ctx, dray_str_of(secret));
+}
+
+// ---- life ----
+
+int32_t dray_credential_new(const struct dray_services *services, const struct dray_credential_terms *terms,
+                            struct dray_credential **out, struct dray_error *error) {
+  struct dray_credential *credential = calloc(1, sizeof(*credential));
+  if (credential == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a credential");
+  credential->services = services;
+  credential->terms = *terms;
+  *out = credential;
+  return DRAY_OK;
+}
+
+void dray_credential_free(struct dray_credential *credential) {
+  if (credential == NULL) return;
+  dray_credential_pair_free(&credential->pair);
+  dray_credential_pair_free(&credential->unsaved);
+  free(credential);
+}
+
+uint64_t dray_credential_generation(const struct dray_credential *credential) {
+  return credential->generation;
+}
+
+static int is_due(const struct dray_credential *credential, int64_t renew_us) {
+  const struct dray_clock_service *clock = credential->services->clock;
+  return renew_us != 0 && clock->now_us(clock->ctx) >= renew_us;
+}
+
+// Takes over the pair's tokens for use.
+static void use(struct dray_credential *credential, struct dray_credential_pair *pair) {
+  const int same = credential->pair.access != NULL && strcmp(credential->pair.access, pair->access) == 0;
+  replace(&credential->pair.access, &pair->access);
+  replace(&credential->pair.refresh, &pair->refresh);
+  credential->pair.renew_us = pair->renew_us;
+  credential->refused = 0;
+  if (!same) credential->generation++;
+}
+
+// ---- static ----
+
+static int32_t append_base64(struct dray_buffer *out, const char *user, const char *secret, struct dray_error *error) {
+  struct dray_buffer plain;
+  dray_buffer_init(&plain, DRAY_CREDENTIAL_TOKEN_MAX);
+  int32_t rc = dray_buffer_append_str(&plain, user, error);
+  if (rc == DRAY_OK) rc = dray_buffer_append_char(&plain, ':', error);
+  if (rc == DRAY_OK) rc = dray_buffer_append_str(&plain, secret, error);
+  if (rc == DRAY_OK) rc = dray_base64_encode(dray_buffer_view(&plain), out, error);
+  wipe_buffer(&plain);
+  return rc;
+}
+
+static int32_t read_static(struct dray_credential *credential, struct dray_error *error) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  struct dray_credential_pair pair = {.access = NULL};
+  DRAY_TRY(dray_secret_get(credential->services, terms->token_setting, &pair.access, error));
+  if (terms->basic_user != NULL) {
+    struct dray_buffer both;
+    dray_buffer_init(&both, DRAY_CREDENTIAL_TOKEN_MAX * 2);
+    const int32_t rc = append_base64(&both, terms->basic_user, pair.access, error);
+    dray_credential_wipe(&pair.access);
+    if (rc != DRAY_OK) {
+      wipe_buffer(&both);
+      return rc;
+    }
+    pair.access = both.data;
+    dray_credential_mask(credential->services, pair.access);
+  }
+  use(credential, &pair);
+  return DRAY_OK;
+}
+
+// ---- what is stored ----
+
+// Of what tokens were got with: another setting makes another fingerprint. 128 bits of a hash tell nothing of a secret
+// that is longer than they are.
+static int32_t fingerprint(struct dray_credential *credential, char out[DRAY_CREDENTIAL_FINGERPRINT],
+                           struct dray_error *error) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  const char *setting = terms->grant == DRAY_GRANT_REFRESH_TOKEN ? terms->refresh_setting : terms->secret_setting;
+  const char *const parts[] = {terms->token_url, terms->client_id, terms->scope};
+  char *secret = NULL;
+  XXH3_state_t state;
+  if (setting != NULL) DRAY_TRY(dray_secret_get(credential->services, setting, &secret, error));
+  (void)XXH3_128bits_reset(&state);
+  (void)XXH3_128bits_update(&state, &terms->grant, sizeof(terms->grant));
+  for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+    if (parts[i] != NULL) (void)XXH3_128bits_update(&state, parts[i], strlen(parts[i]));
+    (void)XXH3_128bits_update(&state, "", 1);
+  }
+  if (secret != NULL) (void)XXH3_128bits_update(&state, secret, strlen(secret));
+  dray_secret_free(secret);
+  const XXH128_hash_t hash = XXH3_128bits_digest(&state);
+  (void)snprintf(out, DRAY_CREDENTIAL_FINGERPRINT, "%016llx%016llx", (unsigned long long)hash.high64,
+                 (unsigned long long)hash.low64);
+  explicit_bzero(&state, sizeof(state));
+  return DRAY_OK;
+}
+
+static int32_t copy_text(const struct dray_json *value, char **out) {
+  if (value == NULL || value->kind != DRAY_JSON_STRING) return DRAY_OK;
+  *out = dray_str_dup(value->text);
+  return *out != NULL ? DRAY_OK : DRAY_E_OUT_OF_MEMORY;
+}
+
+static int32_t parse_stored(struct dray_str text, const char *print, struct dray_credential_pair *out) {
+  struct dray_json *root = NULL;
+  int64_t version = 0;
+  int32_t rc = dray_json_parse(text, text.len, &root, NULL);
+  if (rc == DRAY_OK) {
+    const struct dray_json *number = dray_json_get(root, "v");
+    const struct dray_json *ends = dray_json_get(root, "renew_us");
+    const int known = number != NULL && number->kind == DRAY_JSON_NUMBER &&
+                      dray_parse_int64(number->text, &version, NULL) == DRAY_OK && version == STORED_VERSION;
+    if (known && dray_str_is(dray_json_string(dray_json_get(root, "for"), ""), print)) {
+      rc = copy_text(dray_json_get(root, "access"), &out->access);
+      if (rc == DRAY_OK) rc = copy_text(dray_json_get(root, "refresh"), &out->refresh);
+      const int has_end = ends != NULL && ends->kind == DRAY_JSON_NUMBER;
+      if (has_end && dray_parse_int64(ends->text, &out->renew_us, NULL) != DRAY_OK) out->renew_us = 1;
+    }
+  }
+  dray_json_free(root);
+  return rc == DRAY_E_OUT_OF_MEMORY ? rc : DRAY_OK; // what cannot be read is as nothing
+}
+
+// *out stays empty where nothing is stored, or not for these settings.
+static int32_t read_stored(struct dray_credential *credential, const char *print, struct dray_credential_pair *out,
+                           struct dray_error *error) {
+  const struct dray_state_service *store = credential->services->state;
+  uint64_t bytes = 0;
+  char *text = calloc(1, DRAY_STATE_VALUE_BYTES_MAX + 1);
+  if (text == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
+  int32_t rc =
+      store->get(store->ctx, dray_str_of(credential->terms.name), text, DRAY_STATE_VALUE_BYTES_MAX, &bytes, error);
+  if (rc == DRAY_OK && bytes > 0 && parse_stored(dray_str_make(text, bytes), print, out) != DRAY_OK) {
+    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
+  }
+  explicit_bzero(text, DRAY_STATE_VALUE_BYTES_MAX);
+  free(text);
+  dray_credential_mask(credential->services, out->access);
+  dray_credential_mask(credential->services, out->refresh);
+  if (rc != DRAY_OK) dray_credential_pair_free(out);
+  return rc;
+}
+
+static int32_t write_stored(const struct dray_credential *credential, const char *print,
+                            const struct dray_credential_pair *pair, struct dray_error *error) {
+  const struct dray_state_service *store = credential->services->state;
+  struct dray_buffer text;
+  struct dray_json_writer writer;
+  dray_buffer_init(&text, DRAY_STATE_VALUE_BYTES_MAX);
+  dray_json_writer_init(&writer, &text, error);
+  dray_json_begin_object(&writer);
+  dray_json_key(&writer, "v");
+  dray_json_write_int(&writer, STORED_VERSION);
+  dray_json_key(&writer, "for");
+  dray_json_write_text(&writer, print);
+  dray_json_key(&writer, "access");
+  dray_json_write_text(&writer, pair->access);
+  if (pair->refresh != NULL) {
+    dray_json_key(&writer, "refresh");
+    dray_json_write_text(&writer, pair->refresh);
+  }
+  dray_json_key(&writer, "renew_us");
+  dray_json_write_int(&writer, pair->renew_us);
+  dray_json_end_object(&writer);
+  int32_t rc = dray_json_writer_finish(&writer);
+  if (rc == DRAY_OK) {
+    rc = store->put(store->ctx, dray_str_of(credential->terms.name), dray_buffer_view(&text), error);
+  }
+  wipe_buffer(&text);
+  return rc;
+}
+
+// ---- renewing ----
+
+// With the lock held. A pair that was got and could not be stored is kept, unused, and stored by the next attempt: the
+// one before it is worth nothing any more.
+static int32_t renew_locked(struct dray_credential *credential, struct dray_error *error) {
+  char print[DRAY_CREDENTIAL_FINGERPRINT];
+  struct dray_credential_pair stored = {.access = NULL};
+  DRAY_TRY(fingerprint(credential, print, error));
+  if (credential->unsaved.access == NULL) {
+    DRAY_TRY(read_stored(credential, print, &stored, error));
+    const int refused =
+        credential->refused && stored.access != NULL && strcmp(stored.access, credential->pair.access) == 0;
+    if (stored.access != NULL && !refused && !is_due(credential, stored.renew_us)) {
+      use(credential, &stored);
+      return DRAY_OK;
+    }
+    const int32_t rc = dray_credential_ask(credential, stored.refresh, &credential->unsaved, error);
+    if (rc == DRAY_OK && credential->unsaved.refresh == NULL) {
+      replace(&credential->unsaved.refresh, &stored.refresh); // it stays good (RFC 6749 §6)
+    }
+    dray_credential_pair_free(&stored);
+    if (rc != DRAY_OK) return rc;
+  }
+  DRAY_TRY(write_stored(credential, print, &credential->unsaved, error));
+  use(credential, &credential->unsaved);
+  return DRAY_OK;
+}
+
+static int32_t renew(struct dray_credential *credential, struct dray_error *error) {
+  const struct dray_state_service *store = credential->services->state;
+  const struct dray_str name = dray_str_of(credential->terms.name);
+  DRAY_TRY(store->lock(store->ctx, name, LOCK_WAIT_MS, error));
+  const int32_t rc = renew_locked(credential, error);
+  store->unlock(store->ctx, name);
+  return rc;
+}
+
+int32_t dray_credential_token(struct dray_credential *credential, struct dray_str *out, struct dray_error *error) {
+  const struct dray_credential_pair *pair = &credential->pair;
+  if (credential->terms.grant == DRAY_GRANT_STATIC) {
+    if (pair->access == NULL) DRAY_TRY(read_static(credential, error));
+  } else if (pair->access == NULL || credential->refused || is_due(credential, pair->renew_us)) {
+    DRAY_TRY(renew(credential, error));
+  }
+  *out = dray_str_of(pair->access);
+  return DRAY_OK;
+}
+
+int32_t dray_credential_refused(struct dray_credential *credential, int32_t *out_again, struct dray_error *error) {
+  (void)error; // what can fail is done when the next token is wanted
+  const int renewable = credential->terms.grant != DRAY_GRANT_STATIC && credential->pair.access != NULL;
+  credential->refused = renewable;
+  *out_again = renewable;
+  return DRAY_OK;
+}
