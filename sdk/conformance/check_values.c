@@ -31,6 +31,7 @@ int check_receipts(struct subject *subject) {
   int verdict = rc == DRAY_OK ? DR_KIT_PASS : skip_or_fail(subject, &delivery, "begin", &error);
   if (rc == DRAY_OK) { // the wrapper holds the plugin to one receipt a row
     rc = delivery_write(&delivery, &delivery.caps, &error);
+    if (rc == DRAY_OK) rc = delivery_await(&delivery, &error);
     if (rc == DRAY_E_PLUGIN_CONTRACT)
       verdict = kit_fail(subject, "%s", error.text);
     else if (rc != DRAY_OK && error.error_class != DRAY_CLASS_DATA)
@@ -78,13 +79,12 @@ static int values_destination(struct subject *subject) {
   int verdict = rc == DRAY_OK ? DR_KIT_PASS : skip_or_fail(subject, &delivery, "begin", &error);
   if (rc == DRAY_OK) {
     rc = delivery_write(&delivery, &delivery.caps, &error);
+    if (rc == DRAY_OK) rc = delivery_await(&delivery, &error);
     if (rc != DRAY_OK && rc != DRAY_E_PLUGIN_CONTRACT) verdict = kit_fail_error(subject, "writing edge values", &error);
   }
   for (uint64_t i = 0; rc == DRAY_OK && verdict == DR_KIT_PASS && i < delivery.answer.count; i++) {
     const struct dray_receipt *receipt = &delivery.answer.items[i];
-    if (receipt->status == DRAY_RECEIPT_APPLIED || receipt->status == DRAY_RECEIPT_UNCHANGED ||
-        receipt->status == DRAY_RECEIPT_PENDING)
-      continue;
+    if (receipt->status == DRAY_RECEIPT_APPLIED || receipt->status == DRAY_RECEIPT_UNCHANGED) continue;
     verdict = kit_fail(subject, "row %lld of edge values was not taken: %.*s", (long long)receipt->row,
                        DRAY_STR_ARG(receipt->text));
   }

@@ -7,14 +7,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "conformance/subject.h"
 
 #define RECEIPTS_MAX 64
+#define AWAIT_MS 100
+#define AWAIT_ROUNDS 300
 #define EDGE_BYTES 80000 // what the edge rows take, for the host's check of caps
 
 static int32_t begin(struct delivery *delivery, struct dray_error *error) {
-  static const struct dray_str keys[] = {{"id", 2}};
   struct subject *subject = delivery->subject;
+  struct dray_str keys[EDGE_KEYS_MAX] = {{"id", 2}};
+  const size_t key_count = edge_is_given(subject) ? edge_match_keys(subject, keys) : 1;
   struct dray_buffer options;
   dray_buffer_init(&options, 1u << 20);
   const struct dray_write_plan plan = {
@@ -23,7 +27,7 @@ static int32_t begin(struct delivery *delivery, struct dray_error *error) {
       .object = dray_str_of(subject_object(subject)),
       .schema = &delivery->edge.schema,
       .match_keys = keys,
-      .match_key_count = 1,
+      .match_key_count = key_count,
       .options_json = subject_options(subject, &options),
       .sync = dray_str_of("kit"),
       .run = dray_str_of("1"),
@@ -51,7 +55,8 @@ int32_t delivery_open(struct subject *subject, size_t row_limit, struct delivery
   out->has_caps = 1;
   if (row_limit == 0 || out->caps.batch_rows_max < row_limit)
     row_limit = out->caps.batch_rows_max < RECEIPTS_MAX ? (size_t)out->caps.batch_rows_max : row_limit;
-  DRAY_TRY(edge_make(1, row_limit, &out->edge, error));
+  DRAY_TRY(edge_is_given(subject) ? edge_take(subject, row_limit, &out->edge, error)
+                                  : edge_make(1, row_limit, &out->edge, error));
   out->answer.items = calloc(RECEIPTS_MAX, sizeof(*out->answer.items));
   if (out->answer.items == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
   return begin(out, error);
@@ -66,6 +71,53 @@ int32_t delivery_write(struct delivery *delivery, const struct dray_caps *caps, 
   delivery->answer.count = 0;
   return dr_destination_write(&delivery->destination, caps, &delivery->edge.array, EDGE_BYTES, delivery->edge.rows,
                               delivery->edge.row_count, &info, &delivery->answer, error);
+}
+
+// The rows that are in a job; returns how many.
+static size_t pending_rows(const struct dray_receipt *items, uint64_t count, int64_t *out) {
+  size_t pending = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    if (items[i].status == DRAY_RECEIPT_PENDING) out[pending++] = items[i].row;
+  }
+  return pending;
+}
+
+static void learn(struct dray_receipt *items, uint64_t count, const struct dray_receipts *answer) {
+  for (uint64_t i = 0; i < answer->count; i++) {
+    for (uint64_t k = 0; k < count; k++) {
+      if (items[k].row != answer->items[i].row) continue;
+      items[k].status = answer->items[i].status;
+      items[k].code = answer->items[i].code;
+    }
+  }
+}
+
+int32_t delivery_await(struct delivery *delivery, struct dray_error *error) {
+  struct dray_receipt items[RECEIPTS_MAX];
+  int64_t rows[RECEIPTS_MAX];
+  char handle[DRAY_HANDLE_BYTES_MAX];
+  struct dray_receipts *answer = &delivery->answer;
+  const uint64_t count = answer->count;
+  size_t pending = pending_rows(answer->items, count, rows);
+  if (pending == 0) return DRAY_OK;
+  memcpy(items, answer->items, (size_t)count * sizeof(*items));
+  for (uint64_t i = 0; i < count; i++) items[i].text = dray_str_make(NULL, 0);
+  const struct dray_str name = dray_str_make(handle, answer->handle.len);
+  memcpy(handle, answer->handle.data, (size_t)answer->handle.len); // the host has checked its length
+  for (int round = 0; pending > 0; round++) {
+    if (round == AWAIT_ROUNDS) {
+      return dray_fail(error, DRAY_E_TIMEOUT, "%zu rows are still in a job after %d s", pending,
+                       AWAIT_ROUNDS * AWAIT_MS / 1000);
+    }
+    DRAY_TRY(dr_cancel_sleep(AWAIT_MS, error));
+    answer->count = 0;
+    DRAY_TRY(dr_destination_poll(&delivery->destination, name, rows, pending, answer, error));
+    learn(items, count, answer);
+    pending = pending_rows(items, count, rows);
+  }
+  memcpy(answer->items, items, (size_t)count * sizeof(*items));
+  answer->count = count;
+  return DRAY_OK;
 }
 
 int32_t delivery_close(struct delivery *delivery, int32_t rc, struct dray_error *error) {

@@ -199,7 +199,8 @@ static int32_t parse_config(const char *path, struct dray_str text, struct dray_
 
 int32_t kit_config_read(const char *path, const char *scratch, struct subject *subject, struct dray_error *error) {
   static const char *const members[] = {"settings", "secrets",     "streams",   "cursors", "object", "options",
-                                        "source",   "destination", "warehouse", "expect",  NULL};
+                                        "source",   "destination", "warehouse", "expect",  "write",  NULL};
+  static const char *const write_members[] = {"columns", "match_keys", "rows", NULL};
   static const char *const role_members[] = {"settings", "secrets", NULL};
   struct dray_buffer raw, text;
   dray_buffer_init(&raw, CONFIG_BYTES_MAX);
@@ -218,6 +219,7 @@ int32_t kit_config_read(const char *path, const char *scratch, struct subject *s
   if (rc == DRAY_OK) rc = fill_in(subject, dray_buffer_view(&raw), &text, error);
   if (rc == DRAY_OK) rc = parse_config(path, dray_buffer_view(&text), &subject->config, error);
   if (rc == DRAY_OK) rc = check_members(subject->config, members, "the file", error);
+  if (rc == DRAY_OK) rc = check_members(dray_json_get(subject->config, "write"), write_members, "write", error);
   for (int role = DR_ROLE_SOURCE; rc == DRAY_OK && role < KIT_SIDES; role++) {
     const char *name = subject->sides[role].name;
     rc = check_members(dray_json_get(subject->config, name), role_members, name, error);

@@ -112,11 +112,14 @@ size_t rows_missing(struct rows *part, struct rows *whole);
 
 // ---- writing ----
 
-// The kit's rows of edge values: a key and a column of each canonical type.
+#define EDGE_ROWS_MAX 64
+#define EDGE_COLUMNS_MAX 32
+#define EDGE_KEYS_MAX 4
+// The rows that are written: the kit's own of edge values, a key and a column of each canonical type, or the config's.
 struct edge {
   struct ArrowSchema schema;
   struct ArrowArray array;
-  int64_t rows[64];
+  int64_t rows[EDGE_ROWS_MAX];
   size_t row_count;
   char names[16][64];
   size_t column_count;
@@ -124,6 +127,12 @@ struct edge {
 void edge_free(struct edge *edge);
 // For a destination (`reserved` 1): the reserved columns are there. `row_limit` 0: all rows there are.
 DRAY_NODISCARD int32_t edge_make(int reserved, size_t row_limit, struct edge *out, struct dray_error *error);
+// The rows that the config gives, for a destination. @errors CONFIG_VALUE, those of value.h.
+DRAY_NODISCARD int32_t edge_take(const struct subject *subject, size_t row_limit, struct edge *out,
+                                 struct dray_error *error);
+int edge_is_given(const struct subject *subject);
+// Writes at most EDGE_KEYS_MAX names and returns how many; 0: the config names none.
+size_t edge_match_keys(const struct subject *subject, struct dray_str *out);
 const char *subject_object(const struct subject *subject);
 struct dray_str subject_options(const struct subject *subject, struct dray_buffer *buffer);
 // A destination that is being written to: instance, caps, edge rows, begun.
@@ -141,6 +150,9 @@ DRAY_NODISCARD int32_t delivery_open(struct subject *subject, size_t row_limit, 
                                      struct dray_error *error);
 DRAY_NODISCARD int32_t delivery_write(struct delivery *delivery, const struct dray_caps *caps,
                                       struct dray_error *error);
+// Asks for the rows of the last write that are in a job until none is, for half a minute. Their receipts in
+// delivery->answer become the final ones, without texts. @errors the plugin's; TIMEOUT.
+DRAY_NODISCARD int32_t delivery_await(struct delivery *delivery, struct dray_error *error);
 // Ends what was begun, or aborts it when `rc` is a failure, and returns the first failure.
 int32_t delivery_close(struct delivery *delivery, int32_t rc, struct dray_error *error);
 

@@ -41,12 +41,14 @@ class TestWebhook(unittest.TestCase):
         with urllib.request.urlopen(self.url + "/_state", timeout=10) as answer:
             return json.load(answer)
 
-    def check(self, **settings):
+    def check(self, write=None, **settings):
         config = {
             "settings": {"url": self.url + "/hooks", **settings},
             "secrets": {"bearer_token": TOKEN, "hmac_secret": SIGNING},
             "object": "rows",
         }
+        if write is not None:
+            config["write"] = write
         results = kit.run(kit.library("webhook"), config, self.folder)
         # Only the host decides what is sent, and there is nothing to read: no second sync, no resuming.
         kit.expect_clean(self, results, may_skip=("resume", "second_sync"))
@@ -61,6 +63,22 @@ class TestWebhook(unittest.TestCase):
         self.assertEqual((None, None, None), (rows[9]["a_text"], rows[9]["a_decimal"], rows[9]["a_time"]))
         self.assertEqual("x" * 65536, rows[10]["a_text"])
         self.assertEqual("2024-03-31T01:00:00Z", rows[6]["a_time"])
+
+    def test_rows_that_the_config_gives(self):
+        write = {"columns": {"email": "string", "score": "int64", "note": "string"}, "match_keys": ["email"],
+                 "rows": [["ada@example.com", "7", "x"], ["bob@example.com", None, {}]]}
+        self.check(write=write, results=RESULTS)
+        rows = {row["email"]: row for row in self.held()["rows"]}
+        self.assertEqual({"email": "ada@example.com", "score": 7, "note": "x"}, rows["ada@example.com"])
+        self.assertEqual({"email": "bob@example.com", "score": None}, rows["bob@example.com"])
+
+    def test_rows_that_the_config_gives_wrongly(self):
+        wrong = [({"columns": {"a": "text"}, "rows": [["x"]]}, "text"), ({"columns": {"a": "string"}, "rows": [["x", "y"]]}, "row 1"),
+                 ({"columns": {}, "rows": [[]]}, "write.columns"), ({"columns": {"a": "int64"}, "rows": []}, "write.rows")]
+        for write, told in wrong:
+            config = {"settings": {"url": self.url + "/hooks"}, "object": "rows", "write": write}
+            results = kit.run(kit.library("webhook"), config, self.folder, only="receipts")
+            self.assertIn(told, json.dumps(results))
 
     def test_a_batch_that_is_applied_as_a_whole(self):
         self.check(gzip=True, batch_rows=5)
