@@ -5,10 +5,11 @@
 import fnmatch
 import threading
 
-KINDS = {"status", "throttle", "html", "not_json", "empty", "reset", "cut", "stall", "slow", "connect_reset"}
+KINDS = {"status", "throttle", "html", "not_json", "empty", "mangle", "reset", "cut", "stall", "slow", "connect_reset"}
 WHERE = {"method", "path", "query", "body_contains"}
 WHEN = {"nth", "count", "for_s"}
-WHAT = {"status", "headers", "body", "content_type", "applied", "retry_after", "seconds", "drip_s", "reset", "keep_bytes"}
+WHAT = {"status", "headers", "body", "content_type", "applied", "retry_after", "seconds", "drip_s", "reset", "keep_bytes",
+        "find", "replace"}
 
 
 class FaultError(ValueError):
@@ -36,6 +37,8 @@ class Faults:
                 raise FaultError(f"fault {kind!r} takes no {sorted(unknown)}")
             if kind == "status" and not isinstance(order.get("status"), int):
                 raise FaultError("fault 'status' needs a status")
+            if kind == "mangle" and not (isinstance(order.get("find"), str) and isinstance(order.get("replace"), str)):
+                raise FaultError("fault 'mangle' needs find and replace")
             # A fault that lasts for a time strikes as often as it is met.
             made.append({"nth": 1, "count": -1 if "for_s" in order else 1, **order, "met": 0, "struck": 0, "until": None})
         with self.lock:
@@ -50,10 +53,11 @@ class Faults:
             return [dict(fault) for fault in self.list]
 
     def due(self, kinds, request=None):
-        """Takes one use of every fault of these kinds that strikes now, and gives them."""
+        """Takes one use of every fault of `kinds` (names, or a function of a name) that strikes now, and gives them."""
+        wanted = kinds if callable(kinds) else kinds.__contains__
         with self.lock:
             return [dict(fault) for fault in self.list
-                    if fault["kind"] in kinds and (request is None or applies(fault, request)) and self.strikes(fault)]
+                    if wanted(fault["kind"]) and (request is None or applies(fault, request)) and self.strikes(fault)]
 
     def strikes(self, fault):
         fault["met"] += 1

@@ -80,6 +80,10 @@ class Simulator:
         """Records made, changed, deleted as by the vendor's own users. Gives JSON. ValueError refuses the order."""
         raise ValueError("this simulator takes no changes")
 
+    def fault_fits(self, kind, request):
+        """Whether one of its own kinds of faults can strike this request at all: others are not counted for `nth`."""
+        return True
+
     def side(self, request, name):
         """Anything more under /_sim/: an Answer, or None when there is no such thing."""
         return None
@@ -171,7 +175,8 @@ class Simulator:
             if early is not None:
                 self.ledger.sync(self.note(request, early.status, "refused early"))
                 return early, None
-            request.faults = self.faults.due(set(self.fault_kinds), request)
+            request.faults = self.faults.due(
+                lambda kind: kind in self.fault_kinds and self.fault_fits(kind, request), request)
             struck = self.faults.due(KINDS - {"connect_reset"}, request)
             time.sleep(sum(fault.get("seconds", 1) for fault in struck if fault["kind"] == "slow"))
             fault = next((fault for fault in struck if fault["kind"] != "slow"), None)
@@ -191,7 +196,7 @@ class Simulator:
     def fail(self, request, fault):
         """The fault strikes: after the work was done when it says `applied`, otherwise nothing is done at all."""
         work = None
-        if fault.get("applied") or fault["kind"] == "cut":
+        if fault.get("applied") or fault["kind"] in ("cut", "mangle"):
             work, mark = self.work(request)
         else:
             mark = self.note(request, None if fault["kind"] in ("reset", "stall") else fault.get("status", 200),
@@ -207,6 +212,9 @@ class Simulator:
             answer = Answer(fault.get("status", 200), HTML, content_type="text/html; charset=utf-8")
         elif fault["kind"] == "not_json":
             answer = Answer(200, fault.get("body", '{"cut":[{"id":1},'), content_type="application/json")
+        elif fault["kind"] == "mangle":
+            work.raw = work.raw.replace(fault["find"].encode(), fault["replace"].encode())
+            work.headers.append(("X-Sim-Fault", "mangle"))
         elif fault["kind"] == "empty":
             answer = Answer(fault.get("status", 200), None)
         else:

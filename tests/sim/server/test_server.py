@@ -163,6 +163,13 @@ def test_cut_html_not_json_and_empty_answers(notes):
     assert notes.request("GET", "/notes", None, WHO).raw == b""
 
 
+def test_an_answer_is_mangled(notes):
+    notes.fault({"kind": "mangle", "find": '"note 1"', "replace": "12345678901234567890"})
+    assert notes.request("GET", "/notes", None, WHO).json()["notes"] == ["note 0", 12345678901234567890, "note 2"]
+    assert notes.request("GET", "/notes", None, WHO).json()["notes"][1] == "note 1"
+    assert notes.request("POST", "/_sim/faults", [{"kind": "mangle"}]).status == 400
+
+
 def test_stalls_slow_answers_and_connections_that_are_refused(notes):
     notes.fault({"kind": "slow", "seconds": 0.3, "drip_s": 0.3})
     begun = time.monotonic()
