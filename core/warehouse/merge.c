@@ -64,6 +64,13 @@ static void put_key_column(struct dr_merge *merge, const char *alias, const stru
   }
 }
 
+// A table that is replaced need not have an index over the key. Engines that write through joins look each of its rows
+// up in the staging then, which gets one.
+static int joins_by_key(const struct dr_table_writer *writer) {
+  return writer->options->mode == DR_WRITE_REPLACE &&
+         dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES);
+}
+
 // d."k1" = s."k1" AND ...
 void dr_put_key_match(struct dr_merge *merge, const char *table, const char *other) {
   const char *between = "";
@@ -71,10 +78,16 @@ void dr_put_key_match(struct dr_merge *merge, const char *table, const char *oth
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (!column->key) continue;
     dr_sql_text(&merge->sql, between);
+    between = " AND ";
+    if (joins_by_key(merge->writer)) { // what an index is asked for, beside what is exact
+      dr_sql_column(&merge->sql, table, column->name);
+      dr_sql_text(&merge->sql, " = ");
+      dr_sql_column(&merge->sql, other, column->name);
+      dr_sql_text(&merge->sql, between);
+    }
     put_key_column(merge, table, column);
     dr_sql_text(&merge->sql, " = ");
     put_key_column(merge, other, column);
-    between = " AND ";
   }
 }
 
@@ -341,6 +354,25 @@ static int is_key(const struct dr_table_writer *writer, const char *name) {
   return keyed && i < writer->column_count && writer->columns[i].key;
 }
 
+// An index takes the beginning of a text.
+static void put_staging_index(struct dr_merge *merge) {
+  const struct dr_table_writer *writer = merge->writer;
+  const uint32_t chars_max = writer->warehouse->dialect.key_chars_max;
+  size_t n = 0;
+  for (size_t i = 0; i < writer->column_count && joins_by_key(writer); i++) {
+    const struct dr_table_column *column = &writer->columns[i];
+    const int type = column->stored.id;
+    if (!column->key) continue;
+    dr_sql_text(&merge->sql, n++ == 0 ? ", INDEX (" : ", ");
+    dr_sql_name(&merge->sql, column->name);
+    if (chars_max == 0 || (type != DRAY_TYPE_STRING && type != DRAY_TYPE_BYTES && type != DRAY_TYPE_JSON)) continue;
+    dr_sql_text(&merge->sql, "(");
+    dr_sql_number(&merge->sql, chars_max / writer->options->key_count);
+    dr_sql_text(&merge->sql, ")");
+  }
+  if (n > 0) dr_sql_text(&merge->sql, ")");
+}
+
 static int32_t create_place(struct dr_table_writer *writer, const struct dr_place *place,
                             const struct ArrowSchema *schema, struct dray_error *error) {
   struct dr_merge merge = {.writer = writer, .from = place, .error = error};
@@ -365,6 +397,7 @@ static int32_t create_place(struct dr_table_writer *writer, const struct dr_plac
       dr_sql_type(sql, type);
     }
   }
+  if (place == &writer->staging) put_staging_index(&merge);
   dr_sql_text(sql, ")");
   return dr_merge_run(&merge, NULL);
 }
