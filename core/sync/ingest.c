@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "sync/noting.h"
+#include "sync/spool.h"
 
 #define PAGE_ROWS 16384
 #define PAGE_BYTES (4u << 20)
@@ -97,15 +98,6 @@ static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, stru
                    run->sync->stream != NULL ? run->sync->stream : "the model");
 }
 
-static int32_t refuse_self(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
-  const struct dr_sync *sync = run->sync;
-  if (sync->model < 0 || is_keyed(ingest)) return DRAY_OK;
-  if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
-  return dray_fail(error, DRAY_E_CONFIG_VALUE,
-                   "mode append or replace from a model into its own warehouse would read and write on one connection: "
-                   "use `mode: mirror`, or a view");
-}
-
 int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
   memset(ingest, 0, sizeof(*ingest));
@@ -123,7 +115,6 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   const struct dr_sync *sync = run->sync;
   run->report->ingest = 1;
   DRAY_TRY(dr_ingest_place(run, ingest, error));
-  DRAY_TRY(refuse_self(run, ingest, error));
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
   // What is gone shows only where everything is read.
   const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
@@ -271,6 +262,7 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
 
 struct direct {
   struct dr_table_writer *writer; // NULL between windows
+  struct dr_spool *spool;         // where rows wait until all are read; NULL: they do not
   uint64_t rows;                  // written in this window
   int64_t begun_ms;               // when it was begun
   int safe;                       // nothing was read behind `state`
@@ -310,6 +302,16 @@ static int32_t direct_begin(struct dr_context *run, struct dr_ingest *ingest, st
                                &direct->writer, error);
 }
 
+static int32_t direct_write(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                            const struct dr_batch *batch, struct dray_error *error) {
+  const uint64_t rows = dr_batch_rows(batch);
+  DRAY_TRY(direct_begin(run, ingest, direct, error));
+  const int32_t rc = dr_table_writer_rows(direct->writer, batch, error);
+  direct->rows += rows;
+  atomic_fetch_add_explicit(&dr_board()->applied, rows, memory_order_relaxed);
+  return rc;
+}
+
 static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
                            struct dr_read_item *item, struct dray_error *error) {
   struct dr_batch *batch = NULL;
@@ -324,10 +326,8 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
   const uint64_t rows = rc == DRAY_OK && batch != NULL ? dr_batch_rows(batch) : 0;
   run->report->inserts += rows;
   if (rows > 0 && !dr_planning(run)) {
-    rc = direct_begin(run, ingest, direct, error);
-    if (rc == DRAY_OK) rc = dr_table_writer_rows(direct->writer, batch, error);
-    direct->rows += rows;
-    atomic_fetch_add_explicit(&dr_board()->applied, rows, memory_order_relaxed);
+    rc = direct->spool != NULL ? dr_spool_add(direct->spool, batch, error)
+                               : direct_write(run, ingest, direct, batch, error);
   }
   direct->safe = item->state != NULL;
   if (item->state != NULL) {
@@ -376,11 +376,36 @@ static int32_t direct_broken(struct dr_context *run, struct dr_ingest *ingest, s
   return why;
 }
 
+// A model in the warehouse it is written to: one connection cannot do both at once, a table may be read by the model
+// that it is written from, and the read must not hold what the write waits for. So all is read first.
+static int32_t direct_spool(struct dr_context *run, struct direct *direct, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  if (sync->model < 0 || dr_planning(run)) return DRAY_OK;
+  if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
+  return dr_spool_new(run->folder, run->mapping.schema, &direct->spool, error);
+}
+
+static int32_t direct_unspool(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                              struct dray_error *error) {
+  struct dr_batch *batch = NULL;
+  if (direct->spool == NULL) return DRAY_OK;
+  dr_reader_finish(run->reader);
+  for (;;) {
+    DRAY_TRY(dr_cancel_check(error));
+    DRAY_TRY(dr_spool_next(direct->spool, &batch, error));
+    if (batch == NULL) return DRAY_OK;
+    const int32_t rc = direct_write(run, ingest, direct, batch, error);
+    dr_batch_free(batch);
+    if (rc != DRAY_OK) return rc;
+  }
+}
+
 static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
                            struct dray_error *error) {
   const int windows = run->sync->mode != DR_MODE_REPLACE && dr_reader_incremental(run->reader);
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
+  DRAY_TRY(direct_spool(run, direct, error));
   for (;;) {
     struct dr_read_item *item = NULL;
     int32_t rc = dr_reader_next(run->reader, &item, error);
@@ -392,6 +417,7 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
     if (windows && direct->safe && direct_is_over(run, direct)) DRAY_TRY(direct_commit(run, ingest, direct, error));
   }
   if (dr_planning(run)) return DRAY_OK;
+  DRAY_TRY(direct_unspool(run, ingest, direct, error));
   DRAY_TRY(direct_guard(run, ingest, direct, error));
   const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
   const int moved = direct->state != NULL && !same_checkpoint(ingest, state);
@@ -406,6 +432,7 @@ static int32_t ingest_direct(struct dr_context *run, struct dr_ingest *ingest, s
   struct direct direct = {.begun_ms = start};
   const int32_t rc = direct_rows(run, ingest, &direct, error);
   dr_table_writer_free(direct.writer);
+  dr_spool_free(direct.spool);
   free(direct.state);
   run->report->apply_ms = dr_monotonic_ms() - start;
   return rc;
