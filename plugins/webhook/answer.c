@@ -12,64 +12,7 @@
 #define TREE_BYTES_MAX (64u << 20)
 #define VALUE_BYTES_MAX 4096
 
-void webhook_receipts_fill(const struct dray_view *view, int32_t status, int32_t code, struct dray_str text,
-                           struct dray_receipts *out) {
-  const ptrdiff_t row_column = dray_view_find(view, dray_str_of(DRAY_COLUMN_ROW));
-  for (uint64_t row = 0; row < view->row_count; row++) {
-    const struct dray_receipt receipt = {
-        .row = dray_column_int64(&view->columns[row_column], row), .status = status, .code = code, .text = text};
-    out->items[row] = receipt;
-  }
-  out->count = view->row_count;
-}
-
-// ---- Retry-After ----
-
-static int two_digits(const char *text) {
-  return text[0] >= '0' && text[0] <= '9' && text[1] >= '0' && text[1] <= '9';
-}
-
-// IMF-fixdate (RFC 9110 §5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT". The obsolete forms are not read.
-static int parse_http_date(struct dray_str text, int64_t *out_us) {
-  static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  char iso[64], month[4] = "";
-  if (text.len != 29 || memcmp(text.data + 25, " GMT", 4) != 0 || !two_digits(text.data + 5)) return 0;
-  memcpy(month, text.data + 8, 3);
-  const char *found = strstr(months, month);
-  if (found == NULL || (found - months) % 3 != 0) return 0;
-  (void)snprintf(iso, sizeof(iso), "%.4s-%02d-%.2sT%.8sZ", text.data + 12, (int)((found - months) / 3) + 1,
-                 text.data + 5, text.data + 17);
-  return dray_parse_timestamp(dray_str_of(iso), out_us, NULL) == DRAY_OK;
-}
-
-int64_t webhook_retry_after_ms(struct dray_str value, struct dray_str date, int64_t now_us) {
-  int64_t seconds = 0, at_us = 0, theirs_us = 0;
-  if (value.len == 0) return -1;
-  if (value.data[0] >= '0' && value.data[0] <= '9' && dray_parse_int64(value, &seconds, NULL) == DRAY_OK) {
-    return seconds < 1000000000 ? seconds * 1000 : INT64_C(1000000000000);
-  }
-  if (!parse_http_date(value, &at_us)) return -1;
-  if (parse_http_date(date, &theirs_us)) now_us = theirs_us;
-  return at_us > now_us ? (at_us - now_us) / 1000 : 0;
-}
-
 // ---- words ----
-
-// The beginning of a body on one line.
-static void excerpt(const struct webhook_answer *answer, char *out, size_t out_bytes) {
-  size_t at = 0;
-  for (size_t i = 0; i < answer->body.len && at + 1 < out_bytes; i++) {
-    const unsigned char c = (unsigned char)answer->body.data[i];
-    const int blank = c <= 0x20 || c == 0x7F;
-    if (blank && (at == 0 || out[at - 1] == ' ')) continue;
-    out[at++] = blank ? ' ' : (char)c;
-  }
-  while (at > 0 && !dray_utf8_valid(out, at) && (out[at - 1] & 0x80) != 0) at--; // a character that the cut has split
-  out[at] = '\0';
-  for (size_t i = 0; !dray_utf8_valid(out, at) && i < at; i++) {
-    if ((unsigned char)out[i] >= 0x80) out[i] = '?';
-  }
-}
 
 // What the receiver says, from the places where APIs put it; else the beginning of the body.
 static void reason(const struct webhook_answer *answer, char *out, size_t out_bytes, char *vendor_code,
@@ -91,7 +34,7 @@ static void reason(const struct webhook_answer *answer, char *out, size_t out_by
   if (message != NULL && strlen(message) < out_bytes) {
     (void)snprintf(out, out_bytes, "%s", message);
   } else {
-    excerpt(answer, out, out_bytes);
+    (void)dray_text_excerpt(dray_buffer_view(&answer->body), out, out_bytes);
   }
   dray_json_free(root);
 }
@@ -122,12 +65,12 @@ static int32_t code_of(const struct webhook_judge *judge, const struct webhook_a
 }
 
 static int32_t judge_refusal(const struct webhook_judge *judge, const struct webhook_answer *answer,
-                             const struct dray_view *view, struct dray_receipts *out, struct dray_error *error) {
+                             const struct dray_changes *changes, struct dray_receipts *out, struct dray_error *error) {
   char why[EXCERPT_BYTES_MAX] = "", vendor_code[sizeof(error->vendor_code)] = "";
   const int32_t code = code_of(judge, answer);
   if (code == DRAY_OK) {
-    webhook_receipts_fill(
-        view, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_SERVER,
+    dray_receipts_all(
+        changes, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_SERVER,
         dray_str_of("the receiver answered with a server error; it may have applied the rows before it failed"), out);
     return DRAY_OK;
   }
@@ -147,7 +90,7 @@ static int32_t judge_refusal(const struct webhook_judge *judge, const struct web
 
 struct reading {
   const struct webhook_results *results;
-  const struct dray_view *view;
+  const struct dray_changes *changes;
   ptrdiff_t key_column; // -1: rows are not found by key
   struct dray_json *applied, *unchanged, *retry;
   struct dray_receipts *out;
@@ -176,10 +119,11 @@ static const struct dray_json *at_path(const struct dray_json *root, const char 
 // The row whose key column reads like the value.
 static int32_t find_by_key(struct reading *reading, struct dray_str wanted, int64_t *out_row,
                            struct dray_error *error) {
-  const struct dray_column_view *column = &reading->view->columns[reading->key_column];
+  const struct dray_column_view *column = &reading->changes->view.columns[reading->key_column];
   *out_row = -1;
-  for (uint64_t row = 0; row < reading->view->row_count; row++) {
-    if (dray_view_absent(reading->view, (size_t)reading->key_column, row) || dray_column_is_null(column, row)) continue;
+  for (uint64_t row = 0; row < reading->changes->view.row_count; row++) {
+    if (dray_view_absent(&reading->changes->view, (size_t)reading->key_column, row) || dray_column_is_null(column, row))
+      continue;
     dray_buffer_clear(&reading->cell);
     DRAY_TRY(dray_column_text(column, row, &reading->cell, error));
     if (!dray_str_equal(dray_buffer_view(&reading->cell), wanted)) continue;
@@ -204,7 +148,7 @@ static int32_t row_of(struct reading *reading, const struct dray_json *element, 
   } else {
     *out_row = -1;
   }
-  if (*out_row < 0 || (uint64_t)*out_row >= reading->view->row_count) *out_row = -1;
+  if (*out_row < 0 || (uint64_t)*out_row >= reading->changes->view.row_count) *out_row = -1;
   return DRAY_OK;
 }
 
@@ -249,8 +193,8 @@ static int32_t give_all(struct reading *reading, const struct dray_json *list, s
   return DRAY_OK;
 }
 
-static void all_unknown(const struct dray_view *view, const char *why, struct dray_receipts *out) {
-  webhook_receipts_fill(view, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_CONTENT, dray_str_of(why), out);
+static void all_unknown(const struct dray_changes *changes, const char *why, struct dray_receipts *out) {
+  dray_receipts_all(changes, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_CONTENT, dray_str_of(why), out);
 }
 
 static int32_t read_list(struct reading *reading, const struct dray_json *list, struct dray_error *error) {
@@ -261,59 +205,60 @@ static int32_t read_list(struct reading *reading, const struct dray_json *list, 
   if (rc == DRAY_OK) rc = dray_json_parse(dray_str_of(results->retry_json), 65536, &reading->retry, error);
   if (rc != DRAY_OK) return rc;
   if (strcmp(results->listed, "failed") == 0) {
-    webhook_receipts_fill(reading->view, DRAY_RECEIPT_APPLIED, 0, dray_str_make(NULL, 0), reading->out);
+    dray_receipts_all(reading->changes, DRAY_RECEIPT_APPLIED, 0, dray_str_make(NULL, 0), reading->out);
   } else {
-    all_unknown(reading->view, "the answer has no result for this row", reading->out);
+    all_unknown(reading->changes, "the answer has no result for this row", reading->out);
   }
-  if (by_order && list->child_count != reading->view->row_count) {
-    all_unknown(reading->view, "the answer has not as many results as the batch has rows", reading->out);
+  if (by_order && list->child_count != reading->changes->view.row_count) {
+    all_unknown(reading->changes, "the answer has not as many results as the batch has rows", reading->out);
     return DRAY_OK;
   }
   return give_all(reading, list, error);
 }
 
 static int32_t judge_results(const struct webhook_judge *judge, const struct webhook_answer *answer,
-                             const struct dray_view *view, struct dray_receipts *out, struct dray_json **out_json,
+                             const struct dray_changes *changes, struct dray_receipts *out, struct dray_json **out_json,
                              struct dray_error *error) {
   struct dray_json *root = NULL;
   const int32_t parsed = dray_json_parse(dray_buffer_view(&answer->body), TREE_BYTES_MAX, &root, NULL);
   const struct dray_json *list = parsed == DRAY_OK ? at_path(root, judge->results->path) : NULL;
   *out_json = root;
   if (list == NULL || list->kind != DRAY_JSON_ARRAY) {
-    all_unknown(view,
+    all_unknown(changes,
                 parsed != DRAY_OK ? "the answer is not JSON, so the outcome of the rows is not known"
                                   : "the answer has no list of results, so the outcome of the rows is not known",
                 out);
     return DRAY_OK;
   }
-  struct reading reading = {.results = judge->results, .view = view, .key_column = -1, .out = out};
+  struct reading reading = {.results = judge->results, .changes = changes, .key_column = -1, .out = out};
   dray_buffer_init(&reading.cell, TREE_BYTES_MAX);
-  if (judge->results->column != NULL) reading.key_column = dray_view_find(view, dray_str_of(judge->results->column));
+  if (judge->results->column != NULL)
+    reading.key_column = dray_view_find(&changes->view, dray_str_of(judge->results->column));
   const int32_t rc = read_list(&reading, list, error);
   dray_json_free(reading.applied);
   dray_json_free(reading.unchanged);
   dray_json_free(reading.retry);
   dray_buffer_free(&reading.cell);
   if (rc != DRAY_OK)
-    all_unknown(view, "the answer could not be read for lack of memory", out); // it was applied, in part or whole
+    all_unknown(changes, "the answer could not be read for lack of memory", out); // it was applied, in part or whole
   return DRAY_OK;
 }
 
 int32_t webhook_answer_judge(const struct webhook_judge *judge, const struct webhook_answer *answer,
-                             const struct dray_view *view, struct dray_receipts *out, struct dray_json **out_json,
+                             const struct dray_changes *changes, struct dray_receipts *out, struct dray_json **out_json,
                              struct dray_error *error) {
-  if (answer->status < 200 || answer->status > 299) return judge_refusal(judge, answer, view, out, error);
+  if (answer->status < 200 || answer->status > 299) return judge_refusal(judge, answer, changes, out, error);
   if (answer->is_html) {
-    all_unknown(view, "the answer is an HTML page: a proxy or login page may have answered instead of the receiver",
+    all_unknown(changes, "the answer is an HTML page: a proxy or login page may have answered instead of the receiver",
                 out);
   } else if (judge->results == NULL) {
-    webhook_receipts_fill(view, DRAY_RECEIPT_APPLIED, 0, dray_str_make(NULL, 0), out);
+    dray_receipts_all(changes, DRAY_RECEIPT_APPLIED, 0, dray_str_make(NULL, 0), out);
   } else if (answer->too_large) {
-    all_unknown(view, "the answer is longer than max_answer_bytes, so the outcome of the rows is not known", out);
+    all_unknown(changes, "the answer is longer than max_answer_bytes, so the outcome of the rows is not known", out);
   } else if (answer->cut) {
-    all_unknown(view, "the answer was cut off, so the outcome of the rows is not known", out);
+    all_unknown(changes, "the answer was cut off, so the outcome of the rows is not known", out);
   } else {
-    return judge_results(judge, answer, view, out, out_json, error);
+    return judge_results(judge, answer, changes, out, out_json, error);
   }
   return DRAY_OK;
 }

@@ -22,16 +22,10 @@ struct webhook_judge {
   int sent_key;                          // the request had an idempotency key
 };
 
-// Fills one receipt per row of the view, or returns the error that promises that nothing was applied. Texts of receipts
+// Fills one receipt per change, or returns the error that promises that nothing was applied. Texts of receipts
 // point into `answer`, into *out_json (freed by the caller once the receipts are not needed) or into static memory.
 DRAY_NODISCARD int32_t webhook_answer_judge(const struct webhook_judge *judge, const struct webhook_answer *answer,
-                                            const struct dray_view *view, struct dray_receipts *out,
+                                            const struct dray_changes *changes, struct dray_receipts *out,
                                             struct dray_json **out_json, struct dray_error *error);
-// All rows get the same receipt.
-void webhook_receipts_fill(const struct dray_view *view, int32_t status, int32_t code, struct dray_str text,
-                           struct dray_receipts *out);
-// Milliseconds to wait from Retry-After (seconds, or an HTTP date), -1 when it says nothing. `date` is the answer's
-// Date header: their clock, so that ours need not be right; empty: now_us is used.
-int64_t webhook_retry_after_ms(struct dray_str value, struct dray_str date, int64_t now_us);
 
 #endif // WEBHOOK_ANSWER_H

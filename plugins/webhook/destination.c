@@ -90,21 +90,6 @@ static void destination_destroy(struct dray_destination *destination) {
 
 // ---- check ----
 
-static void step(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
-  dray_json_begin_object(writer);
-  dray_json_key(writer, "name");
-  dray_json_write_text(writer, name);
-  dray_json_key(writer, "ok");
-  dray_json_write_bool(writer, fix == NULL);
-  dray_json_key(writer, "text");
-  dray_json_write_text(writer, text);
-  if (fix != NULL) {
-    dray_json_key(writer, "fix");
-    dray_json_write_text(writer, fix);
-  }
-  dray_json_end_object(writer);
-}
-
 static int is_final(int32_t rc) {
   return rc == DRAY_E_OUT_OF_MEMORY || rc == DRAY_E_CANCELLED;
 }
@@ -120,8 +105,9 @@ static int32_t check_secrets(struct dray_destination *destination, struct dray_j
   const int any = destination->settings.has_auth_header || destination->settings.has_bearer_token ||
                   destination->settings.has_hmac_secret;
   if (rc == DRAY_OK)
-    step(writer, "secrets", any ? "all can be read" : "none are set: requests are neither authorised nor signed", NULL);
-  if (rc != DRAY_OK) step(writer, "secrets", why.text, dray_error_info(rc)->fix);
+    dray_check_step_write(writer, "secrets",
+                          any ? "all can be read" : "none are set: requests are neither authorised nor signed", NULL);
+  if (rc != DRAY_OK) dray_check_step_write(writer, "secrets", why.text, dray_error_info(rc)->fix);
   return DRAY_OK;
 }
 
@@ -141,7 +127,7 @@ static int32_t check_reach(struct dray_destination *destination, struct dray_jso
   const int32_t rc = http->open(http->ctx, &request, &response, &why);
   if (is_final(rc)) return dray_fail(error, rc, "%s", why.text);
   if (rc != DRAY_OK) {
-    step(writer, "reach", why.text, dray_error_info(rc)->fix);
+    dray_check_step_write(writer, "reach", why.text, dray_error_info(rc)->fix);
     return DRAY_OK;
   }
   const int32_t status = http->status(response);
@@ -150,7 +136,7 @@ static int32_t check_reach(struct dray_destination *destination, struct dray_jso
       text, sizeof(text),
       "HEAD was answered with %d; any answer shows that the receiver is there, only a sync shows what it takes",
       status);
-  step(writer, "reach", text, NULL);
+  dray_check_step_write(writer, "reach", text, NULL);
   return DRAY_OK;
 }
 
@@ -160,7 +146,8 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   dray_buffer_clear(&destination->document);
   dray_json_writer_init(&writer, &destination->document, error);
   dray_json_begin_array(&writer);
-  step(&writer, "settings", "the url, the headers and the templates can be used", NULL); // else there were no instance
+  dray_check_step_write(&writer, "settings", "the url, the headers and the templates can be used",
+                        NULL); // else there were no instance
   DRAY_TRY(check_secrets(destination, &writer, error));
   DRAY_TRY(check_reach(destination, &writer, error));
   dray_json_end_array(&writer);
@@ -275,7 +262,7 @@ static int32_t render(struct dray_destination *destination, const struct dray_vi
   return webhook_form_render(&destination->form, view, &batch, &destination->body, error);
 }
 
-static int32_t send(struct dray_destination *destination, const struct dray_view *view,
+static int32_t send(struct dray_destination *destination, const struct dray_changes *changes,
                     const struct dray_batch_info *info, struct dray_receipts *out, struct dray_error *error) {
   const int with_key = destination->settings.idempotency_header[0] != '\0' && info->idempotency_key.len > 0;
   const struct webhook_request request = {
@@ -290,8 +277,8 @@ static int32_t send(struct dray_destination *destination, const struct dray_view
                                       &destination->answer, &why);
   if (rc != DRAY_OK && strcmp(why.vendor_code, "in_doubt") == 0) {
     memcpy(destination->doubt_text, why.text, sizeof(destination->doubt_text));
-    webhook_receipts_fill(view, DRAY_RECEIPT_UNKNOWN, rc == DRAY_E_CANCELLED ? DRAY_E_NET_CLOSED : rc,
-                          dray_str_of(destination->doubt_text), out);
+    dray_receipts_all(changes, DRAY_RECEIPT_UNKNOWN, rc == DRAY_E_CANCELLED ? DRAY_E_NET_CLOSED : rc,
+                      dray_str_of(destination->doubt_text), out);
     return DRAY_OK;
   }
   if (rc != DRAY_OK) {
@@ -300,27 +287,21 @@ static int32_t send(struct dray_destination *destination, const struct dray_view
   }
   const struct webhook_judge judge = {.results = destination->has_results ? &destination->results : NULL,
                                       .sent_key = with_key};
-  return webhook_answer_judge(&judge, &destination->answer, view, out, &destination->answer_json, error);
+  return webhook_answer_judge(&judge, &destination->answer, changes, out, &destination->answer_json, error);
 }
 
 static int32_t destination_write(struct dray_destination *destination, const struct ArrowArray *batch,
                                  const struct dray_batch_info *info, struct dray_receipts *out,
                                  struct dray_error *error) {
-  struct dray_view view;
+  struct dray_changes changes;
   if (!destination->begun) return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "write without begin");
   DRAY_TRY(dray_cancel_check(&destination->services, error));
   dray_json_free(destination->answer_json);
   destination->answer_json = NULL;
-  DRAY_TRY(dray_view_init(&view, destination->schema, batch, error));
-  int32_t rc = DRAY_OK;
-  if (dray_view_find(&view, dray_str_of(DRAY_COLUMN_ROW)) < 0 ||
-      dray_view_find(&view, dray_str_of(DRAY_COLUMN_OP)) < 0 || out->capacity < view.row_count) {
-    rc = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "a batch without %s or %s, or with too few receipts", DRAY_COLUMN_ROW,
-                   DRAY_COLUMN_OP);
-  }
-  if (rc == DRAY_OK) rc = render(destination, &view, info, error);
-  if (rc == DRAY_OK) rc = send(destination, &view, info, out, error);
-  dray_view_free(&view);
+  DRAY_TRY(dray_changes_open(&changes, destination->schema, batch, out->capacity, error));
+  int32_t rc = render(destination, &changes.view, info, error);
+  if (rc == DRAY_OK) rc = send(destination, &changes, info, out, error);
+  dray_changes_free(&changes);
   return rc;
 }
 

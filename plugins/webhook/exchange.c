@@ -187,9 +187,9 @@ int32_t webhook_exchange(const struct dray_services *services, const struct webh
   answer->status = http->status(response);
   answer->cut = answer->too_large = 0;
   answer->is_html = contains_ignoring_case(http->header(response, dray_str_of("Content-Type")), "text/html");
-  answer->retry_after_ms = webhook_retry_after_ms(http->header(response, dray_str_of("Retry-After")),
-                                                  http->header(response, dray_str_of("Date")),
-                                                  services->clock->now_us(services->clock->ctx));
+  answer->retry_after_ms =
+      dray_retry_after_ms(http->header(response, dray_str_of("Retry-After")),
+                          http->header(response, dray_str_of("Date")), services->clock->now_us(services->clock->ctx));
   read_body(http, response, answer);
   http->close(response);
   return DRAY_OK;
