@@ -14,12 +14,14 @@
 #define BATCH_ROWS_MAX 1000
 #define BATCH_BYTES_MAX (1u << 20)
 #define LINES_BYTES_MAX (64u << 20) // a batch as text
+#define RECEIPTS_BYTES_MAX (1u << 20)
 
 struct dray_destination {
   struct dray_services services;
   struct settings settings;
-  struct dray_buffer document;      // what check handed out last
-  struct dray_buffer lines;         // the batch being written
+  struct dray_buffer document; // what check handed out last
+  struct dray_buffer lines;    // the batch being written
+  struct dray_receipt_writer receipts;
   const struct ArrowSchema *schema; // from begin to end or abort; borrowed
   int fd;                           // -1: not writing
 };
@@ -31,6 +33,7 @@ static int32_t destination_create(const struct dray_host *host, struct dray_str 
   destination->fd = -1;
   dray_buffer_init(&destination->document, DOCUMENT_BYTES_MAX);
   dray_buffer_init(&destination->lines, LINES_BYTES_MAX);
+  dray_receipts_init(&destination->receipts, RECEIPTS_BYTES_MAX);
   int32_t rc = dray_services_init(&destination->services, host, error);
   if (rc == DRAY_OK) rc = settings_bind(config_json, &destination->settings, error);
   if (rc != DRAY_OK) {
@@ -53,6 +56,7 @@ static void destination_destroy(struct dray_destination *destination) {
   settings_release(&destination->settings);
   dray_buffer_free(&destination->document);
   dray_buffer_free(&destination->lines);
+  dray_receipts_free(&destination->receipts);
   free(destination);
 }
 
@@ -91,7 +95,8 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   dray_buffer_clear(&destination->document);
   dray_json_writer_init(&writer, &destination->document, error);
   dray_json_begin_array(&writer);
-  write_step(&writer, "write", why == NULL ? path : why, why == NULL ? NULL : "check `path` and its permissions");
+  dray_check_step_write(&writer, "write", why == NULL ? path : why,
+                        why == NULL ? NULL : "check `path` and its permissions");
   dray_json_end_array(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
   *out_json = dray_buffer_view(&destination->document);
@@ -141,24 +146,18 @@ static const char *operation_name(int64_t operation) {
   return operation == DRAY_OP_INSERT ? "insert" : operation == DRAY_OP_UPDATE ? "update" : "delete";
 }
 
-static int is_reserved(const char *name) {
-  return strncmp(name, "_dray_", 6) == 0;
-}
-
-// Appends the row as one line. Absent values are left out, nulls are written.
-static int32_t write_line(struct dray_buffer *lines, const struct dray_view *view, int64_t operation, uint64_t row,
+// Appends the change as one line. Absent values are left out, nulls are written.
+static int32_t write_line(struct dray_buffer *lines, const struct dray_changes *changes, uint64_t i,
                           struct dray_error *error) {
   struct dray_json_writer writer;
   dray_json_writer_init(&writer, lines, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "op");
-  dray_json_write_text(&writer, operation_name(operation));
-  size_t data_column = 0; // _dray_absent counts without the reserved columns
-  for (size_t i = 0; i < view->column_count; i++) {
-    if (is_reserved(view->columns[i].name)) continue;
-    if (dray_view_absent(view, data_column++, row)) continue;
-    dray_json_key(&writer, view->columns[i].name);
-    dray_json_write_column(&writer, &view->columns[i], row);
+  dray_json_write_text(&writer, operation_name(dray_change_op(changes, i)));
+  for (size_t column = 0; column < changes->view.column_count; column++) {
+    if (!dray_change_says(changes, column, i)) continue;
+    dray_json_key(&writer, changes->view.columns[column].name);
+    dray_json_write_column(&writer, &changes->view.columns[column], i);
   }
   dray_json_end_object(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
@@ -167,29 +166,26 @@ static int32_t write_line(struct dray_buffer *lines, const struct dray_view *vie
 
 // Turns the batch into lines, with a receipt for each row: what cannot be written is rejected, the rest will be
 // applied.
-static int32_t make_lines(struct dray_destination *destination, const struct dray_view *view, struct dray_receipts *out,
-                          struct dray_error *error) {
-  const ptrdiff_t row_column = dray_view_find(view, dray_str_of(DRAY_COLUMN_ROW));
-  const ptrdiff_t op_column = dray_view_find(view, dray_str_of(DRAY_COLUMN_OP));
-  if (row_column < 0 || op_column < 0) return dray_fail(error, DRAY_E_INTERNAL, "the batch lacks its row numbers");
+static int32_t make_lines(struct dray_destination *destination, const struct dray_changes *changes,
+                          struct dray_receipts *out, struct dray_error *error) {
   struct dray_buffer *lines = &destination->lines;
+  const int64_t line_bytes = destination->settings.line_bytes;
   dray_buffer_clear(lines);
-  for (uint64_t row = 0; row < view->row_count; row++) {
-    struct dray_receipt *receipt = &out->items[row];
+  dray_receipts_begin(&destination->receipts, out);
+  for (uint64_t i = 0; i < changes->view.row_count; i++) {
+    const int64_t row = dray_change_row(changes, i);
     const size_t before = lines->len;
-    const int64_t operation = dray_column_int64(&view->columns[op_column], row);
-    DRAY_TRY(write_line(lines, view, operation, row, error));
-    receipt->row = dray_column_int64(&view->columns[row_column], row);
-    receipt->status = DRAY_RECEIPT_APPLIED;
-    if (lines->len - before > (uint64_t)destination->settings.line_bytes) {
-      lines->len = before;
-      receipt->status = DRAY_RECEIPT_REJECTED;
-      receipt->code = DRAY_E_DATA_TOO_LARGE;
-      receipt->text = dray_str_of("the row is longer than line_bytes");
+    DRAY_TRY(write_line(lines, changes, i, error));
+    if (lines->len - before <= (uint64_t)line_bytes) {
+      dray_receipt_put(&destination->receipts, row, DRAY_RECEIPT_APPLIED, 0, 0, NULL);
+      continue;
     }
+    dray_receipt_put(&destination->receipts, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_TOO_LARGE, 0,
+                     "the row has %zu bytes as text, and line_bytes is %lld", lines->len - before,
+                     (long long)line_bytes);
+    lines->len = before;
   }
-  out->count = view->row_count;
-  return DRAY_OK;
+  return dray_receipts_end(&destination->receipts, error);
 }
 
 // Appends all of it or nothing: an error promises that nothing was applied. Where that cannot be promised, the receipts
@@ -217,13 +213,13 @@ static int32_t append_lines(struct dray_destination *destination, struct dray_re
 static int32_t destination_write(struct dray_destination *destination, const struct ArrowArray *batch,
                                  const struct dray_batch_info *info, struct dray_receipts *out,
                                  struct dray_error *error) {
-  struct dray_view view;
+  struct dray_changes changes;
   (void)info; // its idempotency key is for destinations that remember keys
   DRAY_TRY(dray_cancel_check(&destination->services, error));
-  DRAY_TRY(dray_view_init(&view, destination->schema, batch, error));
-  int32_t rc = make_lines(destination, &view, out, error);
+  DRAY_TRY(dray_changes_open(&changes, destination->schema, batch, out->capacity, error));
+  int32_t rc = make_lines(destination, &changes, out, error);
   if (rc == DRAY_OK) rc = append_lines(destination, out, error);
-  dray_view_free(&view);
+  dray_changes_free(&changes);
   return rc;
 }
 

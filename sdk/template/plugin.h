@@ -16,9 +16,6 @@ DRAY_NODISCARD int32_t settings_spec(struct dray_str *out_json, struct dray_erro
 DRAY_NODISCARD int32_t settings_bind(struct dray_str json, struct settings *out, struct dray_error *error);
 void settings_release(struct settings *settings);
 
-// Adds one step of a check to an array: {"name", "ok", "text", "fix"}; `fix` is NULL when all is well.
-void write_step(struct dray_json_writer *writer, const char *name, const char *text, const char *fix);
-
 extern const struct dray_source_vtable source_vtable;
 extern const struct dray_destination_vtable destination_vtable;
 

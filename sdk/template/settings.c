@@ -43,18 +43,3 @@ int32_t settings_bind(struct dray_str json, struct settings *out, struct dray_er
 void settings_release(struct settings *settings) {
   dray_config_release(table, TABLE_COUNT, settings);
 }
-
-void write_step(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
-  dray_json_begin_object(writer);
-  dray_json_key(writer, "name");
-  dray_json_write_text(writer, name);
-  dray_json_key(writer, "ok");
-  dray_json_write_bool(writer, fix == NULL);
-  dray_json_key(writer, "text");
-  dray_json_write_text(writer, text);
-  if (fix != NULL) {
-    dray_json_key(writer, "fix");
-    dray_json_write_text(writer, fix);
-  }
-  dray_json_end_object(writer);
-}

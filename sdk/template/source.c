@@ -1,25 +1,28 @@
 // The source role: one stream, `records`, read from a JSON Lines file. A real plugin reads an API here; what stays is
-// the
-// shape: describe what there is, open a stream, hand out batches, and say where reading can go on.
+// the shape: describe what there is, open a stream, hand out batches, and say where reading can go on.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "plugin.h"
 
-#define STREAM_NAME "records"
 #define DOCUMENT_BYTES_MAX (1u << 20)
 #define CHUNK_BYTES 65536
 
-// What the stream has. The last column is reserved: a line that cannot be read becomes a row that says why, and the run
-// goes on with the next one.
-static const struct dray_column_def all_columns[] = {
-    {"id", {DRAY_TYPE_INT64, 0, 0}, 0},
-    {"name", {DRAY_TYPE_STRING, 0, 0}, 1},
-    {"amount", {DRAY_TYPE_DECIMAL, 12, 2}, 1},
-    {"updated_at", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1},
-    {DRAY_COLUMN_ERROR, {DRAY_TYPE_STRING, 0, 0}, 1},
+// What the stream has, declared once: discover, the schema of the batches and the JSON reader derive from it.
+static const struct dray_field fields[] = {
+    {.name = "id", .type = {DRAY_TYPE_INT64, 0, 0}, .flags = DRAY_FIELD_NOT_NULL},
+    {.name = "name", .type = {DRAY_TYPE_STRING, 0, 0}},
+    {.name = "amount", .type = {DRAY_TYPE_DECIMAL, 12, 2}},
+    {.name = "updated_at", .type = {DRAY_TYPE_TIMESTAMP, 0, 0}},
 };
-#define DATA_COLUMN_COUNT (sizeof(all_columns) / sizeof(all_columns[0]) - 1)
+static const struct dray_stream_def records = {
+    .name = "records",
+    .description = "what the file holds, one record a line",
+    .fields = fields,
+    .field_count = sizeof(fields) / sizeof(fields[0]),
+    .primary_key = "id",
+    .modes = DRAY_STREAM_FULL | DRAY_STREAM_INCREMENTAL, // incremental goes by what was appended, not by a column
+};
 
 struct dray_source {
   struct dray_services services;
@@ -33,7 +36,7 @@ struct reader {
   struct dray_input *input;
   struct dray_builder *builder;
   struct dray_json_rows *rows;
-  struct ArrowSchema schema;
+  struct dray_selection selection;
   char chunk[CHUNK_BYTES];
   size_t chunk_len, chunk_used;
   int32_t input_ended;  // the file gave its last byte
@@ -77,29 +80,12 @@ static int32_t source_check(struct dray_source *source, struct dray_str *out_jso
   dray_buffer_clear(&source->document);
   dray_json_writer_init(&writer, &source->document, error);
   dray_json_begin_array(&writer);
-  write_step(&writer, "read", rc == DRAY_OK ? source->settings.path : why.text,
-             rc == DRAY_OK ? NULL : "check `path` and its permissions");
+  dray_check_step_write(&writer, "read", rc == DRAY_OK ? source->settings.path : why.text,
+                        rc == DRAY_OK ? NULL : "check `path` and its permissions");
   dray_json_end_array(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
   *out_json = dray_buffer_view(&source->document);
   return DRAY_OK;
-}
-
-static void write_columns(struct dray_json_writer *writer) {
-  dray_json_key(writer, "columns");
-  dray_json_begin_array(writer);
-  for (size_t i = 0; i < DATA_COLUMN_COUNT; i++) {
-    char type[24];
-    dray_json_begin_object(writer);
-    dray_json_key(writer, "name");
-    dray_json_write_text(writer, all_columns[i].name);
-    dray_json_key(writer, "type");
-    dray_json_write_text(writer, dray_type_format(all_columns[i].type, type, sizeof(type)));
-    dray_json_key(writer, "nullable");
-    dray_json_write_bool(writer, all_columns[i].nullable);
-    dray_json_end_object(writer);
-  }
-  dray_json_end_array(writer);
 }
 
 static int32_t source_discover(struct dray_source *source, struct dray_str *out_json, struct dray_error *error) {
@@ -109,22 +95,7 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "streams");
   dray_json_begin_array(&writer);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "name");
-  dray_json_write_text(&writer, STREAM_NAME);
-  write_columns(&writer);
-  dray_json_key(&writer, "primary_key");
-  dray_json_begin_array(&writer);
-  dray_json_write_text(&writer, "id");
-  dray_json_end_array(&writer);
-  dray_json_key(&writer, "cursor");
-  dray_json_write_null(&writer); // incremental goes by what was appended, not by a column
-  dray_json_key(&writer, "modes");
-  dray_json_begin_array(&writer);
-  dray_json_write_text(&writer, "full");
-  dray_json_write_text(&writer, "incremental");
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
+  dray_stream_def_write(&records, NULL, &writer);
   dray_json_end_array(&writer);
   dray_json_end_object(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
@@ -136,7 +107,7 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
 
 static int32_t reader_schema(struct dray_stream *stream, struct ArrowSchema *out, struct dray_error *error) {
   const struct reader *reader = stream->private_data;
-  return dray_schema_copy(&reader->schema, out, error);
+  return dray_schema_copy(&reader->selection.schema, out, error);
 }
 
 static int32_t fill_chunk(struct reader *reader, struct dray_error *error) {
@@ -184,44 +155,25 @@ static void reader_close(struct dray_stream *stream) {
   struct reader *reader = stream->private_data;
   dray_json_rows_free(reader->rows);
   dray_builder_free(reader->builder);
-  dray_schema_release(&reader->schema);
+  dray_selection_free(&reader->selection);
   dray_input_close(reader->input);
   free(reader);
 }
 
-// The columns that were asked for, in the order of the table, and the reserved one.
-static int32_t choose_columns(const struct dray_read_request *request, struct dray_column_def *out, size_t *out_count,
-                              struct dray_error *error) {
-  size_t count = 0;
-  for (size_t i = 0; i < DATA_COLUMN_COUNT; i++) {
-    int wanted = request->column_count == 0;
-    for (uint64_t j = 0; j < request->column_count; j++)
-      wanted |= dray_str_is(request->columns[j], all_columns[i].name);
-    if (wanted) out[count++] = all_columns[i];
-  }
-  if (request->column_count > 0 && count != request->column_count) {
-    return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "%s has the columns id, name, amount and updated_at", STREAM_NAME);
-  }
-  out[count++] = all_columns[DATA_COLUMN_COUNT];
-  *out_count = count;
-  return DRAY_OK;
-}
-
 static int32_t make_reader(struct reader *reader, const struct settings *settings,
                            const struct dray_read_request *request, struct dray_error *error) {
-  struct dray_column_def columns[DATA_COLUMN_COUNT + 1];
-  struct dray_json_field fields[DATA_COLUMN_COUNT];
-  size_t count = 0;
-  DRAY_TRY(choose_columns(request, columns, &count, error));
-  for (size_t i = 0; i + 1 < count; i++) fields[i] = (struct dray_json_field){columns[i].name, i};
-  DRAY_TRY(dray_schema_make(columns, count, &reader->schema, error));
-  DRAY_TRY(
-      dray_builder_new(&reader->schema, request->batch_rows_max, request->batch_bytes_max, &reader->builder, error));
+  // The columns that were asked for, and a reserved one: a line that cannot be read becomes a row that says why, and
+  // the run goes on with the next.
+  DRAY_TRY(dray_selection_make(&records, NULL, request->columns, (size_t)request->column_count, 0, 0,
+                               &reader->selection, error));
+  DRAY_TRY(dray_builder_new(&reader->selection.schema, request->batch_rows_max, request->batch_bytes_max,
+                            &reader->builder, error));
   const struct dray_json_rows_options options = {.record_bytes_max = (uint64_t)settings->line_bytes,
                                                  .lines = 1,
                                                  .name = settings->path,
                                                  .lines_before = reader->start_lines};
-  DRAY_TRY(dray_json_rows_new(fields, count - 1, &options, reader->builder, &reader->rows, error));
+  DRAY_TRY(dray_json_rows_new(reader->selection.fields, reader->selection.field_count, &options, reader->builder,
+                              &reader->rows, error));
   DRAY_TRY(dray_input_open(settings->path, &reader->input, error));
   if (reader->start_bytes == 0) return DRAY_OK;
   return dray_input_skip(reader->input, reader->start_bytes, error); // the file is shorter now: STATE_CHECKPOINT
@@ -237,7 +189,7 @@ static int32_t read_state(struct dray_str state, struct reader *reader, struct d
   good = good && dray_parse_int64(dray_str_make(colon + 1, state.len - split - 1), &lines, NULL) == DRAY_OK;
   if (!good || bytes < 0 || lines < 0) {
     return dray_fail(error, DRAY_E_STATE_CHECKPOINT, "\"%.*s\" is not a position of the stream %s", DRAY_STR_ARG(state),
-                     STREAM_NAME);
+                     records.name);
   }
   reader->start_bytes = (uint64_t)bytes;
   reader->start_lines = (uint64_t)lines;
@@ -246,13 +198,13 @@ static int32_t read_state(struct dray_str state, struct reader *reader, struct d
 
 static int32_t source_open(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,
                            struct dray_error *error) {
-  if (!dray_str_is(request->stream, STREAM_NAME)) {
+  if (!dray_str_is(request->stream, records.name)) {
     return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream %.*s, only %s", DRAY_STR_ARG(request->stream),
-                     STREAM_NAME);
+                     records.name);
   }
   if (request->cursor.len > 0) {
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "cursor", "%s has no cursor column; leave `cursor` out",
-                           STREAM_NAME);
+                           records.name);
   }
   struct reader *reader = calloc(1, sizeof(*reader));
   if (reader == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stream");
