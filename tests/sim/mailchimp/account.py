@@ -8,12 +8,20 @@ from mailchimp.audience import Audience, id_of
 DC = "us21"
 
 
-class User:
-    """Who a key or a token stands for. role: owner, admin, manager, author, viewer; only the first three may write."""
+class Budget:
+    """The connections of one user, over all keys and apps: requests in work, and refusals in a row."""
 
-    def __init__(self, name, role, account_active=True):
-        self.name, self.role, self.active, self.revoked = name, role, account_active, False
+    def __init__(self):
         self.in_flight = self.refused = 0
+
+
+class User:
+    """Who a key or a token stands for. role: owner, admin, manager, author, viewer; only the first three may write.
+    `of`: the user whose budget an app shares."""
+
+    def __init__(self, name, role, account_active=True, of=None):
+        self.name, self.role, self.active, self.revoked = name, role, account_active, False
+        self.budget = of.budget if of else Budget()
 
     def may(self, method):
         return method == "GET" or self.role in ("owner", "admin", "manager")

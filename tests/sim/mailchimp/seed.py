@@ -56,9 +56,10 @@ def fill(account, options, now):
 
 def users(account):
     key = "0123456789abcdef0123456789abcd"
+    owner = User("owner", "owner")
     account.users = {
-        f"{key}01-{DC}": User("owner", "owner"), f"{key}02-{DC}": User("viewer", "viewer"),
-        f"{key}03-{DC}": User("gone", "owner", account_active=False), "oauth-token-of-the-owner": User("owner (app)", "owner"),
+        f"{key}01-{DC}": owner, f"{key}02-{DC}": User("viewer", "viewer"),
+        f"{key}03-{DC}": User("gone", "owner", account_active=False), "oauth-token-of-the-owner": User("owner (app)", "owner", of=owner),
     }
     account.codes = {"code-1": ("client-1", "client-secret-1", "https://dray.example/callback", "oauth-token-of-the-owner")}
 

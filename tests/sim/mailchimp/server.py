@@ -113,16 +113,17 @@ class Mailchimp(Simulator):
 
     def before(self, request):
         """Ten requests in work for each user, over all its keys and apps; who keeps coming gets no JSON any more."""
-        request.user = None
+        request.user = request.budget = None
         if not request.path.startswith("/3.0"):
             return None
         user = self.account.users.get(self.secret_of(request))
         if user is None:
             return None
         with self.per_user:
-            user.in_flight += 1
-            user.refused = user.refused + 1 if user.in_flight > self.options.connections else 0
-            request.user, refused = user, user.refused
+            budget = request.budget = user.budget
+            budget.in_flight += 1
+            budget.refused = budget.refused + 1 if budget.in_flight > self.options.connections else 0
+            request.user, refused = user, budget.refused
         if refused == 0:
             return None
         request.who = user.name
@@ -131,9 +132,9 @@ class Mailchimp(Simulator):
         return Answer(429 if refused <= 2 * STORM else 403, None)
 
     def after(self, request):
-        if getattr(request, "user", None) is not None:
+        if request.budget is not None:
             with self.per_user:
-                request.user.in_flight -= 1
+                request.budget.in_flight -= 1
 
     def throttled(self, request, fault):
         headers = [("Retry-After", str(fault["retry_after"]))] if fault.get("retry_after") is not None else []
