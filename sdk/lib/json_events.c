@@ -110,6 +110,10 @@ static int32_t put_scalar(struct dray_json_rows *rows, const struct dray_json_ta
                           struct dray_str text) {
   struct dray_builder *builder = rows->builder;
   if (kind == DRAY_JSON_NULL) return dray_builder_null(builder, target->column, &rows->bad);
+  const int is_empty = rows->empty_is_null && kind == DRAY_JSON_STRING && text.len == 0;
+  if (is_empty && target->type != DRAY_TYPE_STRING && target->type != DRAY_TYPE_BYTES) {
+    return dray_builder_null(builder, target->column, &rows->bad);
+  }
   switch (target->type) {
   case DRAY_TYPE_STRING:
     return dray_builder_bytes(builder, target->column, text, &rows->bad);
@@ -178,7 +182,13 @@ static int32_t write_bad_row(struct dray_json_rows *rows) {
 static int is_passed_over(const struct dray_json_rows *rows) {
   if (!rows->is_object || !rows->is_whole) return 0;
   if (rows->only_with != NULL && (rows->filter_seen & DRAY_JSON_FILTER_WITH) == 0) return 1;
-  return (rows->filter_seen & DRAY_JSON_FILTER_WITHOUT) != 0;
+  if ((rows->filter_seen & DRAY_JSON_FILTER_WITHOUT) != 0) return 1;
+  if (rows->wanted == NULL) return 0;
+  struct dray_str values[DRAY_JSON_MEMBERS_MAX] = {{NULL, 0}};
+  for (size_t i = 0; i < rows->member_count; i++) {
+    if ((rows->member_seen >> i & 1) != 0) values[i] = dray_buffer_view(&rows->member_text[i]);
+  }
+  return !rows->wanted(rows->wanted_ctx, values);
 }
 
 int dray_json_rows_end_record(struct dray_json_rows *rows) {
@@ -239,6 +249,8 @@ static void begin_record(struct dray_json_rows *rows, int32_t kind) {
   rows->is_whole = 0;
   rows->filter_key = 0;
   rows->filter_seen = 0;
+  rows->member_key = -1;
+  rows->member_seen = 0;
   rows->record_count++;
   if (rows->lines) {
     rows->line_records++;
@@ -373,16 +385,33 @@ static int claim(struct dray_json_rows *rows, struct dray_json_node *node) {
   return 1;
 }
 
-// ---- only_with, only_without ----
+// ---- only_with, only_without, wanted ----
 
 static int is_own_level(const struct dray_json_rows *rows) {
   return rows->in_record && rows->depth == (int32_t)rows->step_count + 1 &&
-         (rows->only_with != NULL || rows->only_without != NULL);
+         (rows->only_with != NULL || rows->only_without != NULL || rows->member_count > 0);
+}
+
+// A value on the record's own level; text.data NULL: a container.
+static int note_own(struct dray_json_rows *rows, int32_t kind, struct dray_str text) {
+  const ptrdiff_t key = rows->member_key;
+  rows->member_key = -1;
+  if (kind != DRAY_JSON_NULL) rows->filter_seen |= rows->filter_key;
+  if (key < 0 || kind == DRAY_JSON_NULL || text.data == NULL) return 1;
+  dray_buffer_clear(&rows->member_text[key]);
+  const int32_t code = dray_buffer_append(&rows->member_text[key], text.data, (size_t)text.len, rows->error);
+  if (code != DRAY_OK) return dray_json_rows_stop(rows, code);
+  rows->member_seen |= 1u << key;
+  return 1;
 }
 
 static void note_filter_key(struct dray_json_rows *rows, struct dray_str name, int lone) {
   rows->filter_key = 0;
+  rows->member_key = -1;
   if (lone) return;
+  for (size_t i = 0; i < rows->member_count; i++) {
+    if (dray_str_is(name, rows->members[i])) rows->member_key = (ptrdiff_t)i;
+  }
   if (rows->only_with != NULL && dray_str_is(name, rows->only_with)) rows->filter_key |= DRAY_JSON_FILTER_WITH;
   if (rows->only_without != NULL && dray_str_is(name, rows->only_without)) rows->filter_key |= DRAY_JSON_FILTER_WITHOUT;
 }
@@ -393,7 +422,7 @@ static int on_scalar(struct dray_json_rows *rows, int32_t kind, struct dray_str 
   const int lone = rows->lone_surrogate && kind == DRAY_JSON_STRING;
   if (lone) rows->lone_surrogate = 0;
   if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_scalar(rows, kind, text, lone)) return 0;
-  if (is_own_level(rows) && kind != DRAY_JSON_NULL) rows->filter_seen |= rows->filter_key;
+  if (is_own_level(rows) && !note_own(rows, kind, text)) return 0;
   if (rows->skip_depth != 0 && rows->captures == 0) return rows->in_record || note_place(rows);
   if (!rows->in_record) return scalar_outside(rows, kind, text, lone);
   struct dray_json_node *node = rows->skip_depth != 0 ? NULL : next_node(&rows->frames[above(rows)]);
@@ -459,7 +488,7 @@ static int refuse_depth(struct dray_json_rows *rows) {
 static int on_open(struct dray_json_rows *rows, int32_t kind) {
   if (rows->depth == rows->depth_max) return refuse_depth(rows);
   if (!rows->in_record && rows->watch_count > 0 && !dray_json_captures_open(rows, kind)) return 0;
-  if (is_own_level(rows)) rows->filter_seen |= rows->filter_key;
+  if (is_own_level(rows) && !note_own(rows, kind, dray_str_make(NULL, 0))) return 0;
   rows->depth++;
   if (rows->skip_depth == 0 && !rows->in_record) return open_outside(rows, kind);
   if (rows->skip_depth == 0) {

@@ -24,6 +24,10 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
     return dray_fail(error, DRAY_E_CONFIG_VALUE, "depth_max is %d and must be 1 to %d", options->depth_max,
                      DEPTH_CONFIG_MAX);
   }
+  if (options->member_count > DRAY_JSON_MEMBERS_MAX) {
+    return dray_fail(error, DRAY_E_CONFIG_VALUE, "%zu members are to be told of; at most %d are", options->member_count,
+                     DRAY_JSON_MEMBERS_MAX);
+  }
   if (options->lines && path[0] != '\0') {
     return dray_fail(error, DRAY_E_CONFIG_VALUE,
                      "records_path '%.200s' is not for JSON Lines, where every line is a record", path);
@@ -32,6 +36,14 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
   rows->depth_max = options->depth_max != 0 ? options->depth_max : DRAY_JSON_DEPTH_MAX;
   rows->record_bytes_max = options->record_bytes_max != 0 ? options->record_bytes_max : RECORD_BYTES_MAX;
   if (rows->record_bytes_max > SIZE_MAX / 8) rows->record_bytes_max = SIZE_MAX / 8;
+  rows->members = options->members;
+  rows->member_count = options->member_count;
+  rows->wanted = options->wanted;
+  rows->wanted_ctx = options->wanted_ctx;
+  rows->empty_is_null = options->empty_is_null;
+  for (size_t i = 0; i < DRAY_JSON_MEMBERS_MAX; i++) {
+    dray_buffer_init(&rows->member_text[i], (size_t)rows->record_bytes_max);
+  }
   rows->lines_before = options->lines_before;
   rows->line = options->lines_before;
   rows->records_path = dray_str_dup(dray_str_of(path));
@@ -106,6 +118,7 @@ void dray_json_rows_free(struct dray_json_rows *rows) {
   free(rows->frames);
   free(rows->records_path);
   free(rows->name);
+  for (size_t i = 0; i < DRAY_JSON_MEMBERS_MAX; i++) dray_buffer_free(&rows->member_text[i]);
   free(rows->only_with);
   free(rows->only_without);
   free(rows);

@@ -57,6 +57,14 @@ struct dray_json_rows {
   uint64_t lines_before;
   ptrdiff_t error_column;         // -1: none
   char *only_with, *only_without; // NULL: all records
+  const char *const *members;     // borrowed
+  size_t member_count;
+  int (*wanted)(void *ctx, const struct dray_str *values);
+  void *wanted_ctx;
+  int32_t empty_is_null;
+  struct dray_buffer member_text[DRAY_JSON_MEMBERS_MAX];
+  uint32_t member_seen; // a bit each: the text is of this record
+  ptrdiff_t member_key; // the key that came last on the record's own level; -1: none of them
 
   // where the events are
   int32_t depth;      // containers open

@@ -293,6 +293,11 @@ static int32_t make_reading(struct reading *reading, struct dray_error *error) {
   const struct dray_json_rows_options options = {.records_path = terms->records_path,
                                                  .only_with = terms->only_with,
                                                  .only_without = terms->only_without,
+                                                 .members = terms->members,
+                                                 .member_count = terms->member_count,
+                                                 .wanted = terms->wanted,
+                                                 .wanted_ctx = terms->self,
+                                                 .empty_is_null = terms->empty_is_null,
                                                  .captures = terms->captures,
                                                  .capture_count = terms->capture_count,
                                                  .name = terms->name};

@@ -199,6 +199,51 @@ static void test_a_record_that_is_cut_is_always_told(void **state) {
   dray_buffer_free(&out);
 }
 
+// Takes every value of `id` once.
+static int is_new(void *ctx, const struct dray_str *values) {
+  char *told = ctx; // "1:x " each, in order
+  char one[40];
+  (void)snprintf(one, sizeof(one), "%.*s:%s ", DRAY_STR_ARG(values[0]), values[1].data != NULL ? values[1].data : "-");
+  if (strstr(told, one) != NULL) return 0;
+  assert_true(strlen(told) + strlen(one) < 400);
+  memcpy(told + strlen(told), one, strlen(one) + 1);
+  return 1;
+}
+
+static void test_records_are_chosen_by_who_reads_them(void **state) {
+  (void)state;
+  static const char *const members[] = {"id", "at"};
+  for (size_t piece = 0; piece < 3; piece++) {
+    char told[400] = "";
+    struct dray_buffer out;
+    dray_buffer_init(&out, TEXT_BYTES_MAX);
+    const struct harness harness = {
+        .columns = "id:int64 !",
+        .piece_bytes = piece,
+        .rows_max = piece,
+        .options = {
+            .records_path = "items[*]", .members = members, .member_count = 2, .wanted = is_new, .wanted_ctx = told}};
+    const char *data =
+        "{\"items\":[{\"id\":1,\"at\":\"a\"},{\"at\":\"a\",\"id\":1},{\"id\":2,\"in\":{\"id\":9,\"at\":\"b\"}},"
+        "{\"id\":3,\"at\":{\"x\":1}},{\"id\":3,\"at\":null},{\"id\":\"x\",\"at\":\"c\"},{\"id\":\"x\",\"at\":\"c\"}]}";
+    uint64_t bad = 0;
+    assert_int_equal(harness_read(&harness, data, strlen(data), &out, &bad, NULL), DRAY_OK);
+    assert_string_equal(out.data, "1|~\n2|~\n3|~\n~|data_type: line 1: id: 'x' is not an integer\n");
+    assert_string_equal(told, "1:a 2:- 3:- x:c ");
+    assert_int_equal(bad, 1);
+    dray_buffer_free(&out);
+  }
+}
+
+static void test_empty_text_is_null_where_it_is_said_to_be(void **state) {
+  (void)state;
+  struct harness harness = {.columns = "at:timestamp n:int64 j:json s:string !", .options = {.empty_is_null = 1}};
+  harness_expect(&harness, "{\"at\":\"\",\"n\":\"\",\"j\":\"\",\"s\":\"\"}", "~|~|~||~\n");
+  harness.options.empty_is_null = 0;
+  harness.columns = "s:string j:json";
+  harness_expect(&harness, "{\"j\":\"\",\"s\":\"\"}", "|\"\"\n");
+}
+
 // ---- pages ----
 
 struct page_reader {
@@ -331,6 +376,8 @@ int main(void) {
       cmocka_unit_test(test_records_are_chosen_by_a_member),
       cmocka_unit_test(test_a_bad_record_that_is_not_wanted_is_no_bad_row),
       cmocka_unit_test(test_a_record_that_is_cut_is_always_told),
+      cmocka_unit_test(test_records_are_chosen_by_who_reads_them),
+      cmocka_unit_test(test_empty_text_is_null_where_it_is_said_to_be),
       cmocka_unit_test(test_pages_follow_each_other_whatever_became_of_the_last),
       cmocka_unit_test(test_members_of_any_name_make_paths_that_can_be_read),
       cmocka_unit_test(test_every_failing_allocation_is_survived),

@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 #define DRAY_JSON_DEPTH_MAX 64
+#define DRAY_JSON_MEMBERS_MAX 4
 
 // ---- rows: bytes in, columns out ----
 
@@ -48,6 +49,14 @@ struct dray_json_rows_options {
                              // or bad; NULL: all. Copied
   const char *only_without;  // the other way round: records where it is there and not null are passed over. Both are
                              // looked at on the record's own level, of objects only
+  // Called at the end of every whole record that is an object, the bad ones too: 0 passes it over. values: the scalars'
+  // texts of `members`, which are names on the record's own level, at most DRAY_JSON_MEMBERS_MAX (not copied); data
+  // NULL: absent, null or a container. For rows that came before, say, since pages shift.
+  const char *const *members;
+  size_t member_count;
+  int (*wanted)(void *wanted_ctx, const struct dray_str *values); // NULL: all records are
+  void *wanted_ctx;
+  int32_t empty_is_null;              // 1: "" is null, but in STRING and BYTES columns: vendors write no date so
   struct dray_json_capture *captures; // outside of the records; not together with `lines`
   size_t capture_count;
   const char *name;      // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied

@@ -43,7 +43,11 @@ struct dray_pages_terms {
   uint64_t batch_rows_max, batch_bytes_max; // of the request
   uint32_t ahead;                           // 0: 1; at most DRAY_PAGES_AHEAD_MAX
   const char *records_path;                 // json.h; copied
-  const char *only_with, *only_without;
+  const char *only_with, *only_without;     // these as in dray_json_rows_options; `wanted` gets `self`
+  const char *const *members;
+  size_t member_count;
+  int (*wanted)(void *self, const struct dray_str *values);
+  int32_t empty_is_null;
   struct dray_json_capture *captures; // outlive the stream: they are the plugin's, and hold the page's values in `done`
   size_t capture_count;
   const char *name; // for messages: "zendesk tickets"; copied
