@@ -599,14 +599,14 @@ static int32_t check_all(struct dray_source *source, const struct pg_following *
   struct pg_link *link = NULL;
   struct server server;
   int ok = 0;
-  if (following->shape.table != place->table) {
-    return dray_fail(error, DRAY_E_STATE_CHECKPOINT, "%.*s is another table than before, of the same name: " ANEW,
-                     DRAY_STR_ARG(table->stream));
-  }
   DRAY_TRY(pg_link_open_log(&source->engine->session, &link, error));
   int32_t code = identify(link, &server, error);
   pg_link_free(link);
   if (code == DRAY_OK) code = check_server_is_same(place, &server, table, error);
+  if (code == DRAY_OK && following->shape.table != place->table) {
+    code = dray_fail(error, DRAY_E_STATE_CHECKPOINT, "%.*s is another table than before, of the same name: " ANEW,
+                     DRAY_STR_ARG(table->stream));
+  }
   if (code == DRAY_OK) code = check_slot(source, table, place, error);
   if (code == DRAY_OK) code = check_columns(place, table, &following->shape, error);
   if (code == DRAY_OK) code = check_publication(source, table, place->publication, &ok, error);
