@@ -52,7 +52,7 @@ class Loopback(Simulator):
         threading.Thread(target=self.listening.serve_forever, daemon=True).start()
 
     def close(self):
-        self.listening.listener.close()
+        self.listening.close()
 
 
 class Playback(Loopback):

@@ -279,6 +279,7 @@ class Server:
             self.tls.load_cert_chain(*tls)
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.address = self.listener.getsockname()[:2]
+        self.closed = False
 
     def serve_forever(self):
         while True:
@@ -286,7 +287,20 @@ class Server:
                 plain, peer = self.listener.accept()
             except ConnectionError:
                 continue
+            except OSError:
+                if self.closed:
+                    return
+                raise
             threading.Thread(target=self.serve_one, args=(plain, peer), daemon=True).start()
+
+    def close(self):
+        """Ends serve_forever() in its thread; connections that are there go on."""
+        self.closed = True
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() alone does not
+        except OSError:
+            pass
+        self.listener.close()
 
     def serve_one(self, plain, peer):
         calls = self.simulator.calls

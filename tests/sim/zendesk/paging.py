@@ -39,6 +39,7 @@ def link(request, **changes):
 
 
 def pack(path, value):
+    path = path.removesuffix(".json")
     return base64.urlsafe_b64encode(json.dumps([path, value]).encode()).decode().rstrip("=")
 
 
@@ -47,7 +48,7 @@ def unpack(path, text):
         where, value = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):
         where, value = None, None
-    if where != path:
+    if where != path.removesuffix(".json"):
         raise bad_parameter("InvalidPaginationParameter", "Invalid cursor", "page[after] is not a cursor of this list")
     return value
 

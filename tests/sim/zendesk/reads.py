@@ -74,6 +74,8 @@ class Reads:
             self.route("ticket_audits", self.all_audits, "tickets", QUERY + ("limit",)),
             self.route("deleted_tickets", self.deleted_tickets, "tickets", QUERY),
             self.route("tags", self.tags, None, QUERY),
+            self.route("macros/active", lambda request: self.page(request, "macros", "macros", [
+                row for row in self.world.tables["macros"].by_id() if row["active"]]), "macros", QUERY),
             self.route("users/me", self.me, "users", ("include",)),
             self.route("users/count", lambda request: self.count(request, "users"), "users", ("role", "role[]")),
             self.route("users/show_many", lambda request: self.show_many(request, "users"), "users",

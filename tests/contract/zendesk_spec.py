@@ -1,0 +1,190 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Zendesk's OpenAPI document, made fit to judge real traffic: each relaxation with its reason, applied to a copy.
+
+`checked(simulator_url, validator)` is what a test of the plugin uses: it stands before the simulator and keeps what was wrong.
+"""
+
+import copy
+
+import openapi
+import prism
+
+NAME = "support-oas-2025-04.yaml.gz"
+DATA = {"example", "examples", "default", "enum"}  # members of a schema that hold values, not schemas
+
+
+def original():
+    return openapi.load(openapi.shared_spec("zendesk", NAME))
+
+
+def schemas_below(thing):
+    """Every schema in there, innermost first."""
+    if isinstance(thing, dict):
+        for name, value in thing.items():
+            if name not in DATA or (name == "default" and isinstance(value, dict) and "type" in value):
+                yield from schemas_below(value)
+        yield thing
+    elif isinstance(thing, list):
+        for value in thing:
+            yield from schemas_below(value)
+
+
+def ref(name):
+    return {"$ref": "#/components/schemas/" + name}
+
+
+def body(schema):
+    return {"content": {"application/json": {"schema": schema}}, "required": True}
+
+
+def wrapped(name, schema, many=False):
+    return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": schema} if many else schema}}
+
+
+TAGS = {"type": "object", "required": ["tags"], "properties": {
+    "tags": {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
+    "safe_update": {"type": "boolean"}, "updated_stamp": {"type": "string"}}}
+TOKEN = {"type": "object", "required": ["grant_type", "client_id", "client_secret"], "properties": {
+    **{name: {"type": "string"} for name in ("client_id", "client_secret", "refresh_token", "scope", "code", "redirect_uri")},
+    "grant_type": {"type": "string", "enum": ["client_credentials", "refresh_token", "authorization_code"]},
+    **{name: {"type": "integer"} for name in ("expires_in", "refresh_token_expires_in")}}}
+# R3: writes to which the document gives no body, and with it prism answers 415 to any.
+BODIES = {
+    ("post", "/oauth/tokens"): TOKEN,
+    ("put", "/api/v2/organizations/{organization_id}"): wrapped("organization", ref("OrganizationWrite")),
+    ("post", "/api/v2/organizations/create_or_update"): wrapped("organization", ref("OrganizationWrite")),
+    ("post", "/api/v2/organizations/create_many"): wrapped("organizations", ref("OrganizationWrite"), True),
+    ("put", "/api/v2/organizations/update_many"): {"anyOf": [wrapped("organizations", ref("OrganizationWrite"), True),
+                                                             wrapped("organization", ref("OrganizationWrite"))]},
+    ("post", "/api/v2/organization_memberships"): wrapped("organization_membership", ref("OrganizationMembershipWrite")),
+    ("post", "/api/v2/organization_memberships/create_many"): wrapped("organization_memberships", ref("OrganizationMembershipWrite"),
+                                                                      True),
+    ("put", "/api/v2/tickets/update_many"): {"anyOf": [wrapped("tickets", ref("TicketWriteById"), True),
+                                                       wrapped("ticket", ref("TicketUpdateInput"))]},
+    ("put", "/api/v2/tickets/{ticket_id}/tags"): TAGS, ("post", "/api/v2/tickets/{ticket_id}/tags"): TAGS,
+    ("delete", "/api/v2/tickets/{ticket_id}/tags"): TAGS,
+    ("post", "/api/v2/user_fields"): wrapped("user_field", ref("UserFieldObject")),
+    ("post", "/api/v2/organization_fields"): wrapped("organization_field", ref("OrganizationFieldObject")),
+    ("post", "/api/v2/ticket_fields"): wrapped("ticket_field", ref("TicketFieldObject")),
+    ("post", "/api/v2/users/{user_id}/identities"): wrapped("identity", {
+        "type": "object", "required": ["type", "value"], "properties": {
+            "type": {"type": "string"}, "value": {"type": "string"}, "verified": {"type": "boolean"}, "primary": {"type": "boolean"},
+            "skip_verify_email": {"type": "boolean"}}}),
+}
+# What a user that is written may hold: the declared UserInput has a branch that takes anything (a name that is a number, too).
+USER_ONLY_WRITTEN = {"skip_verify_email": {"type": "boolean"}, "identities": {"type": "array", "items": {"type": "object"}},
+                     "organization": {"type": "object", "properties": {"name": {"type": "string"}}},
+                     "organization_ids": {"type": "array", "items": {"type": "integer"}}, "custom_role_id": {"type": "integer"}}
+READ_ONLY = {"url", "created_at", "updated_at", "last_login_at", "active", "shared", "shared_agent", "chat_only", "role_type",
+             "two_factor_auth_enabled", "report_csv", "photo"}
+
+
+def relaxed(document):
+    """A copy with R1 to R10."""
+    made = copy.deepcopy(document)
+    schemas = made["components"]["schemas"]
+    for schema in schemas_below(schemas):  # R1: real records are full of nulls, and almost nothing is marked
+        if isinstance(schema.get("type"), str):
+            schema["nullable"] = True
+    custom_fields(schemas)
+    writable(schemas)
+    # R8: exports give deleted tickets with a status that the list of statuses does not have.
+    schemas["TicketObject"]["properties"]["status"]["enum"].append("deleted")
+    # R9: a result of a job is one of three shapes that overlap, and failures to create have neither id nor action.
+    # And `results`, null until a job is done, is null in both its shapes since R1.
+    schemas["JobStatusResultObject"] = {"anyOf": schemas["JobStatusResultObject"]["oneOf"]}
+    results = schemas["JobStatusObject"]["properties"]["results"]
+    results["anyOf"] = results.pop("oneOf")
+    schemas["FailedResult"]["required"] = ["error", "success"]
+    # R10: the current token is not a number.
+    made["paths"]["/api/v2/oauth/tokens/current"] = {
+        "get": {"operationId": "current", "responses": copy.deepcopy(
+            made["paths"]["/api/v2/oauth/tokens/{oauth_token_id}"]["get"]["responses"])},
+        "delete": {"operationId": "end_current", "responses": {"204": {"description": "ended"}}}}
+    for template, item in made["paths"].items():
+        path(template, item)
+    # R7: basic is the only way declared.
+    made["components"]["securitySchemes"]["bearer"] = {"type": "http", "scheme": "bearer"}
+    made["security"] = [{"basicAuth": []}, {"bearer": []}]
+    made["paths"]["/oauth/tokens"]["post"]["security"] = []
+    return made
+
+
+def path(template, item):
+    names = {part[1:-1] for part in template.split("/") if part.startswith("{")}
+    for parameters in [item.get("parameters", [])] + [item[method].get("parameters", []) for method in openapi.METHODS
+                                                      if method in item]:
+        for parameter in list(parameters):
+            name = parameter.get("name", parameter.get("$ref", "").split("/")[-1])
+            # R5: parameters of the path that the path does not have.
+            if (parameter.get("in") == "path" and name not in names) or (
+                    "$ref" in parameter and name in ("UserId", "GroupId") and not names):
+                parameters.remove(parameter)
+            # R4: start_time goes with the first request of an export by cursor only.
+            if template.endswith("/cursor") and name == "IncrementalUnixTime":
+                parameters[parameters.index(parameter)] = {"name": "start_time", "in": "query", "schema": {"type": "integer"}}
+    for method in openapi.METHODS:
+        if method in item:
+            # R2: what is not a success is not declared, and a real 429 is text.
+            item[method]["responses"]["default"] = {"description": "anything else", "content": {"*/*": {}}}
+            if (method, template) in BODIES:
+                item[method]["requestBody"] = body(BODIES[method, template])
+
+
+def custom_fields(schemas):
+    """R6: written values of custom fields point at the definition of a field; read ones are of any type."""
+    value = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}, "value": {}}}
+    schemas["TicketUpdateInput"]["properties"]["custom_fields"] = {"type": "array", "items": value, "nullable": True}
+    schemas["TicketObject"]["properties"]["custom_fields"]["items"] = copy.deepcopy(value)
+    # Those of organizations are declared as text or number; a checkbox is a boolean, a multiselect a list.
+    schemas["OrganizationObject"]["properties"]["organization_fields"]["additionalProperties"] = {}
+
+
+def writable(schemas):
+    """Bodies closed enough for the lint to see a field that does not exist, and prism a value of another type."""
+    admin = schemas["UserForAdmin"]["properties"]
+    schemas["UserInput"] = {"type": "object", "properties": {
+        **{name: schema for name, schema in admin.items() if name not in READ_ONLY}, **USER_ONLY_WRITTEN}}
+    organization = schemas["OrganizationObject"]["properties"]
+    schemas["OrganizationWrite"] = {"type": "object", "properties": {
+        name: schema for name, schema in organization.items() if name not in READ_ONLY}}
+    membership = schemas["OrganizationMembershipObject"]["properties"]
+    schemas["OrganizationMembershipWrite"] = {"type": "object", "required": ["user_id", "organization_id"], "properties": {
+        name: {"type": membership[name]["type"]} for name in ("user_id", "organization_id", "default", "view_tickets")}}
+    schemas["TicketWriteById"] = {"allOf": [ref("TicketUpdateInput"), {"type": "object", "properties": {"id": {"type": "integer"}}}]}
+    # An import is a ticket with more; only a few of its members are declared, and `comments` stand for `comment`.
+    parts = [schemas["TicketUpdateInput"], *(part for part in schemas["TicketCreateInput"]["allOf"] if "properties" in part),
+             schemas["TicketImportInput"]]
+    schemas["TicketImportInput"] = {"type": "object", "properties": {
+        name: schema for part in parts for name, schema in part["properties"].items()}}
+    for name in ("created_at", "updated_at", "solved_at"):
+        schemas["TicketImportInput"]["properties"][name] = {"type": "string", "format": "date-time"}
+
+
+# Real and documented, but not in the document. Lists take cursors everywhere; exports take sizes and sideloads.
+QUERIES = [("GET", "/api/v2/*", name) for name in ("page[size]", "page[after]", "page[before]", "page", "per_page")] + [
+    ("GET", "/api/v2/incremental/*", "include"), ("GET", "/api/v2/incremental/*", "per_page"),
+    ("GET", "/api/v2/incremental/tickets/cursor", "exclude_deleted"), ("GET", "/api/v2/satisfaction_ratings", "start_time"),
+    ("GET", "/api/v2/satisfaction_ratings", "end_time"), ("GET", "/api/v2/satisfaction_ratings", "score"),
+    ("GET", "/api/v2/tickets*", "include"),
+]
+FIELDS = [(method, "/api/v2/*tickets*", pointer) for method in ("POST", "PUT") for pointer in (
+    "/ticket/requester*", "/tickets/*/requester*", "/ticket/additional_tags", "/ticket/remove_tags", "/tickets/*/additional_tags",
+    "/tickets/*/remove_tags")]
+# Not in the document at all: tags of users and organizations.
+PATHS = [(method, f"/api/v2/{table}/*/tags", "") for method in ("GET", "PUT", "POST", "DELETE") for table in ("users", "organizations")]
+
+
+def lint(document):
+    return openapi.Lint(document, QUERIES, FIELDS, PATHS)
+
+
+def known(violation):
+    """The header Location of a ticket that was made is declared as a URL, and for prism an address of the loopback is none."""
+    return violation["location"] == ["response", "header", "location"] and violation["code"] == "format"
+
+
+def checked(validator, simulator_url):
+    """A context: `url` for the client, `violations()` at the end. `validator` is a prism.Validator on relaxed(original())."""
+    return prism.Checked(validator, lint(validator.document), simulator_url, known)
