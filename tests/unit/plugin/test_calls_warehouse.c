@@ -180,7 +180,7 @@ static void test_dialect_is_believed_only_when_complete(void **state) {
   script.dialect = good_dialect();                                                                                     \
   script.dialect.member = (value);                                                                                     \
   scene_failed(guarded->dialect(at, &out, &error), &error, DRAY_E_PLUGIN_CONTRACT, "warehouse.dialect", said, NULL)
-  WRONG(flags, 0x8000, "0x8000");
+  WRONG(flags, 0x40000000, "0x40000000");
   WRONG(param_style, 3, "param_style 3");
   WRONG(quote, '\'', "quote");
   WRONG(columns_max, 0, "columns_max");
