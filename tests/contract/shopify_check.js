@@ -1,0 +1,305 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Holds a ledger of the Shopify simulator against the vendor's schema: each operation, its variables, the answer, the inner
+// operations of bulk operations and the lines of their results. Shares no code with the simulator: the answer is walked here by
+// the selection, not executed.
+//
+//     node shopify_check.js LEDGER...     prints {"checked": {...}, "roots": {...}, "violations": [...]}
+'use strict';
+
+const fs = require('fs');
+const path = require('path');
+const zlib = require('zlib');
+const graphql = require('graphql');
+
+const { Kind } = graphql;
+const VIOLATIONS_MAX = 200;
+
+function schemaOf() {
+  const shared = process.env.DRAY_SHARED || path.join(__dirname, '..', '..', '..', 'shared');
+  const file = path.join(shared, 'specs', 'shopify', 'admin-graphql-2026-10.introspection.json.gz');
+  return graphql.buildClientSchema(JSON.parse(zlib.gunzipSync(fs.readFileSync(file))).data, { assumeValid: true });
+}
+
+const text = (pattern) => (value) => typeof value === 'string' && pattern.test(value);
+const LEAVES = {
+  String: (value) => typeof value === 'string',
+  ID: text(/^gid:\/\/shopify\/[A-Za-z]+\/[^\s]+$/),
+  Int: (value) => Number.isInteger(value) && Math.abs(value) <= 2147483647,
+  Float: (value) => typeof value === 'number',
+  Boolean: (value) => typeof value === 'boolean',
+  DateTime: text(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+  Date: text(/^\d{4}-\d\d-\d\d$/),
+  Decimal: text(/^-?\d+(\.\d+)?$/),
+  Money: text(/^-?\d+(\.\d+)?$/),
+  UnsignedInt64: text(/^\d{1,20}$/),
+  URL: text(/^https?:\/\/\S+$/),
+  JSON: () => true,
+};
+
+class Check {
+  constructor(schema) {
+    this.schema = schema;
+    this.violations = [];
+    this.checked = { operations: 0, refused: 0, answers: 0, values: 0, inner: 0, lines: 0 };
+    this.roots = {};
+    this.documents = new Map();
+  }
+
+  say(line, kind, where, message, refused = false) {
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ line, kind, where, message, refused });
+  }
+
+  document(source) {
+    if (!this.documents.has(source)) {
+      let document = null;
+      let problems;
+      try {
+        document = graphql.parse(source);
+        problems = graphql.validate(this.schema, document).map((error) => error.message);
+      } catch (error) {
+        problems = [error.message];
+      }
+      this.documents.set(source, { document, problems });
+    }
+    return this.documents.get(source);
+  }
+
+  // ---- an exchange ----
+
+  exchange(line, entry) {
+    const { operation: asked, answer } = entry;
+    this.checked.operations += 1;
+    const refused = Boolean(answer && answer.errors && (answer.data === undefined || answer.data === null));
+    if (refused) this.checked.refused += 1;
+    const { document, problems } = this.document(asked.query);
+    problems.forEach((message) => this.say(line, 'operation', asked.query.slice(0, 200), message, refused));
+    if (problems.length) return;
+    const operation = graphql.getOperationAST(document, asked.operationName);
+    if (!operation) {
+      this.say(line, 'operation', asked.operationName, 'no such operation', refused);
+      return;
+    }
+    const given = graphql.getVariableValues(this.schema, operation.variableDefinitions || [], asked.variables || {});
+    (given.errors || []).forEach((error) => this.say(line, 'variables', JSON.stringify(asked.variables).slice(0, 300), error.message, refused));
+    const undeclared = Object.keys(asked.variables || {})
+      .filter((name) => !(operation.variableDefinitions || []).some((one) => one.variable.name.value === name));
+    undeclared.forEach((name) => this.say(line, 'variables', name, 'a variable that the operation does not declare', refused));
+    for (const selection of operation.selectionSet.selections) {
+      if (selection.kind !== Kind.FIELD) continue;
+      const name = `${operation.operation} ${selection.name.value}`;
+      this.roots[name] = (this.roots[name] || 0) + 1;
+      if (/^bulkOperationRun/.test(selection.name.value)) this.bulkArguments(line, selection, given.coerced || {}, answer);
+    }
+    if (answer) this.answer(line, document, operation, answer);
+  }
+
+  /** What the client gave as inner operation, whether or not it was taken. */
+  bulkArguments(line, selection, variables, answer) {
+    for (const argument of selection.arguments) {
+      if (argument.name.value !== 'query' && argument.name.value !== 'mutation') continue;
+      const source = graphql.valueFromASTUntyped(argument.value, variables);
+      const payload = answer && answer.data && answer.data[(selection.alias || selection.name).value];
+      const refused = !payload || (payload.userErrors || []).length > 0;
+      this.checked.inner += 1;
+      this.document(source).problems.forEach((message) => this.say(line, 'inner', String(source).slice(0, 200), message, refused));
+    }
+  }
+
+  answer(line, document, operation, answer) {
+    this.checked.answers += 1;
+    const bad = (where, message) => this.say(line, 'answer', where, message);
+    const strange = Object.keys(answer).filter((name) => !['data', 'errors', 'extensions'].includes(name));
+    if (strange.length) bad('', `members that no answer has: ${strange}`);
+    if (!answer.errors && !answer.data) bad('', 'neither data nor errors');
+    for (const error of answer.errors || []) {
+      if (typeof error.message !== 'string') bad('errors', 'an error without a message');
+      if (error.path !== undefined && !Array.isArray(error.path)) bad('errors', 'a path that is no list');
+    }
+    const paths = new Set((answer.errors || []).filter((error) => error.path).map((error) => error.path.join('.')));
+    if (!answer.data) return;
+    this.object(answer.data, this.schema.getRootType(operation.operation), [operation.selectionSet], this.fragments(document), [],
+      { bad, paths });
+  }
+
+  fragments(document) {
+    return new Map(document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]));
+  }
+
+  // ---- the walk ----
+
+  /** The fields that a selection asks of an object type. */
+  fields(type, sets, fragments, into = new Map()) {
+    for (const node of sets.flatMap((set) => (set ? set.selections : []))) {
+      if (node.kind === Kind.FIELD) {
+        const key = (node.alias || node.name).value;
+        if (!into.has(key)) into.set(key, []);
+        into.get(key).push(node);
+        continue;
+      }
+      const fragment = node.kind === Kind.FRAGMENT_SPREAD ? fragments.get(node.name.value) : node;
+      const on = fragment.typeCondition ? this.schema.getType(fragment.typeCondition.name.value) : type;
+      if (on === type || (graphql.isAbstractType(on) && this.schema.isSubType(on, type))) {
+        this.fields(type, [fragment.selectionSet], fragments, into);
+      }
+    }
+    return into;
+  }
+
+  object(value, declared, sets, fragments, where, how) {
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+      how.bad(where.join('.'), `not an object but ${JSON.stringify(value)}`);
+      return;
+    }
+    const type = graphql.isAbstractType(declared) ? this.concrete(value, declared) : declared;
+    if (!type) {
+      // Nothing tells which type it is: what all of them share is all that can be asked.
+      this.shared(value, declared, sets, fragments, where, how);
+      return;
+    }
+    const asked = this.fields(type, sets, fragments);
+    for (const key of Object.keys(value)) {
+      if (!asked.has(key) && !how.more?.includes(key)) how.bad([...where, key].join('.'), 'was not asked for');
+    }
+    for (const [key, nodes] of asked) {
+      if (how.lines && /Connection$/.test(this.named(type, nodes[0])?.name)) continue; // lines of their own
+      if (!(key in value)) how.bad([...where, key].join('.'), 'is missing');
+      else if (nodes[0].name.value === '__typename') {
+        if (value[key] !== type.name) how.bad([...where, key].join('.'), `${value[key]} is not ${type.name}`);
+      } else {
+        const field = type.getFields()[nodes[0].name.value];
+        this.value(value[key], field.type, nodes.map((node) => node.selectionSet), fragments, [...where, key], { ...how, more: null });
+      }
+    }
+  }
+
+  named(type, node) {
+    const field = type.getFields()[node.name.value];
+    return field && graphql.getNamedType(field.type);
+  }
+
+  concrete(value, declared) {
+    const name = value.__typename || /^gid:\/\/shopify\/(\w+)\//.exec(value.id || '')?.[1];
+    const type = name && this.schema.getType(name);
+    return type && graphql.isObjectType(type) && this.schema.isSubType(declared, type) ? type : null;
+  }
+
+  shared(value, declared, sets, fragments, where, how) {
+    const possible = this.schema.getPossibleTypes(declared);
+    const fits = possible.some((type) => {
+      const asked = this.fields(type, sets, fragments);
+      return Object.keys(value).every((key) => asked.has(key)) && asked.size === Object.keys(value).length;
+    });
+    if (!fits) how.bad(where.join('.'), `fits no type of ${declared.name}: ${JSON.stringify(value).slice(0, 100)}`);
+  }
+
+  value(value, type, sets, fragments, where, how) {
+    this.checked.values += 1;
+    if (graphql.isNonNullType(type)) {
+      if (value === null || value === undefined) how.bad(where.join('.'), `null, but ${type}`);
+      else this.value(value, type.ofType, sets, fragments, where, how);
+    } else if (value === null) {
+      // Allowed; errors tell why, when there are any.
+    } else if (graphql.isListType(type)) {
+      if (!Array.isArray(value)) how.bad(where.join('.'), `not a list but ${JSON.stringify(value).slice(0, 100)}`);
+      else value.forEach((one, at) => this.value(one, type.ofType, sets, fragments, [...where, at], how));
+    } else if (graphql.isEnumType(type)) {
+      if (!type.getValue(value)) how.bad(where.join('.'), `${JSON.stringify(value)} is no ${type.name}`);
+    } else if (graphql.isScalarType(type)) {
+      const fits = LEAVES[type.name] || LEAVES.String;
+      if (!fits(value)) how.bad(where.join('.'), `${JSON.stringify(value)} is no ${type.name}`);
+    } else this.object(value, type, sets, fragments, where, how);
+  }
+
+  // ---- results of bulk operations ----
+
+  result(line, entry) {
+    const { document, problems } = this.document(entry.inner);
+    this.checked.inner += 1;
+    problems.forEach((message) => this.say(line, 'inner', entry.inner.slice(0, 200), message));
+    if (problems.length || !entry.lines) return;
+    const operation = graphql.getOperationAST(document);
+    const fragments = this.fragments(document);
+    const objects = entry.lines.map((one) => JSON.parse(one));
+    this.checked.lines += objects.length;
+    entry.lines.forEach((one, at) => {
+      if (/[^\\]\//.test(one)) this.say(line, 'line', `${entry.id} ${at}`, 'a slash that is not escaped');
+    });
+    if (entry.type === 'MUTATION') this.mutations(line, entry, operation, fragments, objects);
+    else this.nodes(line, entry, operation, fragments, objects);
+  }
+
+  mutations(line, entry, operation, fragments, objects) {
+    const numbers = new Set();
+    objects.forEach((object, at) => {
+      const bad = (where, message) => this.say(line, 'line', `${entry.id} ${at} ${where}`, message);
+      const { __lineNumber: number, data, errors, ...more } = object;
+      if (!Number.isInteger(number) || numbers.has(number)) bad('__lineNumber', `${number} is no number of its own`);
+      numbers.add(number);
+      if (Object.keys(more).length) bad('', `members that no line has: ${Object.keys(more)}`);
+      if (!data && !errors) bad('', 'neither data nor errors');
+      if (data) this.object(data, this.schema.getMutationType(), [operation.selectionSet], fragments, [], { bad, paths: new Set() });
+    });
+  }
+
+  /** The selections of nodes of all connections: [{type, sets, root}]. */
+  shapes(type, sets, fragments, root, into) {
+    const types = graphql.isAbstractType(type) ? this.schema.getPossibleTypes(type) : [type];
+    for (const one of types) {
+      for (const [, nodes] of this.fields(one, sets, fragments)) {
+        if (nodes[0].name.value === '__typename') continue;
+        const inner = this.named(one, nodes[0]);
+        const below = nodes.map((node) => node.selectionSet).filter(Boolean);
+        if (/Connection$/.test(inner.name)) {
+          const edges = [...this.fields(inner, below, fragments).values()].find((list) => list[0].name.value === 'edges');
+          const edge = this.named(inner, edges[0]);
+          const node = this.fields(edge, edges.map((one_) => one_.selectionSet), fragments).get('node');
+          const nodeType = this.named(edge, node[0]);
+          const shape = { type: nodeType, sets: node.map((one_) => one_.selectionSet), root };
+          if (!into.some((other) => other.sets[0] === shape.sets[0])) {
+            into.push(shape);
+            this.shapes(nodeType, shape.sets, fragments, false, into);
+          }
+        } else if (graphql.isCompositeType(inner)) this.shapes(inner, below, fragments, root, into);
+      }
+    }
+    return into;
+  }
+
+  nodes(line, entry, operation, fragments, objects) {
+    const shapes = this.shapes(this.schema.getQueryType(), [operation.selectionSet], fragments, true, []);
+    const ids = new Set(objects.map((object) => object.id));
+    objects.forEach((object, at) => {
+      const root = !('__parentId' in object);
+      if (!root && !ids.has(object.__parentId)) {
+        this.say(line, 'line', `${entry.id} ${at}`, `its parent ${object.__parentId} is no line`);
+      }
+      let best = null;
+      for (const shape of shapes) {
+        if (shape.root !== root) continue;
+        const found = [];
+        this.object(object, shape.type, shape.sets, fragments, [], { bad: (where, message) => found.push([where, message]), lines: true,
+          more: ['__parentId'], paths: new Set() });
+        if (!best || found.length < best.length) best = found;
+      }
+      if (!best) this.say(line, 'line', `${entry.id} ${at}`, 'no connection of the query gives such lines');
+      else best.forEach(([where, message]) => this.say(line, 'line', `${entry.id} ${at} ${where}`, message));
+    });
+  }
+}
+
+function main(files) {
+  const check = new Check(schemaOf());
+  for (const file of files) {
+    fs.readFileSync(file, 'utf8').split('\n').forEach((raw, at) => {
+      if (raw === '') return;
+      const entry = JSON.parse(raw);
+      if (entry.event === 'bulk_result') check.result(at + 1, entry);
+      else if (entry.operation) check.exchange(at + 1, entry);
+    });
+  }
+  process.stdout.write(JSON.stringify({ checked: check.checked, roots: check.roots, violations: check.violations }));
+}
+
+main(process.argv.slice(2));
