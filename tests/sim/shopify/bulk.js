@@ -85,7 +85,15 @@ class Bulk {
     this.folder = sim.options.bulkDir || fs.mkdtempSync(path.join(os.tmpdir(), 'shopify-sim-'));
     fs.mkdirSync(this.folder, { recursive: true });
     this.next = 5800000000007;
-    if (!sim.options.bulkDir) process.on('exit', () => fs.rmSync(this.folder, { recursive: true, force: true }));
+    this.last = () => this.end();
+    process.on('exit', this.last);
+  }
+
+  /** The folder of results goes, unless it was given to keep them. */
+  end() {
+    process.off('exit', this.last);
+    for (const operation of this.operations.values()) operation.cancelledAt ??= 0;
+    if (!this.sim.options.bulkDir) fs.rmSync(this.folder, { recursive: true, force: true });
   }
 
   all() {

@@ -36,7 +36,7 @@ class Compiler {
     return into;
   }
 
-  /** make(record, out, found): fills `out`, pushes {plan, pages, parent: id} of connections to `found`. */
+  /** make(record, out, found, id): fills `out`, pushes {make, pages, parent} of connections to `found`; `id` is that of the node. */
   object(type, sets, isRoot = false) {
     const steps = [];
     for (const [key, { name, definition, nodes }] of this.collect(type, sets)) {
@@ -58,8 +58,7 @@ class Compiler {
         steps.push((record, out, found, id) => { out[key] = complete(value(record), found, id); });
       }
     }
-    return (record, out, found, parent) => {
-      const id = record && record.id && !isRoot ? record.id : parent;
+    return (record, out, found, id) => {
       for (const step of steps) step(record, out, found, id);
     };
   }
@@ -92,13 +91,13 @@ class Compiler {
   any(type, sets) {
     if (!isAbstractType(type)) return this.object(type, sets);
     const made = new Map();
-    return (record, out, found, parent) => {
+    return (record, out, found, id) => {
       let make = made.get(record.__typename);
       if (!make) {
         make = this.object(this.schema.getType(record.__typename), sets);
         made.set(record.__typename, make);
       }
-      make(record, out, found, parent);
+      make(record, out, found, id);
     };
   }
 

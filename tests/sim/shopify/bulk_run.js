@@ -108,7 +108,7 @@ async function runQuery({ schema, fragments, operation, ctx, path, grouped, prog
 function emit(make, record, parent, way, isRoot) {
   const out = {};
   const found = [];
-  make(record, out, found, parent);
+  make(record, out, found, record.id); // children belong to the nearest node, not to an object inside it
   if (parent !== null) out.__parentId = parent;
   const text = lineOf(out);
   if (isRoot) way.parent(text);

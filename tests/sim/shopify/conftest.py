@@ -22,18 +22,28 @@ def present():
         pytest.skip(f"skipped: {problem}")
 
 
+@pytest.fixture(scope="session")
+def idle(present):
+    """Programs that run and are not in use: a start takes half a second, a reset none."""
+    programs = []
+    yield programs
+    for one in programs:
+        one.stop()
+
+
 @pytest.fixture
-def start(tmp_path, present):
+def start(tmp_path, idle):
+    """start(*arguments) gives a shop of its own."""
     running = []
 
     def make(*arguments):
-        running.append(module.Shop(*arguments, ledger=tmp_path / f"ledger{len(running)}.ndjson"))
-        return running[-1]
+        one = idle.pop() if idle else module.Shop()
+        running.append(one)
+        return one.reset(*arguments, ledger=tmp_path / f"ledger{len(running)}.ndjson")
 
     yield make
-    defects = [one.calls()["defects"] for one in running if one.process.poll() is None]
-    for one in running:
-        one.stop()
+    defects = [one.calls()["defects"] for one in running]
+    idle.extend(running)
     assert not any(defects), defects
 
 

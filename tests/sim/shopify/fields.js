@@ -54,6 +54,9 @@ function events(record, args, ctx, field) {
 
 const owner = { metafield, metafields, events, legacyResourceId: legacyId };
 
+// The newer consent objects have another word for it.
+const consentState = (state) => (state === 'NOT_SUBSCRIBED' ? 'NEVER_SUBSCRIBED' : state);
+
 const email = (customer, ctx) => (customer.email ? {
   emailAddress: customer.email, marketingState: customer.$email.state, marketingOptInLevel: customer.$email.level,
   marketingUpdatedAt: customer.$email.at, validFormat: true, openTrackingLevel: 'UNKNOWN', sourceLocation: null,
@@ -69,8 +72,8 @@ const FIELDS = {
     defaultPhoneNumber: (c) => (c.phone ? {
       phoneNumber: c.phone, marketingState: c.$sms.state, marketingOptInLevel: c.$sms.level, marketingUpdatedAt: c.$sms.at,
       marketingCollectedFrom: 'OTHER',
-      smsMarketingConsent: { state: c.$sms.state, optInLevel: c.$sms.level, updatedAt: c.$sms.at, collectedFrom: 'OTHER' },
-      whatsAppMarketingConsent: { state: 'NOT_SUBSCRIBED', optInLevel: null, updatedAt: null },
+      smsMarketingConsent: { state: consentState(c.$sms.state), optInLevel: c.$sms.level, updatedAt: c.$sms.at, collectedFrom: 'OTHER' },
+      whatsAppMarketingConsent: { state: 'NEVER_SUBSCRIBED', optInLevel: null, updatedAt: null },
     } : null),
     emailMarketingConsent: (c) => (c.email ? { marketingState: c.$email.state, marketingOptInLevel: c.$email.level,
       consentUpdatedAt: c.$email.at, sourceLocation: null } : null),

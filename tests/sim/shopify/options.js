@@ -40,7 +40,7 @@ function usage() {
   return `node server.js [options]\n${lines.join('\n')}\n`;
 }
 
-/** The options by their camel-case names. Ends the program at an option that it does not know. */
+/** The options by their camel-case names. Throws at one that it does not know. */
 function parse(argv) {
   const known = new Map(TABLE.map((row) => [row[0], row]));
   const camel = (name) => name.replace(/-(\w)/g, (_, letter) => letter.toUpperCase());
@@ -53,8 +53,7 @@ function parse(argv) {
     const [, name, inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(argv[at]) || [];
     const row = known.get(name);
     if (!row) {
-      process.stderr.write(`unknown option ${argv[at]}\n${usage()}`);
-      process.exit(2);
+      throw new Error(`unknown option ${argv[at]}\n${usage()}`);
     }
     const next = () => (inline === undefined ? argv[++at] : inline);
     if (row[1] === 'flag') options[camel(name)] = true;
@@ -62,8 +61,7 @@ function parse(argv) {
     else if (row[1] === 'number') options[camel(name)] = Number(next());
     else options[camel(name)] = next();
     if (row[1] === 'number' && !Number.isFinite(options[camel(name)])) {
-      process.stderr.write(`--${name} takes a number\n`);
-      process.exit(2);
+      throw new Error(`--${name} takes a number`);
     }
   }
   return options;

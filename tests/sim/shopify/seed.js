@@ -88,7 +88,7 @@ class Seed {
     const updated = imported ? 45 * DAY : 60 + (group % (SPREAD_DAYS * DAY));
     const first = h % 19 === 0 ? null : pick(FIRST, h >>> 3);
     const last = h % 23 === 0 ? null : pick(LAST, h >>> 7);
-    const email = h % 13 === 0 && h % 29 !== 0 ? null : `customer.${i}${h % 31 === 0 ? '+shop' : ''}@example.com`;
+    const email = this.emailOf(i, h);
     const phone = h % 3 === 0 || email === null ? `+4740${String(100000 + i).padStart(6, '0')}` : null;
     const state = pick(STATES, h >>> 11);
     return {
@@ -102,6 +102,10 @@ class Seed {
         at: state === 'NOT_SUBSCRIBED' ? null : this.ago(updated + 7200) },
       $sms: { state: h % 2 ? 'NOT_SUBSCRIBED' : 'SUBSCRIBED', level: 'SINGLE_OPT_IN', at: h % 2 ? null : this.ago(updated + 9000) },
     };
+  }
+
+  emailOf(i, h = this.h('customer', i)) {
+    return h % 13 === 0 && h % 29 !== 0 ? null : `customer.${i}${h % 31 === 0 ? '+shop' : ''}@example.com`;
   }
 
   customerOf(order) {
@@ -150,10 +154,14 @@ class Seed {
     return 500 + (this.h('price', variant) % 20000);
   }
 
+  titleOf(i, h = this.h('product', i)) {
+    return `${pick(GOODS, h >>> 3)} ${i + 1}`;
+  }
+
   Product(i) {
     const h = this.h('product', i);
     const updated = 90 + (this.h('product-time', Math.floor(i / 4)) % (SPREAD_DAYS * DAY));
-    const title = `${pick(GOODS, h >>> 3)} ${i + 1}`;
+    const title = this.titleOf(i, h);
     return {
       __typename: 'Product', id: this.id('Product', i), $i: i, title, handle: `product-${i + 1}`,
       descriptionHtml: h % 4 ? `<p>${title} – made <em>well</em></p>` : '', productType: pick(['Kitchen', 'Wear', ''], h >>> 5),

@@ -27,7 +27,7 @@ const methods = {
     return {
       __typename: 'Order', id: this.id('Order', i), $i: i, name: `#${1001 + i}`, number: 1001 + i,
       $customer: customer < 0 ? null : this.id('Customer', customer),
-      email: customer < 0 ? (h % 2 ? `guest.${i}@example.com` : null) : this.Customer(customer).email, phone: null,
+      email: customer < 0 ? (h % 2 ? `guest.${i}@example.com` : null) : this.emailOf(customer), phone: null,
       note: h % 10 ? null : 'Leave at the door / 玄関', tags: h % 6 ? [] : ['gift', 'express'], test: false,
       currencyCode: 'EUR', presentmentCurrencyCode: h % 12 ? 'EUR' : 'USD', taxesIncluded: true, confirmed: true,
       createdAt: at(created), processedAt: at(created), updatedAt: at(Math.max(created, settled)),
@@ -44,11 +44,12 @@ const methods = {
     const variant = count ? (h >>> 3) % count : -1;
     const unit = variant < 0 ? 999 : this.price(variant);
     const custom = variant < 0 || h % 21 === 0;
+    const title = custom ? 'Custom engraving / Gravur' : this.titleOf(this.productOf(variant));
     const product = custom ? null : this.productOf(variant);
     return {
       __typename: type, id: childId(type, parent, place), quantity: 1 + (h % 3), $unit: unit,
-      title: custom ? 'Custom engraving / Gravur' : this.Product(product).title, sku: custom ? null : `SKU-${variant + 1}`,
-      name: custom ? 'Custom engraving / Gravur' : this.Product(product).title, vendor: custom ? null : 'Northwind',
+      title, sku: custom ? null : `SKU-${variant + 1}`,
+      name: title, vendor: custom ? null : 'Northwind',
       $variant: custom ? null : this.id('ProductVariant', variant), $product: custom ? null : this.id('Product', product),
       variantTitle: null, custom, isGiftCard: false, taxable: true, requiresShipping: true, uuid: `line-${parent}-${place}`,
     };

@@ -17,6 +17,6 @@ async function main() {
 }
 
 main().catch((error) => {
-  process.stderr.write(`${error.stack || error}\n`);
-  process.exit(1);
+  process.stderr.write(`${error.message}\n`);
+  process.exit(2);
 });

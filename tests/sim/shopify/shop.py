@@ -43,6 +43,13 @@ class Shop(Running):
         super().__init__(SCRIPT, "--now", NOW, *arguments, ledger=ledger)
         self.token = TOKEN
 
+    def reset(self, *arguments, ledger=None):
+        """Everything anew with these arguments, as if it had been started with them (but for ports and TLS)."""
+        more = ["--ledger", str(ledger)] if ledger else []
+        self.ledger_path, self.token = pathlib.Path(ledger) if ledger else None, TOKEN
+        self.sim("POST", "reset", {"arguments": ["--now", NOW, *more, *map(str, arguments)]})
+        return self
+
     def post(self, query, variables=None, path=PATH, headers=None, connection=None, **more):
         """The raw reply to one operation."""
         head = {"X-Shopify-Access-Token": self.token, **(headers or {})}

@@ -15,6 +15,7 @@ const { Ledger } = require('./ledger');
 const { Staged } = require('./staged');
 const { Store } = require('./store');
 const { load } = require('./schema');
+const { parse } = require('./options');
 
 const ADMIN_BODY_MAX = 10 * 1024 * 1024;
 const STORAGE_BODY_MAX = 110 * 1024 * 1024;
@@ -39,27 +40,32 @@ const STATUS_BODIES = {
 
 class Simulator {
   constructor(options) {
+    const { schema, access } = load(VERSION);
+    Object.assign(this, { schema, scopeMap: access, versions: VERSIONS, calls: new Calls() });
+    this.vendorStatus = (status) => STATUS_BODIES[status] ?? { errors: `HTTP ${status}` };
+    this.begin(options);
+    this.admin = new Port(this, 'admin', { handle: (request) => this.api.handle(request), bodyMax: ADMIN_BODY_MAX,
+      template: (request) => this.api.template(request) });
+    this.storagePort = new Port(this, 'storage', { handle: (request) => this.storage(request), bodyMax: STORAGE_BODY_MAX,
+      template: (request) => (request.method === 'GET' ? '/bulk-operation-outputs/{file}' : '/shopify-staged-uploads') });
+  }
+
+  /** Everything anew: another shop, another clock, no faults. The ports and what clients hold open stay. */
+  begin(options) {
+    if (this.bulk) this.bulk.end();
     this.options = options;
     this.clock = new Clock(options.now);
     this.faults = new Faults(this.clock);
     this.ledger = new Ledger(options.ledger, options.ledgerBrief);
-    this.calls = new Calls();
-    const { schema, access } = load(VERSION);
-    this.schema = schema;
-    this.versions = VERSIONS;
-    this.access = new Access(this, access);
+    this.calls.reset();
+    this.access = new Access(this, this.scopeMap);
     this.store = new Store(options, this.clock);
-    this.pricing = new Pricing(schema, options.cost, options.maxCost);
+    this.pricing = new Pricing(this.schema, options.cost, options.maxCost);
     this.bucket = new Bucket(this.clock, options.bucket, options.restoreRate);
     this.bulk = new Bulk(this);
     this.staged = new Staged(this);
     this.api = new Api(this);
     this.leaks = 0; // requests to the storage host that carried a token
-    this.vendorStatus = (status) => STATUS_BODIES[status] ?? { errors: `HTTP ${status}` };
-    this.admin = new Port(this, 'admin', { handle: (request) => this.api.handle(request), bodyMax: ADMIN_BODY_MAX,
-      template: (request) => this.api.template(request) });
-    this.storagePort = new Port(this, 'storage', { handle: (request) => this.storage(request), bodyMax: STORAGE_BODY_MAX,
-      template: (request) => (request.method === 'GET' ? '/bulk-operation-outputs/{file}' : '/shopify-staged-uploads') });
   }
 
   async listen() {
@@ -108,6 +114,7 @@ class Simulator {
       'POST change': () => this.change(body()),
       'POST access': () => this.access.order(body()),
       'POST bulk': () => ({ held: this.bulk.hold(body()) }),
+      'POST reset': () => (this.begin(parse(body().arguments || [])), {}),
     };
     if (request.method === 'GET' && name === 'ledger') {
       return { status: 200, body: this.ledger.text(), headers: { 'Content-Type': 'application/x-ndjson' } };
