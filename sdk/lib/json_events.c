@@ -191,6 +191,18 @@ static int is_passed_over(const struct dray_json_rows *rows) {
   return !rows->wanted(rows->wanted_ctx, values);
 }
 
+static int32_t put_constants(struct dray_json_rows *rows) {
+  for (size_t i = 0; i < rows->constant_count; i++) {
+    const struct dray_json_constant *constant = &rows->constants[i];
+    if (constant->text->len == 0) {
+      DRAY_TRY(dray_builder_null(rows->builder, constant->column, rows->error));
+    } else {
+      DRAY_TRY(dray_builder_text(rows->builder, constant->column, dray_buffer_view(constant->text), rows->error));
+    }
+  }
+  return DRAY_OK;
+}
+
 int dray_json_rows_end_record(struct dray_json_rows *rows) {
   rows->in_record = 0;
   int32_t code = DRAY_OK;
@@ -200,7 +212,8 @@ int dray_json_rows_end_record(struct dray_json_rows *rows) {
     return 1;
   }
   if (!rows->spoiled) {
-    code = dray_builder_end_row(rows->builder, &rows->full, rows->error);
+    code = put_constants(rows);
+    if (code == DRAY_OK) code = dray_builder_end_row(rows->builder, &rows->full, rows->error);
   } else {
     rows->spoiled = 0;
     rows->bad_count++;

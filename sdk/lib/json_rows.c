@@ -41,6 +41,8 @@ static int32_t take_options(struct dray_json_rows *rows, const struct dray_json_
   rows->wanted = options->wanted;
   rows->wanted_ctx = options->wanted_ctx;
   rows->empty_is_null = options->empty_is_null;
+  rows->constants = options->constants;
+  rows->constant_count = options->constant_count;
   for (size_t i = 0; i < DRAY_JSON_MEMBERS_MAX; i++) {
     dray_buffer_init(&rows->member_text[i], (size_t)rows->record_bytes_max);
   }

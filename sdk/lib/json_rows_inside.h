@@ -62,6 +62,8 @@ struct dray_json_rows {
   int (*wanted)(void *ctx, const struct dray_str *values);
   void *wanted_ctx;
   int32_t empty_is_null;
+  const struct dray_json_constant *constants; // borrowed
+  size_t constant_count;
   struct dray_buffer member_text[DRAY_JSON_MEMBERS_MAX];
   uint32_t member_seen; // a bit each: the text is of this record
   ptrdiff_t member_key; // the key that came last on the record's own level; -1: none of them

@@ -298,6 +298,8 @@ static int32_t make_reading(struct reading *reading, struct dray_error *error) {
                                                  .wanted = terms->wanted,
                                                  .wanted_ctx = terms->self,
                                                  .empty_is_null = terms->empty_is_null,
+                                                 .constants = terms->constants,
+                                                 .constant_count = terms->constant_count,
                                                  .captures = terms->captures,
                                                  .capture_count = terms->capture_count,
                                                  .name = terms->name};

@@ -244,6 +244,47 @@ static void test_empty_text_is_null_where_it_is_said_to_be(void **state) {
   harness_expect(&harness, "{\"j\":\"\",\"s\":\"\"}", "|\"\"\n");
 }
 
+static void test_a_constant_is_in_every_row_that_can_be_given_out(void **state) {
+  (void)state;
+  struct dray_buffer parent;
+  dray_buffer_init(&parent, 20);
+  assert_int_equal(dray_buffer_append_str(&parent, "17", NULL), DRAY_OK);
+  const struct dray_json_constant constant = {.column = 2, .text = &parent};
+  static const struct dray_column_def columns[] = {{"id", {DRAY_TYPE_INT64, 0, 0}, 1},
+                                                   {DRAY_COLUMN_ERROR, {DRAY_TYPE_STRING, 0, 0}, 1},
+                                                   {"of", {DRAY_TYPE_INT64, 0, 0}, 1}};
+  static const struct dray_json_field field = {"id", 0};
+  const struct dray_json_rows_options options = {.lines = 1, .constants = &constant, .constant_count = 1};
+  struct ArrowSchema schema;
+  struct ArrowArray batch;
+  struct dray_builder *builder = NULL;
+  struct dray_json_rows *rows = NULL;
+  struct dray_view view;
+  size_t used = 0;
+  int32_t full = 0;
+  assert_int_equal(dray_schema_make(columns, 3, &schema, NULL), DRAY_OK);
+  assert_int_equal(dray_builder_new(&schema, 0, 0, &builder, NULL), DRAY_OK);
+  assert_int_equal(dray_json_rows_new(&field, 1, &options, builder, &rows, NULL), DRAY_OK);
+  const char *data = "{\"id\":1}\n{\"id\":\"x\"}\n{}\n";
+  assert_int_equal(dray_json_rows_feed(rows, data, strlen(data), 1, &used, &full, NULL), DRAY_OK);
+  dray_buffer_clear(&parent);
+  dray_json_rows_restart(rows);
+  assert_int_equal(dray_json_rows_feed(rows, "{}", 2, 1, &used, &full, NULL), DRAY_OK);
+  assert_int_equal(dray_builder_finish(builder, &batch, NULL), DRAY_OK);
+  assert_int_equal(dray_view_init(&view, &schema, &batch, NULL), DRAY_OK);
+  assert_int_equal(view.row_count, 4);
+  assert_int_equal(dray_column_int64(&view.columns[2], 0), 17);
+  assert_true(dray_column_is_null(&view.columns[2], 1)); // of a bad record
+  assert_int_equal(dray_column_int64(&view.columns[2], 2), 17);
+  assert_true(dray_column_is_null(&view.columns[2], 3));
+  dray_view_free(&view);
+  batch.release(&batch);
+  dray_json_rows_free(rows);
+  dray_builder_free(builder);
+  schema.release(&schema);
+  dray_buffer_free(&parent);
+}
+
 // ---- pages ----
 
 struct page_reader {
@@ -378,6 +419,7 @@ int main(void) {
       cmocka_unit_test(test_a_record_that_is_cut_is_always_told),
       cmocka_unit_test(test_records_are_chosen_by_who_reads_them),
       cmocka_unit_test(test_empty_text_is_null_where_it_is_said_to_be),
+      cmocka_unit_test(test_a_constant_is_in_every_row_that_can_be_given_out),
       cmocka_unit_test(test_pages_follow_each_other_whatever_became_of_the_last),
       cmocka_unit_test(test_members_of_any_name_make_paths_that_can_be_read),
       cmocka_unit_test(test_every_failing_allocation_is_survived),

@@ -37,6 +37,12 @@ struct dray_json_capture {
   int32_t found; // written: 0, or the DRAY_JSON_* kind
 };
 
+// A value that is not in the records, for every row: the parent that a page is about, say. Read as the column's type.
+struct dray_json_constant {
+  size_t column;
+  const struct dray_buffer *text; // looked at for each record; empty: null
+};
+
 struct dray_json_rows_options {
   const char *records_path;  // where the records are: NULL or "" for one record per top-level value (JSON Lines or
                              // concatenated), "items[*]" for the elements of an array inside a document, "[*]" for
@@ -56,7 +62,9 @@ struct dray_json_rows_options {
   size_t member_count;
   int (*wanted)(void *wanted_ctx, const struct dray_str *values); // NULL: all records are
   void *wanted_ctx;
-  int32_t empty_is_null;              // 1: "" is null, but in STRING and BYTES columns: vendors write no date so
+  int32_t empty_is_null; // 1: "" is null, but in STRING and BYTES columns: vendors write no date so
+  const struct dray_json_constant *constants; // borrowed until free
+  size_t constant_count;
   struct dray_json_capture *captures; // outside of the records; not together with `lines`
   size_t capture_count;
   const char *name;      // what the input is called in messages ("orders.jsonl"); NULL: nothing. Copied

@@ -48,6 +48,8 @@ struct dray_pages_terms {
   size_t member_count;
   int (*wanted)(void *self, const struct dray_str *values);
   int32_t empty_is_null;
+  const struct dray_json_constant *constants; // outlive the stream
+  size_t constant_count;
   struct dray_json_capture *captures; // outlive the stream: they are the plugin's, and hold the page's values in `done`
   size_t capture_count;
   const char *name; // for messages: "zendesk tickets"; copied
