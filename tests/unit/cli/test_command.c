@@ -111,7 +111,7 @@ static void test_help_and_version_win_over_missing_arguments(void **state) {
   ran_free(&ran);
   ran = run_line(&dr_root, "dray sync --version");
   assert_int_equal(ran.code, 0);
-  assert_string_equal(ran.data, "dray 1.2.3 (plugin ABI 1.1)\n");
+  assert_string_equal(ran.data, "dray 1.2.3 (plugin ABI 1.2)\n");
   ran_free(&ran);
   ran = run_line(&dr_root, "dray --version --json");
   assert_string_equal(ran.data,
