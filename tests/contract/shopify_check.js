@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Holds a ledger of the Shopify simulator against the vendor's schema: each operation, its variables, the answer, the inner
-// operations of bulk operations and the lines of their results. Shares no code with the simulator: the answer is walked here by
-// the selection, not executed.
+// Holds a ledger of the Shopify simulator against the vendor's schema: each operation, its variables, the answer, the
+// inner operations of bulk operations and the lines of their results. Shares no code with the simulator: the answer is
+// walked here by the selection, not executed.
 //
 //     node shopify_check.js LEDGER...     prints {"checked": {...}, "roots": {...}, "violations": [...]}
 'use strict';
@@ -82,15 +82,21 @@ class Check {
       return;
     }
     const given = graphql.getVariableValues(this.schema, operation.variableDefinitions || [], asked.variables || {});
-    (given.errors || []).forEach((error) => this.say(line, 'variables', JSON.stringify(asked.variables).slice(0, 300), error.message, refused));
-    const undeclared = Object.keys(asked.variables || {})
-      .filter((name) => !(operation.variableDefinitions || []).some((one) => one.variable.name.value === name));
-    undeclared.forEach((name) => this.say(line, 'variables', name, 'a variable that the operation does not declare', refused));
+    (given.errors || []).forEach((error) =>
+      this.say(line, 'variables', JSON.stringify(asked.variables).slice(0, 300), error.message, refused),
+    );
+    const undeclared = Object.keys(asked.variables || {}).filter(
+      (name) => !(operation.variableDefinitions || []).some((one) => one.variable.name.value === name),
+    );
+    undeclared.forEach((name) =>
+      this.say(line, 'variables', name, 'a variable that the operation does not declare', refused),
+    );
     for (const selection of operation.selectionSet.selections) {
       if (selection.kind !== Kind.FIELD) continue;
       const name = `${operation.operation} ${selection.name.value}`;
       this.roots[name] = (this.roots[name] || 0) + 1;
-      if (/^bulkOperationRun/.test(selection.name.value)) this.bulkArguments(line, selection, given.coerced || {}, answer);
+      if (/^bulkOperationRun/.test(selection.name.value))
+        this.bulkArguments(line, selection, given.coerced || {}, answer);
     }
     if (answer) this.answer(line, document, operation, answer);
   }
@@ -103,7 +109,9 @@ class Check {
       const payload = answer && answer.data && answer.data[(selection.alias || selection.name).value];
       const refused = !payload || (payload.userErrors || []).length > 0;
       this.checked.inner += 1;
-      this.document(source).problems.forEach((message) => this.say(line, 'inner', String(source).slice(0, 200), message, refused));
+      this.document(source).problems.forEach((message) =>
+        this.say(line, 'inner', String(source).slice(0, 200), message, refused),
+      );
     }
   }
 
@@ -119,12 +127,20 @@ class Check {
     }
     const paths = new Set((answer.errors || []).filter((error) => error.path).map((error) => error.path.join('.')));
     if (!answer.data) return;
-    this.object(answer.data, this.schema.getRootType(operation.operation), [operation.selectionSet], this.fragments(document), [],
-      { bad, paths });
+    this.object(
+      answer.data,
+      this.schema.getRootType(operation.operation),
+      [operation.selectionSet],
+      this.fragments(document),
+      [],
+      { bad, paths },
+    );
   }
 
   fragments(document) {
-    return new Map(document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]));
+    return new Map(
+      document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]),
+    );
   }
 
   // ---- the walk ----
@@ -169,7 +185,14 @@ class Check {
         if (value[key] !== type.name) how.bad([...where, key].join('.'), `${value[key]} is not ${type.name}`);
       } else {
         const field = type.getFields()[nodes[0].name.value];
-        this.value(value[key], field.type, nodes.map((node) => node.selectionSet), fragments, [...where, key], { ...how, more: null });
+        this.value(
+          value[key],
+          field.type,
+          nodes.map((node) => node.selectionSet),
+          fragments,
+          [...where, key],
+          { ...how, more: null },
+        );
       }
     }
   }
@@ -239,7 +262,11 @@ class Check {
       numbers.add(number);
       if (Object.keys(more).length) bad('', `members that no line has: ${Object.keys(more)}`);
       if (!data && !errors) bad('', 'neither data nor errors');
-      if (data) this.object(data, this.schema.getMutationType(), [operation.selectionSet], fragments, [], { bad, paths: new Set() });
+      if (data)
+        this.object(data, this.schema.getMutationType(), [operation.selectionSet], fragments, [], {
+          bad,
+          paths: new Set(),
+        });
     });
   }
 
@@ -252,9 +279,15 @@ class Check {
         const inner = this.named(one, nodes[0]);
         const below = nodes.map((node) => node.selectionSet).filter(Boolean);
         if (/Connection$/.test(inner.name)) {
-          const edges = [...this.fields(inner, below, fragments).values()].find((list) => list[0].name.value === 'edges');
+          const edges = [...this.fields(inner, below, fragments).values()].find(
+            (list) => list[0].name.value === 'edges',
+          );
           const edge = this.named(inner, edges[0]);
-          const node = this.fields(edge, edges.map((one_) => one_.selectionSet), fragments).get('node');
+          const node = this.fields(
+            edge,
+            edges.map((one_) => one_.selectionSet),
+            fragments,
+          ).get('node');
           const nodeType = this.named(edge, node[0]);
           const shape = { type: nodeType, sets: node.map((one_) => one_.selectionSet), root };
           if (!into.some((other) => other.sets[0] === shape.sets[0])) {
@@ -279,8 +312,12 @@ class Check {
       for (const shape of shapes) {
         if (shape.root !== root) continue;
         const found = [];
-        this.object(object, shape.type, shape.sets, fragments, [], { bad: (where, message) => found.push([where, message]), lines: true,
-          more: ['__parentId'], paths: new Set() });
+        this.object(object, shape.type, shape.sets, fragments, [], {
+          bad: (where, message) => found.push([where, message]),
+          lines: true,
+          more: ['__parentId'],
+          paths: new Set(),
+        });
         if (!best || found.length < best.length) best = found;
       }
       if (!best) this.say(line, 'line', `${entry.id} ${at}`, 'no connection of the query gives such lines');
@@ -292,12 +329,14 @@ class Check {
 function main(files) {
   const check = new Check(schemaOf());
   for (const file of files) {
-    fs.readFileSync(file, 'utf8').split('\n').forEach((raw, at) => {
-      if (raw === '') return;
-      const entry = JSON.parse(raw);
-      if (entry.event === 'bulk_result') check.result(at + 1, entry);
-      else if (entry.operation) check.exchange(at + 1, entry);
-    });
+    fs.readFileSync(file, 'utf8')
+      .split('\n')
+      .forEach((raw, at) => {
+        if (raw === '') return;
+        const entry = JSON.parse(raw);
+        if (entry.event === 'bulk_result') check.result(at + 1, entry);
+        else if (entry.operation) check.exchange(at + 1, entry);
+      });
   }
   process.stdout.write(JSON.stringify({ checked: check.checked, roots: check.roots, violations: check.violations }));
 }

@@ -1,14 +1,14 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The vendor's own client reads and writes on the simulator: node shopify_client.js URL SHOP. Prints what it was told as JSON.
-// The client insists on https://SHOP; its fetch is mapped to the simulator, with the shop in the path.
+// The vendor's own client reads and writes on the simulator: node shopify_client.js URL SHOP. Prints what it was told
+// as JSON. The client insists on https://SHOP; its fetch is mapped to the simulator, with the shop in the path.
 'use strict';
 
 const [base, shop] = process.argv.slice(2);
 const real = globalThis.fetch;
 globalThis.fetch = (input, init) => {
-  const url = new URL(typeof input === 'string' ? input : input.url ?? input);
+  const url = new URL(typeof input === 'string' ? input : (input.url ?? input));
   return real(`${base}/${url.host}${url.pathname}${url.search}`, init);
 };
 
@@ -19,8 +19,13 @@ const VERSION = '2026-10';
 
 async function main() {
   const api = shopifyApi({
-    apiKey: 'dray-client', apiSecretKey: 'dray-secret', scopes: ['write_customers', 'read_orders'], hostName: 'app.example',
-    apiVersion: VERSION, isEmbeddedApp: false, logger: { level: LogSeverity.Error, log: async () => {} },
+    apiKey: 'dray-client',
+    apiSecretKey: 'dray-secret',
+    scopes: ['write_customers', 'read_orders'],
+    hostName: 'app.example',
+    apiVersion: VERSION,
+    isEmbeddedApp: false,
+    logger: { level: LogSeverity.Error, log: async () => {} },
   });
   const told = {};
   const { session } = await api.auth.clientCredentials({ shop });
@@ -30,19 +35,31 @@ async function main() {
   told.customers = [];
   let after = null;
   do {
-    const { data } = await client.request(`query($after: String) { customers(first: 80, after: $after, sortKey: UPDATED_AT) {
-      edges { node { id email tags updatedAt } } pageInfo { hasNextPage endCursor } } }`, { variables: { after } });
+    const { data } = await client.request(
+      `query($after: String) { customers(first: 80, after: $after, sortKey: UPDATED_AT) {
+      edges { node { id email tags updatedAt } } pageInfo { hasNextPage endCursor } } }`,
+      { variables: { after } },
+    );
     told.customers.push(...data.customers.edges.map((edge) => edge.node));
     after = data.customers.pageInfo.hasNextPage ? data.customers.pageInfo.endCursor : null;
   } while (after);
 
-  const set = await client.request(`mutation($input: CustomerSetInput!, $identifier: CustomerSetIdentifiers) {
+  const set = await client.request(
+    `mutation($input: CustomerSetInput!, $identifier: CustomerSetIdentifiers) {
     customerSet(input: $input, identifier: $identifier) { customer { id email tags } userErrors { field message code } } }`,
-  { variables: { input: { email: 'official@example.com', tags: ['client'] }, identifier: { email: 'official@example.com' } } });
+    {
+      variables: {
+        input: { email: 'official@example.com', tags: ['client'] },
+        identifier: { email: 'official@example.com' },
+      },
+    },
+  );
   told.set = set.data.customerSet;
-  const fields = await client.request(`mutation($m: [MetafieldsSetInput!]!) { metafieldsSet(metafields: $m) {
+  const fields = await client.request(
+    `mutation($m: [MetafieldsSetInput!]!) { metafieldsSet(metafields: $m) {
     metafields { key value } userErrors { field message code } } }`,
-  { variables: { m: [{ ownerId: told.set.customer.id, namespace: 'custom', key: 'vip', value: 'true' }] } });
+    { variables: { m: [{ ownerId: told.set.customer.id, namespace: 'custom', key: 'vip', value: 'true' }] } },
+  );
   told.metafields = fields.data.metafieldsSet;
   told.cost = fields.extensions.cost;
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who may do what: static, client-credentials and rotating offline tokens with the OAuth endpoint, and access scopes by field.
+// Who may do what: static, client-credentials and rotating offline tokens with the OAuth endpoint, and access scopes
+// by field.
 'use strict';
 
 const crypto = require('crypto');
@@ -12,8 +13,21 @@ const REFRESH_DAYS = 90;
 const OLD_REFRESH_DAYS = 30;
 const CREDENTIALS_TTL = 86399;
 const DAY_MS = 86400000;
-const SCOPES = ['read_all_orders', 'read_customers', 'read_draft_orders', 'read_inventory', 'read_locations', 'read_metaobjects',
-  'read_orders', 'read_products', 'write_customers', 'write_draft_orders', 'write_inventory', 'write_orders', 'write_products'];
+const SCOPES = [
+  'read_all_orders',
+  'read_customers',
+  'read_draft_orders',
+  'read_inventory',
+  'read_locations',
+  'read_metaobjects',
+  'read_orders',
+  'read_products',
+  'write_customers',
+  'write_draft_orders',
+  'write_inventory',
+  'write_orders',
+  'write_products',
+];
 
 class Access {
   constructor(sim, map) {
@@ -38,7 +52,8 @@ class Access {
 
   fresh(prefix) {
     this.issued += 1;
-    return `${prefix}_${crypto.createHash('sha256').update(`${this.sim.options.seed}-${prefix}-${this.issued}`).digest('hex').slice(0, 32)}`;
+    const made = crypto.createHash('sha256').update(`${this.sim.options.seed}-${prefix}-${this.issued}`);
+    return `${prefix}_${made.digest('hex').slice(0, 32)}`;
   }
 
   addRefresh(token, replaces) {
@@ -91,7 +106,8 @@ class Access {
   }
 
   code(form) {
-    if (form.code !== 'dray-code') return refused('invalid_request', 'The authorization code was not found or was already used');
+    if (form.code !== 'dray-code')
+      return refused('invalid_request', 'The authorization code was not found or was already used');
     if (String(form.expiring) !== '1') {
       const token = this.fresh('shpat');
       this.tokens.set(token, { kind: 'static', expires: Infinity });
@@ -127,12 +143,23 @@ class Access {
     const [access, next] = [this.fresh('shpat'), this.fresh('shprt')];
     this.tokens.set(access, { kind: 'offline', expires: this.sim.clock.now() + tokenTtl * 1000 });
     this.addRefresh(next, replaces);
-    return { status: 200, body: { access_token: access, scope: this.scopeText(), expires_in: tokenTtl, refresh_token: next,
-      refresh_token_expires_in: REFRESH_DAYS * 86400 } };
+    return {
+      status: 200,
+      body: {
+        access_token: access,
+        scope: this.scopeText(),
+        expires_in: tokenTtl,
+        refresh_token: next,
+        refresh_token_expires_in: REFRESH_DAYS * 86400,
+      },
+    };
   }
 
   scopeText() {
-    return [...this.scopes].filter((one) => !this.scopes.has(one.replace('read_', 'write_')) || !one.startsWith('read_')).sort().join(',');
+    return [...this.scopes]
+      .filter((one) => !this.scopes.has(one.replace('read_', 'write_')) || !one.startsWith('read_'))
+      .sort()
+      .join(',');
   }
 
   // ---- scopes ----
@@ -141,7 +168,10 @@ class Access {
   needs(typeName, field) {
     const name = `${typeName}.${field.name}`;
     if (!this.cache.has(name)) {
-      this.cache.set(name, this.map.get(name) || (typeName === 'Mutation' ? null : this.map.get(nodeType(field.type).name)) || null);
+      this.cache.set(
+        name,
+        this.map.get(name) || (typeName === 'Mutation' ? null : this.map.get(nodeType(field.type).name)) || null,
+      );
     }
     return this.cache.get(name);
   }
@@ -154,24 +184,37 @@ class Access {
   /** Throws ACCESS_DENIED when the app may not see this field. */
   check(typeName, field) {
     if (this.denied.has(`${typeName}.${field.name}`) || this.denied.has(typeName)) {
-      throw failure(`This app is not approved to access the ${typeName}.${field.name} field. See ` +
-        'https://shopify.dev/docs/apps/launch/protected-customer-data for more details.', 'ACCESS_DENIED',
-      { documentation: 'https://shopify.dev/docs/apps/launch/protected-customer-data' });
+      throw failure(
+        `This app is not approved to access the ${typeName}.${field.name} field. See ` +
+          'https://shopify.dev/docs/apps/launch/protected-customer-data for more details.',
+        'ACCESS_DENIED',
+        { documentation: 'https://shopify.dev/docs/apps/launch/protected-customer-data' },
+      );
     }
     if (!this.allows(typeName, field)) {
       const { text } = this.needs(typeName, field);
-      throw failure(`Access denied for ${field.name} field. Required access: ${text}`, 'ACCESS_DENIED',
-        { documentation: 'https://shopify.dev/api/usage/access-scopes', requiredAccess: text });
+      throw failure(`Access denied for ${field.name} field. Required access: ${text}`, 'ACCESS_DENIED', {
+        documentation: 'https://shopify.dev/api/usage/access-scopes',
+        requiredAccess: text,
+      });
     }
   }
 
   /** For mutations whose scope depends on the record that they write. */
   checkWrite(kind, field) {
-    const scope = { Customer: 'write_customers', Order: 'write_orders', Product: 'write_products', ProductVariant: 'write_products',
-      Collection: 'write_products', DraftOrder: 'write_draft_orders' }[kind];
+    const scope = {
+      Customer: 'write_customers',
+      Order: 'write_orders',
+      Product: 'write_products',
+      ProductVariant: 'write_products',
+      Collection: 'write_products',
+      DraftOrder: 'write_draft_orders',
+    }[kind];
     if (!scope || this.scopes.has(scope)) return;
-    throw failure(`Access denied for ${field} field. Required access: \`${scope}\` access scope.`, 'ACCESS_DENIED',
-      { documentation: 'https://shopify.dev/api/usage/access-scopes', requiredAccess: `\`${scope}\` access scope.` });
+    throw failure(`Access denied for ${field} field. Required access: \`${scope}\` access scope.`, 'ACCESS_DENIED', {
+      documentation: 'https://shopify.dev/api/usage/access-scopes',
+      requiredAccess: `\`${scope}\` access scope.`,
+    });
   }
 
   /** For tests: revoke a token or all, change scopes, deny fields, end the installation. */
@@ -188,7 +231,12 @@ class Access {
   shown() {
     const now = this.sim.clock.now();
     const live = (map) => [...map].filter(([, one]) => one.expires > now).map(([token]) => token);
-    return { tokens: live(this.tokens), refresh_tokens: live(this.refreshTokens), scopes: [...this.scopes].sort(), denied: [...this.denied] };
+    return {
+      tokens: live(this.tokens),
+      refresh_tokens: live(this.refreshTokens),
+      scopes: [...this.scopes].sort(),
+      denied: [...this.denied],
+    };
   }
 }
 

@@ -5,8 +5,20 @@
 'use strict';
 
 const crypto = require('crypto');
-const { execute, getNamedType, getOperationAST, getVariableValues, GraphQLError, Kind, parse, print, TypeInfo, validate, visit,
-  visitWithTypeInfo } = require('graphql');
+const {
+  execute,
+  getNamedType,
+  getOperationAST,
+  getVariableValues,
+  GraphQLError,
+  Kind,
+  parse,
+  print,
+  TypeInfo,
+  validate,
+  visit,
+  visitWithTypeInfo,
+} = require('graphql');
 const { ofValidation, ofVariables, ofSyntax, failure } = require('./vendor_errors');
 const { rootOf } = require('./roots');
 const { valueOf } = require('./fields');
@@ -18,7 +30,8 @@ const GID = /^gid:\/\/shopify\/\w+\/[^/\s]+$/;
 const PATH = /^(?:\/([a-z0-9-]+\.myshopify\.com))?\/admin\/(?:api\/([^/]+)\/graphql\.json|oauth\/access_token)$/;
 
 const MUTATIONS = {
-  ...require('./mutations_customers').mutations, ...require('./mutations_metafields').mutations,
+  ...require('./mutations_customers').mutations,
+  ...require('./mutations_metafields').mutations,
   ...require('./mutations_orders').mutations,
   bulkOperationRunQuery: (args, ctx) => ctx.sim.bulk.runQuery(args, ctx),
   bulkOperationRunMutation: (args, ctx) => ctx.sim.bulk.runMutation(args, ctx),
@@ -52,8 +65,11 @@ function wrongIds(schema, definitions, variables) {
     look(print(definition.type), variables[name], [], problems);
     if (problems.length) {
       found.push({
-        message: `Variable $${name} of type ${print(definition.type)} was provided invalid value` +
-          (problems[0].path.length ? ` for ${problems.map((one) => `${one.path.join('.')} (${one.explanation})`).join(', ')}` : ''),
+        message:
+          `Variable $${name} of type ${print(definition.type)} was provided invalid value` +
+          (problems[0].path.length
+            ? ` for ${problems.map((one) => `${one.path.join('.')} (${one.explanation})`).join(', ')}`
+            : ''),
         locations: [{ line: definition.loc.startToken.line, column: definition.loc.startToken.column }],
         extensions: { code: 'INVALID_VARIABLE', value: variables[name], problems },
       });
@@ -66,15 +82,20 @@ function wrongIds(schema, definitions, variables) {
 function wrongIdLiterals(schema, document) {
   const found = [];
   const types = new TypeInfo(schema);
-  visit(document, visitWithTypeInfo(types, {
-    [Kind.STRING]: (node) => {
-      const type = types.getInputType();
-      if (!type || getNamedType(type).name !== 'ID' || GID.test(node.value)) return;
-      found.push({ message: `Invalid global id '${node.value}'`,
-        locations: [{ line: node.loc.startToken.line, column: node.loc.startToken.column }],
-        extensions: { code: 'argumentLiteralsIncompatible', typeName: 'CoercionError' } });
-    },
-  }));
+  visit(
+    document,
+    visitWithTypeInfo(types, {
+      [Kind.STRING]: (node) => {
+        const type = types.getInputType();
+        if (!type || getNamedType(type).name !== 'ID' || GID.test(node.value)) return;
+        found.push({
+          message: `Invalid global id '${node.value}'`,
+          locations: [{ line: node.loc.startToken.line, column: node.loc.startToken.column }],
+          extensions: { code: 'argumentLiteralsIncompatible', typeName: 'CoercionError' },
+        });
+      },
+    }),
+  );
   return found;
 }
 
@@ -114,7 +135,8 @@ class Api {
     if (!token) return { status: 401, body: sim.vendorStatus(401) };
     request.note.who = token.kind;
     let order;
-    if (/^application\/graphql\b/.test(request.headers['content-type'] || '')) order = { query: request.raw.toString() };
+    if (/^application\/graphql\b/.test(request.headers['content-type'] || ''))
+      order = { query: request.raw.toString() };
     else {
       try {
         order = JSON.parse(request.raw.toString('utf8'));
@@ -125,7 +147,9 @@ class Api {
     if (!order || typeof order.query !== 'string' || (order.variables != null && typeof order.variables !== 'object')) {
       return { status: 400, body: { errors: { query: 'Required parameter missing or invalid' } } };
     }
-    Object.assign(request.note, { operation: { query: order.query, variables: order.variables ?? {}, operationName: order.operationName ?? null } });
+    Object.assign(request.note, {
+      operation: { query: order.query, variables: order.variables ?? {}, operationName: order.operationName ?? null },
+    });
     const body = this.run(order, token, request);
     if (!sim.ledger.brief) request.note.answer = body;
     return { status: 200, body };
@@ -161,7 +185,15 @@ class Api {
     if (errors.length) return { errors };
     const operation = getOperationAST(document, order.operationName);
     if (!operation) {
-      return { errors: [{ message: order.operationName ? `No operation named "${order.operationName}"` : 'An operation name is required' }] };
+      return {
+        errors: [
+          {
+            message: order.operationName
+              ? `No operation named "${order.operationName}"`
+              : 'An operation name is required',
+          },
+        ],
+      };
     }
     this.count(operation);
     const given = order.variables || {};
@@ -172,15 +204,37 @@ class Api {
     if (badIds.length) return { errors: badIds };
     const requested = sim.pricing.of(document, operation, checked.coerced);
     if (requested > sim.pricing.max) {
-      return { errors: [{ message: `Query cost is ${requested}, which exceeds the single query max cost limit (${sim.pricing.max}). See ` +
-        'https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost of a query is calculated.',
-      extensions: { code: 'MAX_COST_EXCEEDED', cost: requested, maxCost: sim.pricing.max, documentation: 'https://shopify.dev/api/usage/rate-limits' } }] };
+      return {
+        errors: [
+          {
+            message:
+              `Query cost is ${requested}, which exceeds the single query max cost limit (${sim.pricing.max}). See ` +
+              'https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost of a ' +
+              'query is calculated.',
+            extensions: {
+              code: 'MAX_COST_EXCEEDED',
+              cost: requested,
+              maxCost: sim.pricing.max,
+              documentation: 'https://shopify.dev/api/usage/rate-limits',
+            },
+          },
+        ],
+      };
     }
     const throttled = request.faults.some((fault) => fault.kind === 'throttled');
     if (throttled || !sim.bucket.take(requested)) {
       request.note.throttled = true;
-      return { errors: [{ message: 'Throttled', extensions: { code: 'THROTTLED', documentation: 'https://shopify.dev/api/usage/rate-limits' } }],
-        extensions: { cost: { requestedQueryCost: requested, actualQueryCost: null, throttleStatus: sim.bucket.status() } } };
+      return {
+        errors: [
+          {
+            message: 'Throttled',
+            extensions: { code: 'THROTTLED', documentation: 'https://shopify.dev/api/usage/rate-limits' },
+          },
+        ],
+        extensions: {
+          cost: { requestedQueryCost: requested, actualQueryCost: null, throttleStatus: sim.bucket.status() },
+        },
+      };
     }
     const ctx = this.context(token, request);
     const result = this.executed(document, operation, order.operationName, given, ctx, request);
@@ -188,21 +242,29 @@ class Api {
     sim.bucket.give(Math.max(0, requested - actual));
     request.note.writes = ctx.writes.length ? ctx.writes : undefined;
     const body = { ...result };
-    body.extensions = { cost: { requestedQueryCost: requested, actualQueryCost: actual, throttleStatus: sim.bucket.status() } };
+    body.extensions = {
+      cost: { requestedQueryCost: requested, actualQueryCost: actual, throttleStatus: sim.bucket.status() },
+    };
     if (ctx.search.length) body.extensions.search = ctx.search;
     return body;
   }
 
   count(operation) {
     for (const selection of operation.selectionSet.selections) {
-      if (selection.kind === Kind.FIELD) this.sim.calls.count('operations', `${operation.operation} ${selection.name.value}`);
+      if (selection.kind === Kind.FIELD)
+        this.sim.calls.count('operations', `${operation.operation} ${selection.name.value}`);
     }
   }
 
   context(token, request) {
     const writes = [];
     return {
-      sim: this.sim, store: this.sim.store, token, search: [], faults: request.faults, writes,
+      sim: this.sim,
+      store: this.sim.store,
+      token,
+      search: [],
+      faults: request.faults,
+      writes,
       wrote(kind, id, became, errors, what) {
         this.writes.push({ kind, id, became, ...(errors ? { errors } : {}), ...(what ? { what } : {}) });
       },
@@ -212,11 +274,19 @@ class Api {
   executed(document, operation, operationName, variables, ctx, request) {
     const fault = request.faults.find((one) => one.kind === 'graphql_error');
     if (fault && !fault.applied && !fault.field) return { errors: [errorOf(fault)], data: null };
-    const result = execute({ schema: this.sim.schema, document, operationName, variableValues: variables, contextValue: ctx,
-      fieldResolver: (source, args, context, info) => this.field(source, args, context, info) });
+    const result = execute({
+      schema: this.sim.schema,
+      document,
+      operationName,
+      variableValues: variables,
+      contextValue: ctx,
+      fieldResolver: (source, args, context, info) => this.field(source, args, context, info),
+    });
     if (fault && fault.applied) return { errors: [errorOf(fault)], data: null };
     // The vendor gives errors first and data also when it is null.
-    return result.errors ? { errors: result.errors.map((error) => this.shown(error)), data: result.data ?? null } : { data: result.data };
+    return result.errors
+      ? { errors: result.errors.map((error) => this.shown(error)), data: result.data ?? null }
+      : { data: result.data };
   }
 
   shown(error) {
@@ -247,14 +317,20 @@ class Api {
   }
 
   refuse(definition, ctx) {
-    const fault = ctx.faults.find((one) => one.kind === 'graphql_error' && one.field === definition.name && !one.applied);
+    const fault = ctx.faults.find(
+      (one) => one.kind === 'graphql_error' && one.field === definition.name && !one.applied,
+    );
     if (fault) throw failure(fault.message || 'Internal error', fault.code || 'INTERNAL_SERVER_ERROR');
   }
 
   mutate(definition, args, ctx) {
     const fault = ctx.faults.find((one) => one.kind === 'user_error' && (!one.root || one.root === definition.name));
     if (fault) {
-      const error = { field: fault.field ?? null, message: fault.message || 'Something went wrong', code: fault.code ?? null };
+      const error = {
+        field: fault.field ?? null,
+        message: fault.message || 'Something went wrong',
+        code: fault.code ?? null,
+      };
       ctx.wrote(definition.name, null, 'rejected', [error]);
       return { userErrors: [error] };
     }
@@ -276,22 +352,34 @@ class Api {
     if (checked.errors) return { data: null, errors: ofVariables(definitions, variables, checked.errors) };
     const badIds = wrongIds(this.sim.schema, definitions, checked.coerced);
     if (badIds.length) return { data: null, errors: badIds };
-    const result = execute({ schema: this.sim.schema, document, variableValues: variables, contextValue: { ...ctx, faults: [] },
-      fieldResolver: (source, args, context, info) => this.field(source, args, context, info) });
-    return result.errors ? { data: result.data ?? null, errors: result.errors.map((error) => this.shown(error)) } : { data: result.data };
+    const result = execute({
+      schema: this.sim.schema,
+      document,
+      variableValues: variables,
+      contextValue: { ...ctx, faults: [] },
+      fieldResolver: (source, args, context, info) => this.field(source, args, context, info),
+    });
+    return result.errors
+      ? { data: result.data ?? null, errors: result.errors.map((error) => this.shown(error)) }
+      : { data: result.data };
   }
 }
 
 function errorOf(fault) {
-  return { message: fault.message || 'Internal error. Looks like something went wrong on our end.',
-    extensions: { code: fault.code || 'INTERNAL_SERVER_ERROR', requestId: crypto.randomUUID() } };
+  return {
+    message: fault.message || 'Internal error. Looks like something went wrong on our end.',
+    extensions: { code: fault.code || 'INTERNAL_SERVER_ERROR', requestId: crypto.randomUUID() },
+  };
 }
 
 function checkSizes(args) {
   for (const [name, value] of Object.entries(args)) {
     if (Array.isArray(value) && value.length > INPUT_ARRAY_MAX) {
-      throw failure(`The input array size of ${value.length} is greater than the maximum allowed of ${INPUT_ARRAY_MAX}.`,
-        'MAX_INPUT_SIZE_EXCEEDED', { argument: name });
+      throw failure(
+        `The input array size of ${value.length} is greater than the maximum allowed of ${INPUT_ARRAY_MAX}.`,
+        'MAX_INPUT_SIZE_EXCEEDED',
+        { argument: name },
+      );
     }
   }
 }

@@ -24,8 +24,24 @@ class Operation {
   constructor(bulk, id, type, query) {
     const { clock, options } = bulk.sim;
     Object.assign(this, {
-      __typename: 'BulkOperation', bulk, id, type, query, began: clock.now(), createdAt: clock.iso(), lasts: options.bulkSeconds * 1000,
-      end: null, wanted: null, cancelledAt: null, lines: 0, roots: 0, bytes: 0, failed: null, file: null, fault: {}, vanished: false,
+      __typename: 'BulkOperation',
+      bulk,
+      id,
+      type,
+      query,
+      began: clock.now(),
+      createdAt: clock.iso(),
+      lasts: options.bulkSeconds * 1000,
+      end: null,
+      wanted: null,
+      cancelledAt: null,
+      lines: 0,
+      roots: 0,
+      bytes: 0,
+      failed: null,
+      file: null,
+      fault: {},
+      vanished: false,
     });
   }
 
@@ -57,7 +73,11 @@ class Operation {
   }
 
   get objectCount() {
-    return String(this.done ? this.lines : Math.floor(this.lines * Math.min(1, (this.bulk.sim.clock.now() - this.began) / (this.lasts || 1))));
+    return String(
+      this.done
+        ? this.lines
+        : Math.floor(this.lines * Math.min(1, (this.bulk.sim.clock.now() - this.began) / (this.lasts || 1))),
+    );
   }
 
   get rootObjectCount() {
@@ -124,7 +144,8 @@ class Bulk {
   busy(type) {
     const live = this.live(type);
     if (live.length < this.sim.options.bulkSlots) return null;
-    return `A bulk ${type.toLowerCase()} operation for this app and shop is already in progress: ${live.map((one) => one.id).join(', ')}.`;
+    const ids = live.map((one) => one.id).join(', ');
+    return `A bulk ${type.toLowerCase()} operation for this app and shop is already in progress: ${ids}.`;
   }
 
   /** As by another process of the same app: operations that hold slots for a time. */
@@ -162,8 +183,14 @@ class Bulk {
       return;
     }
     const made = await runQuery({
-      schema: this.sim.schema, fragments: checked.fragments, operation: checked.operation, ctx, path: file, grouped,
-      progress: (lines, roots) => Object.assign(operation, { lines, roots }), cancelled: () => operation.cancelledAt !== null,
+      schema: this.sim.schema,
+      fragments: checked.fragments,
+      operation: checked.operation,
+      ctx,
+      path: file,
+      grouped,
+      progress: (lines, roots) => Object.assign(operation, { lines, roots }),
+      cancelled: () => operation.cancelledAt !== null,
     });
     Object.assign(operation, made);
     if (kept && operation.cancelledAt === null) fs.writeFileSync(meta, JSON.stringify(made));
@@ -174,9 +201,24 @@ class Bulk {
     const { options, store, access } = this.sim;
     if (!options.bulkDir || !options.now || Object.values(store.tables).some((table) => table.version)) return null;
     const { seed, now, customers, orders, products, drafts, checkouts, shop } = options;
-    const key = JSON.stringify([seed, now, customers, orders, products, drafts, checkouts, shop, grouped, query, [...access.scopes],
-      [...access.denied]]);
-    return path.join(options.bulkDir, `kept-${crypto.createHash('sha256').update(key).digest('hex').slice(0, 24)}.jsonl`);
+    const key = JSON.stringify([
+      seed,
+      now,
+      customers,
+      orders,
+      products,
+      drafts,
+      checkouts,
+      shop,
+      grouped,
+      query,
+      [...access.scopes],
+      [...access.denied],
+    ]);
+    return path.join(
+      options.bulkDir,
+      `kept-${crypto.createHash('sha256').update(key).digest('hex').slice(0, 24)}.jsonl`,
+    );
   }
 
   /** Runs the work of an operation and takes care of how it ends, faults included. */
@@ -200,7 +242,14 @@ class Bulk {
   /** Keeps this fraction of the lines: what a failed operation had written. */
   cut(operation, fraction) {
     const lines = Math.floor(operation.lines * fraction);
-    const text = operation.lines ? fs.readFileSync(operation.file, 'utf8').split('\n').slice(0, lines).map((line) => `${line}\n`).join('') : '';
+    const text = operation.lines
+      ? fs
+          .readFileSync(operation.file, 'utf8')
+          .split('\n')
+          .slice(0, lines)
+          .map((line) => `${line}\n`)
+          .join('')
+      : '';
     operation.file = path.join(this.folder, `${operation.id.split('/').pop()}-partial.jsonl`);
     fs.writeFileSync(operation.file, text);
     Object.assign(operation, { lines, bytes: Buffer.byteLength(text) });
@@ -209,19 +258,35 @@ class Bulk {
   tell(operation) {
     const { ledger } = this.sim;
     if (!ledger.path || ledger.brief) return;
-    const lines = operation.lines && operation.lines <= LEDGER_LINES_MAX
-      ? fs.readFileSync(operation.file, 'utf8').split('\n').slice(0, -1) : null;
-    ledger.write({ time: this.sim.clock.iso(), event: 'bulk_result', id: operation.id, type: operation.type, inner: operation.query,
-      lines, count: operation.lines, error: operation.failed, writes: operation.writes });
+    const lines =
+      operation.lines && operation.lines <= LEDGER_LINES_MAX
+        ? fs.readFileSync(operation.file, 'utf8').split('\n').slice(0, -1)
+        : null;
+    ledger.write({
+      time: this.sim.clock.iso(),
+      event: 'bulk_result',
+      id: operation.id,
+      type: operation.type,
+      inner: operation.query,
+      lines,
+      count: operation.lines,
+      error: operation.failed,
+      writes: operation.writes,
+    });
   }
 
   cancel({ id }, ctx) {
     checkId(id, 'BulkOperation');
     const operation = this.get(id);
-    if (!operation) return { bulkOperation: null, userErrors: [{ field: ['id'], message: 'Bulk operation does not exist' }] };
+    if (!operation)
+      return { bulkOperation: null, userErrors: [{ field: ['id'], message: 'Bulk operation does not exist' }] };
     if (!LIVE.has(operation.status)) {
-      return { bulkOperation: operation, userErrors: [{ field: null,
-        message: `A bulk operation cannot be canceled when it is ${operation.status.toLowerCase()}` }] };
+      return {
+        bulkOperation: operation,
+        userErrors: [
+          { field: null, message: `A bulk operation cannot be canceled when it is ${operation.status.toLowerCase()}` },
+        ],
+      };
     }
     if (operation.cancelledAt === null) operation.cancelledAt = this.sim.clock.now();
     ctx.wrote('BulkOperation', id, 'canceled');
@@ -233,17 +298,29 @@ class Bulk {
   runMutation({ mutation, stagedUploadPath, clientIdentifier }, ctx) {
     const refuse = (field, message, code) => ({ bulkOperation: null, userErrors: [{ field, message, code }] });
     if (clientIdentifier != null && (clientIdentifier.length < 10 || clientIdentifier.length > 255)) {
-      return refuse(['clientIdentifier'], 'Client identifier must be between 10 and 255 characters.', 'INVALID_MUTATION');
+      return refuse(
+        ['clientIdentifier'],
+        'Client identifier must be between 10 and 255 characters.',
+        'INVALID_MUTATION',
+      );
     }
     const checked = checkMutation(this.sim.schema, mutation);
     if (checked.problem) return refuse(['mutation'], checked.problem, 'INVALID_MUTATION');
     const staged = this.sim.staged.get(stagedUploadPath);
     if (!staged) {
-      return refuse(null, 'The JSONL file could not be found. Try uploading the file again, and check that you\'ve entered the URL ' +
-        'correctly for the stagedUploadPath mutation argument.', 'NO_SUCH_FILE');
+      return refuse(
+        null,
+        "The JSONL file could not be found. Try uploading the file again, and check that you've entered the URL " +
+          'correctly for the stagedUploadPath mutation argument.',
+        'NO_SUCH_FILE',
+      );
     }
     if (staged.bytes === 0 || staged.bytes > FILE_BYTES_MAX) {
-      return refuse(null, staged.bytes ? 'The JSONL file is larger than 100MB.' : 'The JSONL file is empty.', 'INVALID_STAGED_UPLOAD_FILE');
+      return refuse(
+        null,
+        staged.bytes ? 'The JSONL file is larger than 100MB.' : 'The JSONL file is empty.',
+        'INVALID_STAGED_UPLOAD_FILE',
+      );
     }
     const busy = this.busy('MUTATION');
     if (busy) return refuse(null, busy, 'OPERATION_IN_PROGRESS');
@@ -257,9 +334,11 @@ class Bulk {
     operation.file = path.join(this.folder, `${operation.id.split('/').pop()}.jsonl`);
     let number = 0;
     const made = await runMutation({
-      source: staged.path, path: operation.file,
+      source: staged.path,
+      path: operation.file,
       one: (line) => this.sim.api.runLine(checked, line, { ...ctx, search: null, writes: operation.writes }),
-      progress: (lines, roots) => Object.assign(operation, { lines, roots }), cancelled: () => operation.cancelledAt !== null,
+      progress: (lines, roots) => Object.assign(operation, { lines, roots }),
+      cancelled: () => operation.cancelledAt !== null,
       shuffle: (count) => hash(this.sim.options.seed, 'bulk-order', number++) % count,
     });
     Object.assign(operation, made);
@@ -274,17 +353,24 @@ class Bulk {
   urlOf(operation) {
     const number = operation.id.split('/').pop();
     const expires = Math.floor((operation.finishedAt + VALID_MS) / 1000);
-    return `${this.sim.storagePort.url}/bulk-operation-outputs/${number}.jsonl?Expires=${expires}&Signature=${this.signature(operation)}`;
+    const file = `${this.sim.storagePort.url}/bulk-operation-outputs/${number}.jsonl`;
+    return `${file}?Expires=${expires}&Signature=${this.signature(operation)}`;
   }
 
   /** The answer of the storage host to a GET of a result. */
   download(number, request) {
     const operation = this.operations.get(`gid://shopify/BulkOperation/${number}`);
     if (!operation || !operation.file) return xml(404, 'NoSuchKey', 'The specified key does not exist.');
-    if (request.query.get('Signature') !== this.signature(operation)) return xml(403, 'SignatureDoesNotMatch', 'Access denied.');
-    if (operation.fault.expire || this.sim.clock.now() > operation.finishedAt + VALID_MS) return xml(403, 'ExpiredToken', 'The provided token has expired.');
+    if (request.query.get('Signature') !== this.signature(operation))
+      return xml(403, 'SignatureDoesNotMatch', 'Access denied.');
+    if (operation.fault.expire || this.sim.clock.now() > operation.finishedAt + VALID_MS)
+      return xml(403, 'ExpiredToken', 'The provided token has expired.');
     const size = fs.statSync(operation.file).size;
-    const headers = { 'Content-Type': 'application/jsonl', 'Accept-Ranges': 'bytes', ETag: `"${this.signature(operation).slice(0, 16)}"` };
+    const headers = {
+      'Content-Type': 'application/jsonl',
+      'Accept-Ranges': 'bytes',
+      ETag: `"${this.signature(operation).slice(0, 16)}"`,
+    };
     const file = { path: operation.file, start: 0, end: size };
     if (operation.fault.cut_bytes !== undefined && !operation.fault.cut) {
       operation.fault.cut = true; // the first download only
@@ -293,7 +379,11 @@ class Bulk {
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range || '');
     if (!range) return { status: 200, headers, file };
     const start = Number(range[1]);
-    if (start >= size) return { ...xml(416, 'InvalidRange', 'The requested range cannot be satisfied.'), headers: { 'Content-Range': `bytes */${size}` } };
+    if (start >= size)
+      return {
+        ...xml(416, 'InvalidRange', 'The requested range cannot be satisfied.'),
+        headers: { 'Content-Range': `bytes */${size}` },
+      };
     const end = range[2] === '' ? size : Math.min(size, Number(range[2]) + 1);
     headers['Content-Range'] = `bytes ${start}-${end - 1}/${size}`;
     return { status: 206, headers, file: { ...file, start, end } };
@@ -301,8 +391,11 @@ class Bulk {
 }
 
 function xml(status, code, message) {
-  return { status, body: `<?xml version='1.0' encoding='UTF-8'?><Error><Code>${code}</Code><Message>${message}</Message></Error>`,
-    headers: { 'Content-Type': 'application/xml; charset=UTF-8' } };
+  return {
+    status,
+    body: `<?xml version='1.0' encoding='UTF-8'?><Error><Code>${code}</Code><Message>${message}</Message></Error>`,
+    headers: { 'Content-Type': 'application/xml; charset=UTF-8' },
+  };
 }
 
 module.exports = { Bulk, xml, FILE_BYTES_MAX };

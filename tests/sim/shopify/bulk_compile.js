@@ -1,12 +1,22 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Turns the selection of a bulk query into functions that make lines from records. The resolvers are those of normal queries;
-// only the walk is another one, since a million records would take minutes through a general executor.
+// Turns the selection of a bulk query into functions that make lines from records. The resolvers are those of normal
+// queries; only the walk is another one, since a million records would take minutes through a general executor.
 'use strict';
 
-const { getNamedType, getNullableType, getArgumentValues, isAbstractType, isEnumType, isLeafType, isListType, isNonNullType, Kind,
-  typeFromAST } = require('graphql');
+const {
+  getNamedType,
+  getNullableType,
+  getArgumentValues,
+  isAbstractType,
+  isEnumType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+  Kind,
+  typeFromAST,
+} = require('graphql');
 const { rootOf } = require('./roots');
 const { valueOf } = require('./fields');
 
@@ -24,38 +34,51 @@ class Compiler {
       for (const node of set ? set.selections : []) {
         if (node.kind === Kind.FIELD) {
           const key = (node.alias || node.name).value;
-          if (!into.has(key)) into.set(key, { name: node.name.value, definition: type.getFields()[node.name.value], nodes: [] });
+          if (!into.has(key))
+            into.set(key, { name: node.name.value, definition: type.getFields()[node.name.value], nodes: [] });
           into.get(key).nodes.push(node);
           continue;
         }
         const fragment = node.kind === Kind.FRAGMENT_SPREAD ? this.fragments.get(node.name.value) : node;
         const on = fragment.typeCondition ? typeFromAST(this.schema, fragment.typeCondition) : type;
-        if (on === type || (isAbstractType(on) && this.schema.isSubType(on, type))) this.collect(type, [fragment.selectionSet], into);
+        if (on === type || (isAbstractType(on) && this.schema.isSubType(on, type)))
+          this.collect(type, [fragment.selectionSet], into);
       }
     }
     return into;
   }
 
-  /** make(record, out, found, id): fills `out`, pushes {make, pages, parent} of connections to `found`; `id` is that of the node. */
+  /**
+   * make(record, out, found, id): fills `out`, pushes {make, pages, parent} of connections to `found`; `id` is that
+   * of the node.
+   */
   object(type, sets, isRoot = false) {
     const steps = [];
     for (const [key, { name, definition, nodes }] of this.collect(type, sets)) {
       if (name === '__typename') {
-        steps.push((record, out) => { out[key] = type.name; });
+        steps.push((record, out) => {
+          out[key] = type.name;
+        });
         continue;
       }
       const args = getArgumentValues(definition, nodes[0], {});
       const below = nodes.map((node) => node.selectionSet).filter(Boolean);
       const { ctx } = this;
       if (this.denied(type, definition)) {
-        steps.push((record, out) => { out[key] = null; });
+        steps.push((record, out) => {
+          out[key] = null;
+        });
         continue;
       }
-      const value = isRoot ? () => rootOf(definition, args, ctx) : (record) => valueOf(type.name, definition, record, args, ctx);
+      const value = isRoot
+        ? () => rootOf(definition, args, ctx)
+        : (record) => valueOf(type.name, definition, record, args, ctx);
       if (/Connection$/.test(getNamedType(definition.type).name)) steps.push(this.connection(definition, below, value));
       else {
         const complete = this.completer(definition.type, below, `${type.name}.${name}`);
-        steps.push((record, out, found, id) => { out[key] = complete(value(record), found, id); });
+        steps.push((record, out, found, id) => {
+          out[key] = complete(value(record), found, id);
+        });
       }
     }
     return (record, out, found, id) => {
@@ -78,9 +101,15 @@ class Compiler {
     const type = getNamedType(definition.type);
     const edges = this.collect(type, sets).get('edges');
     const edgeType = getNamedType(edges.definition.type);
-    const node = this.collect(edgeType, edges.nodes.map((one) => one.selectionSet)).get('node');
+    const node = this.collect(
+      edgeType,
+      edges.nodes.map((one) => one.selectionSet),
+    ).get('node');
     const nodeType = getNamedType(node.definition.type);
-    const make = this.any(nodeType, node.nodes.map((one) => one.selectionSet));
+    const make = this.any(
+      nodeType,
+      node.nodes.map((one) => one.selectionSet),
+    );
     return (record, out, found, id) => {
       const pages = value(record);
       if (pages) found.push({ make, pages, parent: id });
@@ -112,7 +141,8 @@ class Compiler {
     }
     if (isListType(type)) {
       const inner = this.completer(type.ofType, sets, where);
-      return (value, found, id) => (value === null || value === undefined ? null : value.map((one) => inner(one, found, id)));
+      return (value, found, id) =>
+        value === null || value === undefined ? null : value.map((one) => inner(one, found, id));
     }
     if (isLeafType(type)) {
       if (PLAIN.has(type.name)) return (value) => (value === undefined ? null : value);

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the inner operation of a bulk operation may look like. Each rule is told in the vendor's words; the first that is broken wins.
+// What the inner operation of a bulk operation may look like. Each rule is told in the vendor's words; the first that
+// is broken wins.
 'use strict';
 
 const { getNamedType, getNullableType, isListType, Kind, parse, typeFromAST, validate } = require('graphql');
@@ -31,8 +32,11 @@ function walk(schema, fragments, set, type, state, visit) {
 
 /** All fields that a selection asks for on its own level, fragments opened. */
 function flat(fragments, set) {
-  return (set ? set.selections : []).flatMap((node) => (node.kind === Kind.FIELD ? [node]
-    : flat(fragments, (node.kind === Kind.FRAGMENT_SPREAD ? fragments.get(node.name.value) : node).selectionSet)));
+  return (set ? set.selections : []).flatMap((node) =>
+    node.kind === Kind.FIELD
+      ? [node]
+      : flat(fragments, (node.kind === Kind.FRAGMENT_SPREAD ? fragments.get(node.name.value) : node).selectionSet),
+  );
 }
 
 function read(schema, text, operation) {
@@ -45,26 +49,40 @@ function read(schema, text, operation) {
   const operations = document.definitions.filter((one) => one.kind === Kind.OPERATION_DEFINITION);
   if (operations.length !== 1) return { problem: `Bulk ${operation} must contain exactly one operation.` };
   if (operations[0].operation !== operation) {
-    return { problem: operation === 'query' ? 'Bulk queries must not contain mutations or subscriptions.'
-      : 'Bulk mutations must contain a mutation.' };
+    return {
+      problem:
+        operation === 'query'
+          ? 'Bulk queries must not contain mutations or subscriptions.'
+          : 'Bulk mutations must contain a mutation.',
+    };
   }
   const wrong = validate(schema, document);
-  if (wrong.length) return { problem: `Invalid bulk ${operation}: ${wrong.map((one) => ofValidation(document, one).message).join(', ')}` };
-  const fragments = new Map(document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION)
-    .map((one) => [one.name.value, one]));
+  if (wrong.length)
+    return {
+      problem: `Invalid bulk ${operation}: ${wrong.map((one) => ofValidation(document, one).message).join(', ')}`,
+    };
+  const fragments = new Map(
+    document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]),
+  );
   return { document, operation: operations[0], fragments };
 }
 
 /** {document, operation, fragments} of a good bulk query, or {problem: text}. */
 function checkQuery(schema, text) {
-  if (Buffer.byteLength(text) > QUERY_BYTES_MAX) return { problem: `Bulk queries cannot be longer than ${QUERY_BYTES_MAX} bytes.` };
+  if (Buffer.byteLength(text) > QUERY_BYTES_MAX)
+    return { problem: `Bulk queries cannot be longer than ${QUERY_BYTES_MAX} bytes.` };
   const query = read(schema, text, 'query');
   if (query.problem) return query;
   const { operation, fragments } = query;
   if ((operation.variableDefinitions || []).length) return { problem: 'Bulk queries cannot use variables.' };
   const problems = [];
   let connections = 0;
-  walk(schema, fragments, operation.selectionSet, schema.getQueryType(), { depth: -1, list: false, parent: null },
+  walk(
+    schema,
+    fragments,
+    operation.selectionSet,
+    schema.getQueryType(),
+    { depth: -1, list: false, parent: null },
     (node, definition, parent, state) => {
       const name = node.name.value;
       if (parent === schema.getQueryType() && (name === 'node' || name === 'nodes')) {
@@ -72,16 +90,20 @@ function checkQuery(schema, text) {
       }
       if (isConnection(definition.type)) {
         connections += 1;
-        if (state.list) problems.push('Queries that contain a connection field within a list field are not currently supported.');
+        if (state.list)
+          problems.push('Queries that contain a connection field within a list field are not currently supported.');
         if (state.depth + 1 > DEPTH_MAX) {
           problems.push(`Bulk queries cannot contain connections with a nesting depth greater than ${DEPTH_MAX}.`);
         }
         if (state.parent && !state.parent.hasId) {
-          problems.push("The parent 'node' field for a nested connection must select the 'id' field without an alias and must be of " +
-            `'ID' return type. Connection fields without 'id': ${name}.`);
+          problems.push(
+            "The parent 'node' field for a nested connection must select the 'id' field without an alias and must be " +
+              `of 'ID' return type. Connection fields without 'id': ${name}.`,
+          );
         }
         const asked = flat(fragments, node.selectionSet).map((one) => one.name.value);
-        if (asked.includes('nodes')) problems.push("Bulk queries must use 'edges { node }'; the 'nodes' field is not supported.");
+        if (asked.includes('nodes'))
+          problems.push("Bulk queries must use 'edges { node }'; the 'nodes' field is not supported.");
         if (!asked.includes('edges')) problems.push(`The connection '${name}' must select 'edges { node { ... } }'.`);
         return { depth: state.depth + 1, list: false, parent: null, connection: true };
       }
@@ -91,9 +113,11 @@ function checkQuery(schema, text) {
       }
       const list = isListType(getNullableType(definition.type)) && !/Connection$/.test(parent.name);
       return { ...state, list: state.list || list };
-    });
+    },
+  );
   if (connections === 0) problems.unshift('Bulk queries must contain at least one connection.');
-  if (connections > CONNECTIONS_MAX) problems.unshift(`Bulk queries cannot contain more than ${CONNECTIONS_MAX} connections.`);
+  if (connections > CONNECTIONS_MAX)
+    problems.unshift(`Bulk queries cannot contain more than ${CONNECTIONS_MAX} connections.`);
   return problems.length ? { problem: problems[0] } : query;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes the result of one bulk operation into a file, in slices between which other requests are served, with flat memory.
+// Writes the result of one bulk operation into a file, in slices between which other requests are served, with flat
+// memory.
 'use strict';
 
 const fs = require('fs');
@@ -10,8 +11,8 @@ const { Compiler, lineOf } = require('./bulk_compile');
 
 const SLICE_MS = 20;
 const BUFFER_CHARS = 1 << 20;
-const PARENT_LAG = 4;      // so many parents are behind their children when results are not grouped
-const LATE_EVERY = 5;      // each fifth child comes late
+const PARENT_LAG = 4; // so many parents are behind their children when results are not grouped
+const LATE_EVERY = 5; // each fifth child comes late
 const LATE_MAX = 500;
 
 const breathe = () => new Promise((done) => setImmediate(done));
@@ -77,10 +78,18 @@ class Grouped {
   end() {}
 }
 
-/** Runs a checked query. `progress` gets {lines, roots}. Gives {lines, roots, bytes}. Stops early when cancelled() says so. */
+/**
+ * Runs a checked query. `progress` gets {lines, roots}. Gives {lines, roots, bytes}. Stops early when cancelled()
+ * says so.
+ */
 async function runQuery({ schema, fragments, operation, ctx, path, grouped, progress, cancelled }) {
   const found = [];
-  new Compiler(schema, fragments, ctx).object(schema.getQueryType(), [operation.selectionSet], true)(null, {}, found, null);
+  new Compiler(schema, fragments, ctx).object(schema.getQueryType(), [operation.selectionSet], true)(
+    null,
+    {},
+    found,
+    null,
+  );
   const output = new Output(path);
   const way = grouped ? new Grouped(output) : new Scatter(output);
   let roots = 0;

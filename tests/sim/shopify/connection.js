@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pages of a list by keyset cursors: a cursor holds the sort value and the id of its record, so a page goes on from where the
-// record stood when it was read, and a record that is updated meanwhile moves, as at the vendor.
+// Pages of a list by keyset cursors: a cursor holds the sort value and the id of its record, so a page goes on from
+// where the record stood when it was read, and a record that is updated meanwhile moves, as at the vendor.
 'use strict';
 
 const { failure } = require('./vendor_errors');
@@ -22,7 +22,9 @@ function decode(text) {
   try {
     const value = JSON.parse(Buffer.from(text, 'base64').toString('utf8'));
     if (value && typeof value === 'object' && 'last_id' in value) return value;
-  } catch { /* told below */ }
+  } catch {
+    /* told below */
+  }
   throw failure(`Invalid cursor: ${text}`, 'BAD_REQUEST');
 }
 
@@ -48,7 +50,8 @@ function checkSize(args, field) {
   if (args.first == null && args.last == null) {
     throw failure(`you must provide one of first or last`, 'BAD_REQUEST', { field });
   }
-  if (args.first != null && args.last != null) throw failure('providing both first and last is not supported', 'BAD_REQUEST');
+  if (args.first != null && args.last != null)
+    throw failure('providing both first and last is not supported', 'BAD_REQUEST');
 }
 
 const byPosition = { name: 'POSITION', of: null };
@@ -75,15 +78,18 @@ function connect(list, args, by = byPosition, field = null) {
     high = search(rows, (row) => to(row) >= 0);
   }
   high = Math.max(low, high);
-  const [start, end] = args.first != null ? [low, Math.min(high, low + args.first)] : [Math.max(low, high - args.last), high];
+  const [start, end] =
+    args.first != null ? [low, Math.min(high, low + args.first)] : [Math.max(low, high - args.last), high];
   const page = rows.slice(start, end);
   const cursors = page.map((row) => encode({ last_id: row.id, last_value: row.value, sort: by.name }));
   return {
     edges: page.map((row, at) => ({ cursor: cursors[at], node: row.record })),
     nodes: page.map((row) => row.record),
     pageInfo: {
-      hasNextPage: end < rows.length, hasPreviousPage: start > 0,
-      startCursor: cursors[0] ?? null, endCursor: cursors[cursors.length - 1] ?? null,
+      hasNextPage: end < rows.length,
+      hasPreviousPage: start > 0,
+      startCursor: cursors[0] ?? null,
+      endCursor: cursors[cursors.length - 1] ?? null,
     },
   };
 }

@@ -3,9 +3,10 @@
 //
 // The price of a query and the bucket that it is paid from.
 //
-// Objects cost 1, mutations 10, scalars nothing. A connection of size n with nodes of cost c (an object and what is in it) costs
-// log2(n + 1) x (1 + c), rounded ("log", which gives the 24 that the vendor told for variants(first: 250) with one object in
-// each), or 2 + n x (1 + c) ("linear", the worst case that the vendor once documented). The actual cost puts in what was returned.
+// Objects cost 1, mutations 10, scalars nothing. A connection of size n with nodes of cost c (an object and what is in
+// it) costs log2(n + 1) x (1 + c), rounded ("log", which gives the 24 that the vendor told for variants(first: 250)
+// with one object in each), or 2 + n x (1 + c) ("linear", the worst case that the vendor once documented). The actual
+// cost puts in what was returned.
 'use strict';
 
 const { getNamedType, isAbstractType, isLeafType, Kind, typeFromAST } = require('graphql');
@@ -24,8 +25,9 @@ class Pricing {
 
   /** The requested cost of an operation, or the actual one when its data are given. */
   of(document, operation, variables, data) {
-    const fragments = new Map(document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION)
-      .map((one) => [one.name.value, one]));
+    const fragments = new Map(
+      document.definitions.filter((one) => one.kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]),
+    );
     const root = this.schema.getRootType(operation.operation);
     return this.selection(operation.selectionSet, root, { fragments, variables, actual: data !== undefined }, data);
   }
@@ -64,8 +66,10 @@ class Pricing {
     for (const child of node.selectionSet.selections) {
       if (child.kind !== Kind.FIELD || !['edges', 'nodes'].includes(child.name.value)) continue;
       const listed = getNamedType(type.getFields()[child.name.value].type);
-      const sets = child.name.value === 'nodes' ? [child.selectionSet]
-        : child.selectionSet.selections.filter((one) => one.name?.value === 'node').map((one) => one.selectionSet);
+      const sets =
+        child.name.value === 'nodes'
+          ? [child.selectionSet]
+          : child.selectionSet.selections.filter((one) => one.name?.value === 'node').map((one) => one.selectionSet);
       const nodeType = child.name.value === 'nodes' ? listed : getNamedType(listed.getFields().node.type);
       for (const set of sets) {
         if (!how.actual) cost = Math.max(cost, this.selection(set, nodeType, how));
@@ -84,7 +88,8 @@ class Pricing {
       if (argument.name.value !== 'first' && argument.name.value !== 'last') continue;
       const { value } = argument;
       if (value.kind === Kind.INT) return Number(value.value);
-      if (value.kind === Kind.VARIABLE && Number.isInteger(variables[value.name.value])) return variables[value.name.value];
+      if (value.kind === Kind.VARIABLE && Number.isInteger(variables[value.name.value]))
+        return variables[value.name.value];
     }
     return 1;
   }

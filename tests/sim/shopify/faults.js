@@ -8,8 +8,18 @@
 const COMMON = ['status', 'throttle', 'html', 'not_json', 'empty', 'reset', 'cut', 'stall', 'slow', 'connect_reset'];
 const WHERE = ['method', 'path', 'query', 'body_contains', 'port'];
 const WHEN = ['nth', 'count', 'for_s'];
-const WHAT = ['status', 'headers', 'body', 'content_type', 'applied', 'retry_after', 'seconds', 'drip_s', 'reset',
-  'keep_bytes'];
+const WHAT = [
+  'status',
+  'headers',
+  'body',
+  'content_type',
+  'applied',
+  'retry_after',
+  'seconds',
+  'drip_s',
+  'reset',
+  'keep_bytes',
+];
 const OWN = {
   throttled: [],
   graphql_error: ['code', 'message', 'field', 'applied'],
@@ -18,7 +28,10 @@ const OWN = {
 };
 
 function globbed(pattern) {
-  const text = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.');
+  const text = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.');
   return new RegExp(`^${text}$`, 's');
 }
 
@@ -52,7 +65,8 @@ class Faults {
 
   /** Takes one use of every fault that strikes now, and gives them. `request` is absent for connections. */
   due(wanted, request) {
-    return this.list.filter((fault) => wanted(fault.kind) && (!request || applies(fault, request)) && this.strikes(fault))
+    return this.list
+      .filter((fault) => wanted(fault.kind) && (!request || applies(fault, request)) && this.strikes(fault))
       .map((fault) => ({ ...fault }));
   }
 

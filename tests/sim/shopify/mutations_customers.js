@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutations of customers, with the vendor's checks and words. Each gives its payload; ctx.wrote() tells the ledger what became of
-// the record.
+// Mutations of customers, with the vendor's checks and words. Each gives its payload; ctx.wrote() tells the ledger
+// what became of the record.
 'use strict';
 
 const { checkId, byCustomId, shop } = require('./roots');
@@ -21,7 +21,10 @@ const trouble = (field, message, code) => ({ field, message, code });
 /** Tags as the vendor stores them: trimmed, without empties, one of each regardless of case, sorted. */
 function cleanTags(tags) {
   const seen = new Map();
-  for (const tag of tags.flatMap((one) => one.split(',')).map((one) => one.trim()).filter(Boolean)) {
+  for (const tag of tags
+    .flatMap((one) => one.split(','))
+    .map((one) => one.trim())
+    .filter(Boolean)) {
     if (!seen.has(tag.toLowerCase())) seen.set(tag.toLowerCase(), tag);
   }
   return [...seen.values()].sort();
@@ -49,7 +52,10 @@ function problems(input, customer, ctx, prefix = []) {
       if (other && other !== customer) list.push(trouble(at('phone'), 'Phone has already been taken', 'TAKEN'));
     }
   }
-  for (const [name, title] of [['firstName', 'First name'], ['lastName', 'Last name']]) {
+  for (const [name, title] of [
+    ['firstName', 'First name'],
+    ['lastName', 'Last name'],
+  ]) {
     if (input[name] && input[name].length > NAME_CHARS) {
       list.push(trouble(at(name), `${title} is too long (maximum is ${NAME_CHARS} characters)`, 'TOO_LONG'));
     }
@@ -60,7 +66,9 @@ function problems(input, customer, ctx, prefix = []) {
   list.push(...tagProblems(input.tags, at('tags')));
   const after = (name) => (input[name] === undefined ? customer && customer[name] : blankToNull(input[name]));
   if (!list.length && !['email', 'phone', 'firstName', 'lastName'].some((name) => after(name))) {
-    list.push(trouble(prefix.length ? prefix : null, 'A name, phone number, or email address must be present', 'INVALID'));
+    list.push(
+      trouble(prefix.length ? prefix : null, 'A name, phone number, or email address must be present', 'INVALID'),
+    );
   }
   return list;
 }
@@ -85,21 +93,49 @@ function members(input, ctx) {
   if (set.taxExempt === null) set.taxExempt = false;
   if (set.taxExemptions === null) set.taxExemptions = [];
   if (input.tags !== undefined) set.tags = cleanTags(input.tags || []);
-  if (input.addresses !== undefined) set.$addresses = (input.addresses || []).map((one) => addressOf(one, ctx, 'CustomerAddress'));
+  if (input.addresses !== undefined)
+    set.$addresses = (input.addresses || []).map((one) => addressOf(one, ctx, 'CustomerAddress'));
   return set;
 }
 
 function addressOf(input, ctx, kind) {
   const number = ctx.store.newId('MailingAddress');
   return {
-    __typename: 'MailingAddress', id: `${number}?model_name=${kind}`, country: null, province: null, latitude: null, longitude: null,
-    coordinatesValidated: false, address1: null, address2: null, city: null, company: null, firstName: null, lastName: null,
-    phone: null, zip: null, provinceCode: null, ...input, countryCode: input.countryCode ?? null, countryCodeV2: input.countryCode ?? null,
+    __typename: 'MailingAddress',
+    id: `${number}?model_name=${kind}`,
+    country: null,
+    province: null,
+    latitude: null,
+    longitude: null,
+    coordinatesValidated: false,
+    address1: null,
+    address2: null,
+    city: null,
+    company: null,
+    firstName: null,
+    lastName: null,
+    phone: null,
+    zip: null,
+    provinceCode: null,
+    ...input,
+    countryCode: input.countryCode ?? null,
+    countryCodeV2: input.countryCode ?? null,
   };
 }
 
-const sameAddress = (a, b) => ['address1', 'address2', 'city', 'company', 'countryCodeV2', 'firstName', 'lastName', 'phone',
-  'provinceCode', 'zip'].every((name) => (a[name] ?? null) === (b[name] ?? null));
+const sameAddress = (a, b) =>
+  [
+    'address1',
+    'address2',
+    'city',
+    'company',
+    'countryCodeV2',
+    'firstName',
+    'lastName',
+    'phone',
+    'provinceCode',
+    'zip',
+  ].every((name) => (a[name] ?? null) === (b[name] ?? null));
 
 function differs(record, set) {
   return Object.entries(set).some(([name, value]) => {
@@ -112,10 +148,26 @@ function differs(record, set) {
 function create(input, ctx) {
   const now = ctx.sim.clock.iso();
   const customer = {
-    __typename: 'Customer', id: ctx.store.newId('Customer'), firstName: null, lastName: null, email: null, phone: null, note: null,
-    locale: 'en', state: 'DISABLED', verifiedEmail: true, taxExempt: false, taxExemptions: [], tags: [], createdAt: now,
-    updatedAt: now, $email: { state: 'NOT_SUBSCRIBED', level: 'SINGLE_OPT_IN', at: null },
-    $sms: { state: 'NOT_SUBSCRIBED', level: 'SINGLE_OPT_IN', at: null }, $addresses: [], $metafields: [], ...members(input, ctx),
+    __typename: 'Customer',
+    id: ctx.store.newId('Customer'),
+    firstName: null,
+    lastName: null,
+    email: null,
+    phone: null,
+    note: null,
+    locale: 'en',
+    state: 'DISABLED',
+    verifiedEmail: true,
+    taxExempt: false,
+    taxExemptions: [],
+    tags: [],
+    createdAt: now,
+    updatedAt: now,
+    $email: { state: 'NOT_SUBSCRIBED', level: 'SINGLE_OPT_IN', at: null },
+    $sms: { state: 'NOT_SUBSCRIBED', level: 'SINGLE_OPT_IN', at: null },
+    $addresses: [],
+    $metafields: [],
+    ...members(input, ctx),
   };
   return ctx.store.insert(customer);
 }
@@ -166,24 +218,44 @@ function identified(input, identifier, ctx) {
   if (name === 'id') {
     checkId(value, 'Customer');
     const customer = ctx.store.get(value);
-    return customer ? { customer } : { errors: [trouble(['input'], 'Resource matching the identifier was not found.', 'NOT_FOUND')] };
+    return customer
+      ? { customer }
+      : { errors: [trouble(['input'], 'Resource matching the identifier was not found.', 'NOT_FOUND')] };
   }
   if (name === 'customId') {
     const customer = byCustomId('Customer', value, ctx);
-    return { customer, custom: customer ? null : { namespace: value.namespace ?? 'app--1', key: value.key, value: value.value } };
+    return {
+      customer,
+      custom: customer ? null : { namespace: value.namespace ?? 'app--1', key: value.key, value: value.value },
+    };
   }
   if (input[name] === undefined || input[name] === null) {
-    return { errors: [trouble(['input', name], `The ${name} field is required when it is the identifier.`, 'MISSING_FIELD_REQUIRED')] };
+    return {
+      errors: [
+        trouble(['input', name], `The ${name} field is required when it is the identifier.`, 'MISSING_FIELD_REQUIRED'),
+      ],
+    };
   }
-  const same = name === 'email' ? input.email.toLowerCase() === value.toLowerCase() : normalPhone(input.phone) === normalPhone(value);
+  const same =
+    name === 'email'
+      ? input.email.toLowerCase() === value.toLowerCase()
+      : normalPhone(input.phone) === normalPhone(value);
   if (!same) {
-    return { errors: [trouble(['input'], `The identifier value does not match the value of the corresponding field in the input.`,
-      'INPUT_MISMATCH')] };
+    return {
+      errors: [
+        trouble(
+          ['input'],
+          `The identifier value does not match the value of the corresponding field in the input.`,
+          'INPUT_MISMATCH',
+        ),
+      ],
+    };
   }
   return { customer: ctx.store.customerBy(name, name === 'phone' ? normalPhone(value) : value) };
 }
 
-const plain = (errors) => errors.map(({ field, message }) => ({ field: field && field.length ? field : null, message }));
+const plain = (errors) =>
+  errors.map(({ field, message }) => ({ field: field && field.length ? field : null, message }));
 
 function customerCreate({ input }, ctx) {
   const errors = input.id ? [trouble(['id'], 'Cannot specify ID on creation')] : problems(input, null, ctx);
@@ -194,7 +266,12 @@ function customerCreate({ input }, ctx) {
   if (set.errors.length) {
     ctx.store.tables.Customer.rows.delete(customer.id);
     ctx.store.unindex(customer);
-    return rejected(ctx, 'Customer', null, plain(set.errors.map((one) => ({ ...one, field: ['metafields', ...one.field.slice(1)] }))));
+    return rejected(
+      ctx,
+      'Customer',
+      null,
+      plain(set.errors.map((one) => ({ ...one, field: ['metafields', ...one.field.slice(1)] }))),
+    );
   }
   if (input.emailMarketingConsent) applyConsent(customer, input.emailMarketingConsent, ctx);
   ctx.wrote('Customer', customer.id, 'created');
@@ -206,10 +283,24 @@ function customerUpdate({ input }, ctx) {
   checkId(input.id, 'Customer');
   const customer = ctx.store.get(input.id);
   if (!customer) return rejected(ctx, 'Customer', input.id, [{ field: ['id'], message: 'Customer does not exist' }]);
-  for (const [name, title] of [['emailMarketingConsent', 'Email'], ['smsMarketingConsent', 'Sms'], ['whatsAppMarketingConsent', 'WhatsApp']]) {
+  for (const [name, title] of [
+    ['emailMarketingConsent', 'Email'],
+    ['smsMarketingConsent', 'Sms'],
+    ['whatsAppMarketingConsent', 'WhatsApp'],
+  ]) {
     if (input[name]) {
-      return rejected(ctx, 'Customer', customer.id, [{ field: [name],
-        message: `To update ${name}, please use the customer${title}MarketingConsentUpdate Mutation instead` }], { customer });
+      return rejected(
+        ctx,
+        'Customer',
+        customer.id,
+        [
+          {
+            field: [name],
+            message: `To update ${name}, please use the customer${title}MarketingConsentUpdate Mutation instead`,
+          },
+        ],
+        { customer },
+      );
     }
   }
   const errors = problems(input, customer, ctx);
@@ -224,10 +315,11 @@ function customerUpdate({ input }, ctx) {
 function customerDelete({ input }, ctx) {
   checkId(input.id, 'Customer');
   const customer = ctx.store.get(input.id);
-  const refuse = (message) => rejected(ctx, 'Customer', input.id, [{ field: ['id'], message }],
-    { deletedCustomerId: null, shop: shop(ctx) });
+  const refuse = (message) =>
+    rejected(ctx, 'Customer', input.id, [{ field: ['id'], message }], { deletedCustomerId: null, shop: shop(ctx) });
   if (!customer) return refuse("Customer can't be found");
-  if (ctx.store.ordersOf(customer).length) return refuse('Customer can’t be deleted because they have associated orders');
+  if (ctx.store.ordersOf(customer).length)
+    return refuse('Customer can’t be deleted because they have associated orders');
   ctx.store.remove(customer);
   ctx.wrote('Customer', customer.id, 'deleted');
   return { deletedCustomerId: customer.id, shop: shop(ctx), userErrors: [] };
@@ -241,7 +333,9 @@ function consentProblems(consent, ctx, path) {
   if (!consent) return [];
   const at = (name) => [...path, name];
   if (!SETTABLE.has(consent.marketingState)) {
-    return [trouble(at('marketingState'), `Cannot specify ${consent.marketingState} as a marketing state input`, 'INVALID')];
+    return [
+      trouble(at('marketingState'), `Cannot specify ${consent.marketingState} as a marketing state input`, 'INVALID'),
+    ];
   }
   if (consent.consentUpdatedAt && Date.parse(consent.consentUpdatedAt) > ctx.sim.clock.now()) {
     return [trouble(at('consentUpdatedAt'), 'Consent updated at must not be in the future', 'INVALID')];
@@ -250,7 +344,13 @@ function consentProblems(consent, ctx, path) {
     return [trouble(at('marketingOptInLevel'), 'Marketing opt in level must be specified', 'MISSING_ARGUMENT')];
   }
   if (consent.marketingState === 'PENDING' && consent.marketingOptInLevel !== 'CONFIRMED_OPT_IN') {
-    return [trouble(at('marketingOptInLevel'), 'Marketing opt in level must be confirmed opt-in for pending consent state', 'INVALID')];
+    return [
+      trouble(
+        at('marketingOptInLevel'),
+        'Marketing opt in level must be confirmed opt-in for pending consent state',
+        'INVALID',
+      ),
+    ];
   }
   return [];
 }
@@ -258,8 +358,11 @@ function consentProblems(consent, ctx, path) {
 function applyConsent(customer, consent, ctx) {
   const before = customer.$email;
   const level = consent.marketingOptInLevel ?? before.level;
-  const stated = consent.consentUpdatedAt ? new Date(consent.consentUpdatedAt).toISOString().replace(/\.\d+Z$/, 'Z') : null;
-  if (before.state === consent.marketingState && before.level === level && (stated === null || stated === before.at)) return false;
+  const stated = consent.consentUpdatedAt
+    ? new Date(consent.consentUpdatedAt).toISOString().replace(/\.\d+Z$/, 'Z')
+    : null;
+  if (before.state === consent.marketingState && before.level === level && (stated === null || stated === before.at))
+    return false;
   ctx.store.update(customer, { $email: { state: consent.marketingState, level, at: stated || ctx.sim.clock.iso() } });
   return true;
 }
@@ -269,8 +372,10 @@ function customerEmailMarketingConsentUpdate({ input }, ctx) {
   checkId(customerId, 'Customer');
   const customer = ctx.store.get(customerId);
   const path = ['input', 'emailMarketingConsent'];
-  const errors = !customer ? [trouble(['input', 'customerId'], 'Customer not found', 'INVALID')]
-    : !customer.email ? [trouble(['input'], 'The customer must have an email address', 'INVALID')]
+  const errors = !customer
+    ? [trouble(['input', 'customerId'], 'Customer not found', 'INVALID')]
+    : !customer.email
+      ? [trouble(['input'], 'The customer must have an email address', 'INVALID')]
       : consentProblems(consent, ctx, path);
   if (errors.length) return rejected(ctx, 'Customer', customerId, errors, { customer });
   const changed = applyConsent(customer, consent, ctx);
@@ -288,11 +393,15 @@ function tagged(change, name) {
     ctx.sim.access.checkWrite(kind, name);
     const record = TAGGED.has(kind) ? ctx.store.get(id) : null;
     const wanted = cleanTags(tags);
-    const errors = !record ? [{ field: ['id'], message: `${kind} does not exist` }]
+    const errors = !record
+      ? [{ field: ['id'], message: `${kind} does not exist` }]
       : plain(tagProblems([...(change === 'add' ? record.tags : []), ...wanted], ['tags']));
     if (errors.length) return rejected(ctx, kind, id, errors, { node: null });
     const fold = new Set(wanted.map((tag) => tag.toLowerCase()));
-    const next = change === 'add' ? cleanTags([...record.tags, ...wanted]) : record.tags.filter((tag) => !fold.has(tag.toLowerCase()));
+    const next =
+      change === 'add'
+        ? cleanTags([...record.tags, ...wanted])
+        : record.tags.filter((tag) => !fold.has(tag.toLowerCase()));
     const changed = JSON.stringify([...record.tags].sort()) !== JSON.stringify([...next].sort());
     if (changed) ctx.store.update(record, { tags: next });
     ctx.wrote(kind, id, changed ? 'updated' : 'unchanged', null, 'tags');
@@ -301,7 +410,20 @@ function tagged(change, name) {
 }
 
 module.exports = {
-  mutations: { customerSet, customerCreate, customerUpdate, customerDelete, customerEmailMarketingConsentUpdate,
-    tagsAdd: tagged('add', 'tagsAdd'), tagsRemove: tagged('remove', 'tagsRemove') },
-  cleanTags, tagProblems, addressOf, rejected, plain, EMAIL, gid,
+  mutations: {
+    customerSet,
+    customerCreate,
+    customerUpdate,
+    customerDelete,
+    customerEmailMarketingConsentUpdate,
+    tagsAdd: tagged('add', 'tagsAdd'),
+    tagsRemove: tagged('remove', 'tagsRemove'),
+  },
+  cleanTags,
+  tagProblems,
+  addressOf,
+  rejected,
+  plain,
+  EMAIL,
+  gid,
 };

@@ -26,18 +26,32 @@ const reference = (kind) => (value) => new RegExp(`^gid://shopify/${kind}/\\d+$`
 const TYPES = {
   single_line_text_field: [(v) => !/[\r\n]/.test(v), 'Value must be a single line text string.'],
   multi_line_text_field: [() => true, ''],
-  number_integer: [(v) => /^-?\d{1,16}$/.test(v) && Math.abs(Number(v)) <= Number.MAX_SAFE_INTEGER, 'Value must be an integer.'],
+  number_integer: [
+    (v) => /^-?\d{1,16}$/.test(v) && Math.abs(Number(v)) <= Number.MAX_SAFE_INTEGER,
+    'Value must be an integer.',
+  ],
   number_decimal: [(v) => /^-?\d{1,13}(\.\d{1,9})?$/.test(v), 'Value must be a decimal.'],
   boolean: [(v) => v === 'true' || v === 'false', 'Value must be true or false.'],
   date: [(v) => /^\d{4}-\d\d-\d\d$/.test(v) && !Number.isNaN(Date.parse(v)), 'Value must be in YYYY-MM-DD format.'],
-  date_time: [(v) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)?$/.test(v) && !Number.isNaN(Date.parse(v)),
-    'Value must be in “YYYY-MM-DDTHH:MM:SS” format. For example: 2022-06-01T15:30:00'],
+  date_time: [
+    (v) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)?$/.test(v) && !Number.isNaN(Date.parse(v)),
+    'Value must be in “YYYY-MM-DDTHH:MM:SS” format. For example: 2022-06-01T15:30:00',
+  ],
   json: [isJson(() => true), 'Value is invalid JSON.'],
-  money: [isJson((v) => v && /^-?\d+(\.\d+)?$/.test(String(v.amount)) && /^[A-Z]{3}$/.test(v.currency_code)),
-    'Value must be a stringified JSON object with amount and currency_code fields.'],
-  rating: [isJson((v) => v && [v.value, v.scale_min, v.scale_max].every((one) => !Number.isNaN(Number(one))) &&
-    Number(v.value) >= Number(v.scale_min) && Number(v.value) <= Number(v.scale_max)),
-  'Value must be a stringified JSON object with value, scale_min and scale_max fields.'],
+  money: [
+    isJson((v) => v && /^-?\d+(\.\d+)?$/.test(String(v.amount)) && /^[A-Z]{3}$/.test(v.currency_code)),
+    'Value must be a stringified JSON object with amount and currency_code fields.',
+  ],
+  rating: [
+    isJson(
+      (v) =>
+        v &&
+        [v.value, v.scale_min, v.scale_max].every((one) => !Number.isNaN(Number(one))) &&
+        Number(v.value) >= Number(v.scale_min) &&
+        Number(v.value) <= Number(v.scale_max),
+    ),
+    'Value must be a stringified JSON object with value, scale_min and scale_max fields.',
+  ],
   weight: [measure, 'Value must be a stringified JSON object with a value and a unit.'],
   dimension: [measure, 'Value must be a stringified JSON object with a value and a unit.'],
   volume: [measure, 'Value must be a stringified JSON object with a value and a unit.'],
@@ -54,28 +68,46 @@ function typeRule(type) {
   if (!type.startsWith('list.')) return TYPES[type];
   const inner = TYPES[type.slice(5)];
   if (!inner) return undefined;
-  return [isJson((v) => Array.isArray(v) && v.length <= 128 && v.every((one) =>
-    inner[0](typeof one === 'string' ? one : JSON.stringify(one)))), 'Value must be an array of valid values.'];
+  return [
+    isJson(
+      (v) =>
+        Array.isArray(v) &&
+        v.length <= 128 &&
+        v.every((one) => inner[0](typeof one === 'string' ? one : JSON.stringify(one))),
+    ),
+    'Value must be an array of valid values.',
+  ];
 }
 
 /** What is wrong with one metafield for its owner, or null: {member, message, code}. Gives the type in `out.type`. */
 function problem(input, owner, ctx, out) {
   const namespace = input.namespace ?? 'app--1';
-  for (const [member, value] of [['namespace', namespace], ['key', input.key]]) {
+  for (const [member, value] of [
+    ['namespace', namespace],
+    ['key', input.key],
+  ]) {
     const [least, most] = LENGTHS[member];
-    if (value.length < least) return { member, code: 'TOO_SHORT', message: `${title(member)} is too short (minimum is ${least} characters)` };
-    if (value.length > most) return { member, code: 'TOO_LONG', message: `${title(member)} is too long (maximum is ${most} characters)` };
-    if (!/^[\w-]+$/.test(value)) return { member, code: 'INVALID', message: `${title(member)} contains one or more invalid characters.` };
+    if (value.length < least)
+      return { member, code: 'TOO_SHORT', message: `${title(member)} is too short (minimum is ${least} characters)` };
+    if (value.length > most)
+      return { member, code: 'TOO_LONG', message: `${title(member)} is too long (maximum is ${most} characters)` };
+    if (!/^[\w-]+$/.test(value))
+      return { member, code: 'INVALID', message: `${title(member)} contains one or more invalid characters.` };
   }
   const definition = ctx.store.definition(ownerTypeOf(owner.id), namespace, input.key);
-  const existing = ctx.store.children(owner, '$metafields').find((one) => one.namespace === namespace && one.key === input.key);
+  const existing = ctx.store
+    .children(owner, '$metafields')
+    .find((one) => one.namespace === namespace && one.key === input.key);
   const type = input.type ?? definition?.$type.name ?? existing?.type;
   if (!type) return { member: 'type', code: 'BLANK', message: "Type can't be blank" };
   const rule = typeRule(type);
   if (!rule) return { member: 'type', code: 'INCLUSION', message: 'Type must be one of the supported types.' };
   if (definition && definition.$type.name !== type) {
-    return { member: 'type', code: 'INVALID_TYPE', message: `Type '${type}' must be consistent with the definition's type: ` +
-      `'${definition.$type.name}'.` };
+    return {
+      member: 'type',
+      code: 'INVALID_TYPE',
+      message: `Type '${type}' must be consistent with the definition's type: ` + `'${definition.$type.name}'.`,
+    };
   }
   if (input.value === '') return { member: 'value', code: 'BLANK', message: "Value can't be blank." };
   if (Buffer.byteLength(input.value) > VALUE_BYTES) {
@@ -84,12 +116,17 @@ function problem(input, owner, ctx, out) {
   if (!rule[0](input.value)) return { member: 'value', code: 'INVALID_VALUE', message: rule[1] };
   const refused = definition ? broken(definition, input.value) : null;
   if (refused) return { member: 'value', code: 'INVALID_VALUE', message: refused };
-  if (type === 'id' && taken(owner, namespace, input, ctx)) return { member: 'value', code: 'TAKEN', message: 'Value has already been assigned to another metafield' };
+  if (type === 'id' && taken(owner, namespace, input, ctx))
+    return { member: 'value', code: 'TAKEN', message: 'Value has already been assigned to another metafield' };
   if ('compareDigest' in input && input.compareDigest !== undefined) {
     const now = existing ? digest(existing) : null;
     if (input.compareDigest !== now) {
-      return { member: null, code: 'STALE_OBJECT', message: 'The resource has been updated since it was loaded. ' +
-        'Try again with an updated `compareDigest` value.' };
+      return {
+        member: null,
+        code: 'STALE_OBJECT',
+        message:
+          'The resource has been updated since it was loaded. ' + 'Try again with an updated `compareDigest` value.',
+      };
     }
   }
   out.type = type;
@@ -112,8 +149,13 @@ function broken(definition, value) {
 
 function taken(owner, namespace, input, ctx) {
   for (const other of ctx.store.table(owner.__typename).each()) {
-    if (other !== owner && ctx.store.children(other, '$metafields')
-      .some((one) => one.namespace === namespace && one.key === input.key && one.value === input.value)) return true;
+    if (
+      other !== owner &&
+      ctx.store
+        .children(other, '$metafields')
+        .some((one) => one.namespace === namespace && one.key === input.key && one.value === input.value)
+    )
+      return true;
   }
   return false;
 }
@@ -127,8 +169,17 @@ function write(owner, input, out, ctx) {
     ctx.store.tables[owner.__typename].version += 1;
     return [existing, 'updated'];
   }
-  const made = { __typename: 'Metafield', id: ctx.store.newId('Metafield'), namespace: out.namespace, key: input.key, type: out.type,
-    value: input.value, createdAt: now, updatedAt: now, $owner: owner.id };
+  const made = {
+    __typename: 'Metafield',
+    id: ctx.store.newId('Metafield'),
+    namespace: out.namespace,
+    key: input.key,
+    type: out.type,
+    value: input.value,
+    createdAt: now,
+    updatedAt: now,
+    $owner: owner.id,
+  };
   ctx.store.children(owner, '$metafields').push(made);
   return [made, 'created'];
 }
@@ -139,37 +190,58 @@ function setAll(owner, inputs, ctx) {
   const errors = [];
   inputs.forEach((input, at) => {
     const wrong = problem(input, owner, ctx, outs[at]);
-    if (wrong) errors.push({ field: ['metafields', String(at), wrong.member || 'value'], message: wrong.message, code: wrong.code });
+    if (wrong)
+      errors.push({
+        field: ['metafields', String(at), wrong.member || 'value'],
+        message: wrong.message,
+        code: wrong.code,
+      });
   });
   if (errors.length) return { errors, changed: false };
-  const changed = inputs.map((input, at) => write(owner, input, outs[at], ctx)[1]).some((became) => became !== 'unchanged');
+  const changed = inputs
+    .map((input, at) => write(owner, input, outs[at], ctx)[1])
+    .some((became) => became !== 'unchanged');
   return { errors, changed };
 }
 
 function metafieldsSet({ metafields }, ctx) {
   const errors = [];
-  const fail = (at, member, message, code) => errors.push({ field: member ? ['metafields', String(at), member]
-    : ['metafields', String(at)], message, code, elementIndex: null });
+  const fail = (at, member, message, code) =>
+    errors.push({
+      field: member ? ['metafields', String(at), member] : ['metafields', String(at)],
+      message,
+      code,
+      elementIndex: null,
+    });
   if (metafields.length > SET_MAX) {
-    errors.push({ field: ['metafields'], message: `Exceeded the maximum metafields input limit of ${SET_MAX}.`,
-      code: 'LESS_THAN_OR_EQUAL_TO', elementIndex: null });
+    errors.push({
+      field: ['metafields'],
+      message: `Exceeded the maximum metafields input limit of ${SET_MAX}.`,
+      code: 'LESS_THAN_OR_EQUAL_TO',
+      elementIndex: null,
+    });
   }
   const seen = new Set();
-  const plan = errors.length ? [] : metafields.map((input, at) => {
-    const kind = checkId(input.ownerId);
-    const out = {};
-    const owner = OWNERS.has(kind) ? ctx.store.get(input.ownerId) : null;
-    const name = `${input.ownerId} ${input.namespace ?? 'app--1'}.${input.key}`;
-    const wrong = owner ? problem(input, owner, ctx, out) : null;
-    if (!owner) fail(at, 'ownerId', 'Owner does not exist.', 'INVALID');
-    else if (!allowed(kind, ctx)) fail(at, 'ownerId', 'The app is not authorized to write metafields of this owner.', 'APP_NOT_AUTHORIZED');
-    else if (seen.has(name)) fail(at, 'key', 'Key must be unique within this namespace on this resource', 'TAKEN');
-    else if (wrong) fail(at, wrong.member, wrong.message, wrong.code);
-    seen.add(name);
-    return { owner, input, out };
-  });
+  const plan = errors.length
+    ? []
+    : metafields.map((input, at) => {
+        const kind = checkId(input.ownerId);
+        const out = {};
+        const owner = OWNERS.has(kind) ? ctx.store.get(input.ownerId) : null;
+        const name = `${input.ownerId} ${input.namespace ?? 'app--1'}.${input.key}`;
+        const wrong = owner ? problem(input, owner, ctx, out) : null;
+        if (!owner) fail(at, 'ownerId', 'Owner does not exist.', 'INVALID');
+        else if (!allowed(kind, ctx))
+          fail(at, 'ownerId', 'The app is not authorized to write metafields of this owner.', 'APP_NOT_AUTHORIZED');
+        else if (seen.has(name)) fail(at, 'key', 'Key must be unique within this namespace on this resource', 'TAKEN');
+        else if (wrong) fail(at, wrong.member, wrong.message, wrong.code);
+        seen.add(name);
+        return { owner, input, out };
+      });
   if (errors.length) {
-    metafields.forEach((input) => ctx.wrote('Metafield', `${input.ownerId}#${input.namespace ?? 'app--1'}.${input.key}`, 'rejected', errors));
+    metafields.forEach((input) =>
+      ctx.wrote('Metafield', `${input.ownerId}#${input.namespace ?? 'app--1'}.${input.key}`, 'rejected', errors),
+    );
     return { metafields: null, userErrors: errors };
   }
   const made = plan.map(({ owner, input, out }) => {

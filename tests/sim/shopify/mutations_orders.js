@@ -12,7 +12,9 @@ const { failure } = require('./vendor_errors');
 const ORDER_MEMBERS = ['email', 'note', 'phone', 'customAttributes', 'poNumber'];
 
 function changes(record, set) {
-  return Object.entries(set).some(([name, value]) => JSON.stringify(record[name] ?? null) !== JSON.stringify(value ?? null));
+  return Object.entries(set).some(
+    ([name, value]) => JSON.stringify(record[name] ?? null) !== JSON.stringify(value ?? null),
+  );
 }
 
 function fieldErrors(owner, inputs, ctx, path) {
@@ -22,10 +24,12 @@ function fieldErrors(owner, inputs, ctx, path) {
 function orderUpdate({ input }, ctx) {
   checkId(input.id, 'Order');
   const order = ctx.store.get(input.id);
-  if (!order) return rejected(ctx, 'Order', input.id, [{ field: ['id'], message: 'Order does not exist' }], { order: null });
+  if (!order)
+    return rejected(ctx, 'Order', input.id, [{ field: ['id'], message: 'Order does not exist' }], { order: null });
   const errors = plain(tagProblems(input.tags, ['tags']));
   if (input.email && !EMAIL.test(input.email)) errors.push({ field: ['email'], message: 'Email is invalid' });
-  if (input.note && input.note.length > 5000) errors.push({ field: ['note'], message: 'Note is too long (maximum is 5000 characters)' });
+  if (input.note && input.note.length > 5000)
+    errors.push({ field: ['note'], message: 'Note is too long (maximum is 5000 characters)' });
   const before = order.$metafields && JSON.stringify(order.$metafields);
   if (!errors.length) errors.push(...plain(fieldErrors(order, input.metafields || [], ctx, ['metafields'])));
   if (errors.length) return rejected(ctx, 'Order', order.id, errors, { order });
@@ -46,28 +50,63 @@ const PRODUCT_MEMBERS = ['title', 'handle', 'descriptionHtml', 'productType', 'v
 /** Synchronous only: the asynchronous mode would need operations that nobody polls here. */
 function productSet({ identifier, input, synchronous }, ctx) {
   if (!synchronous) throw failure('the simulator runs productSet synchronously only', 'INTERNAL_SERVER_ERROR');
-  const refuse = (field, message, code) => rejected(ctx, 'Product', input.id || null, [{ field, message, code }],
-    { product: null, productSetOperation: null });
-  if (identifier && input.id) return refuse(['input'], 'The id field is not allowed if identifier is provided.', 'ID_NOT_ALLOWED');
+  const refuse = (field, message, code) =>
+    rejected(ctx, 'Product', input.id || null, [{ field, message, code }], {
+      product: null,
+      productSetOperation: null,
+    });
+  if (identifier && input.id)
+    return refuse(['input'], 'The id field is not allowed if identifier is provided.', 'ID_NOT_ALLOWED');
   const { record: product, missing } = productOf(identifier, input, ctx);
   if (missing) return refuse(['input', 'id'], 'Product does not exist', 'PRODUCT_DOES_NOT_EXIST');
   if (!product && !input.title) return refuse(['input', 'title'], "Title can't be blank", 'MISSING_FIELD_REQUIRED');
-  const other = input.handle && [...ctx.store.table('Product').each()].find((one) => one.handle === input.handle && one !== product);
-  if (other) return refuse(['input', 'handle'], `Handle '${input.handle}' already in use. Please provide a new handle.`, 'HANDLE_NOT_UNIQUE');
+  const other =
+    input.handle &&
+    [...ctx.store.table('Product').each()].find((one) => one.handle === input.handle && one !== product);
+  if (other)
+    return refuse(
+      ['input', 'handle'],
+      `Handle '${input.handle}' already in use. Please provide a new handle.`,
+      'HANDLE_NOT_UNIQUE',
+    );
   if (input.variants && !input.productOptions && !product) {
-    return refuse(['input', 'productOptions'], 'Product options input is required when updating variants', 'PRODUCT_OPTIONS_INPUT_MISSING');
+    return refuse(
+      ['input', 'productOptions'],
+      'Product options input is required when updating variants',
+      'PRODUCT_OPTIONS_INPUT_MISSING',
+    );
   }
   if (input.productOptions && !input.variants) {
-    return refuse(['input', 'variants'], 'Variants input is required when updating product options', 'VARIANTS_INPUT_MISSING');
+    return refuse(
+      ['input', 'variants'],
+      'Variants input is required when updating product options',
+      'VARIANTS_INPUT_MISSING',
+    );
   }
   const set = {};
   for (const name of PRODUCT_MEMBERS) if (input[name] !== undefined) set[name] = input[name] ?? '';
   if (input.tags !== undefined) set.tags = cleanTags(input.tags || []);
   const now = ctx.sim.clock.iso();
-  const target = product || ctx.store.insert({
-    __typename: 'Product', id: ctx.store.newId('Product'), descriptionHtml: '', productType: '', vendor: 'Dray Test', status: 'ACTIVE',
-    tags: [], createdAt: now, updatedAt: now, publishedAt: null, isGiftCard: false, totalInventory: 0, $variants: [], $metafields: [],
-    handle: (input.title || 'product').toLowerCase().replace(/[^a-z0-9]+/g, '-'), seo: { title: null, description: null } });
+  const target =
+    product ||
+    ctx.store.insert({
+      __typename: 'Product',
+      id: ctx.store.newId('Product'),
+      descriptionHtml: '',
+      productType: '',
+      vendor: 'Dray Test',
+      status: 'ACTIVE',
+      tags: [],
+      createdAt: now,
+      updatedAt: now,
+      publishedAt: null,
+      isGiftCard: false,
+      totalInventory: 0,
+      $variants: [],
+      $metafields: [],
+      handle: (input.title || 'product').toLowerCase().replace(/[^a-z0-9]+/g, '-'),
+      seo: { title: null, description: null },
+    });
   const errors = fieldErrors(target, input.metafields || [], ctx, ['input', 'metafields']);
   if (errors.length) {
     if (!product) ctx.store.table('Product').rows.delete(target.id);
@@ -75,7 +114,8 @@ function productSet({ identifier, input, synchronous }, ctx) {
   }
   const changed = !product || changes(target, set);
   if (changed) ctx.store.update(target, set);
-  const variants = input.variants || (product ? null : [{ optionValues: [{ optionName: 'Title', name: 'Default Title' }] }]);
+  const variants =
+    input.variants || (product ? null : [{ optionValues: [{ optionName: 'Title', name: 'Default Title' }] }]);
   const variantsChanged = variants ? setVariants(target, variants, ctx) : false;
   ctx.wrote('Product', target.id, !product ? 'created' : changed || variantsChanged ? 'updated' : 'unchanged');
   return { product: target, productSetOperation: null, userErrors: [] };
@@ -129,12 +169,38 @@ function setVariants(product, inputs, ctx) {
 
 function newVariant(product, set, ctx) {
   const now = ctx.sim.clock.iso();
-  const item = ctx.store.insert({ __typename: 'InventoryItem', id: ctx.store.newId('InventoryItem'), sku: set.sku ?? null, tracked: false,
-    requiresShipping: true, createdAt: now, updatedAt: now, $cost: null, $levels: [], countryCodeOfOrigin: null });
-  const variant = ctx.store.insert({ __typename: 'ProductVariant', id: ctx.store.newId('ProductVariant'), $product: product.id,
-    $item: item.id, sku: null, barcode: null, price: '0.00', compareAtPrice: null, taxable: true, availableForSale: true,
-    inventoryPolicy: 'DENY', inventoryQuantity: 0, sellableOnlineQuantity: 0, createdAt: now, updatedAt: now, $metafields: [],
-    displayName: `${product.title} - ${set.title}`, ...set });
+  const item = ctx.store.insert({
+    __typename: 'InventoryItem',
+    id: ctx.store.newId('InventoryItem'),
+    sku: set.sku ?? null,
+    tracked: false,
+    requiresShipping: true,
+    createdAt: now,
+    updatedAt: now,
+    $cost: null,
+    $levels: [],
+    countryCodeOfOrigin: null,
+  });
+  const variant = ctx.store.insert({
+    __typename: 'ProductVariant',
+    id: ctx.store.newId('ProductVariant'),
+    $product: product.id,
+    $item: item.id,
+    sku: null,
+    barcode: null,
+    price: '0.00',
+    compareAtPrice: null,
+    taxable: true,
+    availableForSale: true,
+    inventoryPolicy: 'DENY',
+    inventoryQuantity: 0,
+    sellableOnlineQuantity: 0,
+    createdAt: now,
+    updatedAt: now,
+    $metafields: [],
+    displayName: `${product.title} - ${set.title}`,
+    ...set,
+  });
   item.$variant = variant.id;
   return variant;
 }

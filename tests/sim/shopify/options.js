@@ -8,7 +8,12 @@ const TABLE = [
   ['port', 'number', 0, 'the Admin API; 0: any that is free, told in the first line printed'],
   ['storage-port', 'number', 0, 'where results of bulk operations are downloaded and staged files are uploaded'],
   ['ledger', 'text', null, 'append-only JSON lines, one for each request'],
-  ['ledger-brief', 'flag', false, 'no answers and no bulk results in the ledger, and no wait for the disk (for benches)'],
+  [
+    'ledger-brief',
+    'flag',
+    false,
+    'no answers and no bulk results in the ledger, and no wait for the disk (for benches)',
+  ],
   ['seed', 'number', 1, 'another number, another shop'],
   ['now', 'text', null, "the simulator's own clock at its start, ISO (default: the real time)"],
   ['latency-ms', 'number', 0, 'how long every answer takes at least'],
@@ -31,12 +36,19 @@ const TABLE = [
   ['cost', 'text', 'log', 'how a connection is priced: log (by the logarithm of its size) or linear (2 + size x node)'],
   ['bulk-seconds', 'number', 0.2, 'how long a bulk operation runs at least'],
   ['bulk-slots', 'number', 5, 'operations of one type at a time'],
-  ['bulk-dir', 'text', null, 'keeps results of bulk queries here and uses them again (default: a folder that is deleted)'],
+  [
+    'bulk-dir',
+    'text',
+    null,
+    'keeps results of bulk queries here and uses them again (default: a folder that is deleted)',
+  ],
 ];
 
 function usage() {
-  const lines = TABLE.map(([name, kind, value, help]) =>
-    `  --${(name + ' ').padEnd(16)}${help}${value === null || kind === 'flag' ? '' : ` [${value}]`}`);
+  const lines = TABLE.map(
+    ([name, kind, value, help]) =>
+      `  --${(name + ' ').padEnd(16)}${help}${value === null || kind === 'flag' ? '' : ` [${value}]`}`,
+  );
   return `node server.js [options]\n${lines.join('\n')}\n`;
 }
 

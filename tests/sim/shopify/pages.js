@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a connection field resolves to before it is known who asks: page() for a client that pages, all() for a bulk operation.
+// What a connection field resolves to before it is known who asks: page() for a client that pages, all() for a bulk
+// operation.
 'use strict';
 
 const { connect, numberOf } = require('./connection');
@@ -14,7 +15,10 @@ const by = {
   PROCESSED_AT: { name: 'PROCESSED_AT', of: (record) => record.processedAt },
   PUBLISHED_AT: { name: 'PUBLISHED_AT', of: (record) => record.publishedAt },
   TITLE: { name: 'TITLE', of: (record) => record.title },
-  NAME: { name: 'NAME', of: (record) => record.displayName || record.name || [record.lastName, record.firstName].join(' ') },
+  NAME: {
+    name: 'NAME',
+    of: (record) => record.displayName || record.name || [record.lastName, record.firstName].join(' '),
+  },
   VENDOR: { name: 'VENDOR', of: (record) => record.vendor },
   PRODUCT_TYPE: { name: 'PRODUCT_TYPE', of: (record) => record.productType },
   SKU: { name: 'SKU', of: (record) => record.sku },
@@ -41,18 +45,21 @@ class Pages {
 }
 
 class TablePages {
-  /** All records of a table that pass `test`. */
-  constructor(table, test, args, field) {
-    Object.assign(this, { table, test, args, field });
+  /**
+   * All records of a table that pass `test`. `name` is what tells this test from others, null when time goes into
+   * it.
+   */
+  constructor(table, test, args, field, name) {
+    Object.assign(this, { table, test, args, field, name });
   }
 
   page() {
     const key = by[this.args.sortKey] || by.ID;
-    const rows = this.table.view(key).filter((row) => this.test(row.record));
+    const rows = this.table.filtered(key, this.name, this.test);
     return connect(rows, this.args, { name: key.name, of: key.of, cached: true }, this.field);
   }
 
-  * all() {
+  *all() {
     for (const record of this.table.each()) if (this.test(record)) yield record;
   }
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fields of QueryRoot that are simulated. Any other is refused loudly, so that nobody takes emptiness for an answer.
+// The fields of QueryRoot that are simulated. Any other is refused loudly, so that nobody takes emptiness for an
+// answer.
 'use strict';
 
 const { rootList, LISTS, testOf } = require('./lists');
@@ -10,12 +11,27 @@ const { numberOf } = require('./connection');
 const { failure } = require('./vendor_errors');
 
 const SINGLE = {
-  customer: 'Customer', order: 'Order', product: 'Product', productVariant: 'ProductVariant', collection: 'Collection',
-  draftOrder: 'DraftOrder', inventoryItem: 'InventoryItem', abandonedCheckout: 'AbandonedCheckout', event: 'BasicEvent',
+  customer: 'Customer',
+  order: 'Order',
+  product: 'Product',
+  productVariant: 'ProductVariant',
+  collection: 'Collection',
+  draftOrder: 'DraftOrder',
+  inventoryItem: 'InventoryItem',
+  abandonedCheckout: 'AbandonedCheckout',
+  event: 'BasicEvent',
 };
-const COUNTS = { customersCount: 'customers', ordersCount: 'orders', productsCount: 'products', eventsCount: 'events',
-  productVariantsCount: 'productVariants', collectionsCount: 'collections', draftOrdersCount: 'draftOrders',
-  abandonedCheckoutsCount: 'abandonedCheckouts', locationsCount: 'locations' };
+const COUNTS = {
+  customersCount: 'customers',
+  ordersCount: 'orders',
+  productsCount: 'products',
+  eventsCount: 'events',
+  productVariantsCount: 'productVariants',
+  collectionsCount: 'collections',
+  draftOrdersCount: 'draftOrders',
+  abandonedCheckoutsCount: 'abandonedCheckouts',
+  locationsCount: 'locations',
+};
 const GID = /^gid:\/\/shopify\/(\w+)\/[^/\s]+$/;
 
 /** Refuses what is no gid, or one of another type, as the vendor does. */
@@ -42,19 +58,54 @@ function inventoryLevel(id, ctx) {
 
 function shop(ctx) {
   const { options, clock } = ctx.sim;
-  const address = { id: 'gid://shopify/ShopAddress/66000000001', address1: 'Storgata 1', city: 'Oslo', country: 'Norway',
-    countryCodeV2: 'NO', zip: '0155', company: 'Dray Test', formatted: ['Storgata 1', '0155 Oslo', 'Norway'],
-    coordinatesValidated: true };
+  const address = {
+    id: 'gid://shopify/ShopAddress/66000000001',
+    address1: 'Storgata 1',
+    city: 'Oslo',
+    country: 'Norway',
+    countryCodeV2: 'NO',
+    zip: '0155',
+    company: 'Dray Test',
+    formatted: ['Storgata 1', '0155 Oslo', 'Norway'],
+    coordinatesValidated: true,
+  };
   return {
-    __typename: 'Shop', id: 'gid://shopify/Shop/66000000001', name: 'Dray Test Shop ☕', email: 'owner@example.com',
-    contactEmail: 'help@example.com', myshopifyDomain: options.shop, currencyCode: 'EUR', ianaTimezone: 'Europe/Oslo',
-    timezoneAbbreviation: 'CET', timezoneOffset: '+0100', timezoneOffsetMinutes: 60, unitSystem: 'METRIC_SYSTEM',
-    weightUnit: 'GRAMS', createdAt: '2021-03-04T05:06:07Z', updatedAt: ctx.store.seed.ago(86400), url: `https://${options.shop}`,
-    primaryDomain: { id: 'gid://shopify/Domain/1', host: options.shop, url: `https://${options.shop}`, sslEnabled: true },
+    __typename: 'Shop',
+    id: 'gid://shopify/Shop/66000000001',
+    name: 'Dray Test Shop ☕',
+    email: 'owner@example.com',
+    contactEmail: 'help@example.com',
+    myshopifyDomain: options.shop,
+    currencyCode: 'EUR',
+    ianaTimezone: 'Europe/Oslo',
+    timezoneAbbreviation: 'CET',
+    timezoneOffset: '+0100',
+    timezoneOffsetMinutes: 60,
+    unitSystem: 'METRIC_SYSTEM',
+    weightUnit: 'GRAMS',
+    createdAt: '2021-03-04T05:06:07Z',
+    updatedAt: ctx.store.seed.ago(86400),
+    url: `https://${options.shop}`,
+    primaryDomain: {
+      id: 'gid://shopify/Domain/1',
+      host: options.shop,
+      url: `https://${options.shop}`,
+      sslEnabled: true,
+    },
     plan: { displayName: 'Basic', publicDisplayName: 'Basic', partnerDevelopment: false, shopifyPlus: false },
-    shopOwnerName: 'Åse Berg', description: null, taxesIncluded: true, taxShipping: false, setupRequired: false,
-    enabledPresentmentCurrencies: ['EUR', 'USD'], shipsToCountries: ['NO', 'DE', 'US'], shopAddress: address,
-    billingAddress: address, orderNumberFormatPrefix: '#', orderNumberFormatSuffix: '', $now: clock.iso(), $metafields: [],
+    shopOwnerName: 'Åse Berg',
+    description: null,
+    taxesIncluded: true,
+    taxShipping: false,
+    setupRequired: false,
+    enabledPresentmentCurrencies: ['EUR', 'USD'],
+    shipsToCountries: ['NO', 'DE', 'US'],
+    shopAddress: address,
+    billingAddress: address,
+    orderNumberFormatPrefix: '#',
+    orderNumberFormatSuffix: '',
+    $now: clock.iso(),
+    $metafields: [],
   };
 }
 
@@ -63,10 +114,23 @@ const scope = (handle) => ({ handle, description: handle.replaceAll('_', ' ') })
 function installation(ctx) {
   const scopes = [...ctx.token.scopes].sort().map(scope);
   return {
-    __typename: 'AppInstallation', id: 'gid://shopify/AppInstallation/88000000001', accessScopes: scopes,
-    launchUrl: 'https://app.example/', uninstallUrl: null, $metafields: [],
-    app: { __typename: 'App', id: 'gid://shopify/App/77000000001', title: 'Dray', handle: 'dray', apiKey: ctx.sim.options.clientId,
-      availableAccessScopes: scopes, requestedAccessScopes: scopes, optionalAccessScopes: [], developerName: 'Dray' },
+    __typename: 'AppInstallation',
+    id: 'gid://shopify/AppInstallation/88000000001',
+    accessScopes: scopes,
+    launchUrl: 'https://app.example/',
+    uninstallUrl: null,
+    $metafields: [],
+    app: {
+      __typename: 'App',
+      id: 'gid://shopify/App/77000000001',
+      title: 'Dray',
+      handle: 'dray',
+      apiKey: ctx.sim.options.clientId,
+      availableAccessScopes: scopes,
+      requestedAccessScopes: scopes,
+      optionalAccessScopes: [],
+      developerName: 'Dray',
+    },
   };
 }
 
@@ -94,7 +158,8 @@ function byCustomId(kind, custom, ctx) {
     throw failure(`Metafield definition of type 'id' is required when using custom ids.`, 'NOT_FOUND');
   }
   for (const record of ctx.store.table(kind).each()) {
-    const fits = ctx.store.children(record, '$metafields')
+    const fits = ctx.store
+      .children(record, '$metafields')
       .some((one) => one.namespace === namespace && one.key === custom.key && one.value === custom.value);
     if (fits) return record;
   }
@@ -102,19 +167,50 @@ function byCustomId(kind, custom, ctx) {
 }
 
 function definitions(args, ctx, field) {
-  const list = { getters: { id: (d) => numberOf(d.id), key: (d) => d.key, namespace: (d) => d.namespace,
-    owner_type: (d) => d.ownerType, type: (d) => d.$type.name, created_at: () => null } };
-  const test = testOf(list, args.query, field.args.find((one) => one.name === 'query'), ctx, [field.name]);
-  const wanted = [...ctx.store.definitions.values()].filter((one) => one.ownerType === args.ownerType &&
-    (!args.namespace || one.namespace === args.namespace) && (!args.key || one.key === args.key) && test(one) &&
-    (args.pinnedStatus === 'ANY' || (args.pinnedStatus === 'PINNED') === (one.pinnedPosition !== null)));
+  const list = {
+    getters: {
+      id: (d) => numberOf(d.id),
+      key: (d) => d.key,
+      namespace: (d) => d.namespace,
+      owner_type: (d) => d.ownerType,
+      type: (d) => d.$type.name,
+      created_at: () => null,
+    },
+  };
+  const test = testOf(
+    list,
+    args.query,
+    field.args.find((one) => one.name === 'query'),
+    ctx,
+    [field.name],
+  );
+  const wanted = [...ctx.store.definitions.values()].filter(
+    (one) =>
+      one.ownerType === args.ownerType &&
+      (!args.namespace || one.namespace === args.namespace) &&
+      (!args.key || one.key === args.key) &&
+      test(one) &&
+      (args.pinnedStatus === 'ANY' || (args.pinnedStatus === 'PINNED') === (one.pinnedPosition !== null)),
+  );
   return new Pages(wanted, args, field.name);
 }
 
 function bulkOperations(args, ctx, field) {
-  const list = { getters: { id: (b) => numberOf(b.id), status: (b) => b.status, operation_type: (b) => b.type,
-    created_at: (b) => b.createdAt } };
-  const test = testOf(list, args.query, field.args.find((one) => one.name === 'query'), ctx, [field.name]);
+  const list = {
+    getters: {
+      id: (b) => numberOf(b.id),
+      status: (b) => b.status,
+      operation_type: (b) => b.type,
+      created_at: (b) => b.createdAt,
+    },
+  };
+  const test = testOf(
+    list,
+    args.query,
+    field.args.find((one) => one.name === 'query'),
+    ctx,
+    [field.name],
+  );
   return new Pages(ctx.sim.bulk.all().filter(test), args, field.name);
 }
 
@@ -122,25 +218,33 @@ const ROOTS = {
   shop: (args, ctx) => shop(ctx),
   node: (args, ctx) => node(args.id, ctx),
   nodes: (args, ctx) => args.ids.map((id) => node(id, ctx)),
-  location: (args, ctx) => (args.id ? (checkId(args.id, 'Location'), ctx.store.get(args.id)) : [...ctx.store.table('Location').each()][0]),
+  location: (args, ctx) =>
+    args.id ? (checkId(args.id, 'Location'), ctx.store.get(args.id)) : [...ctx.store.table('Location').each()][0],
   inventoryLevel: (args, ctx) => inventoryLevel(args.id, ctx),
   customerByIdentifier: byIdentifier('Customer', { emailAddress: 'email', phoneNumber: 'phone' }),
   productByIdentifier: byIdentifier('Product', { handle: 'handle' }),
-  productByHandle: (args, ctx) => [...ctx.store.table('Product').each()].find((one) => one.handle === args.handle) || null,
+  productByHandle: (args, ctx) =>
+    [...ctx.store.table('Product').each()].find((one) => one.handle === args.handle) || null,
   productVariantByIdentifier: byIdentifier('ProductVariant', {}),
   orderByIdentifier: byIdentifier('Order', {}),
   currentAppInstallation: (args, ctx) => installation(ctx),
   appInstallation: (args, ctx) => installation(ctx),
   app: (args, ctx) => installation(ctx).app,
-  publicApiVersions: (args, ctx) => ctx.sim.versions.map(({ handle, supported }) => ({ handle, supported, displayName: handle })),
+  publicApiVersions: (args, ctx) =>
+    ctx.sim.versions.map(({ handle, supported }) => ({ handle, supported, displayName: handle })),
   metafieldDefinitions: definitions,
   metafieldDefinition: (args, ctx) => {
-    if (args.identifier) return ctx.store.definition(args.identifier.ownerType, args.identifier.namespace, args.identifier.key);
+    if (args.identifier)
+      return ctx.store.definition(args.identifier.ownerType, args.identifier.namespace, args.identifier.key);
     return ctx.store.definitions.get(args.id) || null;
   },
   bulkOperations,
   bulkOperation: (args, ctx) => (checkId(args.id, 'BulkOperation'), ctx.sim.bulk.get(args.id)),
-  currentBulkOperation: (args, ctx) => ctx.sim.bulk.all().filter((one) => one.type === args.type).at(-1) || null,
+  currentBulkOperation: (args, ctx) =>
+    ctx.sim.bulk
+      .all()
+      .filter((one) => one.type === args.type)
+      .at(-1) || null,
 };
 for (const [name, kind] of Object.entries(SINGLE)) {
   ROOTS[name] = (args, ctx) => {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The vendor's own schema: built from the introspection result, with scalars that check what passes through them, the map of
-// access scopes, and the names of search filters, which stand in the descriptions of the `query` arguments.
+// The vendor's own schema: built from the introspection result, with scalars that check what passes through them, the
+// map of access scopes, and the names of search filters, which stand in the descriptions of the `query` arguments.
 'use strict';
 
 const fs = require('fs');
@@ -40,7 +40,8 @@ function strictScalar(type, rule) {
   };
   type.parseValue = input;
   type.parseLiteral = (node, variables) => {
-    const value = node.kind === Kind.INT || node.kind === Kind.FLOAT ? node.value : valueFromASTUntyped(node, variables);
+    const value =
+      node.kind === Kind.INT || node.kind === Kind.FLOAT ? node.value : valueFromASTUntyped(node, variables);
     return input(value);
   };
   type.serialize = (value) => {

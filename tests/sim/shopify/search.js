@@ -3,13 +3,18 @@
 //
 // The vendor's search syntax: terms `field:>='value'`, AND, OR, NOT, a leading minus, parentheses, free words.
 //
-// A name that the stream does not filter by is ignored and warned of (extensions.search), as the vendor does: the answer is then
-// wider than asked for, which a client must notice itself.
+// A name that the stream does not filter by is ignored and warned of (extensions.search), as the vendor does: the
+// answer is then wider than asked for, which a client must notice itself.
 'use strict';
 
 const { failure } = require('./vendor_errors');
 
-const TOKEN = /\s*(?:(\()|(\))|(AND|OR|NOT)(?=[\s(]|$)|(-)?(?:([A-Za-z_][\w.]*):\s*)?(<=|>=|<|>|=)?\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^\s()]+)))/gy;
+// A parenthesis, a connective, or a term: an optional minus, field, comparator, and a value in quotes or without.
+const TOKEN = new RegExp(
+  String.raw`\s*(?:(\()|(\))|(AND|OR|NOT)(?=[\s(]|$)|(-)?(?:([A-Za-z_][\w.]*):\s*)?(<=|>=|<|>|=)?\s*` +
+    String.raw`(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|([^\s()]+)))`,
+  'gy',
+);
 
 function tokens(text) {
   const list = [];
@@ -69,7 +74,11 @@ function parse(text) {
 }
 
 const compare = {
-  '=': (a, b) => a === b, '<': (a, b) => a < b, '>': (a, b) => a > b, '<=': (a, b) => a <= b, '>=': (a, b) => a >= b,
+  '=': (a, b) => a === b,
+  '<': (a, b) => a < b,
+  '>': (a, b) => a > b,
+  '<=': (a, b) => a <= b,
+  '>=': (a, b) => a >= b,
 };
 
 function timeOf(text, now) {
@@ -80,7 +89,8 @@ function timeOf(text, now) {
 
 const DAY = 86400000;
 
-// How the value of a term is understood and compared, by the type that the schema's description gives: makes a test of a record.
+// How the value of a term is understood and compared, by the type that the schema's description gives: makes a test of
+// a record.
 const TESTS = {
   time(term, get, { now, wholeDays }) {
     const wanted = timeOf(term.value, now);
@@ -119,10 +129,11 @@ const TESTS = {
 };
 TESTS.integer = TESTS.float = TESTS.number;
 
-const has = (value) => value !== null && value !== undefined && value !== '' && !(Array.isArray(value) && !value.length);
+const has = (value) =>
+  value !== null && value !== undefined && value !== '' && !(Array.isArray(value) && !value.length);
 
 /**
- * A test of records for a query text. `filters`: the names that the schema declares; `getters`: how a record gives each;
+ * A test of records for a query text. `filters`: names that the schema declares; `getters`: how a record gives each;
  * `warnings` is filled with what was ignored.
  */
 function compile(text, { filters, getters, now, wholeDays, free }, warnings) {
@@ -153,7 +164,11 @@ function compile(text, { filters, getters, now, wholeDays, free }, warnings) {
     const kind = TESTS[filters.get(name)] || TESTS.string;
     const test = kind(node, get, { now, wholeDays: wholeDays && name === 'updated_at' });
     if (!test) {
-      warnings.push({ field: node.field, message: `Input \`${node.value}\` is not an accepted value.`, code: 'invalid_value' });
+      warnings.push({
+        field: node.field,
+        message: `Input \`${node.value}\` is not an accepted value.`,
+        code: 'invalid_value',
+      });
       return () => true;
     }
     return test;

@@ -2,8 +2,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A simulated Shopify shop as a program. Prints one JSON line {"port": N, "storage_port": M, ...} and serves on 127.0.0.1 until
-// SIGTERM. See README.md.
+// A simulated Shopify shop as a program. Prints one JSON line {"port": N, "storage_port": M, ...} and serves on
+// 127.0.0.1 until SIGTERM. See README.md.
 'use strict';
 
 const { parse } = require('./options');

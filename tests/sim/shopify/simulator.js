@@ -21,8 +21,12 @@ const ADMIN_BODY_MAX = 10 * 1024 * 1024;
 const STORAGE_BODY_MAX = 110 * 1024 * 1024;
 const VERSION = '2026-10';
 // Quarterly versions live a year; what is older falls forward to the oldest that is supported.
-const VERSIONS = ['2026-01', '2026-04', '2026-07', '2026-10'].map((handle) => ({ handle, supported: true }))
-  .concat([{ handle: '2027-01', supported: false }, { handle: 'unstable', supported: false }]);
+const VERSIONS = ['2026-01', '2026-04', '2026-07', '2026-10']
+  .map((handle) => ({ handle, supported: true }))
+  .concat([
+    { handle: '2027-01', supported: false },
+    { handle: 'unstable', supported: false },
+  ]);
 
 const STATUS_BODIES = {
   401: { errors: '[API] Invalid API key or access token (unrecognized login or wrong password)' },
@@ -44,10 +48,16 @@ class Simulator {
     Object.assign(this, { schema, scopeMap: access, versions: VERSIONS, calls: new Calls() });
     this.vendorStatus = (status) => STATUS_BODIES[status] ?? { errors: `HTTP ${status}` };
     this.begin(options);
-    this.admin = new Port(this, 'admin', { handle: (request) => this.api.handle(request), bodyMax: ADMIN_BODY_MAX,
-      template: (request) => this.api.template(request) });
-    this.storagePort = new Port(this, 'storage', { handle: (request) => this.storage(request), bodyMax: STORAGE_BODY_MAX,
-      template: (request) => (request.method === 'GET' ? '/bulk-operation-outputs/{file}' : '/shopify-staged-uploads') });
+    this.admin = new Port(this, 'admin', {
+      handle: (request) => this.api.handle(request),
+      bodyMax: ADMIN_BODY_MAX,
+      template: (request) => this.api.template(request),
+    });
+    this.storagePort = new Port(this, 'storage', {
+      handle: (request) => this.storage(request),
+      bodyMax: STORAGE_BODY_MAX,
+      template: (request) => (request.method === 'GET' ? '/bulk-operation-outputs/{file}' : '/shopify-staged-uploads'),
+    });
   }
 
   /** Everything anew: another shop, another clock, no faults. The ports and what clients hold open stay. */
@@ -71,7 +81,12 @@ class Simulator {
   async listen() {
     await this.admin.listen(this.options.port);
     await this.storagePort.listen(this.options.storagePort);
-    return { port: this.admin.number, storage_port: this.storagePort.number, shop: this.options.shop, version: VERSION };
+    return {
+      port: this.admin.number,
+      storage_port: this.storagePort.number,
+      shop: this.options.shop,
+      version: VERSION,
+    };
   }
 
   /** The version that answers: the asked one, the oldest supported for an older one, null for one that never was. */
@@ -89,7 +104,11 @@ class Simulator {
   storage(request) {
     if (request.headers['x-shopify-access-token'] || request.headers.authorization) {
       this.leaks += 1;
-      return xml(400, 'InvalidArgument', 'Only one auth mechanism allowed; the request carries a token that is not for this host.');
+      return xml(
+        400,
+        'InvalidArgument',
+        'Only one auth mechanism allowed; the request carries a token that is not for this host.',
+      );
     }
     const output = /^\/bulk-operation-outputs\/(\d+)\.jsonl$/.exec(request.path);
     if (request.method === 'GET' && output) return this.bulk.download(output[1], request);
@@ -145,10 +164,21 @@ class Simulator {
       return { records: records.map((record) => this.record(record)) };
     }
     return {
-      counts: Object.fromEntries(Object.entries(this.store.tables).map(([name, table]) => [name, table.giant ? table.count : table.rows.size])),
-      bucket: { ...this.bucket.status(), spent: this.bucket.spent, throttled: this.bucket.throttled, lowest: Math.floor(this.bucket.lowest) },
-      access: this.access.shown(), token_leaks: this.leaks, now: this.clock.iso(),
-      bulk: this.bulk.all().map(({ id, type, status, objectCount, fileSize, url }) => ({ id, type, status, objectCount, fileSize, url })),
+      counts: Object.fromEntries(
+        Object.entries(this.store.tables).map(([name, table]) => [name, table.giant ? table.count : table.rows.size]),
+      ),
+      bucket: {
+        ...this.bucket.status(),
+        spent: this.bucket.spent,
+        throttled: this.bucket.throttled,
+        lowest: Math.floor(this.bucket.lowest),
+      },
+      access: this.access.shown(),
+      token_leaks: this.leaks,
+      now: this.clock.iso(),
+      bulk: this.bulk
+        .all()
+        .map(({ id, type, status, objectCount, fileSize, url }) => ({ id, type, status, objectCount, fileSize, url })),
     };
   }
 
@@ -157,20 +187,34 @@ class Simulator {
     const { store } = this;
     const shown = {};
     for (const [name, value] of Object.entries(record)) if (!name.startsWith('$')) shown[name] = value;
-    const child = (name) => store.children(record, name).map((one) => Object.fromEntries(Object.entries(one).filter(([key]) => !key.startsWith('$'))));
+    const child = (name) =>
+      store
+        .children(record, name)
+        .map((one) => Object.fromEntries(Object.entries(one).filter(([key]) => !key.startsWith('$'))));
     if (record.__typename === 'Customer') {
-      Object.assign(shown, { addresses: child('$addresses'), emailMarketing: record.$email, smsMarketing: record.$sms });
+      Object.assign(shown, {
+        addresses: child('$addresses'),
+        emailMarketing: record.$email,
+        smsMarketing: record.$sms,
+      });
       shown.orders = store.ordersOf(record).map((one) => one.id);
     }
-    if (record.__typename === 'Order') Object.assign(shown, { customer: record.$customer, lineItems: child('$lines'), total: store.total(record) / 100 });
+    if (record.__typename === 'Order')
+      Object.assign(shown, {
+        customer: record.$customer,
+        lineItems: child('$lines'),
+        total: store.total(record) / 100,
+      });
     if (record.__typename === 'Product') shown.variants = store.variantsOf(record).map((one) => one.id);
-    if (['Customer', 'Order', 'Product', 'ProductVariant'].includes(record.__typename)) shown.metafields = child('$metafields');
+    if (['Customer', 'Order', 'Product', 'ProductVariant'].includes(record.__typename))
+      shown.metafields = child('$metafields');
     return shown;
   }
 
   /**
-   * Records made, changed and deleted as by the shop's own users. {create: [{__typename, ...}], update: [{id, set, at}],
-   * delete: [id], metafields: [{id, namespace, key, type, value}], undefine: [{ownerType, namespace, key}], vanish: [bulk gid]}.
+   * Records made, changed and deleted as by the shop's own users. {create: [{__typename, ...}], update: [{id, set,
+   * at}], delete: [id], metafields: [{id, namespace, key, type, value}], undefine: [{ownerType, namespace, key}],
+   * vanish: [bulk gid]}.
    */
   change({ create = [], update = [], delete: gone = [], metafields = [], undefine = [], vanish = [] }) {
     const made = create.map((order) => this.create(order));
@@ -185,7 +229,18 @@ class Simulator {
       const known = list.find((one) => one.namespace === namespace && one.key === key);
       const now = this.clock.iso();
       if (known) Object.assign(known, { type: type || known.type, value, updatedAt: now });
-      else list.push({ __typename: 'Metafield', id: this.store.newId('Metafield'), namespace, key, type, value, createdAt: now, updatedAt: now, $owner: id });
+      else
+        list.push({
+          __typename: 'Metafield',
+          id: this.store.newId('Metafield'),
+          namespace,
+          key,
+          type,
+          value,
+          createdAt: now,
+          updatedAt: now,
+          $owner: id,
+        });
     }
     for (const { ownerType, namespace, key } of undefine) {
       const definition = this.store.definition(ownerType, namespace, key);
@@ -205,15 +260,42 @@ class Simulator {
   create(order) {
     const now = this.clock.iso();
     if (order.__typename === 'Customer') {
-      return this.store.insert({ firstName: null, lastName: null, email: null, phone: null, note: null, locale: 'en', state: 'DISABLED',
-        verifiedEmail: true, taxExempt: false, taxExemptions: [], tags: [], createdAt: now, updatedAt: now, $addresses: [], $metafields: [],
-        $email: { state: 'NOT_SUBSCRIBED', level: null, at: null }, $sms: { state: 'NOT_SUBSCRIBED', level: null, at: null },
-        id: this.store.newId('Customer'), ...order });
+      return this.store.insert({
+        firstName: null,
+        lastName: null,
+        email: null,
+        phone: null,
+        note: null,
+        locale: 'en',
+        state: 'DISABLED',
+        verifiedEmail: true,
+        taxExempt: false,
+        taxExemptions: [],
+        tags: [],
+        createdAt: now,
+        updatedAt: now,
+        $addresses: [],
+        $metafields: [],
+        $email: { state: 'NOT_SUBSCRIBED', level: null, at: null },
+        $sms: { state: 'NOT_SUBSCRIBED', level: null, at: null },
+        id: this.store.newId('Customer'),
+        ...order,
+      });
     }
     if (order.__typename === 'Order') {
       const template = this.store.seed.Order(0);
-      return this.store.insert({ ...template, $i: undefined, createdAt: now, processedAt: now, updatedAt: now, $customer: null,
-        $lines: [], $metafields: [], id: this.store.newId('Order'), ...order });
+      return this.store.insert({
+        ...template,
+        $i: undefined,
+        createdAt: now,
+        processedAt: now,
+        updatedAt: now,
+        $customer: null,
+        $lines: [],
+        $metafields: [],
+        id: this.store.newId('Order'),
+        ...order,
+      });
     }
     throw new Error(`create takes Customer and Order, not ${order.__typename}`);
   }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the shop holds now. Up to TABLE_MAX records of a kind live in memory; a larger kind is made record by record while it is
-// streamed (bulk operations, look-ups by id) and can be neither paged nor changed.
+// What the shop holds now. Up to TABLE_MAX records of a kind live in memory; a larger kind is made record by record
+// while it is streamed (bulk operations, look-ups by id) and can be neither paged nor changed.
 'use strict';
 
 const { Seed, gid } = require('./seed');
@@ -10,10 +10,26 @@ const { definitions } = require('./seed_metafields');
 const { sorted } = require('./connection');
 
 const TABLE_MAX = 200000;
-const KINDS = ['Customer', 'Order', 'Product', 'ProductVariant', 'InventoryItem', 'Collection', 'Location', 'DraftOrder',
-  'AbandonedCheckout', 'BasicEvent'];
-const SUBJECTS = { Customer: 'CUSTOMER', Order: 'ORDER', Product: 'PRODUCT', ProductVariant: 'PRODUCT_VARIANT',
-  Collection: 'COLLECTION', DraftOrder: 'DRAFT_ORDER' };
+const KINDS = [
+  'Customer',
+  'Order',
+  'Product',
+  'ProductVariant',
+  'InventoryItem',
+  'Collection',
+  'Location',
+  'DraftOrder',
+  'AbandonedCheckout',
+  'BasicEvent',
+];
+const SUBJECTS = {
+  Customer: 'CUSTOMER',
+  Order: 'ORDER',
+  Product: 'PRODUCT',
+  ProductVariant: 'PRODUCT_VARIANT',
+  Collection: 'COLLECTION',
+  DraftOrder: 'DRAFT_ORDER',
+};
 
 class Table {
   constructor(kind, seed) {
@@ -44,7 +60,7 @@ class Table {
     return at < 0 ? null : this.seed[this.kind](at);
   }
 
-  * each() {
+  *each() {
     if (!this.giant) yield* this.rows.values();
     else for (let i = 0; i < this.count; i++) yield this.seed[this.kind](i);
   }
@@ -57,6 +73,16 @@ class Table {
       this.views.set(by.name, view);
     }
     return view.rows;
+  }
+
+  /** The rows of a view that pass a test. The last is kept, since a client asks for it page by page. */
+  filtered(by, name, test) {
+    const { last, version } = this;
+    if (name !== null && last && last.by === by.name && last.name === name && last.version === version)
+      return last.rows;
+    const rows = this.view(by).filter((row) => test(row.record));
+    if (name !== null) this.last = { by: by.name, name, version, rows };
+    return rows;
   }
 }
 
@@ -130,14 +156,26 @@ class Store {
   }
 
   remove(record) {
+    if (record.__typename === 'Product') this.variantsOf(record).forEach((one) => this.remove(one));
+    if (record.__typename === 'ProductVariant') {
+      this.tables.InventoryItem.rows.delete(record.$item);
+      this.tables.InventoryItem.version += 1;
+    }
     const table = this.tables[record.__typename];
     if (record.__typename === 'Customer') this.unindex(record);
     table.rows.delete(record.id);
     table.version += 1;
     const subjectType = SUBJECTS[record.__typename];
     if (!subjectType) return;
-    this.insert({ __typename: 'BasicEvent', id: this.newId('BasicEvent'), subjectType, action: 'destroy', subjectId: record.id,
-      createdAt: this.clock.iso(), $message: 'It was deleted.' });
+    this.insert({
+      __typename: 'BasicEvent',
+      id: this.newId('BasicEvent'),
+      subjectType,
+      action: 'destroy',
+      subjectId: record.id,
+      createdAt: this.clock.iso(),
+      $message: 'It was deleted.',
+    });
   }
 
   ordersOf(customer) {

@@ -4,9 +4,12 @@
 
 import gzip
 import json
+import subprocess
 import time
 
 import pytest
+
+import shop as module
 
 ALL = {
     "customers": "id updatedAt displayName tags defaultEmailAddress { emailAddress marketingState } amountSpent { amount }",
@@ -315,6 +318,30 @@ def test_the_ledger_has_operation_and_answer_before_the_client_does(shop):
     assert line["operation"]["variables"] == {"t": ["x"]} and line["answer"]["data"] == {"tagsAdd": {"userErrors": []}}
     assert line["writes"] == [{"kind": "Customer", "id": gid, "became": "updated", "what": "tags"}] and line["who"] == "static"
     assert shop.token not in json.dumps(line)
+
+
+def test_the_date_of_an_answer_is_the_simulators(shop):
+    assert shop.post("{ shop { id } }").headers["date"].startswith("Fri, 20 Nov 2026 08:0")
+    shop.advance(3600)
+    assert shop.post("{ shop { id } }").headers["date"].startswith("Fri, 20 Nov 2026 09:0")
+
+
+def test_a_deleted_product_takes_its_variants_along(shop):
+    product = shop.records("Product")[1]
+    shop.change({"delete": [product["id"]]})
+    gone = shop.every("events", "... on BasicEvent { subjectId }", query="action:destroy AND created_at:>='2026-11-20T08:00:00Z'")
+    assert {one["subjectId"] for one in gone} == {product["id"], *product["variants"]}
+    items = shop.every("inventoryItems", "id variant { id product { id } }")
+    assert len(items) == 120 - len(product["variants"]) and all(one["variant"]["product"] for one in items)
+
+
+def test_tls_on_both_ports(tmp_path, still):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+                    "-subj", "/CN=127.0.0.1", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")],
+                   check=True, capture_output=True)
+    with module.Shop("--tls", tmp_path / "cert", tmp_path / "key") as secure:
+        operation = secure.finished(secure.start("{ customers { edges { node { id } } } }")["bulkOperation"]["id"])
+        assert operation["url"].startswith("https://127.0.0.1:") and len(secure.fetch(operation["url"]).raw.splitlines()) == 200
 
 
 def test_latency(start):

@@ -12,7 +12,8 @@ const https = require('https');
 const zlib = require('zlib');
 
 const GZIP_BYTES_MIN = 256;
-const HTML = '<!doctype html><html><head><title>Something went wrong</title></head><body><h1>Bad gateway</h1></body></html>';
+const HTML =
+  '<!doctype html><html><head><title>Something went wrong</title></head><body><h1>Bad gateway</h1></body></html>';
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -43,11 +44,19 @@ class Calls {
 
   shown() {
     return {
-      calls: this.byRoute, operations: this.operations, statuses: this.statuses,
-      total: Object.values(this.byRoute).reduce((sum, count) => sum + count, 0), throttled: this.throttled,
-      in_flight: this.inFlight, in_flight_max: this.inFlightMax, connections: this.connections,
-      connections_max: this.connectionsMax, connections_made: this.connectionsMade, bytes_in: this.bytesIn,
-      bytes_out: this.bytesOut, defects: this.defects,
+      calls: this.byRoute,
+      operations: this.operations,
+      statuses: this.statuses,
+      total: Object.values(this.byRoute).reduce((sum, count) => sum + count, 0),
+      throttled: this.throttled,
+      in_flight: this.inFlight,
+      in_flight_max: this.inFlightMax,
+      connections: this.connections,
+      connections_max: this.connectionsMax,
+      connections_made: this.connectionsMade,
+      bytes_in: this.bytesIn,
+      bytes_out: this.bytesOut,
+      defects: this.defects,
     };
   }
 }
@@ -71,12 +80,16 @@ class Port {
   constructor(simulator, name, { handle, template, bodyMax }) {
     Object.assign(this, { simulator, name, handle, template, bodyMax });
     const tls = simulator.options.tls;
-    const serve = (message, response) => this.serve(message, response).catch((error) => {
-      if (!response.headersSent) message.socket.destroy();
-      if (error.message !== 'the request was cut') simulator.defect(error);
-    });
+    const serve = (message, response) =>
+      this.serve(message, response).catch((error) => {
+        if (!response.headersSent) message.socket.destroy();
+        if (error.message !== 'the request was cut') simulator.defect(error);
+      });
     this.server = tls
-      ? https.createServer({ cert: fs.readFileSync(tls[0]), key: fs.readFileSync(tls[1]), minVersion: 'TLSv1.2' }, serve)
+      ? https.createServer(
+          { cert: fs.readFileSync(tls[0]), key: fs.readFileSync(tls[1]), minVersion: 'TLSv1.2' },
+          serve,
+        )
       : http.createServer(serve);
     this.server.keepAliveTimeout = 75000;
     this.server.requestTimeout = 0;
@@ -88,7 +101,9 @@ class Port {
     calls.connectionsMade += 1;
     calls.connections += 1;
     calls.connectionsMax = Math.max(calls.connectionsMax, calls.connections);
-    socket.on('close', () => { calls.connections -= 1; });
+    socket.on('close', () => {
+      calls.connections -= 1;
+    });
     if (faults.list.length && faults.due((kind) => kind === 'connect_reset').length) socket.resetAndDestroy();
   }
 
@@ -108,9 +123,17 @@ class Port {
     const raw = await read(message, this.bodyMax);
     const url = new URL(message.url, 'http://sim');
     const request = {
-      port: this.name, method: message.method, path: decodeURIComponent(url.pathname), query: url.searchParams,
-      queryText: url.search.slice(1), headers: message.headers, raw: raw || Buffer.alloc(0), tooLarge: raw === null,
-      begun: performance.now(), faults: [], note: {},
+      port: this.name,
+      method: message.method,
+      path: decodeURIComponent(url.pathname),
+      query: url.searchParams,
+      queryText: url.search.slice(1),
+      headers: message.headers,
+      raw: raw || Buffer.alloc(0),
+      tooLarge: raw === null,
+      begun: performance.now(),
+      faults: [],
+      note: {},
     };
     calls.bytesIn += request.raw.length;
     if (request.path.startsWith('/_sim/') && this.name === 'admin') {
@@ -145,19 +168,26 @@ class Port {
     if (fault.applied || fault.kind === 'cut') answer = await this.work(request, `applied, then fault: ${fault.kind}`);
     else {
       const quiet = fault.kind === 'reset' || fault.kind === 'stall';
-      this.write(request, { status: quiet ? null : fault.status ?? 200 }, `fault: ${fault.kind}`);
+      this.write(request, { status: quiet ? null : (fault.status ?? 200) }, `fault: ${fault.kind}`);
     }
     const given = Object.fromEntries(Object.entries(fault.headers || {}));
     if (fault.content_type) given['Content-Type'] = fault.content_type;
     const made = {
       status: () => ({ status: fault.status, body: fault.body ?? vendorStatus(fault.status), headers: given }),
       throttle: () => ({
-        status: 429, body: vendorStatus(429),
+        status: 429,
+        body: vendorStatus(429),
         headers: fault.retry_after == null ? given : { 'Retry-After': String(fault.retry_after), ...given },
       }),
-      html: () => ({ status: fault.status ?? 200, body: HTML, headers: { 'Content-Type': 'text/html; charset=utf-8' } }),
+      html: () => ({
+        status: fault.status ?? 200,
+        body: HTML,
+        headers: { 'Content-Type': 'text/html; charset=utf-8' },
+      }),
       not_json: () => ({
-        status: 200, body: fault.body ?? '{"data":{"customers":{"edges":[', headers: { 'Content-Type': 'application/json' },
+        status: 200,
+        body: fault.body ?? '{"data":{"customers":{"edges":[',
+        headers: { 'Content-Type': 'application/json' },
       }),
       empty: () => ({ status: fault.status ?? 200, body: null }),
     }[fault.kind];
@@ -181,9 +211,18 @@ class Port {
   write(request, answer, outcome) {
     const { ledger, clock } = this.simulator;
     ledger.write({
-      time: clock.iso(), wall: Date.now() / 1000, port: this.name, method: request.method, path: request.path,
-      query: request.queryText, template: this.template(request), ms: Math.round(performance.now() - request.begun),
-      body_bytes: request.raw.length, status: answer.status, outcome, ...request.note,
+      time: clock.iso(),
+      wall: Date.now() / 1000,
+      port: this.name,
+      method: request.method,
+      path: request.path,
+      query: request.queryText,
+      template: this.template(request),
+      ms: Math.round(performance.now() - request.begun),
+      body_bytes: request.raw.length,
+      status: answer.status,
+      outcome,
+      ...request.note,
     });
   }
 
@@ -193,7 +232,7 @@ class Port {
       response.socket.resetAndDestroy();
       return;
     }
-    const headers = { ...answer.headers };
+    const headers = { Date: new Date(this.simulator.clock.now()).toUTCString(), ...answer.headers };
     if (answer.file) return this.sendFile(response, answer, headers, onWire);
     let body = answer.body;
     if (body === null || body === undefined) body = Buffer.alloc(0);
@@ -227,7 +266,8 @@ class Port {
     const { path, start, end } = answer.file;
     headers['Content-Length'] = end - start;
     response.writeHead(answer.status, headers);
-    const cut = answer.file.cutBytes ?? (fault && fault.kind === 'cut' ? fault.keep_bytes ?? (end - start) >> 1 : null);
+    const cut =
+      answer.file.cutBytes ?? (fault && fault.kind === 'cut' ? (fault.keep_bytes ?? (end - start) >> 1) : null);
     const upto = cut === null ? end : Math.min(start + cut, end - 1);
     if (upto <= start) {
       if (cut === null) response.end();
@@ -236,9 +276,18 @@ class Port {
     }
     const source = fs.createReadStream(path, { start, end: upto - 1, highWaterMark: 1 << 18 });
     await new Promise((done) => {
-      response.on('close', () => { source.destroy(); done(); });
-      source.on('error', (error) => { this.simulator.defect(error); response.socket?.destroy(); done(); });
-      source.on('data', (piece) => { this.simulator.calls.bytesOut += piece.length; });
+      response.on('close', () => {
+        source.destroy();
+        done();
+      });
+      source.on('error', (error) => {
+        this.simulator.defect(error);
+        response.socket?.destroy();
+        done();
+      });
+      source.on('data', (piece) => {
+        this.simulator.calls.bytesOut += piece.length;
+      });
       source.on('end', () => {
         if (cut !== null) this.end(response, fault || {});
       });
