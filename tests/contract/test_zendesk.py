@@ -127,13 +127,18 @@ def test_every_write_of_the_scope_is_as_zendesk_declares_it(zendesk):
         {"user_id": user, "organization_id": organization}]}))
     ok(zendesk.delete(f"organization_memberships/{joined}"))
     job(zendesk.delete("organizations/destroy_many?external_ids=o-2"))
+    member = ok(zendesk.get("group_memberships")).json()["group_memberships"][0]
+    ok(zendesk.delete(f"group_memberships/{member['id']}"))
+    ok(zendesk.post("group_memberships", {"group_membership": {"user_id": member["user_id"], "group_id": member["group_id"]}}))
+    job(zendesk.post("group_memberships/create_many", {"group_memberships": [{"user_id": 5, "group_id": 5}]}))
+    job(zendesk.delete("group_memberships/destroy_many?ids=5"))
     tickets(zendesk, ok, job, user)
     ok(zendesk.delete(f"organizations/{organization}"))
     ok(zendesk.delete(f"users/{user}"))
     ok(zendesk.delete(f"deleted_users/{user}"))
     ok(zendesk.post("user_fields", {"user_field": {"key": "new_one", "type": "text", "title": "New"}}))
     tokens(zendesk, ok)
-    assert_clean(zendesk, 38)
+    assert_clean(zendesk, 42)
 
 
 def tickets(zendesk, ok, job, user):

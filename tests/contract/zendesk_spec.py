@@ -60,6 +60,8 @@ BODIES = {
     ("post", "/api/v2/organization_memberships"): wrapped("organization_membership", ref("OrganizationMembershipWrite")),
     ("post", "/api/v2/organization_memberships/create_many"): wrapped("organization_memberships", ref("OrganizationMembershipWrite"),
                                                                       True),
+    ("post", "/api/v2/group_memberships"): wrapped("group_membership", ref("GroupMembershipWrite")),
+    ("post", "/api/v2/group_memberships/create_many"): wrapped("group_memberships", ref("GroupMembershipWrite"), True),
     ("put", "/api/v2/tickets/update_many"): {"anyOf": [wrapped("tickets", ref("TicketWriteById"), True),
                                                        wrapped("ticket", ref("TicketUpdateInput"))]},
     ("put", "/api/v2/tickets/{ticket_id}/tags"): TAGS, ("post", "/api/v2/tickets/{ticket_id}/tags"): TAGS,
@@ -103,7 +105,7 @@ def relaxed(document):
             made["paths"]["/api/v2/oauth/tokens/{oauth_token_id}"]["get"]["responses"])},
         "delete": {"operationId": "end_current", "responses": {"204": {"description": "ended"}}}}
     for template, item in made["paths"].items():
-        path(template, item)
+        path(made, template, item)
     # R7: basic is the only way declared.
     made["components"]["securitySchemes"]["bearer"] = {"type": "http", "scheme": "bearer"}
     made["security"] = [{"basicAuth": []}, {"bearer": []}]
@@ -111,16 +113,17 @@ def relaxed(document):
     return made
 
 
-def path(template, item):
+def path(document, template, item):
     names = {part[1:-1] for part in template.split("/") if part.startswith("{")}
     for parameters in [item.get("parameters", [])] + [item[method].get("parameters", []) for method in openapi.METHODS
                                                       if method in item]:
         for parameter in list(parameters):
-            name = parameter.get("name", parameter.get("$ref", "").split("/")[-1])
+            name = parameter.get("$ref", "").split("/")[-1]
+            meant = document["components"]["parameters"][name] if name else parameter
             # R5: parameters of the path that the path does not have.
-            if (parameter.get("in") == "path" and name not in names) or (
-                    "$ref" in parameter and name in ("UserId", "GroupId") and not names):
+            if meant["in"] == "path" and meant["name"] not in names:
                 parameters.remove(parameter)
+                continue
             # R4: start_time goes with the first request of an export by cursor only.
             if template.endswith("/cursor") and name == "IncrementalUnixTime":
                 parameters[parameters.index(parameter)] = {"name": "start_time", "in": "query", "schema": {"type": "integer"}}
@@ -152,6 +155,8 @@ def writable(schemas):
     membership = schemas["OrganizationMembershipObject"]["properties"]
     schemas["OrganizationMembershipWrite"] = {"type": "object", "required": ["user_id", "organization_id"], "properties": {
         name: {"type": membership[name]["type"]} for name in ("user_id", "organization_id", "default", "view_tickets")}}
+    schemas["GroupMembershipWrite"] = {"type": "object", "required": ["user_id", "group_id"], "properties": {
+        "user_id": {"type": "integer"}, "group_id": {"type": "integer"}, "default": {"type": "boolean"}}}
     schemas["TicketWriteById"] = {"allOf": [ref("TicketUpdateInput"), {"type": "object", "properties": {"id": {"type": "integer"}}}]}
     # An import is a ticket with more; only a few of its members are declared, and `comments` stand for `comment`.
     parts = [schemas["TicketUpdateInput"], *(part for part in schemas["TicketCreateInput"]["allOf"] if "properties" in part),

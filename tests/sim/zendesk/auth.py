@@ -101,11 +101,12 @@ class Auth:
                         for name, value in body.items()}
             if kind == "application/json":
                 body = request.json()
-                if isinstance(body, dict):
+                if isinstance(body, dict) and all(isinstance(value, str) for name, value in body.items()
+                                                  if not name.endswith("expires_in")):
                     return body
         except ValueError:
             pass
-        raise oauth_error(400, "invalid_request", "The request body is neither JSON nor a form.")
+        raise oauth_error(400, "invalid_request", "The request body is neither JSON nor a form of texts.")
 
     @staticmethod
     def period(body, name, least, most, default):

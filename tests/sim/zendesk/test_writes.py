@@ -142,6 +142,21 @@ def test_the_default_organization_follows_the_memberships(zendesk):
     assert zendesk.get(f"users/{number}/organization_memberships").json()["count"] == 0
 
 
+def test_agents_join_groups_and_others_do_not(zendesk):
+    agent, end_user = (zendesk.get(f"users?role={role}").json()["users"][0]["id"] for role in ("agent", "end-user"))
+    held = next(row for row in zendesk.get("group_memberships").json()["group_memberships"] if row["user_id"] == agent)
+    join = {"group_membership": {"user_id": agent, "group_id": held["group_id"]}}
+    assert zendesk.post("group_memberships", join).status == 422
+    assert zendesk.delete(f"group_memberships/{held['id']}").status == 204
+    made = zendesk.post("group_memberships", join)
+    assert made.status == 201 and made.json()["group_membership"]["group_id"] == held["group_id"]
+    job = zendesk.job(zendesk.post("group_memberships/create_many", {"group_memberships": [
+        {"user_id": end_user, "group_id": held["group_id"]}]}))
+    assert job["results"][0]["details"] == "User: must be an agent"
+    job = zendesk.job(zendesk.delete(f"group_memberships/destroy_many?ids={made.json()['group_membership']['id']},5"))
+    assert [row["success"] for row in job["results"]] == [True, False]
+
+
 # ---- tickets ----
 
 def ticket(zendesk, **body):

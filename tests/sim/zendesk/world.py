@@ -99,8 +99,8 @@ class World:
         return row
 
     def get(self, table, number):
-        """The row, or None."""
-        return self.tables[table].rows.get(number)
+        """The row, or None; also for what is no number at all."""
+        return self.tables[table].rows.get(number) if isinstance(number, int) and not isinstance(number, bool) else None
 
     def rows(self, table):
         return self.tables[table].rows.values()

@@ -63,6 +63,10 @@ class Writes:
             organizations("POST", "organization_memberships/create_many", self.create_memberships),
             organizations("DELETE", "organization_memberships/destroy_many", self.delete_memberships, ("ids",)),
             users("PUT", "users/{id:int}/organization_memberships/{membership:int}/make_default", self.default_membership),
+            users("POST", "group_memberships", self.create_group_membership, admin=True),
+            users("DELETE", "group_memberships/{id:int}", self.delete_group_membership, admin=True),
+            users("POST", "group_memberships/create_many", self.create_group_memberships, admin=True),
+            users("DELETE", "group_memberships/destroy_many", self.delete_group_memberships, ("ids",), admin=True),
             ticket("POST", "tickets", self.create_ticket), ticket("PUT", "tickets/{id:int}", self.update_ticket),
             ticket("DELETE", "tickets/{id:int}", self.delete_ticket),
             ticket("POST", "tickets/create_many", self.create_tickets),
@@ -322,6 +326,37 @@ class Writes:
         companies.make_default(self.world, user, row)
         return Answer(200, {"organization_memberships": [self.world.shown("organization_memberships", one, request.base)
                                                          for one in user["_memberships"]]})
+
+    def join_group(self, body):
+        """Only agents and admins are in groups."""
+        checks.members(body, {"user_id": "integer", "group_id": "integer", "default": "boolean"})
+        user, group = self.world.get("users", body.get("user_id")), self.world.get("groups", body.get("group_id"))
+        if user is None or not user["active"] or user["role"] == "end-user":
+            raise Invalid({"user": [("User: must be an agent", "InvalidValue")]})
+        if group is None or group["deleted"]:
+            raise Invalid({"group": [("Group: is invalid", "InvalidValue")]})
+        same = [row for row in self.world.rows("group_memberships") if row["user_id"] == user["id"]]
+        if any(row["group_id"] == group["id"] for row in same):
+            raise Invalid({"user_id": [("User has already been taken", "DuplicateValue")]})
+        return self.world.add("group_memberships", {"user_id": user["id"], "group_id": group["id"], "default": not same})
+
+    def create_group_membership(self, request):
+        row = self.join_group(checks.wrapped(request, "group_membership"))
+        self.became(request, row["id"], "created")
+        return Answer(201, {"group_membership": self.world.shown("group_memberships", row, request.base)})
+
+    def create_group_memberships(self, request):
+        return self.create_many(request, "group_memberships", "Bulk Create Group Membership",
+                                lambda item: (self.join_group(item)["id"], "created"))
+
+    def delete_group_membership(self, request):
+        self.world.remove("group_memberships", self.find("group_memberships", request.params["id"])["id"])
+        self.became(request, request.params["id"], "deleted")
+        return Answer(204)
+
+    def delete_group_memberships(self, request):
+        return self.delete_many(request, "group_memberships", "Bulk Delete Group Membership",
+                                lambda row: self.world.remove("group_memberships", row["id"]))
 
     # ---- tickets ----
 
