@@ -115,7 +115,7 @@ static void test_help_and_version_win_over_missing_arguments(void **state) {
   ran_free(&ran);
   ran = run_line(&dr_root, "dray --version --json");
   assert_string_equal(ran.data,
-                      "{\"v\":1,\"type\":\"version\",\"version\":\"1.2.3\",\"abi_major\":1,\"abi_minor\":1}\n");
+                      "{\"v\":1,\"type\":\"version\",\"version\":\"1.2.3\",\"abi_major\":1,\"abi_minor\":2}\n");
   ran_free(&ran);
 }
 
