@@ -182,7 +182,7 @@ DRAY_NODISCARD int32_t dr_diff_work(struct dr_diff *diff, const struct dr_hashed
 // Does not allocate. memory_bytes: of all that waits for a look-up.
 void dr_wait_init(struct dr_diff *diff, uint64_t memory_bytes);
 void dr_wait_free(struct dr_wait *wait);
-// A row begins to wait for its look-up; words: WAIT_WORDS.
+// A row begins to wait for its look-up, or is handed on at once where the mirror holds nothing; words: WAIT_WORDS.
 DRAY_NODISCARD int32_t dr_wait_add(struct dr_diff *diff, const uint64_t *words, struct dray_str row,
                                    struct dray_error *error);
 // Whether a row of this key may wait.

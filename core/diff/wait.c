@@ -68,20 +68,6 @@ static int32_t grow(void **items, size_t *capacity, size_t count, size_t max, si
   return DRAY_OK;
 }
 
-int32_t dr_wait_add(struct dr_diff *diff, const uint64_t *words, struct dray_str row, struct dray_error *error) {
-  struct dr_wait *wait = &diff->wait;
-  if ((words[WAIT_PLACE] & DR_REST_NULL_KEY) == 0) {
-    DRAY_TRY(grow((void **)&wait->asks, &wait->ask_capacity, wait->ask_count, wait->ask_max,
-                  ASK_WORDS * sizeof *wait->asks, error));
-    uint64_t *ask = wait->asks + ASK_WORDS * wait->ask_count;
-    ask[ASK_HIGH] = words[WAIT_HIGH];
-    ask[ASK_LOW] = words[WAIT_LOW];
-    ask[ASK_INDEX] = wait->ask_count++;
-    if (dr_is_filtered(diff)) dr_set_bit(wait->marks, words[WAIT_HIGH] & wait->mark_mask);
-  }
-  return dr_sorter_add(&wait->rows, words, row, error);
-}
-
 int32_t dr_wait_note(struct dr_diff *diff, const uint64_t *words, struct dray_error *error) {
   struct dr_wait *wait = &diff->wait;
   const size_t bytes = wait->note_words * sizeof *wait->notes;
@@ -385,6 +371,24 @@ static int32_t hand_on(struct dr_diff *diff, struct dray_error *error) {
 }
 
 // ---- a round ----
+
+int32_t dr_wait_add(struct dr_diff *diff, const uint64_t *words, struct dray_str row, struct dray_error *error) {
+  struct dr_wait *wait = &diff->wait;
+  const struct dr_mirror *mirror = diff->mirror;
+  if (dr_base_rows(mirror->base) + mirror->settled == 0) { // a first load: what it waits for is known
+    return hand_on_row(diff, words, NULL, row, error);
+  }
+  if ((words[WAIT_PLACE] & DR_REST_NULL_KEY) == 0) {
+    DRAY_TRY(grow((void **)&wait->asks, &wait->ask_capacity, wait->ask_count, wait->ask_max,
+                  ASK_WORDS * sizeof *wait->asks, error));
+    uint64_t *ask = wait->asks + ASK_WORDS * wait->ask_count;
+    ask[ASK_HIGH] = words[WAIT_HIGH];
+    ask[ASK_LOW] = words[WAIT_LOW];
+    ask[ASK_INDEX] = wait->ask_count++;
+    if (dr_is_filtered(diff)) dr_set_bit(wait->marks, words[WAIT_HIGH] & wait->mark_mask);
+  }
+  return dr_sorter_add(&wait->rows, words, row, error);
+}
 
 int32_t dr_wait_flush(struct dr_diff *diff, int last, struct dray_error *error) {
   struct dr_wait *wait = &diff->wait;
