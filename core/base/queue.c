@@ -85,6 +85,15 @@ void *dr_queue_pop(struct dr_queue *queue) {
   return item;
 }
 
+void *dr_queue_peek(struct dr_queue *queue, int *out_closed, size_t *out_count) {
+  (void)pthread_mutex_lock(&queue->lock);
+  void *item = queue->count > 0 ? queue->slots[queue->head].item : NULL;
+  *out_closed = queue->closed;
+  *out_count = queue->count;
+  (void)pthread_mutex_unlock(&queue->lock);
+  return item;
+}
+
 void dr_queue_close(struct dr_queue *queue) {
   (void)pthread_mutex_lock(&queue->lock);
   queue->closed = 1;

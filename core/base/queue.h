@@ -20,6 +20,9 @@ void dr_queue_free(struct dr_queue *queue, void (*free_item)(void *));
 int dr_queue_push(struct dr_queue *queue, void *item, size_t bytes);
 // Blocks while empty. NULL: closed and drained.
 void *dr_queue_pop(struct dr_queue *queue);
+// What pop would give without waiting, left where it is; for the side that pops. *out_closed: nothing comes behind what
+// is there.
+void *dr_queue_peek(struct dr_queue *queue, int *out_closed, size_t *out_count);
 void dr_queue_close(struct dr_queue *queue); // either side; wakes both
 size_t dr_queue_peak_bytes(struct dr_queue *queue);
 

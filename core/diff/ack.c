@@ -110,7 +110,7 @@ static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t cou
   uint64_t body = 0;
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES, mirror->schemas[schema].id);
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES + 4, count);
-  mirror->ahead.generation = 0; // lacks these
+  mirror->ahead.made = 0; // lacks these
   DRAY_TRY(fault("mirror.ack", mirror, error));
   DRAY_TRY(dr_journal_append_frame(mirror->journal, DR_FRAME_ACK, frame->data, frame->len, &body, error));
   (void)dr_change_reader_init(&reader,
@@ -250,7 +250,7 @@ int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct d
 int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
   DRAY_TRY(dr_mirror_usable(mirror, error));
   struct dr_journal *journal = mirror->journal;
-  mirror->ahead.generation = 0;
+  mirror->ahead.made = 0;
   if (journal->end == mirror->committed_end) return DRAY_OK;
   int32_t rc = fault("mirror.rollback", mirror, error);
   if (rc == DRAY_OK) {
@@ -272,11 +272,11 @@ static int is_due(const struct dr_mirror *mirror, uint64_t end) {
   return grown || stale || mirror->overflow || mirror->pending_overflow;
 }
 
-void dr_mirror_merge_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop) {
+void dr_mirror_merge_ahead(struct dr_mirror *mirror, const atomic_int *stop) {
   struct dray_error ignored; // whatever it is, the merge that comes later meets it again
   dray_error_init(&ignored);
   if (dr_mirror_usable(mirror, &ignored) != DRAY_OK || mirror->inherited || !mirror->pending) return;
-  if (is_due(mirror, mirror->journal->end)) dr_mirror_write_ahead(mirror, generation, stop);
+  if (is_due(mirror, mirror->journal->end)) dr_mirror_write_ahead(mirror, stop);
 }
 
 int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {

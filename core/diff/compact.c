@@ -266,11 +266,10 @@ static struct dr_file_info next_info(const struct dr_mirror *mirror, uint64_t nu
 }
 
 // Writes base `number`, durably. *out: the head that names it.
-static int32_t write_base(struct rewrite *rewrite, uint64_t number, uint64_t generation, struct dr_head *out,
-                          struct dray_error *error) {
+static int32_t write_base(struct rewrite *rewrite, uint64_t number, struct dr_head *out, struct dray_error *error) {
   struct dr_mirror *mirror = rewrite->mirror;
-  struct dr_file_info info = next_info(mirror, number, generation);
-  struct dr_head head = {.number = number, .generation = generation, .seed_id = info.seed_id};
+  struct dr_file_info info = next_info(mirror, number, mirror->generation);
+  struct dr_head head = {.number = number, .generation = info.generation, .seed_id = info.seed_id};
   struct dr_footer footer;
   // No two bases have the same digest, though they hold the same rows: a journal never fits another mirror's base.
   if (getrandom(&info.twin, sizeof info.twin, 0) != (ssize_t)sizeof info.twin) info.twin = (uint64_t)dr_now_us();
@@ -287,10 +286,11 @@ static int32_t write_base(struct rewrite *rewrite, uint64_t number, uint64_t gen
   return DRAY_OK;
 }
 
-// Makes the journal of the base that `head` means and replaces the head. *out_replaced: whether that was tried.
+// Makes the journal of the base that `head` means and replaces the head. *out_replaced: whether that was tried. The
+// generation of a base is the one at which it was begun, that of its journal is the mirror's.
 static int32_t publish(struct dr_mirror *mirror, const struct dr_head *head, int *out_replaced,
                        struct dray_error *error) {
-  struct dr_file_info info = next_info(mirror, head->number, head->generation);
+  struct dr_file_info info = next_info(mirror, head->number, mirror->generation);
   info.twin = head->base_digest;
   DRAY_TRY(dr_journal_create(mirror->folder, &info, error));
   DRAY_TRY(dr_folder_sync(mirror->folder, error));
@@ -304,7 +304,7 @@ int32_t dr_mirror_create(struct dr_mirror *mirror, struct dray_error *error) {
   struct rewrite rewrite = {.mirror = mirror};
   struct dr_head head;
   int replaced = 0;
-  DRAY_TRY(write_base(&rewrite, 1, mirror->generation, &head, error));
+  DRAY_TRY(write_base(&rewrite, 1, &head, error));
   return publish(mirror, &head, &replaced, error);
 }
 
@@ -318,8 +318,8 @@ static int32_t sort_journal(struct rewrite *rewrite, uint64_t end, struct dray_e
 }
 
 // The next base, of the present one and the journal up to `end`. A failure leaves nothing but waste, and that not long.
-static int32_t make_base(struct dr_mirror *mirror, uint64_t generation, uint64_t end, uint64_t memory_bytes,
-                         const atomic_int *stop, struct dr_head *out, struct dray_error *error) {
+static int32_t make_base(struct dr_mirror *mirror, uint64_t end, uint64_t memory_bytes, const atomic_int *stop,
+                         struct dr_head *out, struct dray_error *error) {
   struct rewrite rewrite = {.mirror = mirror, .stop = stop};
   dray_buffer_init(&rewrite.mapped, DR_ROW_BYTES_MAX);
   dr_sorter_init(&rewrite.changes, WORD_COUNT, 3, 1, memory_bytes, mirror->folder);
@@ -329,7 +329,7 @@ static int32_t make_base(struct dr_mirror *mirror, uint64_t generation, uint64_t
   if (rewrite.slices == NULL || rewrite.columns == NULL)
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to merge the mirror");
   if (rc == DRAY_OK) rc = sort_journal(&rewrite, end, error);
-  if (rc == DRAY_OK) rc = write_base(&rewrite, mirror->head.number + 1, generation, out, error);
+  if (rc == DRAY_OK) rc = write_base(&rewrite, mirror->head.number + 1, out, error);
   free(rewrite.slices);
   free(rewrite.columns);
   dray_buffer_free(&rewrite.mapped);
@@ -338,14 +338,13 @@ static int32_t make_base(struct dr_mirror *mirror, uint64_t generation, uint64_t
   return rc;
 }
 
-void dr_mirror_write_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop) {
+void dr_mirror_write_ahead(struct dr_mirror *mirror, const atomic_int *stop) {
   struct dray_error ignored;
   struct dr_head head;
   dray_error_init(&ignored);
-  mirror->ahead.generation = 0;
-  const int32_t rc =
-      make_base(mirror, generation, mirror->journal->end, dr_share(mirror, AHEAD_PART), stop, &head, &ignored);
-  if (rc == DRAY_OK) mirror->ahead = (struct dr_ahead){generation, head};
+  mirror->ahead.made = 0;
+  const int32_t rc = make_base(mirror, mirror->journal->end, dr_share(mirror, AHEAD_PART), stop, &head, &ignored);
+  if (rc == DRAY_OK) mirror->ahead = (struct dr_ahead){1, head};
 }
 
 int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error) {
@@ -354,9 +353,9 @@ int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error) {
   int replaced = 0;
   int32_t rc = DRAY_OK;
   if (!dr_mirror_is_ahead(mirror)) {
-    rc = make_base(mirror, mirror->generation, mirror->committed_end, dr_share(mirror, 2), NULL, &head, error);
+    rc = make_base(mirror, mirror->committed_end, dr_share(mirror, 2), NULL, &head, error);
   }
-  mirror->ahead.generation = 0;
+  mirror->ahead.made = 0;
   DRAY_TRY(rc);
   rc = publish(mirror, &head, &replaced, error);
   if (rc != DRAY_OK && !replaced) { // nothing but waste was made

@@ -148,9 +148,9 @@ DRAY_NODISCARD int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr
 // Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
 // end of a run. Nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);
-// The work of that merge, if one will be due, before the commit of `generation`: while the other side is still at work.
-// What it writes counts for nothing until dr_mirror_compact, when that commit has come and nothing was acknowledged in
-// between; else it is thrown away. Ends early when *stop (NULL allowed) becomes other than 0.
-void dr_mirror_merge_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop);
+// The work of that merge, if one will be due, before the commit: while the other side is still at work. What it writes
+// counts for nothing until dr_mirror_compact, when all was committed and nothing acknowledged or taken back in between;
+// else it is thrown away. Ends early when *stop (NULL allowed) becomes other than 0.
+void dr_mirror_merge_ahead(struct dr_mirror *mirror, const atomic_int *stop);
 
 #endif // DR_DIFF_DIFF_H

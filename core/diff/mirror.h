@@ -40,7 +40,7 @@ struct dr_journal_schema {
 
 // The next base, written beside what it will be made of: see dr_mirror_merge_ahead.
 struct dr_ahead {
-  uint64_t generation; // of the commit that makes it true; 0: there is none
+  int made;            // of all that is acknowledged: it holds what the mirror does once that is committed
   struct dr_head head; // that will name it
 };
 
@@ -155,11 +155,11 @@ DRAY_NODISCARD int32_t dr_cursor_next(struct dr_mirror *mirror, struct dr_cursor
 // Makes a new base of base and committed journal, under the current schema, or takes the one that was written ahead.
 // Nothing may be pending.
 DRAY_NODISCARD int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error);
-// Writes that base of all that is acknowledged, for the commit of `generation`; a failure leaves none.
-void dr_mirror_write_ahead(struct dr_mirror *mirror, uint64_t generation, const atomic_int *stop);
+// Writes that base of all that is acknowledged; a failure leaves none.
+void dr_mirror_write_ahead(struct dr_mirror *mirror, const atomic_int *stop);
 // Whether the base that was written ahead is what base and journal are now.
 static inline int dr_mirror_is_ahead(const struct dr_mirror *mirror) {
-  return mirror->ahead.generation != 0 && mirror->ahead.generation == mirror->generation;
+  return mirror->ahead.made && !mirror->pending;
 }
 // The very first base, empty.
 DRAY_NODISCARD int32_t dr_mirror_create(struct dr_mirror *mirror, struct dray_error *error);

@@ -189,8 +189,9 @@ static int32_t write_changes(struct dr_context *run, struct dr_table_writer *wri
                              struct dray_error *error) {
   const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
   struct dr_noting *noting = NULL;
-  // A window that more will follow is not merged: what they acknowledge would make it void.
-  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, pass->ended ? next : 0, &noting, error));
+  // A window that more rows will follow is not merged: what they acknowledge would make it void.
+  const int last = pass->ended || dr_reader_drained(run->reader);
+  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
   int32_t rc = baseline ? DRAY_OK : load_changes(writer, pass, count, error);
   if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, out_written, error);

@@ -13,7 +13,8 @@
 struct dr_noting {
   struct dr_mirror *mirror;
   struct dr_changeset *set;
-  uint64_t count, generation;
+  uint64_t count;
+  int merges;
   atomic_int stop; // the merge is not wanted any more
   pthread_t thread;
   int started;
@@ -24,19 +25,17 @@ struct dr_noting {
 static void *note(void *ctx) {
   struct dr_noting *noting = ctx;
   noting->code = dr_mirror_ack_all(noting->mirror, noting->set, noting->count, &noting->error);
-  if (noting->code == DRAY_OK && noting->generation != 0) {
-    dr_mirror_merge_ahead(noting->mirror, noting->generation, &noting->stop);
-  }
+  if (noting->code == DRAY_OK && noting->merges) dr_mirror_merge_ahead(noting->mirror, &noting->stop);
   return NULL;
 }
 
-int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, uint64_t generation,
+int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, int merges,
                         struct dr_noting **out, struct dray_error *error) {
   struct dr_noting *noting = calloc(1, sizeof *noting);
   if (noting == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write a window");
   noting->mirror = mirror;
   noting->count = count;
-  noting->generation = generation;
+  noting->merges = merges;
   dray_error_init(&noting->error);
   const int32_t code = dr_changeset_open(pass->path, &noting->set, error);
   if (code != DRAY_OK) {

@@ -11,10 +11,10 @@
 
 struct dr_noting;
 
-// Begins to acknowledge the first `count` changes of the pass, and then to merge them ahead for the commit of
-// `generation` (0: not). The mirror belongs to the thread until dr_noting_end.
-DRAY_NODISCARD int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count,
-                                       uint64_t generation, struct dr_noting **out, struct dray_error *error);
+// Begins to acknowledge the first `count` changes of the pass and, with `merges`, to merge them ahead of the commit.
+// The mirror belongs to the thread until dr_noting_end.
+DRAY_NODISCARD int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, int merges,
+                                       struct dr_noting **out, struct dray_error *error);
 // Waits for its end and frees it; NULL does nothing. `code`: of the load beside it; when that has failed nothing more
 // is merged, and it is what is returned. @errors those of dr_changeset_open and dr_mirror_ack_all.
 DRAY_NODISCARD int32_t dr_noting_end(struct dr_noting *noting, int32_t code, struct dray_error *error);

@@ -293,6 +293,13 @@ static void *pull(void *ctx) {
   return NULL;
 }
 
+int dr_reader_drained(const struct dr_reader *reader) {
+  int closed = 0;
+  size_t count = 0;
+  const struct dr_read_item *item = dr_queue_peek(reader->queue, &closed, &count);
+  return closed && (count == 0 || (count == 1 && item->rows == 0));
+}
+
 int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error) {
   if (!reader->running) {
     if (pthread_create(&reader->thread, NULL, pull, reader) != 0) {

@@ -48,6 +48,8 @@ int dr_reader_whole(const struct dr_reader *reader);
 // the project's seed. Written into `out`.
 #define DR_READER_NAME_BYTES 97
 void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char out[DR_READER_NAME_BYTES]);
+// Whether it is known already, without waiting, that no rows come any more (perhaps a state does).
+int dr_reader_drained(const struct dr_reader *reader);
 // The next batch; *out = NULL at the end.
 DRAY_NODISCARD int32_t dr_reader_next(struct dr_reader *reader, struct dr_read_item **out, struct dray_error *error);
 

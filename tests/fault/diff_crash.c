@@ -195,7 +195,7 @@ static int32_t next_generation(const struct place *place, struct dr_mirror *mirr
   DRAY_TRY(rc);
   rc = acknowledge(place, mirror, error);
   if (rc == DRAY_OK && generation % 3 == 0) rc = think_again(place, mirror, generation, error);
-  if (rc == DRAY_OK && generation % 2 == 0) dr_mirror_merge_ahead(mirror, generation, NULL);
+  if (rc == DRAY_OK && generation % 2 == 0) dr_mirror_merge_ahead(mirror, NULL);
   if (rc == DRAY_OK) rc = commit(place, mirror, generation, error);
   if (rc != DRAY_OK) { // a journal that failed takes nothing more: nobody knows what is on the disk
     struct dray_error again;

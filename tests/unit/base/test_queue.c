@@ -64,11 +64,31 @@ static void test_item_larger_than_the_bound_may_enter_an_empty_queue(void **stat
   dr_queue_free(queue, free);
 }
 
+static void test_peek_shows_what_comes_next_and_whether_anything_follows(void **state) {
+  (void)state;
+  struct dr_queue *queue = dr_queue_new(4, 0);
+  int first = 0, second = 0, closed = 1;
+  size_t count = 9;
+  assert_null(dr_queue_peek(queue, &closed, &count));
+  assert_int_equal(closed, 0);
+  assert_int_equal(count, 0);
+  assert_int_equal(dr_queue_push(queue, &first, 1), 0);
+  assert_int_equal(dr_queue_push(queue, &second, 1), 0);
+  dr_queue_close(queue);
+  assert_ptr_equal(dr_queue_peek(queue, &closed, &count), &first);
+  assert_int_equal(closed, 1);
+  assert_int_equal(count, 2);
+  assert_ptr_equal(dr_queue_pop(queue), &first); // it was left there
+  assert_ptr_equal(dr_queue_pop(queue), &second);
+  dr_queue_free(queue, ignore);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_items_arrive_in_order_within_the_bound),
       cmocka_unit_test(test_closed_queue_refuses_and_frees_what_it_holds),
       cmocka_unit_test(test_item_larger_than_the_bound_may_enter_an_empty_queue),
+      cmocka_unit_test(test_peek_shows_what_comes_next_and_whether_anything_follows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

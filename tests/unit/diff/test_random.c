@@ -553,7 +553,7 @@ static int end_round(struct life *life, int any, int must_commit) {
   const uint64_t next = life->generation + 1;
   const uint64_t kind = must_commit ? chance(3) : chance(6);
   struct dr_mirror_info info;
-  if (one_in(2)) dr_mirror_merge_ahead(mirror, next, NULL);
+  if (one_in(2)) dr_mirror_merge_ahead(mirror, NULL);
   if (kind >= 1 && kind <= 3) expect_ok(life, dr_mirror_prepare(mirror, next, error));
   if (kind == 2 || kind == 3) {
     reopen(life);

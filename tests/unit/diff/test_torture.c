@@ -68,7 +68,7 @@ static int32_t whole_life(void) {
   DRAY_TRY(dr_mirror_commit(world.mirror, 1, &world.error));
   DRAY_TRY(pass(DR_DIFF_FULL, second));
   DRAY_TRY(acknowledge_all());
-  dr_mirror_merge_ahead(world.mirror, 2, NULL); // a failure is no more than a merge that is not done
+  dr_mirror_merge_ahead(world.mirror, NULL); // a failure is no more than a merge that is not done
   DRAY_TRY(dr_mirror_commit(world.mirror, 2, &world.error));
   world_close(&world);
   DRAY_TRY(world_open(&world));
