@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The steps of `dray check`: reach, credentials, version, and the scopes that each stream or object needs.
+#ifndef SHOPIFY_CHECK_H
+#define SHOPIFY_CHECK_H
+
+#include "client.h"
+
+struct shopify_need {
+  const char *name;   // "stream customers"
+  const char *scopes; // with a blank between; empty: none
+};
+
+// Writes the JSON array. @errors OUT_OF_MEMORY, CANCELLED: all else is a step that failed.
+DRAY_NODISCARD int32_t shopify_check(struct shopify_client *client, const struct shopify_need *needs, size_t need_count,
+                                     struct dray_buffer *out, struct dray_error *error);
+
+#endif // SHOPIFY_CHECK_H

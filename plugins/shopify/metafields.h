@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Metafields that have a definition: typed columns of their owner's stream.
+#ifndef SHOPIFY_METAFIELDS_H
+#define SHOPIFY_METAFIELDS_H
+
+#include "client.h"
+
+#define SHOPIFY_DEFINITIONS_MAX 1000
+
+struct shopify_definition {
+  char *space, *key; // owned: namespace and key
+};
+
+// The definitions of one kind of owner. Column i of `columns` is that of items[i]; its name is the alias under which
+// a query asks for it.
+struct shopify_definitions {
+  struct dray_field_list columns;
+  struct shopify_definition *items;
+  size_t count;
+};
+
+// Asks for the definitions of an owner, "CUSTOMER" say; `taken` are names that columns cannot have. Without the right
+// to see them there are none, and a warning says so. @errors those of shopify_ask, LIMIT, OUT_OF_MEMORY. @owner
+// shopify_definitions_free, also of zeroed ones.
+DRAY_NODISCARD int32_t shopify_definitions_load(struct shopify_client *client, const char *owner,
+                                                struct shopify_definitions *out, struct dray_error *error);
+void shopify_definitions_free(struct shopify_definitions *definitions);
+
+// The type of a column for a metafield's type ("number_integer", "list.date"); *out_json = 1 when its values are read
+// as JSON and not as text.
+struct dray_type shopify_metafield_type(struct dray_str name, int *out_json);
+
+#endif // SHOPIFY_METAFIELDS_H

@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What can be written to a shop, and how a row's columns become the variables of a mutation.
+#ifndef SHOPIFY_OBJECTS_H
+#define SHOPIFY_OBJECTS_H
+
+#include "metafields.h"
+#include "operations.h"
+
+enum {
+  SHOPIFY_OBJECT_CUSTOMERS = 0,
+  SHOPIFY_OBJECT_CUSTOMER_TAGS,
+  SHOPIFY_OBJECT_METAFIELDS,
+  SHOPIFY_OBJECT_CONSENT,
+  SHOPIFY_OBJECT_ORDERS,
+  SHOPIFY_OBJECT_COUNT
+};
+
+struct shopify_object {
+  struct dray_object_def def;
+  const char *owner;  // MetafieldOwnerType whose definitions are fields; NULL: none
+  const char *scopes; // needed
+};
+extern const struct shopify_object shopify_objects[SHOPIFY_OBJECT_COUNT];
+// @errors SCHEMA_OBJECT with the nearest name.
+DRAY_NODISCARD int32_t shopify_object_find(struct dray_str name, int32_t *out, struct dray_error *error);
+
+enum { SHOPIFY_MATCH_ID = 1, SHOPIFY_MATCH_EMAIL, SHOPIFY_MATCH_PHONE, SHOPIFY_MATCH_CUSTOM };
+
+// What a sync's `to:` says beside the object.
+struct shopify_options {
+  char *on_missing; // create, skip
+  char *tag_mode;   // add, remove
+  char *custom_id;  // "namespace.key" of the metafield that custom_id is matched by; NULL: none
+  char *deletes;    // ignore, delete
+  int64_t bulk_threshold;
+};
+DRAY_NODISCARD int32_t shopify_options_spec(struct dray_buffer *out, struct dray_error *error);
+DRAY_NODISCARD int32_t shopify_options_bind(struct dray_str json, struct shopify_options *out,
+                                            struct dray_error *error);
+void shopify_options_free(struct shopify_options *options);
+
+// How the rows of one run are written; made at begin.
+struct shopify_mapping {
+  int32_t object; // SHOPIFY_OBJECT_*
+  int32_t match;  // SHOPIFY_MATCH_*
+  const struct shopify_options *options;
+  const struct shopify_definitions *definitions; // NULL: none
+  ptrdiff_t *fields;      // owned: for each field of the object its column in the view; -1: not mapped
+  ptrdiff_t *metafields;  // owned: for each definition likewise
+  size_t metafield_count; // mapped ones
+};
+// @errors SCHEMA_FIELD, SCHEMA_KEY, CONFIG_*, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t shopify_mapping_make(int32_t object, const struct dray_write_plan *plan,
+                                            const struct shopify_options *options,
+                                            const struct shopify_definitions *definitions, struct shopify_mapping *out,
+                                            struct dray_error *error);
+void shopify_mapping_free(struct shopify_mapping *mapping);
+
+// Makes the task (or the two of a row with two consents) for a change, its values appended to `values`. A row that
+// cannot be sent is settled as rejected at once. *out_count: tasks made. @errors LIMIT, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t shopify_make_tasks(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
+                                          struct shopify_task tasks[2], size_t *out_count, struct dray_error *error);
+// The task that finds the customer of a change, which is matched by something else than its id.
+DRAY_NODISCARD int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                         size_t change, struct dray_buffer *values, struct dray_buffer *texts,
+                                         struct shopify_task *task, struct dray_error *error);
+// The task that deletes the customer with that id.
+DRAY_NODISCARD int32_t shopify_make_delete(struct dray_str id, size_t change, struct dray_buffer *values,
+                                           struct shopify_task *task, struct dray_error *error);
+// The element of a metafieldsSet for definition `i`, as the value of a task. *out_wanted = 0: it is not mapped, or the
+// change says nothing of it, or null.
+DRAY_NODISCARD int32_t shopify_make_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                              size_t change, size_t i, struct dray_str owner,
+                                              struct dray_buffer *values, struct shopify_task *task, int *out_wanted,
+                                              struct dray_error *error);
+// One element of metafieldsSet, or of metafieldsDelete, from a row of the object `metafields`. A row that cannot be
+// sent is settled.
+DRAY_NODISCARD int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping,
+                                                   const struct dray_changes *changes, struct shopify_task *task,
+                                                   struct dray_buffer *values, struct dray_buffer *texts,
+                                                   struct dray_error *error);
+
+#endif // SHOPIFY_OBJECTS_H

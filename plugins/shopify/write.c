@@ -1,0 +1,409 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a batch becomes. An error is returned only when nothing of it can have been applied; as soon as anything was,
+// or may have been, every row gets a receipt and the rest is to be tried again.
+#include "write.h"
+
+#include <stdlib.h>
+
+#include "sender.h"
+
+#define VALUES_BYTES_MAX (256u << 20)
+#define TEXTS_BYTES_MAX (64u << 20)
+#define FILE_BYTES_MAX (95u << 20) // a job's file may have 100 MB
+#define LINES_OF_A_JOB_MIN 100
+#define SLOT_RETRY_MS 10000
+
+// A batch in work.
+struct work {
+  struct dray_destination *destination;
+  struct dray_changes changes;
+  struct shopify_task *tasks; // owned
+  size_t count, capacity;
+  struct dray_buffer values, texts;
+  struct shopify_sender sender;
+  int32_t failed; // code of what stopped it, in `why`
+  struct dray_error why;
+  int pending; // tasks are in a job
+};
+
+static int32_t make_room(struct work *work, size_t more, struct dray_error *error) {
+  if (work->count + more <= work->capacity) return DRAY_OK;
+  const size_t capacity = (work->count + more) * 2;
+  struct shopify_task *tasks = realloc(work->tasks, capacity * sizeof(*tasks));
+  if (tasks == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+  work->tasks = tasks;
+  work->capacity = capacity;
+  return DRAY_OK;
+}
+
+static void work_free(struct work *work) {
+  dray_changes_free(&work->changes);
+  shopify_sender_free(&work->sender);
+  dray_buffer_free(&work->values);
+  dray_buffer_free(&work->texts);
+  free(work->tasks);
+}
+
+// Whether customers have to be found before they can be written: to be deleted, or not to be created.
+static int needs_search(const struct work *work, size_t change) {
+  const struct shopify_mapping *mapping = &work->destination->mapping;
+  if (mapping->object != SHOPIFY_OBJECT_CUSTOMERS || mapping->match == SHOPIFY_MATCH_ID) return 0;
+  if (dray_change_op(&work->changes, change) == DRAY_OP_DELETE) return 1;
+  return strcmp(work->destination->options.on_missing, "skip") == 0;
+}
+
+// ---- making ----
+
+static int32_t make_one(struct work *work, size_t change, struct dray_error *error) {
+  const struct shopify_mapping *mapping = &work->destination->mapping;
+  size_t made = 0;
+  DRAY_TRY(make_room(work, 2, error));
+  struct shopify_task *task = &work->tasks[work->count];
+  if (needs_search(work, change)) {
+    work->count++;
+    return shopify_make_find(mapping, &work->changes, change, &work->values, &work->texts, task, error);
+  }
+  if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
+    *task = (struct shopify_task){.change = change};
+    work->count++;
+    return shopify_write_metafield_row(mapping, &work->changes, task, &work->values, &work->texts, error);
+  }
+  DRAY_TRY(shopify_make_tasks(mapping, &work->changes, change, &work->values, &work->texts, task, &made, error));
+  work->count += made;
+  return DRAY_OK;
+}
+
+static int32_t make_all(struct work *work, struct dray_error *error) {
+  for (size_t i = 0; i < work->changes.view.row_count; i++) DRAY_TRY(make_one(work, i, error));
+  return DRAY_OK;
+}
+
+// ---- sending ----
+
+// Sends what has no outcome among tasks [from, to). A failure is noted; nothing after it is sent.
+static void send(struct work *work, size_t from, size_t to) {
+  if (work->failed != DRAY_OK || from == to) return;
+  work->failed = shopify_send_tasks(&work->sender, work->tasks + from, to - from,
+                                    work->values.data != NULL ? work->values.data : "");
+  if (work->failed != DRAY_OK) work->why = work->sender.why;
+}
+
+// Puts the tasks that search at the front, so that they stand together.
+static size_t searches_first(struct work *work) {
+  size_t searches = 0;
+  for (size_t i = 0; i < work->count; i++) {
+    if (work->tasks[i].operation != SHOPIFY_CUSTOMER_FIND) continue;
+    const struct shopify_task task = work->tasks[i];
+    work->tasks[i] = work->tasks[searches];
+    work->tasks[searches++] = task;
+  }
+  return searches;
+}
+
+// What was found is written, or deleted; what was not found is refused, or gone already.
+static int32_t follow_search(struct work *work, size_t i, struct dray_error *error) {
+  const struct shopify_mapping *mapping = &work->destination->mapping;
+  const int gone = dray_change_op(&work->changes, work->tasks[i].change) == DRAY_OP_DELETE;
+  struct shopify_task made[2];
+  size_t count = 0;
+  if (work->tasks[i].status == DRAY_RECEIPT_UNCHANGED) {
+    return gone ? DRAY_OK
+                : shopify_settle(&work->tasks[i], DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
+                                 dray_str_of("there is no such customer, and on_missing is skip"), &work->texts, error);
+  }
+  if (work->tasks[i].status == DRAY_RECEIPT_UNKNOWN) { // a search changes nothing
+    work->tasks[i].status = DRAY_RECEIPT_RETRY;
+    return DRAY_OK;
+  }
+  if (work->tasks[i].status != DRAY_RECEIPT_APPLIED) return DRAY_OK;
+  if (gone) {
+    const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
+    return shopify_make_delete(id, work->tasks[i].change, &work->values, &work->tasks[i], error);
+  }
+  DRAY_TRY(shopify_make_tasks(mapping, &work->changes, work->tasks[i].change, &work->values, &work->texts, made, &count,
+                              error));
+  work->tasks[i] = made[0];
+  return DRAY_OK;
+}
+
+// customerSet takes no metafields: they follow with the id that it has told.
+static int32_t add_metafields(struct work *work, struct dray_error *error) {
+  const struct shopify_mapping *mapping = &work->destination->mapping;
+  const size_t count = work->count;
+  if (mapping->metafield_count == 0) return DRAY_OK;
+  for (size_t i = 0; i < count; i++) {
+    if (work->tasks[i].operation != SHOPIFY_CUSTOMER_SET || work->tasks[i].status != DRAY_RECEIPT_APPLIED) continue;
+    for (size_t m = 0; m < mapping->definitions->count; m++) {
+      int wanted = 0;
+      DRAY_TRY(make_room(work, 1, error));
+      const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
+      DRAY_TRY(shopify_make_metafield(mapping, &work->changes, work->tasks[i].change, m, id, &work->values,
+                                      &work->tasks[work->count], &wanted, error));
+      work->count += wanted != 0;
+    }
+  }
+  return DRAY_OK;
+}
+
+static int32_t send_all(struct work *work, struct dray_error *error) {
+  const size_t searches = searches_first(work);
+  send(work, 0, searches);
+  for (size_t i = 0; work->failed == DRAY_OK && i < searches; i++) DRAY_TRY(follow_search(work, i, error));
+  const size_t count = work->count;
+  // Lists and aliases are requests of their own; the objects have one or the other.
+  send(work, 0, count);
+  if (work->failed != DRAY_OK) return DRAY_OK;
+  DRAY_TRY(add_metafields(work, error));
+  send(work, count, work->count);
+  return DRAY_OK;
+}
+
+// ---- in a job ----
+
+// The operation that most of the unsent tasks are of, when each row has one task and there are enough of them.
+static int32_t operation_for_job(const struct work *work) {
+  size_t counts[SHOPIFY_OPERATION_COUNT] = {0};
+  int32_t most = 0;
+  if (!work->destination->in_bulk || work->count != work->changes.view.row_count) return -1;
+  for (size_t i = 0; i < work->count; i++) {
+    if (work->tasks[i].status == 0) counts[work->tasks[i].operation]++;
+  }
+  for (int32_t i = 0; i < SHOPIFY_OPERATION_COUNT; i++) {
+    if (counts[i] > counts[most]) most = i;
+  }
+  const int after = most == SHOPIFY_CUSTOMER_SET && work->destination->mapping.metafield_count > 0;
+  return counts[most] >= LINES_OF_A_JOB_MIN && most != SHOPIFY_CUSTOMER_FIND && !after ? most : -1;
+}
+
+static int32_t write_file(const struct work *work, int32_t operation, struct dray_buffer *file,
+                          struct shopify_lines *lines, struct dray_error *error) {
+  for (size_t i = 0; i < work->count; i++) {
+    const struct shopify_task *task = &work->tasks[i];
+    if (task->status != 0 || task->operation != operation) continue;
+    DRAY_TRY(shopify_write_bulk_line(task, work->values.data, file, error));
+    DRAY_TRY(shopify_lines_add(lines, dray_change_row(&work->changes, task->change), error));
+  }
+  return DRAY_OK;
+}
+
+static void settle_job(struct work *work, int32_t operation, int32_t status, int32_t code, int64_t retry_after_ms) {
+  for (size_t i = 0; i < work->count; i++) {
+    if (work->tasks[i].status != 0 || work->tasks[i].operation != operation) continue;
+    work->tasks[i].status = status;
+    work->tasks[i].code = code;
+    work->tasks[i].retry_after_ms = retry_after_ms;
+  }
+}
+
+// *out_sent = 0: the rows are too scattered for a handle or too large for a file; they go by aliases.
+static int32_t send_job(struct work *work, int32_t operation, int *out_sent, struct dray_error *error) {
+  struct dray_destination *destination = work->destination;
+  struct shopify_lines lines = {0};
+  struct dray_buffer file;
+  struct dray_error why;
+  char id[SHOPIFY_BULK_ID_BYTES] = "";
+  int fits = 0, started = 0;
+  dray_error_init(&why);
+  dray_buffer_init(&file, FILE_BYTES_MAX);
+  dray_buffer_clear(&destination->handle);
+  int32_t rc = write_file(work, operation, &file, &lines, &why);
+  // Its length is known before there is an id: with the longest one.
+  if (rc == DRAY_OK)
+    rc = shopify_handle_write("gid://shopify/BulkOperation/12345678901234567890", operation, &lines,
+                              &destination->handle, &fits, &why);
+  dray_buffer_clear(&destination->handle);
+  *out_sent = rc == DRAY_OK && fits;
+  if (*out_sent) {
+    rc = shopify_job_start(&destination->client, operation, dray_buffer_view(&file), id, &started, &why);
+    if (rc == DRAY_OK && started) rc = shopify_handle_write(id, operation, &lines, &destination->handle, &fits, &why);
+    if (rc == DRAY_OK) {
+      settle_job(work, operation, started ? DRAY_RECEIPT_PENDING : DRAY_RECEIPT_RETRY, started ? 0 : DRAY_E_BUSY,
+                 started ? 0 : SLOT_RETRY_MS);
+      work->pending = started;
+    } else if (dray_api_in_doubt(&why)) {
+      settle_job(work, operation, DRAY_RECEIPT_UNKNOWN, rc == DRAY_E_CANCELLED ? DRAY_E_NET_CLOSED : rc, 0);
+      rc = DRAY_OK;
+    } else if (rc == DRAY_E_HTTP_STATUS && why.http_status == 0) { // Shopify does not want it as a job
+      dray_log_printf(&destination->services, DRAY_LOG_WARN, "rows are sent one by one: %s", why.text);
+      *out_sent = 0;
+      rc = DRAY_OK;
+    }
+  } else if (rc == DRAY_E_LIMIT) {
+    rc = DRAY_OK;
+  }
+  shopify_lines_free(&lines);
+  dray_buffer_free(&file);
+  if (rc != DRAY_OK && error != NULL) *error = why;
+  return rc;
+}
+
+// ---- receipts ----
+
+// Of a row's tasks the worst one counts.
+static int rank(int32_t status) {
+  static const int32_t order[] = {DRAY_RECEIPT_UNCHANGED, DRAY_RECEIPT_APPLIED, DRAY_RECEIPT_PENDING,
+                                  DRAY_RECEIPT_RETRY,     DRAY_RECEIPT_UNKNOWN, DRAY_RECEIPT_REJECTED};
+  for (int i = 0; i < 6; i++) {
+    if (order[i] == status) return i;
+  }
+  return 3; // not sent
+}
+
+static void put_receipt(struct work *work, const struct shopify_task *task) {
+  struct dray_receipt_writer *receipts = &work->destination->receipts;
+  const int64_t row = dray_change_row(&work->changes, task->change);
+  if (task->status == 0) {
+    dray_receipt_put(receipts, row, DRAY_RECEIPT_RETRY, work->failed, work->why.retry_after_ms, "not sent: %s",
+                     work->why.text);
+  } else if (rank(task->status) < 3) {
+    dray_receipt_put(receipts, row, task->status, 0, 0, NULL);
+  } else {
+    dray_receipt_put(receipts, row, task->status, task->code, task->retry_after_ms, "%.*s", (int)task->text_len,
+                     task->text_len > 0 ? work->texts.data + task->text : "");
+  }
+}
+
+static int32_t give_receipts(struct work *work, struct dray_receipts *out, struct dray_error *error) {
+  const size_t count = (size_t)work->changes.view.row_count;
+  const struct shopify_task **worst = calloc(count + 1, sizeof(*worst));
+  if (worst == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  for (size_t i = 0; i < work->count; i++) {
+    const struct shopify_task *task = &work->tasks[i];
+    if (worst[task->change] == NULL || rank(task->status) > rank(worst[task->change]->status))
+      worst[task->change] = task;
+  }
+  dray_receipts_begin(&work->destination->receipts, out);
+  for (size_t i = 0; i < count; i++) put_receipt(work, worst[i]);
+  free(worst);
+  if (work->pending) out->handle = dray_buffer_view(&work->destination->handle);
+  return dray_receipts_end(&work->destination->receipts, error);
+}
+
+static int anything_done(const struct work *work) {
+  for (size_t i = 0; i < work->count; i++) {
+    const int32_t status = work->tasks[i].status;
+    if (work->tasks[i].operation == SHOPIFY_CUSTOMER_FIND) continue;
+    if (status == DRAY_RECEIPT_APPLIED || status == DRAY_RECEIPT_UNKNOWN || status == DRAY_RECEIPT_PENDING) return 1;
+  }
+  return 0;
+}
+
+static int32_t do_work(struct work *work, struct dray_receipts *out, struct dray_error *error) {
+  DRAY_TRY(make_all(work, error));
+  const int32_t operation = operation_for_job(work);
+  int sent = 0;
+  if (operation >= 0) DRAY_TRY(send_job(work, operation, &sent, error));
+  const int32_t rc = send_all(work, error);
+  if (rc != DRAY_OK && !anything_done(work)) return rc;
+  if (rc != DRAY_OK && work->failed == DRAY_OK) { // memory: what was done stays done
+    work->failed = rc;
+    if (error != NULL) work->why = *error;
+  }
+  if (work->failed != DRAY_OK && !anything_done(work)) {
+    if (error != NULL) *error = work->why;
+    return work->failed;
+  }
+  return give_receipts(work, out, error);
+}
+
+int32_t shopify_write(struct dray_destination *destination, const struct ArrowArray *batch,
+                      const struct dray_batch_info *info, struct dray_receipts *out, struct dray_error *error) {
+  struct work work = {.destination = destination};
+  (void)info;
+  if (!destination->begun) return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "write without begin");
+  DRAY_TRY(dray_cancel_check(&destination->services, error));
+  DRAY_TRY(dray_changes_open(&work.changes, destination->schema, batch, out->capacity, error));
+  dray_error_init(&work.why);
+  dray_buffer_init(&work.values, VALUES_BYTES_MAX);
+  dray_buffer_init(&work.texts, TEXTS_BYTES_MAX);
+  shopify_sender_init(&work.sender, &destination->client, &work.texts);
+  const int32_t rc = do_work(&work, out, error);
+  work_free(&work);
+  return rc;
+}
+
+// ---- polling ----
+
+static int compare_rows(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+// Receipts for the rows that were asked for, whatever else the job holds.
+static int32_t give_polled(struct dray_destination *destination, const int64_t *rows, uint64_t row_count,
+                           const struct shopify_lines *lines, const struct shopify_task *tasks,
+                           const struct dray_buffer *texts, struct dray_receipts *out, struct dray_error *error) {
+  int64_t *wanted = malloc((size_t)(row_count + 1) * sizeof(*wanted));
+  uint8_t *given = calloc((size_t)row_count + 1, 1);
+  int32_t rc =
+      wanted != NULL && given != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  dray_receipts_begin(&destination->receipts, out);
+  if (rc == DRAY_OK) {
+    memcpy(wanted, rows, (size_t)row_count * sizeof(*wanted));
+    qsort(wanted, (size_t)row_count, sizeof(*wanted), compare_rows);
+    for (uint64_t line = 0; line < lines->count; line++) {
+      const int64_t row = shopify_lines_row(lines, line);
+      const int64_t *at = bsearch(&row, wanted, (size_t)row_count, sizeof(*wanted), compare_rows);
+      const struct shopify_task *task = tasks != NULL ? &tasks[line] : NULL;
+      if (at == NULL || task == NULL || task->status == 0) continue;
+      given[at - wanted] = 1;
+      if (rank(task->status) < 3)
+        dray_receipt_put(&destination->receipts, row, task->status, 0, 0, NULL);
+      else
+        dray_receipt_put(&destination->receipts, row, task->status, task->code, 0, "%.*s", (int)task->text_len,
+                         task->text_len > 0 ? texts->data + task->text : "");
+    }
+    for (uint64_t i = 0; i < row_count; i++) {
+      if (!given[i]) {
+        dray_receipt_put(&destination->receipts, wanted[i], DRAY_RECEIPT_UNKNOWN, DRAY_E_NET_CLOSED, 0,
+                         "the result of the bulk operation does not hold this row");
+      }
+    }
+    rc = dray_receipts_end(&destination->receipts, error);
+  }
+  free(wanted);
+  free(given);
+  return rc;
+}
+
+static int32_t still_pending(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
+                             uint64_t row_count, struct dray_receipts *out, struct dray_error *error) {
+  dray_buffer_clear(&destination->handle);
+  DRAY_TRY(dray_buffer_append(&destination->handle, handle.data, (size_t)handle.len, error));
+  dray_receipts_begin(&destination->receipts, out);
+  for (uint64_t i = 0; i < row_count; i++) {
+    dray_receipt_put(&destination->receipts, rows[i], DRAY_RECEIPT_PENDING, 0, 0, NULL);
+  }
+  out->handle = dray_buffer_view(&destination->handle);
+  return dray_receipts_end(&destination->receipts, error);
+}
+
+int32_t shopify_poll(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
+                     uint64_t row_count, struct dray_receipts *out, struct dray_error *error) {
+  struct shopify_bulk_status status = {0};
+  struct shopify_lines lines = {0};
+  struct shopify_task *tasks = NULL;
+  struct dray_buffer texts;
+  char id[SHOPIFY_BULK_ID_BYTES];
+  int32_t operation = 0;
+  dray_buffer_init(&texts, TEXTS_BYTES_MAX);
+  DRAY_TRY(shopify_handle_read(handle, id, &operation, &lines, error));
+  int32_t rc = shopify_bulk_ask(&destination->client, id, &status, error);
+  if (rc == DRAY_OK && status.state == SHOPIFY_BULK_RUNNING) {
+    rc = still_pending(destination, handle, rows, row_count, out, error);
+  } else if (rc == DRAY_OK) {
+    tasks = calloc((size_t)lines.count + 1, sizeof(*tasks));
+    if (tasks == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a job's result");
+    if (rc == DRAY_OK) {
+      rc = shopify_job_result(&destination->client, id, &status, operation, tasks, lines.count, &texts, error);
+    }
+    if (rc == DRAY_OK) rc = give_polled(destination, rows, row_count, &lines, tasks, &texts, out, error);
+  }
+  shopify_bulk_status_free(&status);
+  shopify_lines_free(&lines);
+  dray_buffer_free(&texts);
+  free(tasks);
+  return rc;
+}
