@@ -26,7 +26,7 @@ const bag = (value, record) => ({
       : money(cents(value)),
 });
 const stripped = (html) => html.replace(/<[^>]*>/g, '');
-const byId = (member) => (record, args, ctx) => ctx.store.get(record[member]);
+const byId = (member) => (record, args, ctx) => ctx.store.peek(record[member]);
 const total = (record, ctx) => ctx.store.total(record);
 const lines = (record, ctx) => ctx.store.children(record, '$lines');
 const lineSum = (line) => line.$unit * line.quantity;

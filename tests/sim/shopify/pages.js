@@ -60,7 +60,7 @@ class TablePages {
   }
 
   *all() {
-    for (const record of this.table.each()) if (this.test(record)) yield record;
+    for (const record of this.table.stream()) if (this.test(record)) yield record;
   }
 
   count() {

@@ -60,6 +60,19 @@ class Table {
     return at < 0 ? null : this.seed[this.kind](at);
   }
 
+  /** A record to look at only: as long as nothing of this kind was paged or changed, it is made and let go. */
+  peek(id) {
+    if (this.memory) return this.rows.get(id) || null;
+    const at = this.seed.indexOf(this.kind, id);
+    return at < 0 ? null : this.seed[this.kind](at);
+  }
+
+  /** All records, to look at only, in flat memory where that can be. */
+  *stream() {
+    if (this.memory) yield* this.memory.values();
+    else for (let i = 0; i < this.count; i++) yield this.seed[this.kind](i);
+  }
+
   *each() {
     if (!this.giant) yield* this.rows.values();
     else for (let i = 0; i < this.count; i++) yield this.seed[this.kind](i);
@@ -109,6 +122,11 @@ class Store {
     const kind = /^gid:\/\/shopify\/(\w+)\//.exec(id || '')?.[1];
     if (kind === 'MetafieldDefinition') return this.definitions.get(id) || null;
     return this.tables[kind] ? this.tables[kind].get(id) : null;
+  }
+
+  peek(id) {
+    const kind = /^gid:\/\/shopify\/(\w+)\//.exec(id || '')?.[1];
+    return this.tables[kind] ? this.tables[kind].peek(id) : null;
   }
 
   /** Members of a record that are made from its index when first asked for. `name` is one of the makers below. */
