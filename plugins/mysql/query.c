@@ -184,24 +184,6 @@ static void reading_free(struct my_reading *reading) {
 
 // ---- rows ----
 
-static int is_data_error(int32_t code) {
-  return dray_error_info(code)->error_class == DRAY_CLASS_DATA;
-}
-
-// A value that does not fit its column spoils its row, which goes out with the reason and without values.
-static int32_t end_bad_row(struct my_reading *reading, size_t column, int32_t *out_full, struct dray_error *error) {
-  struct dray_buffer text;
-  dray_buffer_init(&text, 2 * DRAY_ERROR_TEXT_MAX);
-  dray_builder_abandon_row(reading->builder);
-  int32_t code = dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(reading->why.code)->name,
-                                    reading->columns[column].name, reading->why.text);
-  if (code == DRAY_OK) {
-    code = dray_builder_end_bad_row(reading->builder, reading->column_count, dray_buffer_view(&text), out_full, error);
-  }
-  dray_buffer_free(&text);
-  return code;
-}
-
 // A value that did not fit into its place is fetched again into a larger one, which later rows use as well.
 static int32_t fetch_rest(struct my_reading *reading, struct dray_error *error) {
   int grown = 0;
@@ -225,10 +207,9 @@ static int32_t take_row(struct my_reading *reading, int32_t *out_full, struct dr
     const int32_t code =
         my_decode(&reading->columns[i], cell, reading->zero_is_null, reading->builder, i, &reading->why);
     if (code == DRAY_OK) continue;
-    if (is_data_error(code)) return end_bad_row(reading, i, out_full, error);
     dray_builder_abandon_row(reading->builder);
-    if (error != NULL) *error = reading->why;
-    return code;
+    return dray_builder_end_misfit_row(reading->builder, reading->column_count, reading->columns[i].name, &reading->why,
+                                       out_full, error);
   }
   DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
   return dray_builder_end_row(reading->builder, out_full, error);

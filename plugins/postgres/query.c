@@ -274,24 +274,6 @@ static void reading_free(struct pg_reading *reading) {
 
 // ---- rows ----
 
-static int is_data_error(int32_t code) {
-  return dray_error_info(code)->error_class == DRAY_CLASS_DATA;
-}
-
-// A value that does not fit its column spoils its row, which goes out with the reason and without values.
-static int32_t end_bad_row(struct pg_reading *reading, size_t column, int32_t *out_full, struct dray_error *error) {
-  struct dray_buffer text;
-  dray_buffer_init(&text, 2 * DRAY_ERROR_TEXT_MAX);
-  dray_builder_abandon_row(reading->builder);
-  int32_t code = dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(reading->why.code)->name,
-                                    reading->columns[column].name, reading->why.text);
-  if (code == DRAY_OK) {
-    code = dray_builder_end_bad_row(reading->builder, reading->column_count, dray_buffer_view(&text), out_full, error);
-  }
-  dray_buffer_free(&text);
-  return code;
-}
-
 static int32_t take_value(struct pg_reading *reading, size_t index, const char *data, int32_t len, int *out_bad,
                           int32_t *out_full, struct dray_error *error) {
   const struct pg_column *column = &reading->columns[index];
@@ -299,10 +281,9 @@ static int32_t take_value(struct pg_reading *reading, size_t index, const char *
                                         : pg_decode_text(data, len, reading->builder, index, &reading->why);
   if (code == DRAY_OK) return DRAY_OK;
   *out_bad = 1;
-  if (is_data_error(code)) return end_bad_row(reading, index, out_full, error);
   dray_builder_abandon_row(reading->builder);
-  if (error != NULL) *error = reading->why;
-  return code;
+  return dray_builder_end_misfit_row(reading->builder, reading->column_count, column->name, &reading->why, out_full,
+                                     error);
 }
 
 static int32_t end_good_row(struct pg_reading *reading, int32_t *out_full, struct dray_error *error) {

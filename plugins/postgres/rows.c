@@ -459,22 +459,6 @@ static int32_t prepare(struct pg_rows *rows, const uint8_t *identity, struct que
 
 // ---- building ----
 
-static int32_t end_bad_row(struct pg_rows *rows, size_t column, int deleted, int32_t *out_full,
-                           struct dray_error *error) {
-  struct dray_buffer text;
-  const size_t count = rows->table->column_count;
-  dray_buffer_init(&text, 2 * DRAY_ERROR_TEXT_MAX);
-  dray_builder_abandon_row(rows->builder);
-  int32_t code = dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(rows->why.code)->name,
-                                    rows->table->columns[column].name, rows->why.text);
-  if (code == DRAY_OK) code = dray_builder_bool(rows->builder, count + 1, deleted, error);
-  if (code == DRAY_OK) {
-    code = dray_builder_end_bad_row(rows->builder, count, dray_buffer_view(&text), out_full, error);
-  }
-  dray_buffer_free(&text);
-  return code;
-}
-
 static int32_t put_value(struct pg_rows *rows, size_t column, const struct value *value, struct dray_error *error) {
   const char *data = data_of(rows, value);
   if (value->len == PG_TUPLE_UNCHANGED || value->len == PG_TUPLE_MISSING) return DRAY_OK; // absent
@@ -490,11 +474,9 @@ static int32_t build_row(struct pg_rows *rows, const struct kept *kept, int32_t 
   for (size_t i = 0; i < count; i++) {
     const int32_t code = put_value(rows, i, &rows->values[kept->first + i], &rows->why);
     if (code == DRAY_OK) continue;
-    if (dray_error_info(code)->error_class == DRAY_CLASS_DATA)
-      return end_bad_row(rows, i, kept->deleted, out_full, error);
     dray_builder_abandon_row(rows->builder);
-    if (error != NULL) *error = rows->why;
-    return code;
+    DRAY_TRY(dray_builder_bool(rows->builder, count + 1, kept->deleted, error));
+    return dray_builder_end_misfit_row(rows->builder, count, rows->table->columns[i].name, &rows->why, out_full, error);
   }
   DRAY_TRY(dray_builder_null(rows->builder, count, error));
   DRAY_TRY(dray_builder_bool(rows->builder, count + 1, kept->deleted, error));

@@ -6,11 +6,8 @@
 #include "settings.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#define SPEC_BYTES_MAX (1u << 14)
 
 static const char *const sslmodes[] = {"disable", "prefer", "require", "verify-ca", "verify-full", NULL};
 
@@ -123,22 +120,8 @@ static const struct dray_setting table[] = {
 #define SETTING_COUNT (sizeof table / sizeof table[0])
 
 int32_t pg_settings_spec(struct dray_str *out_json, struct dray_error *error) {
-  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  static char text[SPEC_BYTES_MAX]; // written once
-  static size_t len;
-  struct dray_buffer spec;
-  int32_t code = DRAY_OK;
-  dray_buffer_init(&spec, SPEC_BYTES_MAX - 1);
-  pthread_mutex_lock(&mutex);
-  if (len == 0) {
-    code = dray_config_spec(table, SETTING_COUNT, &spec, error);
-    if (code == DRAY_OK) memcpy(text, spec.data, spec.len);
-    if (code == DRAY_OK) len = spec.len;
-  }
-  pthread_mutex_unlock(&mutex);
-  dray_buffer_free(&spec);
-  if (code == DRAY_OK) *out_json = dray_str_make(text, len);
-  return code;
+  static struct dray_kept_spec kept = DRAY_KEPT_SPEC;
+  return dray_config_kept_spec(&kept, table, SETTING_COUNT, out_json, error);
 }
 
 // ---- binding ----

@@ -6,13 +6,11 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SPEC_BYTES_MAX (1u << 14)
 #define ANSWER_BYTES_MAX (16u << 20)
 #define PROGRESS_STEPS                                                                                                 \
   20000 // instructions of SQLite's machine between two looks at the cancel flag: below a millisecond
@@ -50,24 +48,10 @@ static const struct dray_setting *settings_of(int source, size_t *out_count) {
 }
 
 int32_t connection_spec(int source, struct dray_str *out_json, struct dray_error *error) {
-  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  static char texts[2][SPEC_BYTES_MAX]; // written once
-  static size_t lens[2];
-  struct dray_buffer spec;
+  static struct dray_kept_spec kept[2] = {DRAY_KEPT_SPEC, DRAY_KEPT_SPEC};
   size_t count = 0;
   const struct dray_setting *settings = settings_of(source, &count);
-  int32_t code = DRAY_OK;
-  dray_buffer_init(&spec, SPEC_BYTES_MAX - 1);
-  pthread_mutex_lock(&mutex);
-  if (lens[source] == 0) {
-    code = dray_config_spec(settings, count, &spec, error);
-    if (code == DRAY_OK) memcpy(texts[source], spec.data, spec.len);
-    if (code == DRAY_OK) lens[source] = spec.len;
-  }
-  pthread_mutex_unlock(&mutex);
-  dray_buffer_free(&spec);
-  if (code == DRAY_OK) *out_json = dray_str_make(texts[source], lens[source]);
-  return code;
+  return dray_config_kept_spec(&kept[source != 0], settings, count, out_json, error);
 }
 
 // ---- life ----

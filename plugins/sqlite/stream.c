@@ -186,32 +186,14 @@ static struct cell cell_at(struct reading *reading, size_t column) {
   return cell_of_column(reading->statement, (int)column);
 }
 
-static int is_data_error(int32_t code) {
-  return dray_error_info(code)->error_class == DRAY_CLASS_DATA;
-}
-
-// A value that does not fit its column spoils its row, which goes out with the reason and without values.
-static int32_t end_bad_row(struct reading *reading, size_t column, int32_t *out_full, struct dray_error *error) {
-  struct dray_buffer text;
-  dray_buffer_init(&text, 2 * DRAY_ERROR_TEXT_MAX);
-  dray_builder_abandon_row(reading->builder);
-  int32_t code = dray_buffer_printf(&text, error, "column '%s': %s", reading->columns[column].name, reading->why.text);
-  if (code == DRAY_OK) {
-    code = dray_builder_end_bad_row(reading->builder, reading->column_count, dray_buffer_view(&text), out_full, error);
-  }
-  dray_buffer_free(&text);
-  return code;
-}
-
 static int32_t append_row(struct reading *reading, int32_t *out_full, struct dray_error *error) {
   for (size_t i = 0; i < reading->column_count; i++) {
     const struct cell cell = cell_at(reading, i);
     const int32_t code = cell_append(&cell, reading->columns[i].type, reading->builder, i, &reading->why);
     if (code == DRAY_OK) continue;
-    if (is_data_error(code)) return end_bad_row(reading, i, out_full, error);
     dray_builder_abandon_row(reading->builder);
-    if (error != NULL) *error = reading->why;
-    return code;
+    return dray_builder_end_misfit_row(reading->builder, reading->column_count, reading->columns[i].name, &reading->why,
+                                       out_full, error);
   }
   DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
   if (cursor_in_use(&reading->cursor)) {

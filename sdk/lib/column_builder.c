@@ -9,6 +9,7 @@
 #include "column_inside.h"
 #include "dray/sdk/json.h"
 
+#define REASON_BYTES_MAX (2 * DRAY_ERROR_TEXT_MAX)
 #define TEXT_BYTES_MAX ((uint64_t)INT32_MAX) // Arrow's offsets are int32
 #define ROWS_MAX ((uint64_t)INT32_MAX)
 
@@ -440,6 +441,23 @@ int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_colu
     DRAY_TRY(dray_builder_null(builder, i, error));
   }
   return dray_builder_end_row(builder, out_full, error);
+}
+
+int32_t dray_builder_end_misfit_row(struct dray_builder *builder, size_t error_column, const char *column_name,
+                                    const struct dray_error *why, int32_t *out_full, struct dray_error *error) {
+  struct dray_buffer text;
+  if (dray_error_info(why->code)->error_class != DRAY_CLASS_DATA) {
+    if (error != NULL) *error = *why;
+    return why->code;
+  }
+  dray_buffer_init(&text, REASON_BYTES_MAX);
+  int32_t code =
+      dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(why->code)->name, column_name, why->text);
+  if (code == DRAY_OK) {
+    code = dray_builder_end_bad_row(builder, error_column, dray_buffer_view(&text), out_full, error);
+  }
+  dray_buffer_free(&text);
+  return code;
 }
 
 void dray_builder_abandon_row(struct dray_builder *builder) {

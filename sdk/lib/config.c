@@ -13,6 +13,7 @@
 #include "dray/sdk/json.h"
 #include "dray/sdk/value.h"
 
+#define KEPT_BYTES_MAX (1u << 20)
 #define SETTINGS_BYTES_MAX (1u << 20) // one connection's settings
 #define CHOICES_TEXT_MAX 512
 #define SHOWN_VALUE_MAX 80
@@ -179,6 +180,20 @@ int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_cou
   const size_t before = out->len;
   const int32_t rc = write_spec(settings, setting_count, out, error);
   if (rc != DRAY_OK) out->len = before; // nothing half written
+  return rc;
+}
+
+int32_t dray_config_kept_spec(struct dray_kept_spec *kept, const struct dray_setting *settings, size_t setting_count,
+                              struct dray_str *out_json, struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  (void)pthread_mutex_lock(&kept->lock);
+  if (kept->text.len == 0) {
+    dray_buffer_init(&kept->text, KEPT_BYTES_MAX);
+    rc = dray_config_spec(settings, setting_count, &kept->text, error);
+    if (rc != DRAY_OK) dray_buffer_free(&kept->text);
+  }
+  if (rc == DRAY_OK) *out_json = dray_buffer_view(&kept->text);
+  (void)pthread_mutex_unlock(&kept->lock);
   return rc;
 }
 

@@ -125,38 +125,38 @@ static void test_chinook_reads_as_it_is(void **state) {
 // What becomes of the rows of the next test, one by one.
 static const char *const odd_rows[] = {
     "1|5|~|~|~|~|~|~|~|~",
-    "!column 'i': TEXT 'five' is not a value of type int64",
-    "!column 'i': REAL '2.5' is not a value of type int64",
+    "!data_type: column 'i': TEXT 'five' is not a value of type int64",
+    "!data_type: column 'i': REAL '2.5' is not a value of type int64",
     "4|~|0.99|~|~|~|~|~|~|~",
     "5|~|1234.50|~|~|~|~|~|~|~",
-    "!column 'd': ", // 0.999
-    "!column 'd': ", // abc
-    "!column 'd': ", // 123456
-    "!column 'd': a BLOB of 1 bytes is not a value of type decimal(6,2)",
+    "!data_precision: column 'd': ", // 0.999
+    "!data_type: column 'd': ",      // abc
+    "!data_overflow: column 'd': ",  // 123456
+    "!data_type: column 'd': a BLOB of 1 bytes is not a value of type decimal(6,2)",
     "10|~|~|true|",
     "11|~|~|false|",
-    "!column 'b': INTEGER '2' is not a value of type bool",
+    "!data_type: column 'b': INTEGER '2' is not a value of type bool",
     "13|~|~|true|",
-    "!column 'b': TEXT 'maybe' is not a value of type bool",
+    "!data_type: column 'b': TEXT 'maybe' is not a value of type bool",
     "15|~|~|~|2009-01-01T00:00:00Z|",
     "16|~|~|~|2009-01-01T08:00:00.500Z|",
-    "!column 'at': INTEGER '1230768000' is not a value of type timestamp",
-    "!column 'at': '2009-02-30' is not a timestamp",
+    "!data_type: column 'at': INTEGER '1230768000' is not a value of type timestamp",
+    "!data_date: column 'at': '2009-02-30' is not a timestamp",
     "19|~|~|~|~|2024-02-29|",
     "20|~|~|~|~|2024-02-29|",
-    "!column 'day': TEXT '2024-02-29 00:00:01' is not a value of type date",
+    "!data_type: column 'day': TEXT '2024-02-29 00:00:01' is not a value of type date",
     "22|~|~|~|~|~|3|",
-    "!column 'r': TEXT 'x' is not a value of type float64",
+    "!data_type: column 'r': TEXT 'x' is not a value of type float64",
     "24|~|~|~|~|~|Infinity|",
     "25|~|~|~|~|~|NaN|",
     "26|~|~|~|~|~|~|{\"a\":[1,2]}|~|~",
-    "!column 'j': ",
+    "!data_json: column 'j': ",
     "28|~|~|~|~|~|~|5|~|~",
     "29|~|~|~|~|~|~|~|dGV4dA==|~",
-    "!column 'x': INTEGER '7' is not a value of type bytes",
+    "!data_type: column 'x': INTEGER '7' is not a value of type bytes",
     "31|~|~|~|~|~|~|~|~|",
-    "!column 's': ",
-    "!column 's': a BLOB of 1 bytes is not a value of type string",
+    "!data_utf8: column 's': ",
+    "!data_type: column 's': a BLOB of 1 bytes is not a value of type string",
 };
 
 static void test_values_that_do_not_fit_reject_their_row_only(void **state) {
@@ -212,7 +212,7 @@ static void test_a_late_value_of_another_class_is_an_error_of_its_row(void **sta
   const char *rows = read_all(source, "t");
   const char *bad = strchr(rows, '!');
   assert_non_null(bad);
-  assert_string_equal(bad, "!column 'a': TEXT 'late' is not a value of type int64\n");
+  assert_string_equal(bad, "!data_type: column 'a': TEXT 'late' is not a value of type int64\n");
   assert_non_null(strstr(rows, "\n3000\n"));
   sqlite_source.destroy(source);
 }
@@ -330,8 +330,9 @@ static void test_time_cursor_compares_times_however_they_are_spelt(void **state)
   assert_string_equal(
       read_new(source, "t", "at", resume),
       "1|2024-05-01T10:00:00.123456Z\n3|2024-05-01T10:00:00.123457Z\n4|2024-05-01T12:00:00Z\n"
-      "5|2024-05-01T11:00:00Z\n6|2024-05-01T11:00:00Z\n!column 'at': 'soon' is not a timestamp: expected "
-      "YYYY-MM-DDTHH:MM:SS with an offset\n!column 'at': REAL '2460432.5' is not a value of type "
+      "5|2024-05-01T11:00:00Z\n6|2024-05-01T11:00:00Z\n!data_date: column 'at': 'soon' is not a timestamp: "
+      "expected "
+      "YYYY-MM-DDTHH:MM:SS with an offset\n!data_type: column 'at': REAL '2460432.5' is not a value of type "
       "timestamp\n10|~\n");
   assert_string_equal(
       resume, "{\"stream\":\"t\",\"column\":\"at\",\"type\":\"timestamp\",\"cursor\":\"2024-05-01T12:00:00Z\"}");

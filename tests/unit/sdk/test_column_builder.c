@@ -287,6 +287,28 @@ static void test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent(vo
   end(&fixture);
 }
 
+static void test_builder_misfit_row_says_which_column_and_what_kind_of_error(void **state) {
+  (void)state;
+  struct fixture fixture;
+  struct ArrowArray array;
+  struct dray_view view;
+  struct dray_error why, told;
+  int32_t full = 0;
+  begin(&fixture, with_absent, 5, 2, 0);
+  dray_error_init(&why);
+  dray_error_init(&told);
+  (void)dray_fail(&why, DRAY_E_DATA_DATE, "31 February");
+  assert_int_equal(dray_builder_end_misfit_row(fixture.builder, 1, "day", &why, &full, &told), DRAY_OK);
+  (void)dray_fail(&why, DRAY_E_NET_CLOSED, "the wire"); // is no row's fault
+  assert_int_equal(dray_builder_end_misfit_row(fixture.builder, 1, "day", &why, &full, &told), DRAY_E_NET_CLOSED);
+  assert_string_equal(told.text, "the wire");
+  finish(&fixture, &array, &view);
+  assert_int_equal(view.row_count, 1);
+  assert_true(dray_str_is(dray_column_bytes(&view.columns[1], 0), "data_date: column 'day': 31 February"));
+  let_go(&array, &view);
+  end(&fixture);
+}
+
 static void test_builder_failed_append_changes_nothing(void **state) {
   (void)state;
   struct fixture fixture;
@@ -496,6 +518,7 @@ int main(void) {
       cmocka_unit_test(test_builder_abandoned_row_leaves_no_trace),
       cmocka_unit_test(test_builder_abandoned_absent_bits_do_not_leak_into_the_next_row),
       cmocka_unit_test(test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent),
+      cmocka_unit_test(test_builder_misfit_row_says_which_column_and_what_kind_of_error),
       cmocka_unit_test(test_builder_failed_append_changes_nothing),
       cmocka_unit_test(test_builder_refuses_what_only_a_bug_can_do),
       cmocka_unit_test(test_builder_refuses_schemas_it_cannot_fill),

@@ -196,6 +196,25 @@ static void test_config_spec_says_what_binding_takes(void **state) {
   dray_json_free(root);
 }
 
+static void test_config_kept_spec_is_the_spec_and_written_once(void **state) {
+  (void)state;
+  static struct dray_kept_spec kept = DRAY_KEPT_SPEC, broken = DRAY_KEPT_SPEC;
+  const struct dray_setting bad = {.name = "n", .kind = DRAY_SETTING_INT, .default_json = "\"no\""};
+  struct dray_buffer whole;
+  struct dray_str first = {NULL, 0}, second = {NULL, 0};
+  dray_buffer_init(&whole, 1u << 20);
+  assert_int_equal(dray_config_spec(table, TABLE_COUNT, &whole, NULL), DRAY_OK);
+  assert_int_equal(dray_config_kept_spec(&kept, table, TABLE_COUNT, &first, NULL), DRAY_OK);
+  assert_int_equal(dray_config_kept_spec(&kept, table, TABLE_COUNT, &second, NULL), DRAY_OK);
+  assert_true(dray_str_equal(first, dray_buffer_view(&whole)));
+  assert_ptr_equal(first.data, second.data);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(dray_config_kept_spec(&broken, &bad, 1, &second, NULL), DRAY_E_PLUGIN_CONTRACT);
+  }
+  assert_ptr_equal(first.data, second.data); // as it was
+  dray_buffer_free(&whole);
+}
+
 static void test_config_spec_of_no_settings_is_an_empty_object(void **state) {
   (void)state;
   struct dray_json *root = spec_of(table, 0);
@@ -288,6 +307,7 @@ int main(void) {
       cmocka_unit_test(test_config_bind_unknown_name_suggests_the_nearest),
       cmocka_unit_test(test_config_bind_never_shows_a_written_out_secret),
       cmocka_unit_test(test_config_spec_says_what_binding_takes),
+      cmocka_unit_test(test_config_kept_spec_is_the_spec_and_written_once),
       cmocka_unit_test(test_config_spec_of_no_settings_is_an_empty_object),
       cmocka_unit_test(test_config_spec_refuses_a_default_that_binding_would_refuse),
       cmocka_unit_test(test_config_survives_every_failing_allocation),

@@ -93,6 +93,11 @@ DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_
 // others without a value become null, not absent. Abandon first what was appended of the row. @errors as end_row.
 DRAY_NODISCARD int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_column,
                                                 struct dray_str reason, int32_t *out_full, struct dray_error *error);
+// The same for a value that did not fit its column, of whose reading `why` is the error: the reason is "NAME: column
+// 'x': why", by which the host knows the kind of error. One that is no DATA error is the caller's as it is.
+DRAY_NODISCARD int32_t dray_builder_end_misfit_row(struct dray_builder *builder, size_t error_column,
+                                                   const char *column_name, const struct dray_error *why,
+                                                   int32_t *out_full, struct dray_error *error);
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
 uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch

@@ -6,6 +6,8 @@
 #ifndef DRAY_SDK_CONFIG_H
 #define DRAY_SDK_CONFIG_H
 
+#include <pthread.h>
+
 #include "dray/host.h"
 #include "dray/sdk/error.h"
 #include "dray/sdk/text.h"
@@ -40,6 +42,21 @@ struct dray_setting {
 // value that its setting takes.
 DRAY_NODISCARD int32_t dray_config_spec(const struct dray_setting *settings, size_t setting_count,
                                         struct dray_buffer *out, struct dray_error *error);
+// The same, written once and kept for the life of the process: what a `spec` slot gives out. `kept` is static memory
+// that begins as DRAY_KEPT_SPEC and belongs to one table. Any thread. *out_json is borrowed from it. @errors as above;
+// the next call tries again.
+struct dray_kept_spec {
+  pthread_mutex_t lock;
+  struct dray_buffer text;
+};
+#define DRAY_KEPT_SPEC                                                                                                 \
+  {                                                                                                                    \
+    PTHREAD_MUTEX_INITIALIZER, {                                                                                       \
+      NULL, 0, 0, 0                                                                                                    \
+    }                                                                                                                  \
+  }
+DRAY_NODISCARD int32_t dray_config_kept_spec(struct dray_kept_spec *kept, const struct dray_setting *settings,
+                                             size_t setting_count, struct dray_str *out_json, struct dray_error *error);
 // Binds a JSON object (settings, or a destination's options) into `target`, which was zeroed. Defaults are filled in;
 // unknown names, wrong types and missing required settings are CONFIG_* errors with `field`. On failure everything
 // bound so far is freed.
