@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import threading
 
 from .wire import Server
 
@@ -28,10 +29,11 @@ def serve(simulator):
     options = simulator.options
     server = Server(simulator, options.port, options.tls, options.idle_s)
 
-    def end(*_):
-        os._exit(0)  # all that must last is on the disk; the end of the interpreter may wait for a thread that was in the middle
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    # Blocked in every thread and waited for here: a handler runs in the main thread only, which would sit in accept() when
+    # another thread got the signal.
+    ending = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"port": server.address[1], **simulator.hello()}), flush=True)
-    server.serve_forever()
+    signal.sigwait(ending)
+    os._exit(0)  # all that must last is on the disk; an orderly end may wait for a thread in the middle of an answer
