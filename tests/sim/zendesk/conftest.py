@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""A running simulator for each test that wants one: `zendesk`, or `start(...)` for other options."""
+"""A running simulator: `zendesk` for one test, `start(...)` with other options, `kept` for all that only ask."""
 
 import pathlib
 
@@ -77,3 +77,12 @@ def start(tmp_path):
 @pytest.fixture
 def zendesk(start):
     return start()
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory):
+    """One for all tests that change nothing in it."""
+    with Zendesk("--export-limit", 0, "--users", 60, "--tickets", 60, ledger=tmp_path_factory.mktemp("kept") / "ledger") as running:
+        before = running.state()
+        yield running
+        assert running.state() == before and running.calls()["defects"] == []

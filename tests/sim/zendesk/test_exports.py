@@ -54,8 +54,8 @@ def test_what_changed_in_the_last_minute_is_withheld(zendesk):
 @pytest.mark.parametrize("query,error", [("start_time=1795161600", "StartTimeTooRecent"), ("", "StartTimeMissing"),
                                          ("start_time=soon", "StartTimeInvalid"), ("cursor=garbage", "InvalidCursor"),
                                          ("start_time=1&per_page=1001", None), ("start_time=1&include=last_audits", "InvalidInclude")])
-def test_exports_that_are_refused(zendesk, query, error):
-    reply = zendesk.get("incremental/tickets/cursor?" + query)
+def test_exports_that_are_refused(kept, query, error):
+    reply = kept.get("incremental/tickets/cursor?" + query)
     assert reply.status == 400 and (error is None or reply.json()["error"] == error)
 
 
@@ -159,13 +159,13 @@ def test_deleted_organizations_bear_the_time(zendesk):
     assert zendesk.get(f"organizations/{made}").status == 404
 
 
-def test_comments_come_through_ticket_events_when_asked_for(zendesk):
-    plain, rich = by_time(zendesk, "ticket_events"), by_time(zendesk, "ticket_events", more="&include=comment_events")
+def test_comments_come_through_ticket_events_when_asked_for(kept):
+    plain, rich = by_time(kept, "ticket_events"), by_time(kept, "ticket_events", more="&include=comment_events")
     assert not any(child["event_type"] == "Comment" for row in plain for child in row["child_events"])
     comments = [child for row in rich for child in row["child_events"] if child["event_type"] == "Comment"]
-    told = {event["id"] for row in zendesk.state("?tables=audits")["audits"] for event in row["events"] if event["type"] == "Comment"}
+    told = {event["id"] for row in kept.state("?tables=audits")["audits"] for event in row["events"] if event["type"] == "Comment"}
     assert {comment["id"] for comment in comments} == told
-    one = zendesk.get("tickets/1/comments").json()["comments"][0]
+    one = kept.get("tickets/1/comments").json()["comments"][0]
     assert one["body"] == next(comment["body"] for comment in comments if comment["id"] == one["id"])
     assert all(row["timestamp"] > 1.5e9 and row["ticket_id"] and row["event_type"] == "Audit" for row in rich)
 
@@ -191,33 +191,33 @@ LISTS = ("tickets", "users", "organizations", "groups", "group_memberships", "or
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_every_list_pages_by_cursor_and_by_offset_alike(zendesk, name):
+def test_every_list_pages_by_cursor_and_by_offset_alike(kept, name):
     key = (lambda row: row["name"]) if name == "tags" else lambda row: row["id"]
-    one = zendesk.get(f"{name}?page[size]=3").json()
+    one = kept.get(f"{name}?page[size]=3").json()
     cursor = [key(row) for row in one[name]]
     while one["meta"]["has_more"]:
-        one = zendesk.follow(one["links"]["next"]).json()
+        one = kept.follow(one["links"]["next"]).json()
         cursor += [key(row) for row in one[name]]
     assert one["links"]["next"] is None
-    page = zendesk.get(f"{name}?per_page=3").json()
+    page = kept.get(f"{name}?per_page=3").json()
     offset = [key(row) for row in page[name]]
     while page["next_page"]:
-        page = zendesk.follow(page["next_page"]).json()
+        page = kept.follow(page["next_page"]).json()
         offset += [key(row) for row in page[name]]
     assert cursor == offset and len(set(cursor)) == len(cursor) == page["count"] > 0
 
 
-def test_the_way_back(zendesk):
-    first = zendesk.get("users?page[size]=4").json()
-    second = zendesk.follow(first["links"]["next"]).json()
-    back = zendesk.follow(second["links"]["prev"]).json()
+def test_the_way_back(kept):
+    first = kept.get("users?page[size]=4").json()
+    second = kept.follow(first["links"]["next"]).json()
+    back = kept.follow(second["links"]["prev"]).json()
     assert back["users"] == first["users"] and first["links"]["prev"] is None
 
 
 @pytest.mark.parametrize("query", ["page=101", "page=101&per_page=1", "page=0", "per_page=101", "page=x", "page[size]=101",
                                    "page[size]=5&page=2", "page[after]=zzz", "sort=name", "include=everything"])
-def test_pages_that_are_refused(zendesk, query):
-    reply = zendesk.get("users?" + query)
+def test_pages_that_are_refused(kept, query):
+    reply = kept.get("users?" + query)
     assert reply.status == 400, reply
 
 
@@ -237,22 +237,22 @@ def test_offsets_drift_when_records_go_while_they_are_paged_and_cursors_do_not(z
     assert by_offset[0]["id"] == by_mark[1]["id"]
 
 
-def test_filters(zendesk):
-    users = zendesk.get("users?role[]=agent&role[]=admin").json()["users"]
+def test_filters(kept):
+    users = kept.get("users?role[]=agent&role[]=admin").json()["users"]
     assert {user["role"] for user in users} == {"agent", "admin"}
-    some = next(user for user in zendesk.get("users").json()["users"] if user["external_id"])
+    some = next(user for user in kept.get("users").json()["users"] if user["external_id"])
     for path in (f"users?external_id={some['external_id'].upper()}", f"users/search?external_id={some['external_id'].lower()}",
                  f"users/show_many?external_ids={some['external_id']}", f"users/show_many?ids={some['id']}"):
-        assert [user["id"] for user in zendesk.get(path).json()["users"]] == [some["id"]], path
-    ratings = zendesk.get("satisfaction_ratings?score=received").json()["satisfaction_ratings"]
+        assert [user["id"] for user in kept.get(path).json()["users"]] == [some["id"]], path
+    ratings = kept.get("satisfaction_ratings?score=received").json()["satisfaction_ratings"]
     assert {rating["score"] for rating in ratings} <= {"good", "bad"} and ratings
-    assert zendesk.get("satisfaction_ratings?end_time=1795161599").status == 400
-    late = zendesk.get("satisfaction_ratings?start_time=1780000000").json()["satisfaction_ratings"]
+    assert kept.get("satisfaction_ratings?end_time=1795161599").status == 400
+    late = kept.get("satisfaction_ratings?start_time=1780000000").json()["satisfaction_ratings"]
     assert all(rating["updated_at"] >= "2026-05-28" for rating in late)
-    groups = zendesk.get("groups").json()["groups"]
+    groups = kept.get("groups").json()["groups"]
     assert any(group["deleted"] for group in groups)
-    assert not any(group["deleted"] for group in zendesk.get("groups?exclude_deleted=true").json()["groups"])
-    assert zendesk.get("users/show_many?ids=" + ",".join(map(str, range(101)))).status == 400
+    assert not any(group["deleted"] for group in kept.get("groups?exclude_deleted=true").json()["groups"])
+    assert kept.get("users/show_many?ids=" + ",".join(map(str, range(101)))).status == 400
 
 
 def test_audits_of_a_ticket_and_of_all(zendesk):

@@ -265,17 +265,17 @@ def test_every_shape_of_no(zendesk):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524])
-def test_servers_that_are_down(zendesk, status):
-    zendesk.fault({"kind": "status", "status": status, "body": "<html>down</html>", "content_type": "text/html",
+def test_servers_that_are_down(kept, status):
+    kept.fault({"kind": "status", "status": status, "body": "<html>down</html>", "content_type": "text/html",
                    "headers": {"Retry-After": "5"}})
-    reply = zendesk.get("groups")
+    reply = kept.get("groups")
     assert reply.status == status and reply.headers["retry-after"] == "5"
-    assert zendesk.get("groups").status == 200
+    assert kept.get("groups").status == 200
 
 
-def test_json_suffix_is_the_same_path(zendesk):
-    assert zendesk.get("users/me.json").json() == zendesk.get("users/me").json()
-    assert zendesk.get("incremental/users/cursor.json?start_time=1").status == 200
+def test_json_suffix_is_the_same_path(kept):
+    assert kept.get("users/me.json").json() == kept.get("users/me").json()
+    assert kept.get("incremental/users/cursor.json?start_time=1").status == 200
 
 
 def test_the_ledger_says_what_became_of_each_write(zendesk):

@@ -63,11 +63,11 @@ def test_another_email_is_another_identity_until_it_is_made_primary(zendesk):
     ({"name": "A", "user_fields": {"account_manager": 5}}, "account_manager"), ({"name": "A", "user_fields": {"ltv": "1,5"}}, "ltv"),
     ({"name": "A", "user_fields": {"note_text": 5}}, "note_text"),
 ])
-def test_users_that_are_refused_and_leave_no_trace(zendesk, body, field):
-    before = zendesk.state("?tables=users,identities")
-    reply = zendesk.post("users", {"user": body})
+def test_users_that_are_refused_and_leave_no_trace(kept, body, field):
+    before = kept.state("?tables=users,identities")
+    reply = kept.post("users", {"user": body})
     assert reply.status == 422 and list(reply.json()["details"]) == [field]
-    assert zendesk.state("?tables=users,identities") == before
+    assert kept.state("?tables=users,identities") == before
 
 
 def test_custom_fields_of_every_type_and_keys_that_do_not_exist(zendesk):
@@ -183,8 +183,8 @@ def test_a_ticket_for_somebody_new(zendesk):
     ({"custom_fields": [{"key": "x", "value": 1}]}, "custom_fields"), ({"custom_fields": {"x": 1}}, "custom_fields"),
     ({"due_at": "tomorrow"}, "due_at"), ({"group_id": 1}, "group"),
 ])
-def test_tickets_that_are_refused(zendesk, body, field):
-    reply = ticket(zendesk, **body)
+def test_tickets_that_are_refused(kept, body, field):
+    reply = ticket(kept, **body)
     assert reply.status == 422 and list(reply.json()["details"]) == [field]
 
 
