@@ -111,6 +111,19 @@ int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct
   return DRAY_OK;
 }
 
+static int32_t tell_own_ddl(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  struct dray_buffer text;
+  if (!dr_planning(run)) return DRAY_OK;
+  dray_buffer_init(&text, STATE_BYTES_MAX);
+  int32_t rc = dr_table_state_ddl(ingest->warehouse, &ingest->table, &text, error);
+  if (rc == DRAY_OK && text.len > 0) {
+    run->report->own_ddl = dray_str_dup(dray_buffer_view(&text));
+    if (run->report->own_ddl == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+  }
+  dray_buffer_free(&text);
+  return rc;
+}
+
 int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
   run->report->ingest = 1;
@@ -133,7 +146,7 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
     if (report->ddl[i] == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
     report->ddl_count++;
   }
-  return DRAY_OK;
+  return tell_own_ddl(run, ingest, error);
 }
 
 void dr_ingest_close(struct dr_ingest *ingest) {

@@ -34,6 +34,7 @@ void dr_run_report_free(struct dr_run_report *report) {
   for (size_t i = 0; i < report->column_count; i++) free(report->columns[i].name);
   free(report->unknown);
   free(report->ddl);
+  free(report->own_ddl);
   free(report->columns);
   dr_samples_free(report->samples, report->sample_count);
   memset(report, 0, sizeof(*report));

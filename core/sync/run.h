@@ -61,6 +61,7 @@ struct dr_run_report {
   char *unknown;      // a plan: why nothing can be said yet; NULL: it can
   char **ddl;         // statements run, or to be run
   size_t ddl_count;
+  char *own_ddl; // a plan's: what makes dray's own table beside it; NULL: it is there
   struct {
     char *name;
     uint64_t count;

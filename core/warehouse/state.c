@@ -135,16 +135,12 @@ int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_tabl
 
 // ---- writing ----
 
-int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_options *options,
-                        struct dray_error *error) {
-  struct dr_place place;
+static int32_t write_create(struct dr_warehouse *warehouse, const struct dr_place *place, struct dray_buffer *text,
+                            struct dray_error *error) {
   struct dr_sql sql;
-  struct dray_buffer text;
-  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
-  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
-  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  dr_sql_begin(&sql, &warehouse->dialect, text, error);
   dr_sql_text(&sql, "CREATE TABLE ");
-  dr_sql_place(&sql, &place);
+  dr_sql_place(&sql, place);
   for (size_t i = 0; i < COLUMN_COUNT; i++) {
     dr_sql_text(&sql, i == 0 ? " (" : ", ");
     dr_sql_name(&sql, state_columns[i].name);
@@ -156,9 +152,31 @@ int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_op
   dr_sql_text(&sql, ", PRIMARY KEY (");
   dr_sql_name(&sql, state_columns[COLUMN_SYNC].name);
   dr_sql_text(&sql, "))");
-  int32_t code = sql.code;
+  return sql.code;
+}
+
+int32_t dr_state_create(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                        struct dray_error *error) {
+  struct dr_place place;
+  struct dray_buffer text;
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  int32_t code = write_create(warehouse, &place, &text, error);
   if (code == DRAY_OK) code = dr_engine_execute(warehouse, dray_buffer_view(&text), NULL, NULL, NULL, error);
   dray_buffer_free(&text);
+  dr_place_free(&place);
+  return code;
+}
+
+int32_t dr_table_state_ddl(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                           struct dray_buffer *out, struct dray_error *error) {
+  struct dr_place place;
+  struct dr_shape shape;
+  dray_buffer_clear(out);
+  DRAY_TRY(dr_state_place(warehouse, options, &place, error));
+  int32_t code = dr_shape_read(warehouse, &place, &shape, error);
+  if (code == DRAY_OK && !shape.found) code = write_create(warehouse, &place, out, error);
+  if (code == DRAY_OK) dr_shape_free(&shape);
   dr_place_free(&place);
   return code;
 }

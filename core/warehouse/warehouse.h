@@ -72,6 +72,11 @@ struct dr_table_state {
 DRAY_NODISCARD int32_t dr_table_state_read(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                            struct dr_table_state *out, struct dray_error *error);
 
+// The statement that makes the table of the state rows, which a writer runs before its first write; no text when the
+// table is there. Runs nothing.
+DRAY_NODISCARD int32_t dr_table_state_ddl(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                          struct dray_buffer *out, struct dray_error *error);
+
 // Empties the checkpoint in the state row, where there is one; the generation stays, and so does the mirror. Needs
 // nothing of the table itself: of `options` only name and sync are looked at.
 DRAY_NODISCARD int32_t dr_table_state_unread(struct dr_warehouse *warehouse, const struct dr_table_options *options,

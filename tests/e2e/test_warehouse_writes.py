@@ -410,13 +410,15 @@ def test_a_plan_on_the_first_day_says_what_it_cannot_know(project, request, of_p
     assert "t (by sync t)" in plans["a_big"]["unknown"] and plans["a_big"]["error"] is None
     assert plans["t"]["unknown"] is None and plans["t"]["inserts"] == 200
     assert plans["t"]["ddl"][0].startswith("CREATE TABLE")
+    assert plans["t"]["own_ddl"].startswith("CREATE TABLE") and "_dray_state" in plans["t"]["own_ddl"]
+    assert project.dray("plan").expect(0).out.count("ddl, dray's own: CREATE TABLE") == 1
     assert "not known yet: t (by sync t) is not there yet" in project.dray("plan").expect(0).out
     project.dray("plan", "--detailed-exitcode").expect(2)
     project.dray("sync", "a_big").expect(4)  # to run it is another thing
     project.sync("t")
     plan, _ = project.plan("a_big")
     assert plan["unknown"] is None and plan["inserts"] == 200 and plan["ddl"][0].startswith("CREATE TABLE")
-    assert '"copy"' in plan["ddl"][0]
+    assert '"copy"' in plan["ddl"][0] and "own_ddl" not in plan  # that is there by now
     project.sync("a_big")
     assert json.dumps(project.plan("a_big")[0]["ddl"]) == "[]"
     project.write("dray.yaml", (project.folder / "dray.yaml").read_text().replace("{model: big}", "{model: wrong}"))

@@ -105,6 +105,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   dray_json_begin_array(&record.json);
   for (size_t i = 0; i < report->ddl_count; i++) dray_json_write_text(&record.json, report->ddl[i]);
   dray_json_end_array(&record.json);
+  if (report->own_ddl != NULL) dr_record_text(&record, "own_ddl", report->own_ddl);
   dr_record_int(&record, "read_ms", report->read_ms);
   dr_record_int(&record, "apply_ms", report->apply_ms);
   dr_record_int(&record, "total_ms", report->total_ms);
@@ -300,6 +301,7 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
     return;
   }
   for (size_t i = 0; i < report->ddl_count; i++) dr_print(output, "  ddl %s\n", report->ddl[i]);
+  if (report->own_ddl != NULL) dr_print(output, "  ddl, dray's own: %s\n", report->own_ddl);
   dr_print(output, "  + %s to add\n", dr_thousands(report->inserts, number));
   dr_print(output, "  ~ %s to change\n", dr_thousands(report->updates, number));
   print_columns(output, report);
