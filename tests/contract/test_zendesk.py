@@ -211,7 +211,7 @@ def test_a_request_that_is_known_to_be_bad_is_found(zendesk, method, path, body,
 
 @pytest.mark.parametrize("path,find,replace", [
     ("users/me", '"name":"', '"name":5,"x":"'), ("tickets/1", '"status":"', '"status":"x'), ("groups", '"groups":[', '"groups":[5,'),
-    ("job_statuses", '"job_statuses"', '"jobs"'), ("tickets?page[size]=2", '"custom_fields":[', '"custom_fields":[{"value":5},')])
+    ("job_statuses", '"job_statuses"', '"jobs"'), ("organizations", '"shared_tickets":false', '"shared_tickets":"no"'), ("tickets?page[size]=2", '"custom_fields":[', '"custom_fields":[{"value":5},')])
 def test_an_answer_that_is_known_to_be_bad_is_found(simulator, validator, path, find, replace):
     """The fault is the playback's here: what a fault of the simulator made is not judged."""
     reply = simulator.get(path)
@@ -221,6 +221,21 @@ def test_an_answer_that_is_known_to_be_bad_is_found(simulator, validator, path, 
     assert said and all(one["location"][0] == "response" for one in said)
     assert validator.judge("GET", "/api/v2/" + path, {"authorization": "Bearer x"}, b"", prism.Answer(
         200, reply.raw, content_type="application/json")) == []
+
+
+def test_every_body_that_was_edited_still_has_teeth(validator):
+    """Prism says nothing of a body whose schema does not compile: so each must refuse what is no object, without the lint's help."""
+    toothless = []
+    for method, template in [*zendesk_spec.BODIES, ("post", "/api/v2/users"), ("post", "/api/v2/users/create_or_update_many"),
+                             ("put", "/api/v2/users/update_many"), ("post", "/api/v2/tickets"), ("put", "/api/v2/tickets/{ticket_id}"),
+                             ("post", "/api/v2/tickets/create_many"), ("post", "/api/v2/imports/tickets"),
+                             ("post", "/api/v2/imports/tickets/create_many"), ("post", "/api/v2/organizations")]:
+        path = "/".join("1" if part.startswith("{") else part for part in template.split("/"))
+        said = validator.judge(method.upper(), path, {"authorization": "Bearer x", "content-type": "application/json"}, b"[5]",
+                               prism.Answer(422, {"error": "x"}))
+        if not any(one["location"][:2] == ["request", "body"] for one in said):
+            toothless.append((method, template, said))
+    assert toothless == []
 
 
 # ---- the official client ----
