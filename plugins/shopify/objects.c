@@ -49,9 +49,6 @@ static const struct dray_field consent_fields[] = {
     {"email_marketing_state", "marketingState", STRING, 0, "SUBSCRIBED, UNSUBSCRIBED, PENDING; null: stays as it is"},
     {"email_marketing_opt_in_level", "marketingOptInLevel", STRING, 0, "SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN"},
     {"email_consent_updated_at", "consentUpdatedAt", TIMESTAMP, 0, "not in the future"},
-    {"sms_marketing_state", "marketingState", STRING, 0, "SUBSCRIBED, UNSUBSCRIBED, PENDING; null: stays as it is"},
-    {"sms_marketing_opt_in_level", "marketingOptInLevel", STRING, 0, "SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN"},
-    {"sms_consent_updated_at", "consentUpdatedAt", TIMESTAMP, 0, "not in the future"},
 };
 static const struct dray_field order_fields[] = {
     {"id", "-", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, "gid://shopify/Order/1, or its number"},
@@ -85,7 +82,7 @@ const struct shopify_object shopify_objects[SHOPIFY_OBJECT_COUNT] = {
                                               "one row for each metafield of a customer, order, product or variant"),
                                    .scopes = ""},
     [SHOPIFY_OBJECT_CONSENT] = {.def = DEF("customer_consent", consent, WRITE,
-                                           "consent to marketing by email and by SMS, by mutations of their own"),
+                                           "consent to marketing by email, by its own mutation"),
                                 .scopes = "write_customers"},
     [SHOPIFY_OBJECT_ORDERS] = {.def = DEF("orders", order, WRITE, "orders that are there: nothing is created"),
                                .owner = "ORDER",
@@ -109,12 +106,21 @@ int32_t shopify_object_find(struct dray_str name, int32_t *out, struct dray_erro
 
 // ---- options ----
 
+static const char *const match_choices[] = {"auto", "id", "email", "phone", "custom_id", NULL};
 static const char *const missing_choices[] = {"create", "skip", NULL};
 static const char *const tag_choices[] = {"add", "remove", NULL};
 static const char *const delete_choices[] = {"ignore", "delete", NULL};
 
 #define OPTION(name) offsetof(struct shopify_options, name)
 static const struct dray_setting option_table[] = {
+    {.name = "match_key",
+     .kind = DRAY_SETTING_STRING,
+     .offset = OPTION(match_key),
+     .default_json = "\"auto\"",
+     .choices = match_choices,
+     .description =
+         "customers: the field that they are matched by; auto: the first of id, custom_id, email, phone that "
+         "is mapped"},
     {.name = "on_missing",
      .kind = DRAY_SETTING_STRING,
      .offset = OPTION(on_missing),
@@ -209,17 +215,35 @@ static int32_t check_columns(const struct shopify_mapping *mapping, const struct
   return DRAY_OK;
 }
 
+static int is_match_key(const struct dray_write_plan *plan, const char *name) {
+  for (uint64_t i = 0; i < plan->match_key_count; i++) {
+    if (dray_str_is(plan->match_keys[i], name)) return 1;
+  }
+  return 0;
+}
+
 static int32_t find_match(struct shopify_mapping *mapping, const struct dray_write_plan *plan,
                           struct dray_error *error) {
-  static const char *const names[] = {"id", "email", "phone", "custom_id"};
+  static const struct {
+    const char *name;
+    int32_t match;
+  } ways[] = {{"id", SHOPIFY_MATCH_ID},
+              {"custom_id", SHOPIFY_MATCH_CUSTOM},
+              {"email", SHOPIFY_MATCH_EMAIL},
+              {"phone", SHOPIFY_MATCH_PHONE}};
+  const char *wanted = mapping->options->match_key;
   mapping->match = SHOPIFY_MATCH_ID;
   if (mapping->object != SHOPIFY_OBJECT_CUSTOMERS) return DRAY_OK;
-  for (int32_t i = 0; i < 4; i++) {
-    if (plan->match_key_count == 1 && dray_str_is(plan->match_keys[0], names[i])) mapping->match = i + 1;
+  mapping->match = 0;
+  for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]) && mapping->match == 0; i++) {
+    const int asked = strcmp(wanted, "auto") == 0 || strcmp(wanted, ways[i].name) == 0;
+    if (asked && is_match_key(plan, ways[i].name)) mapping->match = ways[i].match;
   }
-  if (plan->match_key_count != 1 || !dray_str_is(plan->match_keys[0], names[mapping->match - 1])) {
-    return dray_fail_field(error, DRAY_E_SCHEMA_KEY, "match",
-                           "customers are matched by one of id, email, phone and custom_id");
+  if (mapping->match == 0) {
+    return dray_fail_field(error, DRAY_E_SCHEMA_KEY, "match_key",
+                           "customers are matched by id, custom_id, email or phone; match_key is %s, and no such field "
+                           "is mapped",
+                           wanted);
   }
   if (mapping->match == SHOPIFY_MATCH_CUSTOM && mapping->options->custom_id == NULL) {
     return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "custom_id",

@@ -30,6 +30,7 @@ enum { SHOPIFY_MATCH_ID = 1, SHOPIFY_MATCH_EMAIL, SHOPIFY_MATCH_PHONE, SHOPIFY_M
 
 // What a sync's `to:` says beside the object.
 struct shopify_options {
+  char *match_key;  // auto, id, email, phone, custom_id
   char *on_missing; // create, skip
   char *tag_mode;   // add, remove
   char *custom_id;  // "namespace.key" of the metafield that custom_id is matched by; NULL: none
@@ -58,11 +59,11 @@ DRAY_NODISCARD int32_t shopify_mapping_make(int32_t object, const struct dray_wr
                                             struct dray_error *error);
 void shopify_mapping_free(struct shopify_mapping *mapping);
 
-// Makes the task (or the two of a row with two consents) for a change, its values appended to `values`. A row that
-// cannot be sent is settled as rejected at once. *out_count: tasks made. @errors LIMIT, OUT_OF_MEMORY.
-DRAY_NODISCARD int32_t shopify_make_tasks(const struct shopify_mapping *mapping, const struct dray_changes *changes,
-                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
-                                          struct shopify_task tasks[2], size_t *out_count, struct dray_error *error);
+// Makes the task of a change, its values appended to `values`. A row that cannot be sent is settled as rejected at
+// once. @errors LIMIT, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                         size_t change, struct dray_buffer *values, struct dray_buffer *texts,
+                                         struct shopify_task *task, struct dray_error *error);
 // The task that finds the customer of a change, which is matched by something else than its id.
 DRAY_NODISCARD int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,

@@ -15,7 +15,7 @@
 enum { CUSTOMER_ID = 0, CUSTOMER_FIRST = 1 };
 enum { TAG_ID = 0, TAG_TAG = 1 };
 enum { METAFIELD_OWNER = 0, METAFIELD_NAMESPACE, METAFIELD_KEY, METAFIELD_VALUE, METAFIELD_TYPE };
-enum { CONSENT_ID = 0, CONSENT_EMAIL = 1, CONSENT_SMS = 4, CONSENT_MEMBERS = 3 };
+enum { CONSENT_ID = 0, CONSENT_STATE = 1, CONSENT_END = 4 };
 
 static const struct dray_field *field_of(const struct shopify_mapping *mapping, size_t field) {
   return &shopify_objects[mapping->object].def.fields[field];
@@ -60,31 +60,6 @@ static int32_t key_text(const struct shopify_mapping *mapping, const struct dray
   return dray_buffer_append_str(out, gid, error);
 }
 
-// A list that came as text: its parts between commas.
-static void write_parts(struct dray_json_writer *writer, struct dray_str text) {
-  uint64_t at = 0;
-  dray_json_begin_array(writer);
-  while (at < text.len) {
-    uint64_t end = at;
-    while (end < text.len && text.data[end] != ',') end++;
-    uint64_t from = at, to = end;
-    while (from < to && text.data[from] == ' ') from++;
-    while (to > from && text.data[to - 1] == ' ') to--;
-    if (to > from) dray_json_write_str(writer, dray_str_make(text.data + from, to - from));
-    at = end + 1;
-  }
-  dray_json_end_array(writer);
-}
-
-static void write_value(struct dray_json_writer *writer, const struct dray_field *field,
-                        const struct dray_column_view *column, size_t change) {
-  const int list = field->type.id == DRAY_TYPE_JSON;
-  if (list && column->type.id == DRAY_TYPE_STRING)
-    write_parts(writer, dray_column_bytes(column, change));
-  else
-    dray_json_write_column(writer, column, change);
-}
-
 static void write_null(struct dray_json_writer *writer, const struct dray_field *field) {
   dray_json_key(writer, field->path);
   if (field->type.id == DRAY_TYPE_JSON && strcmp(field->path, "shippingAddress") != 0) {
@@ -104,7 +79,7 @@ static void write_members(const struct shopify_mapping *mapping, const struct dr
     const struct dray_column_view *column = column_of(mapping, changes, i);
     if (!dray_column_is_null(column, change)) {
       dray_json_key(writer, field->path);
-      write_value(writer, field, column, change);
+      dray_json_write_column(writer, column, change);
     } else if (field->type.id != DRAY_TYPE_BOOL) {
       write_null(writer, field);
     }
@@ -163,11 +138,10 @@ static int32_t write_own_metafields(const struct shopify_mapping *mapping, const
 
 // ---- tasks ----
 
-static int32_t begin_value(struct shopify_task *task, size_t v, struct dray_buffer *values,
-                           struct dray_json_writer *writer, struct dray_error *error) {
+static void begin_value(struct shopify_task *task, size_t v, struct dray_buffer *values,
+                        struct dray_json_writer *writer, struct dray_error *error) {
   task->offset[v] = values->len;
   dray_json_writer_init(writer, values, error);
-  return DRAY_OK;
 }
 
 static int32_t end_value(struct shopify_task *task, size_t v, struct dray_json_writer *writer) {
@@ -184,8 +158,8 @@ static int32_t reject_key(struct shopify_task *task, const char *field, struct d
 }
 
 // {"email": ...}: how customerSet and the search for a customer name one. `find`: as the search calls it.
-static int32_t write_identifier(const struct shopify_mapping *mapping, struct dray_str key, int find,
-                                struct dray_json_writer *writer) {
+static void write_identifier(const struct shopify_mapping *mapping, struct dray_str key, int find,
+                             struct dray_json_writer *writer) {
   static const char *const set_names[] = {"id", "email", "phone", "customId"};
   static const char *const find_names[] = {"id", "emailAddress", "phoneNumber", "customId"};
   dray_json_begin_object(writer);
@@ -205,7 +179,6 @@ static int32_t write_identifier(const struct shopify_mapping *mapping, struct dr
     dray_json_end_object(writer);
   }
   dray_json_end_object(writer);
-  return DRAY_OK;
 }
 
 int32_t shopify_make_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
@@ -215,7 +188,7 @@ int32_t shopify_make_metafield(const struct shopify_mapping *mapping, const stru
   *out_wanted = wants_metafield(mapping, changes, change, i);
   if (!*out_wanted) return DRAY_OK;
   *task = (struct shopify_task){.operation = SHOPIFY_METAFIELDS_SET, .change = change};
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  begin_value(task, 0, values, &writer, error);
   DRAY_TRY(write_one_metafield(mapping, changes, change, i, owner, &writer, error));
   return end_value(task, 0, &writer);
 }
@@ -225,7 +198,7 @@ static int32_t make_set(const struct shopify_mapping *mapping, const struct dray
   struct dray_json_writer writer;
   const size_t matched = (size_t)mapping->match - 1;
   task->operation = SHOPIFY_CUSTOMER_SET;
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   if (field_of(mapping, matched)->path[0] != '-') { // what it is matched by stands in the input as well
     dray_json_key(&writer, field_of(mapping, matched)->path);
@@ -234,8 +207,8 @@ static int32_t make_set(const struct shopify_mapping *mapping, const struct dray
   write_members(mapping, changes, task->change, matched, &writer);
   dray_json_end_object(&writer);
   DRAY_TRY(end_value(task, 0, &writer));
-  DRAY_TRY(begin_value(task, 1, values, &writer, error));
-  DRAY_TRY(write_identifier(mapping, key, 0, &writer));
+  begin_value(task, 1, values, &writer, error);
+  write_identifier(mapping, key, 0, &writer);
   return end_value(task, 1, &writer);
 }
 
@@ -245,7 +218,7 @@ static int32_t make_update(const struct shopify_mapping *mapping, const struct d
                            struct dray_error *error) {
   struct dray_json_writer writer;
   task->operation = operation;
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "id");
   dray_json_write_str(&writer, key);
@@ -259,7 +232,7 @@ int32_t shopify_make_delete(struct dray_str id, size_t change, struct dray_buffe
                             struct dray_error *error) {
   struct dray_json_writer writer;
   *task = (struct shopify_task){.operation = SHOPIFY_CUSTOMER_DELETE, .change = change};
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "id");
   dray_json_write_str(&writer, id);
@@ -287,38 +260,32 @@ static int32_t make_tag(const struct shopify_mapping *mapping, const struct dray
   struct dray_json_writer writer;
   if (!has_value(mapping, changes, TAG_TAG, task->change)) return reject_key(task, "tag", texts, error);
   task->operation = removes || gone ? SHOPIFY_TAGS_REMOVE : SHOPIFY_TAGS_ADD;
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  begin_value(task, 0, values, &writer, error);
   dray_json_write_str(&writer, key);
   DRAY_TRY(end_value(task, 0, &writer));
-  DRAY_TRY(begin_value(task, 1, values, &writer, error));
+  begin_value(task, 1, values, &writer, error);
   dray_json_begin_array(&writer);
   dray_json_write_column(&writer, column_of(mapping, changes, TAG_TAG), task->change);
   dray_json_end_array(&writer);
   return end_value(task, 1, &writer);
 }
 
-static int says_consent(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t first,
-                        size_t change) {
-  if (!has_value(mapping, changes, first, change)) return 0;
-  for (size_t i = 0; i < CONSENT_MEMBERS; i++) {
-    if (says(mapping, changes, first + i, change)) return 1;
-  }
-  return 0;
-}
-
-static int32_t make_consent(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t first,
+static int32_t make_consent(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                             struct dray_str key, struct shopify_task *task, struct dray_buffer *values,
                             struct dray_error *error) {
-  const int email = first == CONSENT_EMAIL;
   struct dray_json_writer writer;
-  task->operation = email ? SHOPIFY_EMAIL_CONSENT : SHOPIFY_SMS_CONSENT;
-  DRAY_TRY(begin_value(task, 0, values, &writer, error));
+  if (!has_value(mapping, changes, CONSENT_STATE, task->change)) { // it says nothing that could be set
+    task->status = DRAY_RECEIPT_UNCHANGED;
+    return DRAY_OK;
+  }
+  task->operation = SHOPIFY_EMAIL_CONSENT;
+  begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "customerId");
   dray_json_write_str(&writer, key);
-  dray_json_key(&writer, email ? "emailMarketingConsent" : "smsMarketingConsent");
+  dray_json_key(&writer, "emailMarketingConsent");
   dray_json_begin_object(&writer);
-  for (size_t i = first; i < first + CONSENT_MEMBERS; i++) { // the whole of it, whatever part has changed
+  for (size_t i = CONSENT_STATE; i < CONSENT_END; i++) { // the whole of it, whatever part has changed
     if (!has_value(mapping, changes, i, task->change)) continue;
     dray_json_key(&writer, field_of(mapping, i)->path);
     dray_json_write_column(&writer, column_of(mapping, changes, i), task->change);
@@ -328,48 +295,27 @@ static int32_t make_consent(const struct shopify_mapping *mapping, const struct 
   return end_value(task, 0, &writer);
 }
 
-static int32_t make_consents(const struct shopify_mapping *mapping, const struct dray_changes *changes,
-                             struct dray_str key, struct dray_buffer *values, struct shopify_task tasks[2],
-                             size_t *out_count, struct dray_error *error) {
-  static const size_t firsts[2] = {CONSENT_EMAIL, CONSENT_SMS};
-  const size_t change = tasks[0].change;
-  size_t count = 0;
-  for (size_t i = 0; i < 2; i++) {
-    if (!says_consent(mapping, changes, firsts[i], change)) continue;
-    tasks[count] = (struct shopify_task){.change = change};
-    DRAY_TRY(make_consent(mapping, changes, firsts[i], key, &tasks[count], values, error));
-    count++;
-  }
-  if (count == 0) { // it says nothing that could be set
-    tasks[0].status = DRAY_RECEIPT_UNCHANGED;
-    count = 1;
-  }
-  *out_count = count;
-  return DRAY_OK;
-}
-
-int32_t shopify_make_tasks(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
-                           struct dray_buffer *values, struct dray_buffer *texts, struct shopify_task tasks[2],
-                           size_t *out_count, struct dray_error *error) {
+int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
+                          struct dray_buffer *values, struct dray_buffer *texts, struct shopify_task *task,
+                          struct dray_error *error) {
   const size_t matched = mapping->object == SHOPIFY_OBJECT_CUSTOMERS ? (size_t)mapping->match - 1 : 0;
   const char *type = mapping->object == SHOPIFY_OBJECT_ORDERS ? "Order" : "Customer";
   struct dray_buffer key;
   dray_buffer_init(&key, TEXT_BYTES_MAX);
-  tasks[0] = (struct shopify_task){.change = change};
-  *out_count = 1;
+  *task = (struct shopify_task){.change = change};
   int32_t rc =
       key_text(mapping, changes, matched, change, mapping->match == SHOPIFY_MATCH_ID ? type : NULL, &key, error);
   const struct dray_str text = dray_buffer_view(&key);
   if (rc == DRAY_OK && text.len == 0) {
-    rc = reject_key(&tasks[0], field_of(mapping, matched)->name, texts, error);
+    rc = reject_key(task, field_of(mapping, matched)->name, texts, error);
   } else if (rc == DRAY_OK && mapping->object == SHOPIFY_OBJECT_CUSTOMERS) {
-    rc = make_customer(mapping, changes, text, &tasks[0], values, error);
+    rc = make_customer(mapping, changes, text, task, values, error);
   } else if (rc == DRAY_OK && mapping->object == SHOPIFY_OBJECT_CUSTOMER_TAGS) {
-    rc = make_tag(mapping, changes, text, &tasks[0], values, texts, error);
+    rc = make_tag(mapping, changes, text, task, values, texts, error);
   } else if (rc == DRAY_OK && mapping->object == SHOPIFY_OBJECT_CONSENT) {
-    rc = make_consents(mapping, changes, text, values, tasks, out_count, error);
+    rc = make_consent(mapping, changes, text, task, values, error);
   } else if (rc == DRAY_OK) {
-    rc = make_update(mapping, changes, SHOPIFY_ORDER_UPDATE, text, &tasks[0], values, error);
+    rc = make_update(mapping, changes, SHOPIFY_ORDER_UPDATE, text, task, values, error);
   }
   dray_buffer_free(&key);
   return rc;
@@ -386,9 +332,9 @@ int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dr
   if (rc == DRAY_OK && key.len == 0) {
     rc = reject_key(task, field_of(mapping, (size_t)mapping->match - 1)->name, texts, error);
   } else if (rc == DRAY_OK) {
-    rc = begin_value(task, 0, values, &writer, error);
-    if (rc == DRAY_OK) rc = write_identifier(mapping, dray_buffer_view(&key), 1, &writer);
-    if (rc == DRAY_OK) rc = end_value(task, 0, &writer);
+    begin_value(task, 0, values, &writer, error);
+    write_identifier(mapping, dray_buffer_view(&key), 1, &writer);
+    rc = end_value(task, 0, &writer);
   }
   dray_buffer_free(&key);
   return rc;
@@ -404,7 +350,7 @@ int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const
   int32_t rc = DRAY_OK;
   dray_buffer_init(&text, TEXT_BYTES_MAX);
   task->operation = gone ? SHOPIFY_METAFIELDS_DELETE : SHOPIFY_METAFIELDS_SET;
-  (void)begin_value(task, 0, values, &writer, error);
+  begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   for (size_t i = 0; i <= last && rc == DRAY_OK && task->status == 0; i++) {
     dray_buffer_clear(&text);

@@ -58,21 +58,16 @@ static int needs_search(const struct work *work, size_t change) {
 
 static int32_t make_one(struct work *work, size_t change, struct dray_error *error) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
-  size_t made = 0;
-  DRAY_TRY(make_room(work, 2, error));
-  struct shopify_task *task = &work->tasks[work->count];
+  DRAY_TRY(make_room(work, 1, error));
+  struct shopify_task *task = &work->tasks[work->count++];
   if (needs_search(work, change)) {
-    work->count++;
     return shopify_make_find(mapping, &work->changes, change, &work->values, &work->texts, task, error);
   }
   if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
     *task = (struct shopify_task){.change = change};
-    work->count++;
     return shopify_write_metafield_row(mapping, &work->changes, task, &work->values, &work->texts, error);
   }
-  DRAY_TRY(shopify_make_tasks(mapping, &work->changes, change, &work->values, &work->texts, task, &made, error));
-  work->count += made;
-  return DRAY_OK;
+  return shopify_make_task(mapping, &work->changes, change, &work->values, &work->texts, task, error);
 }
 
 static int32_t make_all(struct work *work, struct dray_error *error) {
@@ -106,8 +101,6 @@ static size_t searches_first(struct work *work) {
 static int32_t follow_search(struct work *work, size_t i, struct dray_error *error) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
   const int gone = dray_change_op(&work->changes, work->tasks[i].change) == DRAY_OP_DELETE;
-  struct shopify_task made[2];
-  size_t count = 0;
   if (work->tasks[i].status == DRAY_RECEIPT_UNCHANGED) {
     return gone ? DRAY_OK
                 : shopify_settle(&work->tasks[i], DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
@@ -122,10 +115,8 @@ static int32_t follow_search(struct work *work, size_t i, struct dray_error *err
     const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
     return shopify_make_delete(id, work->tasks[i].change, &work->values, &work->tasks[i], error);
   }
-  DRAY_TRY(shopify_make_tasks(mapping, &work->changes, work->tasks[i].change, &work->values, &work->texts, made, &count,
-                              error));
-  work->tasks[i] = made[0];
-  return DRAY_OK;
+  return shopify_make_task(mapping, &work->changes, work->tasks[i].change, &work->values, &work->texts, &work->tasks[i],
+                           error);
 }
 
 // customerSet takes no metafields: they follow with the id that it has told.

@@ -77,7 +77,6 @@ def writing(project, shop, object_name, columns, match, mode="upsert", options="
             from: {{model: rows}}
             to: {{connection: shop, object: {object_name}{options}}}
             mode: {mode}
-            match: [{key}]
         """)
     project.write("models/rows.sql", f"SELECT {', '.join(columns)} FROM rows\n")
 

@@ -1,0 +1,300 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""A warehouse into a shop: every object and operation, by aliases and by jobs, refusals and doubts."""
+
+import signal
+
+import pytest
+
+import harness
+import shopify_scene as scene
+
+
+@pytest.fixture
+def shops(tmp_path):
+    scene.need_shop()
+    made = scene.Shops(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def one_shop(tmp_path_factory):
+    scene.need_shop()
+    made = scene.Shops(tmp_path_factory.mktemp("shop"))
+    yield made.start("--customers", 120, "--orders", 40)
+    made.end()
+
+
+@pytest.fixture
+def shop(one_shop):
+    one_shop.sim("POST", "faults", {"clear": True})
+    yield one_shop
+    one_shop.sim("POST", "faults", {"clear": True})
+
+
+def fill(project, columns, rows):
+    marks = ", ".join("?" * len(columns))
+    connection = __import__("sqlite3").connect(project.folder / "warehouse.db")
+    connection.execute("DROP TABLE IF EXISTS rows")
+    connection.execute(f"CREATE TABLE rows ({', '.join(columns)})")
+    connection.executemany(f"INSERT INTO rows VALUES ({marks})", rows)
+    connection.commit()
+    connection.close()
+
+
+def by_email(shop):
+    return {record["email"]: record for record in shop.records("Customer")}
+
+
+def mutations(shop, since=0):
+    return [entry for entry in shop.ledger()[since:]
+            if ((entry.get("operation") or {}).get("query") or "").startswith("mutation")]
+
+
+CUSTOMER = {"email": "TEXT", "first_name": "TEXT", "note": "TEXT", "tags": "TEXT"}
+
+
+def typed(columns):
+    return [f"{name} {kind}" for name, kind in columns.items()]
+
+
+def customers(project, shop, count, columns=None, match=("email",), first=0, **more):
+    columns = columns or CUSTOMER
+    scene.writing(project, shop, "customers", list(columns), list(match), **more)
+    fill(project, typed(columns), [(f"dray{i}@example.com", f"First {i}", f"note {i}", '["a","b"]')[:len(columns)]
+                                   for i in range(first, first + count)])
+
+
+def test_customers_are_made_and_changed_by_email(project, shop):
+    customers(project, shop, 30)
+    known = by_email(shop)
+    assert project.sync("out")["applied"] == 30
+    made = by_email(shop)
+    assert len(made) == len(known) + 30
+    for i in range(30):
+        record = made[f"dray{i}@example.com"]
+        assert (record["firstName"], record["note"], record["tags"]) == (f"First {i}", f"note {i}", ["a", "b"])
+    assert (project.sync("out")["sent"], project.sync("out")["sent"]) == (0, 0)
+    since = len(shop.ledger())
+    project.execute("UPDATE rows SET note = 'other' WHERE email = 'dray3@example.com'; "
+                    "UPDATE rows SET first_name = NULL WHERE email = 'dray4@example.com'")
+    assert project.sync("out")["applied"] == 2
+    sent = mutations(shop, since)
+    assert len(sent) == 1
+    values = list(sent[0]["operation"]["variables"].values())
+    assert {"email": "dray3@example.com", "note": "other"} in values, "only what changed is sent"
+    now = by_email(shop)
+    assert now["dray3@example.com"]["note"] == "other" and now["dray3@example.com"]["firstName"] == "First 3"
+    assert now["dray4@example.com"]["firstName"] is None
+
+
+def test_refused_rows_have_shopifys_words(project, shop):
+    customers(project, shop, 60, first=1000)
+    project.execute("UPDATE rows SET email = 'not an email' WHERE email = 'dray1007@example.com'; "
+                    "UPDATE rows SET note = printf('%.*c', 5001, 'x') WHERE email = 'dray1031@example.com'")
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"]) == (58, 2)
+    reasons = " ".join(row["text"] for row in project.rows("out"))
+    assert "Email is invalid" in reasons and "5000" in reasons.replace(",", "")
+    project.execute("UPDATE rows SET note = 'short' WHERE email = 'dray1031@example.com'; "
+                    "DELETE FROM rows WHERE email = 'not an email'")
+    assert project.sync("out")["applied"] == 1
+
+
+def test_customers_by_id_with_metafields(project, shop):
+    records = shop.records("Customer")[:20]
+    columns = {"id": "TEXT", "note": "TEXT", "metafield_custom_loyalty_points": "INTEGER", "metafield_custom_nickname": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), ["id"])
+    fill(project, typed(columns), [(record["id"], "by id", 100 + i, f"nick {i}") for i, record in enumerate(records)])
+    assert project.sync("out")["applied"] == 20
+    now = {record["id"]: record for record in shop.records("Customer")}
+    for i, record in enumerate(records):
+        fields = {one["key"]: one["value"] for one in now[record["id"]]["metafields"] if one["namespace"] == "custom"}
+        assert now[record["id"]]["note"] == "by id"
+        assert (fields["loyalty_points"], fields["nickname"]) == (str(100 + i), f"nick {i}")
+
+
+def test_customers_by_email_with_metafields_and_a_bad_one(project, shop):
+    columns = {"email": "TEXT", "first_name": "TEXT", "metafield_custom_loyalty_points": "INTEGER", "metafield_custom_favourite": "TEXT"}
+    product = shop.records("Product")[0]["id"]
+    scene.writing(project, shop, "customers", list(columns), ["email"])
+    fill(project, typed(columns), [(f"meta{i}@example.com", "Meta", i, product if i != 5 else "no gid") for i in range(12)])
+    run = project.sync("out", code=3)
+    assert run["applied"] + run["refused"] == 12 and run["refused"] == 1, run
+    fields = {one["key"]: one["value"] for one in by_email(shop)["meta7@example.com"]["metafields"]}
+    assert (fields["loyalty_points"], fields["favourite"]) == ("7", product)
+
+
+def test_customers_by_an_id_of_ones_own(project, shop):
+    columns = {"custom_id": "TEXT", "email": "TEXT", "first_name": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), ["custom_id"], options=", custom_id: custom.erp_id")
+    fill(project, typed(columns), [("ERP-0", "erp0@example.com", "Known"), ("ERP-NEW", "erpnew@example.com", "New")])
+    before = len(shop.records("Customer"))
+    assert project.sync("out")["applied"] == 2
+    assert len(shop.records("Customer")) == before + 1
+    assert by_email(shop)["erp0@example.com"]["firstName"] == "Known"
+
+
+def test_on_missing_skip_creates_nobody(project, shop):
+    customers(project, shop, 3, first=2000, options=", on_missing: skip")
+    known = next(email for email in by_email(shop) if email)
+    project.execute(f"INSERT INTO rows VALUES ('{known}', 'Known', 'skip', '[]')")
+    before = len(shop.records("Customer"))
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"]) == (1, 3)
+    assert len(shop.records("Customer")) == before and by_email(shop)[known]["note"] == "skip"
+
+
+def test_mirror_deletes_only_when_told_to(project, shop):
+    customers(project, shop, 10, first=3000, mode="mirror", options=", deletes: delete")
+    assert project.sync("out")["applied"] == 10
+    project.execute("DELETE FROM rows WHERE email IN ('dray3001@example.com', 'dray3002@example.com')")
+    gone = by_email(shop)["dray3001@example.com"]["id"]
+    shop.change({"delete": [gone]})  # somebody else was faster
+    assert project.sync("out", "--allow-guard")["applied"] == 2
+    now = by_email(shop)
+    assert "dray3002@example.com" not in now and "dray3003@example.com" in now
+
+
+def test_tags_of_customers(project, shop):
+    records = shop.records("Customer")[20:23]
+    columns = {"id": "TEXT", "tag": "TEXT"}
+    scene.writing(project, shop, "customer_tags", list(columns), ["id", "tag"], mode="mirror")
+    fill(project, typed(columns), [(record["id"].rsplit("/", 1)[1], tag) for record in records for tag in ("dray one", "dray two")])
+    assert project.sync("out")["applied"] == 6
+    now = {record["id"]: record for record in shop.records("Customer")}
+    for record in records:
+        assert set(record["tags"]) | {"dray one", "dray two"} == set(now[record["id"]]["tags"])
+    project.execute("DELETE FROM rows WHERE tag = 'dray one'")
+    assert project.sync("out", "--allow-guard")["applied"] == 3
+    now = {record["id"]: record for record in shop.records("Customer")}
+    for record in records:
+        assert set(record["tags"]) | {"dray two"} == set(now[record["id"]]["tags"])
+
+
+def test_metafields_are_atomic_but_rows_are_not(project, shop):
+    records = shop.records("Product")[:30]
+    columns = {"owner_id": "TEXT", "namespace": "TEXT", "key": "TEXT", "value": "TEXT", "type": "TEXT"}
+    scene.writing(project, shop, "metafields", list(columns), ["owner_id", "namespace", "key"], mode="mirror")
+    rows = [(record["id"], "dray", "rank", str(i), "number_integer") for i, record in enumerate(records)]
+    rows[3] = (*rows[3][:3], "three", "number_integer")
+    rows[17] = (*rows[17][:3], "1.5", "number_integer")
+    fill(project, typed(columns), rows)
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"]) == (28, 2)
+    now = {record["id"]: {(one["namespace"], one["key"]): one["value"] for one in record["metafields"]}
+           for record in shop.records("Product")}
+    assert sum(("dray", "rank") in fields for fields in now.values()) == 28
+    assert now[records[5]["id"]]["dray", "rank"] == "5"
+    project.execute(f"DELETE FROM rows WHERE owner_id = '{records[5]['id']}'")
+    project.sync("out", "--allow-guard", code=3)
+    left = {record["id"]: record for record in shop.records("Product")}[records[5]["id"]]["metafields"]
+    assert not [one for one in left if one["namespace"] == "dray"]
+
+
+def test_consent_by_its_own_mutations(project, shop):
+    records = [record for record in shop.records("Customer") if record["email"]][30:34]
+    columns = {"id": "TEXT", "email_marketing_state": "TEXT", "email_marketing_opt_in_level": "TEXT"}
+    scene.writing(project, shop, "customer_consent", list(columns), ["id"])
+    fill(project, typed(columns), [(record["id"], "UNSUBSCRIBED", "SINGLE_OPT_IN") for record in records])
+    assert project.sync("out")["applied"] == 4
+    now = {record["id"]: record for record in shop.records("Customer")}
+    for record in records:
+        assert now[record["id"]]["emailMarketing"]["state"] == "UNSUBSCRIBED"
+    project.execute("UPDATE rows SET email_marketing_state = 'NONSENSE' WHERE rowid = 1")
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"]) == (0, 1)
+
+
+def test_orders_are_updated(project, shop):
+    records = shop.records("Order")[:5]
+    columns = {"id": "TEXT", "note": "TEXT", "tags": "TEXT", "po_number": "TEXT"}
+    scene.writing(project, shop, "orders", list(columns), ["id"])
+    rows = [(record["id"], "from dray", '["x","y"]', "PO 1") for record in records]
+    fill(project, typed(columns), [*rows, ("gid://shopify/Order/1", "nobody", "[]", None)])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"]) == (5, 1)
+    now = {record["id"]: record for record in shop.records("Order")}
+    for record in records:
+        assert (now[record["id"]]["note"], sorted(now[record["id"]]["tags"])) == ("from dray", ["x", "y"])
+
+
+@pytest.mark.parametrize("fault", [{"kind": "throttled", "count": 2}, {"kind": "status", "status": 429, "retry_after": 1},
+                                   {"kind": "status", "status": 502, "count": 2}, {"kind": "html"},
+                                   {"kind": "reset", "applied": True}],
+                         ids=["throttled", "429", "502", "html", "reset"])
+def test_what_passes_marks_no_row(project, shop, fault, request):
+    first = 5000 + 100 * abs(hash(request.node.name)) % 100000
+    customers(project, shop, 60, first=first)
+    shop.fault({**fault, "nth": 2, "body_contains": "customerSet"})
+    run = project.sync("out")
+    assert (run["applied"], run["refused"], run["in_doubt"]) == (60, 0, 0)
+    assert project.sync("out")["sent"] == 0
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")
+               and first <= int(email[4:].split("@")[0]) < first + 60) == 60
+
+
+def test_many_rows_go_by_a_job(project, shops):
+    shop = shops.start("--bulk-seconds", 0.3)
+    customers(project, shop, 1500)
+    project.execute("UPDATE rows SET email = 'not an email' WHERE email = 'dray7@example.com'")
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"], run["pending"]) == (1499, 1, 0)
+    assert "Email is invalid" in project.rows("out")[0]["text"]
+    assert scene.operations(shop).count("bulkOperationRunMutation") == 1
+    assert len(mutations(shop)) <= 3
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 1499
+
+
+def test_job_survives_a_restart(project, shops):
+    shop = shops.start("--bulk-seconds", 3)
+    customers(project, shop, 1200)
+    process = project.start("sync", "out")
+    harness.wait_until(lambda: any((entry.get("operation") or {}).get("query", "").startswith("query($id:ID!){bulkOperation")
+                                   for entry in shop.ledger()), what="a poll")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    run = project.sync("out")
+    assert scene.operations(shop).count("bulkOperationRunMutation") == 1
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 1200
+    assert (run["pending"], run["in_doubt"]) == (0, 0)
+    assert project.sync("out")["sent"] == 0
+
+
+def test_job_that_vanishes_is_sent_again(project, shops):
+    shop = shops.start("--bulk-seconds", 1)
+    customers(project, shop, 1200)
+    process = project.start("sync", "out", "--json")
+    harness.wait_until(lambda: shop.state()["bulk"] and any(one["status"] == "RUNNING" for one in shop.state()["bulk"]),
+                       what="the job")
+    shop.change({"vanish": [shop.state()["bulk"][0]["id"]]})
+    project.finish(process)
+    run = project.sync("out")
+    assert run["in_doubt"] == 0
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 1200
+    assert project.sync("out")["sent"] == 0
+
+
+def test_missing_scope_stops_the_run_and_says_so(project, shops):
+    shop = shops.start("--customers", 20)
+    scopes = [one for one in shop.state()["access"]["scopes"] if one != "write_customers"]
+    shop.sim("POST", "access", {"scopes": scopes})
+    customers(project, shop, 5)
+    result = project.dray("sync", "out", "--json")
+    assert result.code == 5 and "write_customers" in result.out + result.err
+    checked = project.dray("check")
+    assert "write_customers" in checked.out + checked.err and checked.code != 0
+
+
+def test_two_processes_share_the_budget(project, shops, tmp_path):
+    shop = shops.start("--bucket", 1000, "--restore-rate", 500)
+    customers(project, shop, 100)
+    project.dray("check").expect(0)
+    config = (project.folder / "dray.yaml").read_text()
+    extra = config[config.index("  out:"):].replace("  out:", "  two:").replace("model: rows", "model: more")
+    project.write("dray.yaml", config.replace("syncs:\n", "  more: {warehouse: wh, sql: \"SELECT 'b' || email AS email, note FROM rows\", key: [email]}\nsyncs:\n") + extra)
+    both = [project.start("sync", name, "--json") for name in ("out", "two")]
+    for process in both:
+        assert project.finish(process).expect(0).line("run")["applied"] == 100
+    assert shop.state()["bucket"]["throttled"] == 0
