@@ -377,3 +377,17 @@ def test_bulk_updates_and_deletes_of_all_kinds(zendesk):
     assert zendesk.get(f"tickets/{ids[1]}").json()["ticket"]["tags"] == ["plus"]
     done(zendesk.delete(f"tickets/destroy_many?ids={ids[0]},{ids[1]},99999"), [True, True, False])
     done(zendesk.post("imports/tickets/create_many", {"tickets": [{"subject": "i", "comments": [{"value": "x"}]}]}), [True])
+
+
+def test_a_user_leaves_an_organization_by_the_organizations_number(zendesk):
+    user = zendesk.post("users", {"user": {"name": "Leaves", "email": "leaves@example.com"}}).json()["user"]["id"]
+    first, second = [row["id"] for row in zendesk.state()["organizations"] if not row.get("deleted_at")][:2]
+    for organization in (first, second):
+        body = {"organization_membership": {"user_id": user, "organization_id": organization}}
+        assert zendesk.post("organization_memberships", body).status == 201
+    answer = zendesk.put(f"users/{user}/organizations/{second}/make_default", {})
+    assert [row["organization_id"] for row in answer.json()["organization_memberships"] if row["default"]] == [second]
+    assert zendesk.delete(f"users/{user}/organizations/{first}").status == 204
+    assert zendesk.delete(f"users/{user}/organizations/{first}").status == 404
+    left = [row["organization_id"] for row in zendesk.state()["organization_memberships"] if row["user_id"] == user]
+    assert left == [second]

@@ -67,6 +67,8 @@ class Writes:
             users("DELETE", "group_memberships/{id:int}", self.delete_group_membership, admin=True),
             users("POST", "group_memberships/create_many", self.create_group_memberships, admin=True),
             users("DELETE", "group_memberships/destroy_many", self.delete_group_memberships, ("ids",), admin=True),
+            users("PUT", "users/{id:int}/organizations/{organization:int}/make_default", self.default_organization),
+            users("DELETE", "users/{id:int}/organizations/{organization:int}", self.leave_organization),
             ticket("POST", "tickets", self.create_ticket), ticket("PUT", "tickets/{id:int}", self.update_ticket),
             ticket("DELETE", "tickets/{id:int}", self.delete_ticket),
             ticket("POST", "tickets/create_many", self.create_tickets),
@@ -357,6 +359,25 @@ class Writes:
     def delete_group_memberships(self, request):
         return self.delete_many(request, "group_memberships", "Bulk Delete Group Membership",
                                 lambda row: self.world.remove("group_memberships", row["id"]))
+
+    def membership_of(self, request):
+        user = self.user(request)
+        row = next((row for row in user["_memberships"] if row["organization_id"] == request.params["organization"]), None)
+        if row is None:
+            raise NotFound
+        return user, row
+
+    def default_organization(self, request):
+        user, row = self.membership_of(request)
+        companies.make_default(self.world, user, row)
+        return Answer(200, {"organization_memberships": [self.world.shown("organization_memberships", one, request.base)
+                                                         for one in user["_memberships"]]})
+
+    def leave_organization(self, request):
+        _, row = self.membership_of(request)
+        companies.leave(self.world, row)
+        self.became(request, row["id"], "deleted")
+        return Answer(204)
 
     # ---- tickets ----
 
