@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checks of a connection.
+#include "check.h"
+
+#include <stdio.h>
+
+static int is_final(int32_t rc) {
+  return rc == DRAY_E_OUT_OF_MEMORY || rc == DRAY_E_CANCELLED;
+}
+
+static const char *fix_of(int32_t rc) {
+  const struct dray_error_info *info = dray_error_info(rc);
+  return info != NULL ? info->fix : "see the message";
+}
+
+static const char credentials_fix[] =
+    "check the OAuth client (Admin Center, Apps and integrations, APIs, OAuth clients): its identifier, its secret, "
+    "that it is enabled, and that the user behind it is active";
+
+static void say_user(const struct zendesk_client *client, const struct dray_json *user,
+                     struct dray_json_writer *writer) {
+  char text[512];
+  const struct dray_str role = dray_json_string(dray_json_get(user, "role"), "unknown");
+  const struct dray_str name = dray_json_string(dray_json_get(user, "name"), "?");
+  const int legacy = client->settings.auth == ZENDESK_AUTH_API_TOKEN;
+  (void)snprintf(text, sizeof(text), "%.100s, role %.40s%s", name.data, role.data,
+                 legacy ? "; by an API token, which stops to work on 2027-04-30: make an OAuth client" : "");
+  dray_check_step_write(writer, "credentials", text, NULL);
+  const int is_admin = dray_str_is(role, "admin");
+  (void)snprintf(text, sizeof(text), "the role is %.40s; incremental exports and bulk jobs are for admins", role.data);
+  dray_check_step_write(writer, "role", is_admin ? "admin: all exports and bulk jobs are allowed" : text,
+                        is_admin ? NULL : "let the OAuth client act for a user with the role admin");
+}
+
+int32_t zendesk_check_account(struct zendesk_client *client, struct dray_json_writer *writer, int *out_goes_on,
+                              struct dray_error *error) {
+  struct dray_json *root = NULL;
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = zendesk_get(client, "/api/v2/users/me", &root, &why);
+  if (is_final(rc)) {
+    if (error != NULL) *error = why;
+    return rc;
+  }
+  const int reached = rc == DRAY_OK || why.http_status > 0 || rc == DRAY_E_AUTH_REJECTED || rc == DRAY_E_AUTH_FORBIDDEN;
+  const int is_there = reached && why.http_status != 404;
+  dray_check_step_write(writer, "reach", is_there ? client->settings.base_url : why.text,
+                        is_there                 ? NULL
+                        : why.http_status == 404 ? "check subdomain: there is no such account"
+                                                 : fix_of(rc));
+  const struct dray_json *user = dray_json_get(root, "user");
+  const struct dray_json *id = dray_json_get(user, "id");
+  // Without credentials Zendesk answers for an anonymous user, whose id is null.
+  const int known = rc == DRAY_OK && id != NULL && id->kind == DRAY_JSON_NUMBER;
+  if (known) say_user(client, user, writer);
+  if (is_there && !known) {
+    dray_check_step_write(writer, "credentials", rc == DRAY_OK ? "Zendesk does not know who asks" : why.text,
+                          credentials_fix);
+  }
+  dray_json_free(root);
+  *out_goes_on = known;
+  return DRAY_OK;
+}
+
+int32_t zendesk_check_path(struct zendesk_client *client, const char *name, const char *path, const char *scope,
+                           int gated, struct dray_json_writer *writer, struct dray_error *error) {
+  struct dray_json *root = NULL;
+  struct dray_error why;
+  char text[DRAY_ERROR_TEXT_MAX + 64], fix[256];
+  dray_error_init(&why);
+  const int32_t rc = zendesk_get(client, path, &root, &why);
+  dray_json_free(root);
+  if (is_final(rc)) {
+    if (error != NULL) *error = why;
+    return rc;
+  }
+  const int refused = why.http_status == 403 || why.http_status == 404;
+  if (rc != DRAY_OK && gated && refused && !zendesk_lacks_scope(&client->answer)) {
+    (void)snprintf(text, sizeof(text), "not in this account's plan, so it is skipped: %s", why.text);
+    dray_check_step_write(writer, name, text, NULL);
+    return DRAY_OK;
+  }
+  (void)snprintf(fix, sizeof(fix), "grant the OAuth client the scope %s, and its user the right to see this", scope);
+  dray_check_step_write(writer, name, rc == DRAY_OK ? "can be read" : why.text,
+                        rc == DRAY_OK ? NULL
+                        : refused     ? fix
+                                      : fix_of(rc));
+  return DRAY_OK;
+}
+
+int32_t zendesk_check_stream(struct zendesk_client *client, const struct zendesk_stream *stream,
+                             struct dray_json_writer *writer, struct dray_error *error) {
+  char path[256];
+  const int is_list = stream->how == ZENDESK_BY_LIST;
+  const int64_t start = client->settings.start_us / 1000000;
+  if (is_list && (stream->flags & ZENDESK_WHOLE) != 0) {
+    (void)snprintf(path, sizeof(path), "%s", stream->path);
+  } else if (is_list) {
+    (void)snprintf(path, sizeof(path), "%s?page%%5Bsize%%5D=1", stream->path);
+  } else {
+    DRAY_TRY(zendesk_pace(client, 1, error));
+    (void)snprintf(path, sizeof(path), "%s?start_time=%lld&per_page=1", stream->path, (long long)start);
+  }
+  return zendesk_check_path(client, stream->def.name, path, stream->scope, (stream->flags & ZENDESK_GATED) != 0, writer,
+                            error);
+}
