@@ -1,0 +1,289 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Zendesk into a warehouse: all that is there, then what changed, through whatever breaks on the way."""
+
+import json
+
+import pytest
+
+import harness
+import zendesk_scene as scene
+
+
+@pytest.fixture
+def zendesk(tmp_path):
+    with scene.Zendesk(tmp_path, "--users", 90, "--tickets", 120) as made:
+        yield made
+
+
+def table(project, name, key="id"):
+    """{key: {column: value}} of what the warehouse holds."""
+    connection = harness.sqlite3.connect(f"file:{project.folder / 'warehouse.db'}?mode=ro", uri=True)
+    connection.row_factory = harness.sqlite3.Row
+    rows = {row[key]: dict(row) for row in connection.execute(f"SELECT * FROM {name}")}
+    connection.close()
+    return rows
+
+
+def time_text(value):
+    return None if value is None else value.replace("T", " ").replace("Z", "")
+
+
+def same(held, wanted, column):
+    """Whether a column holds what the record says."""
+    if isinstance(wanted, bool):
+        return held == int(wanted)
+    if isinstance(wanted, (list, dict)):
+        return json.loads(held) == wanted
+    if isinstance(wanted, str) and column.endswith("_at"):
+        return held == time_text(wanted)
+    return held == wanted
+
+
+def differences(project, name, records, key="id"):
+    found = []
+    rows = table(project, name, key)
+    if set(rows) != set(records):
+        found.append(("keys", sorted(set(rows) ^ set(records))[:5]))
+    for number, row in rows.items():
+        record = records.get(number, {})
+        for column, held in row.items():
+            if column in record and column not in ("generated_timestamp", "time", "url") and not same(held, record[column], column):
+                found.append((number, column, held, record[column]))
+    return found[:5]
+
+
+def living(zendesk, name):
+    gone = {"tickets": lambda row: row["status"] == "deleted", "users": lambda row: not row["active"],
+            "organizations": lambda row: row.get("deleted_at") is not None}.get(name, lambda row: False)
+    return {number: row for number, row in zendesk.rows(scene.STATES[name]).items() if not gone(row)}
+
+
+def test_every_stream_is_what_zendesk_holds(project, zendesk):
+    scene.ingest(project, zendesk, more=", page_size: 50")
+    project.dray("sync", "--all").expect(0)
+    for name, state in scene.STATES.items():
+        if state is None or name == "ticket_metrics":
+            continue
+        assert differences(project, name, living(zendesk, name)) == [], name
+    tickets = living(zendesk, "tickets")
+    metrics = {row["ticket_id"]: row for row in zendesk.state()["metrics"] if row["ticket_id"] in tickets}
+    assert differences(project, "ticket_metrics", metrics, "ticket_id") == []
+    comments = {event["id"]: dict(event, ticket_id=audit["ticket_id"]) for audit in zendesk.state()["audits"]
+                for event in audit["events"] if event["type"] == "Comment"}
+    held = table(project, "ticket_comments")
+    assert comments and set(held) == set(comments)
+    assert all(held[number]["body"] == comment["body"] and held[number]["ticket_id"] == comment["ticket_id"]
+               for number, comment in comments.items())
+    assert project.query("SELECT count(*) FROM tags") > [(0,)]
+
+
+def test_custom_fields_are_typed_columns(project, zendesk):
+    scene.ingest(project, zendesk, ("users", "tickets", "organizations"))
+    project.dray("sync", "--all").expect(0)
+    users = table(project, "users")
+    kinds = {field["key"]: field["type"] for field in zendesk.state()["user_fields"]}
+    checked = 0
+    for number, record in living(zendesk, "users").items():
+        for key, value in record["user_fields"].items():
+            held = users[number]["custom_" + key]
+            if value in (None, ""):
+                assert held in (None, ""), (key, held)
+            elif kinds[key] == "checkbox":
+                assert held == int(value)
+            elif kinds[key] == "date":
+                assert held == value[:10]
+            elif kinds[key] == "decimal":
+                assert float(held) == float(value)
+            elif kinds[key] == "integer":
+                assert held == int(value)
+            elif kinds[key] == "multiselect":
+                assert json.loads(held) == value
+            else:
+                assert held == str(value)
+            checked += 1
+    assert checked > 300
+    tickets = table(project, "tickets")
+    columns = [column for column in next(iter(tickets.values())) if column.startswith("custom_") and column[7:].isdigit()]
+    fields = {str(field["id"]) for field in zendesk.state()["ticket_fields"] if field["removable"]}
+    assert columns and {column[7:] for column in columns} == fields
+
+
+def test_only_what_changed_is_read_again(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "users", "organizations"))
+    project.dray("sync", "--all").expect(0)
+    users, tickets = sorted(living(zendesk, "users")), sorted(living(zendesk, "tickets"))
+    companies = sorted(living(zendesk, "organizations"))
+    zendesk.change({"users": [{"id": users[5], "notes": "changed"}], "tickets": [{"id": tickets[7], "subject": "changed"}],
+                    "organizations": [{"id": companies[3], "notes": "changed"}]})
+    zendesk.advance(120)
+    for name, wanted in (("users", users[5]), ("tickets", tickets[7]), ("organizations", companies[3])):
+        run = project.sync(name)
+        assert (run["inserts"], run["updates"], run["deletes"]) == (0, 1, 0), name
+        assert run["rows_read"] < 20, name
+        assert differences(project, name, living(zendesk, name)) == []
+        assert "changed" in table(project, name)[wanted].values()
+
+
+def test_what_is_deleted_is_a_tombstone(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "users", "organizations", "ticket_metrics"))
+    project.dray("sync", "--all").expect(0)
+    gone = {name: sorted(living(zendesk, name))[9] for name in ("tickets", "users", "organizations")}
+    zendesk.change({"delete": {name: [number] for name, number in gone.items()}})
+    zendesk.advance(120)
+    for name, number in gone.items():
+        assert project.sync(name)["deletes"] == 1, name
+        assert number not in table(project, name)
+        assert differences(project, name, living(zendesk, name)) == []
+    assert project.sync("ticket_metrics")["deletes"] == 1
+
+
+def test_deleted_ones_can_be_kept(project, zendesk):
+    scene.ingest(project, zendesk, ("users",), more=", include_deleted: false")
+    project.sync("users")
+    number = sorted(living(zendesk, "users"))[9]
+    zendesk.change({"delete": {"users": [number]}})
+    zendesk.advance(120)
+    assert project.sync("users")["deletes"] == 0
+    assert number in table(project, "users")
+
+
+def test_a_full_read_shows_each_record_once(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "organizations"), more=", page_size: 7", read=", read: full")
+    project.dray("sync", "--all").expect(0)
+    for name in ("tickets", "organizations"):
+        assert differences(project, name, living(zendesk, name)) == []
+        run = project.sync(name)
+        assert (run["inserts"], run["updates"], run["deletes"], run["rejected"]) == (0, 0, 0, 0)
+
+
+def test_a_refused_cursor_goes_on_by_time(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    project.sync("users")
+    changed = sorted(living(zendesk, "users"))[4]
+    zendesk.change({"users": [{"id": changed, "notes": "after"}]})
+    zendesk.change({"drop_cursors": True})
+    zendesk.advance(120)
+    result = project.dray("sync", "users").expect(0)
+    assert "the cursor was refused" in result.err
+    assert table(project, "users")[changed]["notes"] == "after"
+
+
+def test_empty_pages_and_pinned_seconds(project, zendesk):
+    companies = sorted(living(zendesk, "organizations"))
+    zendesk.change({"same_second": {"organizations": {"ids": companies[:12], "ago_s": 4000}}})
+    scene.ingest(project, zendesk, ("tickets", "organizations"), more=", page_size: 5")
+    zendesk.fault({"kind": "empty_page", "path": "/api/v2/incremental/*", "nth": 2, "count": 2})
+    project.dray("sync", "--all").expect(0)
+    for name in ("tickets", "organizations"):
+        assert differences(project, name, living(zendesk, name)) == [], name
+
+
+@pytest.mark.parametrize("gate", ["403", "403 object", "404"])
+def test_what_the_plan_has_not_is_skipped(project, zendesk, gate):
+    zendesk.settings(gates={"ticket_forms": gate, "satisfaction_ratings": gate})
+    scene.ingest(project, zendesk, ("ticket_forms", "satisfaction_ratings", "groups"))
+    result = project.dray("sync", "--all").expect(0)
+    assert result.err.count("skipped, the account's plan") == 2
+    assert len(table(project, "groups")) == 4
+
+
+def test_a_missing_scope_stops_one_stream_only(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "groups"))
+    zendesk.fault({"kind": "no_scope", "path": "/api/v2/incremental/tickets/*", "scopes": ["tickets:read"], "count": -1})
+    result = project.dray("sync", "--all")
+    assert result.code != 0 and "auth_forbidden" in result.errors()
+    assert "scope" in result.err
+    assert len(table(project, "groups")) == 4
+
+
+def test_storms_of_429_and_5xx_pass(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "users", "groups"), more=", page_size: 40")
+    zendesk.fault({"kind": "throttle", "retry_after": 0, "path": "/api/*", "nth": 2, "count": 4},
+                  {"kind": "throttle", "path": "/api/v2/groups", "count": 2},
+                  {"kind": "status", "status": 502, "path": "/api/v2/incremental/users/*", "count": 3},
+                  {"kind": "status", "status": 520, "path": "/api/v2/incremental/tickets/*", "nth": 2, "count": 2},
+                  {"kind": "html", "path": "/api/v2/nothing"})
+    project.dray("sync", "--all").expect(0)
+    for name in ("tickets", "users"):
+        assert differences(project, name, living(zendesk, name)) == []
+
+
+@pytest.mark.parametrize("fault", [{"kind": "html"}, {"kind": "not_json"}, {"kind": "cut", "keep_bytes": 100},
+                                   {"kind": "reset"}, {"kind": "status", "status": 500}])
+def test_a_run_that_breaks_off_goes_on_later(project, zendesk, fault):
+    scene.ingest(project, zendesk, ("users",), more=", page_size: 20")
+    zendesk.fault({**fault, "path": "/api/v2/incremental/users/*", "nth": 3, "count": 40})
+    assert project.dray("sync", "users").code == 1
+    zendesk.clear_faults()
+    project.sync("users")
+    assert differences(project, "users", living(zendesk, "users")) == []
+
+
+def test_a_token_that_ends_in_the_middle(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "users"), more=", page_size: 10")
+    zendesk.settings(access_ttl=300)
+    zendesk.fault({"kind": "status", "status": 401, "body": {"error": "invalid_token"}, "path": "/api/v2/incremental/*",
+                   "nth": 3, "count": 1})
+    project.dray("sync", "--all").expect(0)
+    assert differences(project, "tickets", living(zendesk, "tickets")) == []
+    zendesk.change({"revoke": "access"})
+    zendesk.advance(120)
+    project.dray("sync", "--all").expect(0)
+
+
+def test_rotating_refresh_tokens_in_two_processes(project, zendesk):
+    scene.ingest(project, zendesk, ("tickets", "users", "organizations", "groups"), auth="refresh")
+    for _ in range(2):
+        processes = [project.start("sync", name) for name in ("tickets", "users", "organizations", "groups")]
+        for process in processes:
+            project.finish(process).expect(0)
+        zendesk.change({"revoke": "access"})
+        zendesk.advance(120)
+    tokens = [line for line in zendesk.ledger() if line.get("path") == "/oauth/tokens"]
+    assert 2 <= len(tokens) <= 3 and all(line["status"] in (200, 201) for line in tokens)
+    for secret in scene.environment(zendesk).values():
+        assert all(secret.encode() not in path.read_bytes() for path in project.state_files())
+
+
+def test_wrong_credentials_are_told(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    result = project.dray("sync", "users", env={"ZENDESK_SECRET": "not this one"}).expect(5)
+    assert "auth_rejected" in result.errors()
+
+
+def test_the_legacy_token_works_and_names_the_date(project, zendesk):
+    scene.ingest(project, zendesk, ("users",), auth="legacy")
+    result = project.dray("sync", "users").expect(0)
+    assert "2027-04-30" in result.err
+    assert differences(project, "users", living(zendesk, "users")) == []
+
+
+def test_a_custom_field_that_goes_away(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    project.sync("users")
+    zendesk.change({"drop_fields": ["users.visits"]})
+    zendesk.change({"users": [{"id": sorted(living(zendesk, "users"))[3], "notes": "later"}]})
+    zendesk.advance(120)
+    project.dray("sync", "users").expect(0)
+    assert "later" in [row["notes"] for row in table(project, "users").values()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_in_the_middle_nothing_is_lost(project, zendesk, seed):
+    scene.ingest(project, zendesk, ("users",), more=", page_size: 10", sync="commit_rows: 10")
+    process = project.start("sync", "users")
+    harness.wait_until(lambda: len(zendesk.requests(path="incremental")) > seed * 2, what="a page")
+    process.kill()
+    process.communicate()
+    project.sync("users")
+    assert differences(project, "users", living(zendesk, "users")) == []
+
+
+def test_check_says_what_to_grant(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    good = project.dray("check").expect(0)
+    assert "admin" in good.out + good.err
+    zendesk.fault({"kind": "no_scope", "path": "/api/v2/macros*", "scopes": ["macros:read"], "count": -1})
+    bad = project.dray("check")
+    assert bad.code != 0 and "macros:read" in bad.out + bad.err
