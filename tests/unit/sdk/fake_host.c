@@ -221,6 +221,11 @@ static void state_unlock(void *ctx, struct dray_str key) {
   ((struct fake_host *)ctx)->is_locked = 0;
 }
 
+static void random_fill(void *ctx, void *buffer, uint64_t buffer_bytes) {
+  (void)ctx;
+  memset(buffer, 0x55, buffer_bytes);
+}
+
 static const void *service(void *ctx, uint32_t id) {
   static struct dray_log_service log = {.struct_size = sizeof(log), .level = DRAY_LOG_ERROR, .write = log_write};
   static struct dray_cancel_service cancel = {.struct_size = sizeof(cancel), .cancelled = is_cancelled};
@@ -238,7 +243,7 @@ static const void *service(void *ctx, uint32_t id) {
   static struct dray_state_service state = {
       .struct_size = sizeof(state), .get = state_get, .put = state_put, .lock = state_lock, .unlock = state_unlock};
   static const struct dray_metrics_service metrics = {.struct_size = sizeof(metrics)};
-  static const struct dray_random_service random_bytes = {.struct_size = sizeof(random_bytes)};
+  static const struct dray_random_service random_bytes = {.struct_size = sizeof(random_bytes), .fill = random_fill};
   const struct fake_host *fake = ctx;
   cancel.ctx = clock.ctx = http.ctx = secrets.ctx = state.ctx = ctx;
   secrets.struct_size = fake->without_mask ? offsetof(struct dray_secrets_service, mask) : sizeof(secrets);

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Upserts: up to 500 members a call, refused one by one.
+//
+// Whoever has left must not be brought back by a row that only wanted to set a name. A call that updates sends no
+// status, and one that makes members says that those who are there are not to be touched: they are told, and sent once
+// more as updates. So what is known to be there costs one call a batch, and consent is never guessed.
+#include <stdio.h>
+
+#include "writing.h"
+
+enum { AS_OLD = 0, AS_NEW = 1 };
+
+struct round {
+  uint64_t rows[MC_BATCH_ROWS_MAX];
+  uint64_t count;
+};
+
+static const struct dray_json *error_of(const struct dray_json *errors, struct dray_str email) {
+  for (const struct dray_json *one = errors != NULL ? errors->child : NULL; one != NULL; one = one->next) {
+    if (mc_same_email(dray_json_string(dray_json_get(one, "email_address"), ""), email)) return one;
+  }
+  return NULL;
+}
+
+// As an update it lacks a status, since it is not there.
+static int is_missing(const struct dray_json *refusal) {
+  const struct dray_str field = dray_json_string(dray_json_get(refusal, "field"), "");
+  const struct dray_str text = dray_json_string(dray_json_get(refusal, "error"), "");
+  return dray_str_is(field, "status") || (text.len > 0 && strstr(text.data, "provided: status") != NULL);
+}
+
+static int exists(const struct dray_json *refusal) {
+  return dray_str_is(dray_json_string(dray_json_get(refusal, "error_code"), ""), "ERROR_CONTACT_EXISTS");
+}
+
+static void refuse(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal) {
+  const struct dray_str text = dray_json_string(dray_json_get(refusal, "error"), "refused without a reason");
+  const struct dray_str field = dray_json_string(dray_json_get(refusal, "field"), "");
+  const struct dray_str why = dray_json_string(dray_json_get(refusal, "field_message"), "");
+  char words[MC_WORDS_BYTES], one[MC_WORDS_BYTES / 2], other[MC_WORDS_BYTES / 4];
+  (void)dray_text_excerpt(text, one, sizeof(one));
+  (void)dray_text_excerpt(why, other, sizeof(other));
+  const int more = field.len > 0 && field.len < 64 && other[0] != '\0' && strstr(one, other) == NULL;
+  (void)snprintf(words, sizeof(words), "%s%s%s%s%s", one, more ? " (" : "", more ? field.data : "", more ? ": " : "",
+                 more ? other : "");
+  const size_t len = strlen(words);
+  if (more && len + 1 < sizeof(words)) memcpy(words + len, ")", 2);
+  mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, words);
+}
+
+static int64_t number_of(const struct dray_json *root, const char *name) {
+  const struct dray_json *value = dray_json_get(root, name);
+  int64_t number = 0;
+  if (value == NULL || value->kind != DRAY_JSON_NUMBER) return 0;
+  return dray_parse_int64(value->text, &number, NULL) == DRAY_OK ? number : 0;
+}
+
+// A row that the answer refuses: for the other kind of call, or for good.
+static void settle_refused(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal, int as_new,
+                           int is_last, struct round *other) {
+  if (as_new && exists(refusal)) {
+    if (!writing->options->update_existing) {
+      mc_settle(writing, row, DRAY_RECEIPT_UNCHANGED, 0, NULL);
+    } else if (!is_last) {
+      other->rows[other->count++] = row;
+    } else {
+      refuse(writing, row, refusal);
+    }
+  } else if (!as_new && !is_last && is_missing(refusal)) {
+    other->rows[other->count++] = row;
+  } else {
+    refuse(writing, row, refusal);
+  }
+}
+
+static void settle_all(struct mc_writing *writing, const struct round *round, const struct dray_json *root, int as_new,
+                       int is_last, struct round *other) {
+  const struct dray_json *errors = dray_json_get(root, "errors");
+  const uint64_t error_count = errors != NULL ? errors->child_count : 0;
+  const int64_t told = number_of(root, "total_created") + number_of(root, "total_updated") + (int64_t)error_count;
+  const int complete = errors != NULL && errors->kind == DRAY_JSON_ARRAY && told == (int64_t)round->count;
+  for (uint64_t i = 0; i < round->count; i++) {
+    const uint64_t row = round->rows[i];
+    const struct dray_json *refusal = error_count > 0 ? error_of(errors, mc_email(writing, row)) : NULL;
+    if (refusal != NULL) {
+      settle_refused(writing, row, refusal, as_new, is_last, other);
+    } else if (complete) {
+      mc_settle(writing, row, DRAY_RECEIPT_APPLIED, 0, NULL);
+    } else {
+      mc_settle(writing, row, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_CONTENT,
+                "the answer does not account for every member that was sent");
+    }
+  }
+}
+
+static int32_t send_part(struct mc_writing *writing, const struct round *part, int as_new, int sync_tags, int is_last,
+                         struct round *other, struct dray_error *error) {
+  struct dray_json *root = NULL;
+  if (part->count == 0) return DRAY_OK;
+  dray_buffer_clear(writing->path);
+  DRAY_TRY(dray_buffer_printf(writing->path, error, "/lists/%s%s", writing->options->list_id,
+                              writing->options->skip_merge_validation ? "?skip_merge_validation=true" : ""));
+  DRAY_TRY(mc_members_body(writing, part->rows, part->count, as_new, sync_tags, error));
+  DRAY_TRY(mc_send(writing, "POST", part->rows, part->count, &root, error));
+  if (root != NULL) settle_all(writing, part, root, as_new, is_last, other);
+  dray_json_free(root);
+  return DRAY_OK;
+}
+
+// Rows without tags would lose all of them in a call that says that tags are the whole.
+static int32_t send_round(struct mc_writing *writing, const struct round *round, int as_new, int is_last,
+                          struct round *other, struct dray_error *error) {
+  struct round with = {.count = 0}, without = {.count = 0};
+  other->count = 0;
+  if (as_new || !writing->options->sync_tags) return send_part(writing, round, as_new, 0, is_last, other, error);
+  for (uint64_t i = 0; i < round->count; i++) {
+    struct round *part = mc_says_tags(writing, round->rows[i]) ? &with : &without;
+    part->rows[part->count++] = round->rows[i];
+  }
+  DRAY_TRY(send_part(writing, &without, as_new, 0, is_last, other, error));
+  return send_part(writing, &with, as_new, 1, is_last, other, error);
+}
+
+static uint64_t hash_email(struct dray_str email) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (uint64_t i = 0; i < email.len; i++) {
+    const unsigned char c = (unsigned char)email.data[i];
+    hash = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * UINT64_C(0x100000001b3);
+  }
+  return hash;
+}
+
+// Refuses rows without an address, and all but the first of one address: an answer tells them by it.
+static void refuse_hopeless(struct mc_writing *writing) {
+  uint64_t hashes[MC_BATCH_ROWS_MAX];
+  for (uint64_t row = 0; row < writing->row_count; row++) {
+    const struct dray_str email = mc_email(writing, row);
+    hashes[row] = hash_email(email);
+    if (dray_change_op(writing->changes, row) == DRAY_OP_DELETE) continue;
+    if (email.len == 0) {
+      mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_KEY_NULL, "the row has no email address");
+      continue;
+    }
+    for (uint64_t other = 0; other < row; other++) {
+      if (hashes[other] != hashes[row] || dray_change_op(writing->changes, other) == DRAY_OP_DELETE ||
+          !mc_same_email(mc_email(writing, other), email)) {
+        continue;
+      }
+      mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_KEY_DUPLICATE,
+                "another row has this address, but for the case of its letters");
+      break;
+    }
+  }
+}
+
+int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
+  struct round old = {.count = 0}, fresh = {.count = 0}, other, none;
+  for (uint64_t row = 0; row < writing->row_count; row++) {
+    const int64_t op = dray_change_op(writing->changes, row);
+    if (op == DRAY_OP_UPDATE) old.rows[old.count++] = row;
+    if (op == DRAY_OP_INSERT) fresh.rows[fresh.count++] = row;
+  }
+  // What nobody has to be asked for is told last: an error may still promise that nothing was applied.
+  struct round *const rounds[] = {&old, &fresh};
+  uint64_t hopeless = 0;
+  refuse_hopeless(writing);
+  hopeless = writing->settled_count;
+  writing->settled_count = 0;
+  for (size_t i = 0; i < 2; i++) {
+    uint64_t kept = 0;
+    for (uint64_t j = 0; j < rounds[i]->count; j++) {
+      if (!writing->settled[rounds[i]->rows[j]]) rounds[i]->rows[kept++] = rounds[i]->rows[j];
+    }
+    rounds[i]->count = kept;
+  }
+  DRAY_TRY(send_round(writing, &old, AS_OLD, 0, &other, error));
+  if (other.count > 0) DRAY_TRY(send_round(writing, &other, AS_NEW, 1, &none, error));
+  DRAY_TRY(send_round(writing, &fresh, AS_NEW, 0, &other, error));
+  if (other.count > 0) DRAY_TRY(send_round(writing, &other, AS_OLD, 1, &none, error));
+  writing->settled_count += hopeless;
+  return DRAY_OK;
+}

@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The merge fields of the audience that is written to: which column is which, and those that have to be made first.
+#include <stdio.h>
+#include <strings.h>
+
+#include "writing.h"
+
+#define TAG_BYTES_MAX 10
+#define LOCK_KEY "merge_fields"
+#define LOCK_WAIT_MS 120000
+
+static int32_t merge_kind(struct dray_str type) {
+  static const struct {
+    const char *type;
+    int32_t kind;
+  } kinds[] = {{"number", MC_MERGE_NUMBER},
+               {"date", MC_MERGE_DATE},
+               {"birthday", MC_MERGE_BIRTHDAY},
+               {"address", MC_MERGE_ADDRESS}};
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    if (dray_str_is(type, kinds[i].type)) return kinds[i].kind;
+  }
+  return MC_MERGE_TEXT;
+}
+
+static int32_t load(struct mc_client *client, const char *list_id, struct dray_json **out, struct dray_error *error) {
+  char path[200];
+  (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type",
+                 list_id);
+  return mc_get(client, path, out, NULL, error);
+}
+
+// The field that a column is called after, by its tag in any case.
+static const struct dray_json *find(const struct dray_json *root, const char *tag) {
+  const struct dray_json *fields = dray_json_get(root, "merge_fields");
+  for (const struct dray_json *one = fields != NULL ? fields->child : NULL; one != NULL; one = one->next) {
+    if (strcasecmp(dray_json_string(dray_json_get(one, "tag"), "").data, tag) == 0) return one;
+  }
+  return NULL;
+}
+
+static void take(struct mc_column *column, const struct dray_json *field) {
+  const struct dray_str tag = dray_json_string(dray_json_get(field, "tag"), "");
+  (void)snprintf(column->name, sizeof(column->name), "%.*s", (int)tag.len, tag.data);
+  column->merge = merge_kind(dray_json_string(dray_json_get(field, "type"), ""));
+}
+
+static int32_t fail_unknown(const struct dray_json *root, const struct mc_column *column, struct dray_error *error) {
+  const struct dray_json *fields = dray_json_get(root, "merge_fields");
+  char name[80];
+  struct dray_nearest nearest;
+  dray_nearest_init(&nearest, dray_str_of(column->name));
+  for (const struct dray_json *one = fields != NULL ? fields->child : NULL; one != NULL; one = one->next) {
+    dray_nearest_offer(&nearest, dray_json_string(dray_json_get(one, "tag"), "").data);
+  }
+  (void)snprintf(name, sizeof(name), "merge_%s", column->name);
+  return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name,
+                         "the audience has no merge field %s%s%s%s; create_merge_fields: true makes it", column->name,
+                         nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
+                         nearest.best != NULL ? "?" : "");
+}
+
+static const char *type_for(const struct ArrowSchema *column) {
+  struct dray_type type = {.id = DRAY_TYPE_STRING};
+  if (dray_schema_type(column, &type, NULL) != DRAY_OK) return "text";
+  switch (type.id) {
+  case DRAY_TYPE_INT64:
+  case DRAY_TYPE_FLOAT64:
+  case DRAY_TYPE_DECIMAL:
+    return "number";
+  case DRAY_TYPE_DATE:
+  case DRAY_TYPE_TIMESTAMP:
+    return "date";
+  case DRAY_TYPE_JSON:
+    return "address";
+  default:
+    return "text";
+  }
+}
+
+static int32_t write_field(const char *tag, const char *type, struct dray_buffer *body, struct dray_error *error) {
+  struct dray_json_writer writer;
+  dray_json_writer_init(&writer, body, error);
+  dray_json_begin_object(&writer);
+  dray_json_key(&writer, "tag");
+  dray_json_write_text(&writer, tag);
+  dray_json_key(&writer, "name");
+  dray_json_write_text(&writer, tag);
+  dray_json_key(&writer, "type");
+  dray_json_write_text(&writer, type);
+  dray_json_end_object(&writer);
+  return dray_json_writer_finish(&writer);
+}
+
+static int32_t make(struct mc_client *client, const char *list_id, struct mc_column *column,
+                    const struct ArrowSchema *schema, struct dray_error *error) {
+  struct dray_buffer body;
+  struct dray_api_answer answer = {.status = 0};
+  char path[100], tag[TAG_BYTES_MAX + 1];
+  const char *type = type_for(schema);
+  const size_t len = strlen(column->name);
+  if (len == 0 || len > TAG_BYTES_MAX || strspn(column->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len) {
+    return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, schema->name,
+                           "a merge field's tag has 1 to %d letters, digits and underscores: merge_%s cannot be made",
+                           TAG_BYTES_MAX, column->name);
+  }
+  for (size_t i = 0; i <= len; i++) {
+    tag[i] = (char)(column->name[i] >= 'a' && column->name[i] <= 'z' ? column->name[i] - 32 : column->name[i]);
+  }
+  (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields", list_id);
+  dray_buffer_init(&body, 1000);
+  int32_t rc = write_field(tag, type, &body, error);
+  const struct dray_api_request request = {
+      .flags = DRAY_HTTP_NO_RETRY, .method = "POST", .path = dray_str_of(path), .body = dray_buffer_view(&body)};
+  if (rc == DRAY_OK) rc = dray_api_call(&client->api, &request, &answer, error);
+  if (rc == DRAY_OK && answer.status >= 400) rc = mc_fail(&answer, "making a merge field", error);
+  if (rc != DRAY_OK && error != NULL) error->vendor_code[0] = '\0'; // no row is in doubt
+  if (rc == DRAY_OK) {
+    (void)snprintf(column->name, sizeof(column->name), "%s", tag);
+    column->merge = merge_kind(dray_str_of(type));
+    dray_log_printf(client->services, DRAY_LOG_INFO, "made the merge field %s (%s)", tag, type);
+  }
+  dray_api_answer_free(&answer);
+  dray_buffer_free(&body);
+  return rc;
+}
+
+// One pass over the columns. *out_missing = whether one was not there.
+static int32_t resolve(struct mc_client *client, const struct mc_options *options, const struct ArrowSchema *schema,
+                       struct mc_column *columns, size_t column_count, int may_make, int *out_missing,
+                       struct dray_error *error) {
+  struct dray_json *root = NULL;
+  *out_missing = 0;
+  DRAY_TRY(load(client, options->list_id, &root, error));
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; rc == DRAY_OK && i < column_count; i++) {
+    if (columns[i].kind != MC_COLUMN_MERGE) continue;
+    const struct dray_json *field = find(root, columns[i].name);
+    if (field != NULL) {
+      take(&columns[i], field);
+    } else if (may_make) {
+      rc = make(client, options->list_id, &columns[i], schema->children[i], error);
+    } else if (options->create_merge_fields) {
+      *out_missing = 1;
+    } else {
+      rc = fail_unknown(root, &columns[i], error);
+    }
+  }
+  dray_json_free(root);
+  return rc;
+}
+
+int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
+                                 const struct ArrowSchema *schema, struct mc_column *columns, size_t column_count,
+                                 struct dray_error *error) {
+  const struct dray_state_service *state = client->services->state;
+  const struct dray_str key = dray_str_of(LOCK_KEY);
+  int missing = 0;
+  DRAY_TRY(resolve(client, options, schema, columns, column_count, 0, &missing, error));
+  if (!missing) return DRAY_OK;
+  // Several lanes begin at once: one makes the fields, the others find them.
+  DRAY_TRY(state->lock(state->ctx, key, LOCK_WAIT_MS, error));
+  const int32_t rc = resolve(client, options, schema, columns, column_count, 1, &missing, error);
+  state->unlock(state->ctx, key);
+  return rc;
+}

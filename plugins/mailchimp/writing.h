@@ -1,0 +1,63 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A batch on its way: what the files of the destination share. destination.c begins and ends, members.c sends members,
+// removals.c takes them away one by one, segments.c changes who is in a segment.
+#ifndef MAILCHIMP_WRITING_H
+#define MAILCHIMP_WRITING_H
+
+#include "client.h"
+#include "objects.h"
+
+#define MC_BATCH_ROWS_MAX 500 // of a call
+
+struct mc_writing {
+  struct mc_client *client;
+  const struct mc_options *options;
+  const struct mc_object *object;
+  const struct mc_column *columns; // as in the view
+  ptrdiff_t email, tag;            // columns; -1: none
+  struct dray_receipt_writer *receipts;
+  struct dray_buffer *body, *path, *text; // scratch
+  struct dray_api_answer *answer;
+
+  // The batch.
+  const struct dray_changes *changes;
+  uint64_t row_count;
+  uint8_t settled[MC_BATCH_ROWS_MAX]; // rows that have their receipt
+  uint64_t settled_count;
+};
+
+// The row's address without blanks around it; len 0: none.
+struct dray_str mc_email(const struct mc_writing *writing, uint64_t row);
+int mc_same_email(struct dray_str a, struct dray_str b);
+
+// Gives a row its receipt.
+void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t code, const char *text);
+// Rows that were in a call that failed with the error: UNKNOWN where they may have arrived, else RETRY. While no row of
+// the batch has a receipt and none may have arrived, the error itself is returned instead, which promises as much.
+DRAY_NODISCARD int32_t mc_settle_failed(struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
+                                        const struct dray_error *why, struct dray_error *error);
+// Sends a body and gets the tree of an answer of 200. On any failure the rows have been settled with it and *out is
+// NULL. @errors of mc_settle_failed.
+DRAY_NODISCARD int32_t mc_send(struct mc_writing *writing, const char *method, const uint64_t *rows, uint64_t row_count,
+                               struct dray_json **out, struct dray_error *error);
+
+// Write the rows of the batch. @errors those that promise that nothing was applied.
+DRAY_NODISCARD int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error);
+DRAY_NODISCARD int32_t mc_write_removals(struct mc_writing *writing, struct dray_error *error);
+DRAY_NODISCARD int32_t mc_write_segments(struct mc_writing *writing, struct dray_error *error);
+
+// The body of a call for these rows (members_body.c). `as_new`: with a status; every value that there is. @errors
+// LIMIT, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
+                                       int as_new, int sync_tags, struct dray_error *error);
+int mc_says_tags(const struct mc_writing *writing, uint64_t row);
+
+// Finds the merge fields that the columns name, and makes those that are missing where the options say so
+// (merge_fields.c). @errors SCHEMA_FIELD, those of the client.
+DRAY_NODISCARD int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
+                                                const struct ArrowSchema *schema, struct mc_column *columns,
+                                                size_t column_count, struct dray_error *error);
+
+#endif // MAILCHIMP_WRITING_H
