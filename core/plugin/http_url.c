@@ -36,14 +36,14 @@ static size_t put(char *out, size_t at, size_t capacity, const char *text, size_
   return at + len;
 }
 
-// "a=1&b=2&c" becomes "a=***&b=***&***": a piece without a name may be a token.
+// "a=1&b=2&c" becomes "a=...&b=...&...": a piece without a name may be a token.
 static size_t put_query(char *out, size_t at, size_t capacity, const char *query) {
   const char *piece = query;
   for (;;) {
     const size_t len = strcspn(piece, "&");
     const char *equals = memchr(piece, '=', len);
     if (equals != NULL) at = put(out, at, capacity, piece, (size_t)(equals - piece) + 1);
-    if (len > 0) at = put(out, at, capacity, "***", 3);
+    if (len > 0) at = put(out, at, capacity, "...", 3);
     if (piece[len] == '\0') return at;
     at = put(out, at, capacity, "&", 1);
     piece += len + 1;

@@ -438,7 +438,7 @@ static void test_secrets_are_in_no_error(void **state) {
   struct http_reply reply = http_get(http, &server, "/seq/leak?s=422&api_key=hunter2&body=you+sent+" SECRET);
   assert_code(reply, DRAY_E_HTTP_STATUS);
   assert_has(reply.error.text, "you sent");
-  assert_has(reply.error.text, "api_key=***");
+  assert_has(reply.error.text, "api_key=...");
   assert_has_not(reply.error.text, SECRET);
   assert_has_not(reply.error.text, "hunter2");
   reply = try_request("GET", "http://127.0.0.1:1/hook/" SECRET);

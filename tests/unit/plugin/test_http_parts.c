@@ -23,11 +23,11 @@ static void test_what_people_see_of_an_address_has_no_values(void **state) {
   static const struct {
     const char *url, *safe;
   } cases[] = {
-      {"https://Api.Example.COM/v1/items?api_key=abc&page=2", "https://api.example.com/v1/items?api_key=***&page=***"},
+      {"https://Api.Example.COM/v1/items?api_key=abc&page=2", "https://api.example.com/v1/items?api_key=...&page=..."},
       {"https://example.com", "https://example.com/"},
       {"https://example.com:8443/a#fragment", "https://example.com:8443/a"},
-      {"https://example.com/?token", "https://example.com/?***"},
-      {"https://example.com/?a=b=c&&d=", "https://example.com/?a=***&&d=***"},
+      {"https://example.com/?token", "https://example.com/?..."},
+      {"https://example.com/?a=b=c&&d=", "https://example.com/?a=...&&d=..."},
       {"http://127.0.0.1:80/", "http://127.0.0.1/"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -97,7 +97,7 @@ static void test_redirects_lead_only_where_they_may(void **state) {
   (void)state;
   const char *const from = "https://a.example/x/y?z=1";
   follow(from, "/other", DRAY_OK, "https://a.example/other", 1);
-  follow(from, "other?k=v", DRAY_OK, "https://a.example/x/other?k=***", 1);
+  follow(from, "other?k=v", DRAY_OK, "https://a.example/x/other?k=...", 1);
   follow(from, "https://a.example:443/", DRAY_OK, "https://a.example/", 1);
   follow(from, "https://A.EXAMPLE/", DRAY_OK, "https://a.example/", 1);
   follow(from, "//b.example/", DRAY_OK, "https://b.example/", 0);

@@ -283,7 +283,7 @@ static void test_unknown_host_is_named(void **state) {
                                             .attempts_max = 1};
   http_exchange(http, &request, &reply);
   assert_code(reply, DRAY_E_NET_RESOLVE);
-  assert_has(reply.error.text, "https://no-such-host.invalid/path?token=***");
+  assert_has(reply.error.text, "https://no-such-host.invalid/path?token=...");
   assert_string_equal(reply.error.vendor_code, "");
 }
 
