@@ -11,9 +11,24 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sim" / "shopify"))
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "contract"))
+
 import shop as module  # noqa: E402
+import shopify_ledger  # noqa: E402
 
 TOKEN = module.TOKEN
+NONSENSE = "NONSENSE"  # what rows of tests hold that are to be refused
+LEDGERS = []  # of all shops of a file of tests
+
+
+def expect_clean_traffic():
+    """All that the plugin has sent, and all that it was answered, fits the vendor's schema."""
+    ledgers = [path for path in LEDGERS if path.exists()]
+    LEDGERS.clear()
+    if ledgers:
+        report = shopify_ledger.check(*ledgers)
+        wrong = [one for one in report.violations if not (one.get("refused") and NONSENSE in one["where"])]
+        assert report.checked["operations"] > 0 and wrong == [], wrong[:5]
 
 
 def need_shop():
@@ -33,6 +48,7 @@ class Shops:
     def start(self, *arguments):
         self.running.append(module.Shop("--restore-rate", 10000, "--bulk-seconds", 0.05, *arguments,
                                         ledger=self.folder / f"shop{len(self.running)}.ndjson"))
+        LEDGERS.append(self.running[-1].ledger_path)
         return self.running[-1]
 
     def end(self):

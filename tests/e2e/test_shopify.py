@@ -20,6 +20,12 @@ LISTS = {"order_transactions": "OrderTransaction", "order_refunds": "Refund", "f
 EVERY = ["shop", *PARENTS, *BELOW, *LISTS, "inventory_levels", "deleted_records"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traffic():
+    yield
+    scene.expect_clean_traffic()
+
+
 @pytest.fixture
 def shops(tmp_path):
     scene.need_shop()

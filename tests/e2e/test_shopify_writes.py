@@ -10,6 +10,12 @@ import harness
 import shopify_scene as scene
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traffic():
+    yield
+    scene.expect_clean_traffic()
+
+
 @pytest.fixture
 def shops(tmp_path):
     scene.need_shop()
@@ -202,7 +208,7 @@ def test_consent_by_its_own_mutations(project, shop):
     now = {record["id"]: record for record in shop.records("Customer")}
     for record in records:
         assert now[record["id"]]["emailMarketing"]["state"] == "UNSUBSCRIBED"
-    project.execute("UPDATE rows SET email_marketing_state = 'NONSENSE' WHERE rowid = 1")
+    project.execute(f"UPDATE rows SET email_marketing_state = '{scene.NONSENSE}' WHERE rowid = 1")
     run = project.sync("out", code=3)
     assert (run["applied"], run["refused"]) == (0, 1)
 
