@@ -8,7 +8,7 @@
 #include "bulk.h"
 
 #define CHUNK_BYTES (256u << 10)
-#define RESUMES_MAX 6
+#define RESUMES_MAX 5
 #define TIMEOUT_MS INT64_C(3600000) // a broken connection is resumed, and one that stands still is noticed by the host
 
 int32_t shopify_download_open(struct shopify_download *download, struct shopify_client *client, const char *id,

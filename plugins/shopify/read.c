@@ -27,6 +27,8 @@ struct shopify_read {
   int has_safe;
   int full, look; // DRAY_READ_FULL; nothing may be made at the other side
   int begun, ended;
+  int32_t failed; // the reading broke off; said when the rows before it were given out
+  struct dray_error why;
   int in_bulk;
   struct shopify_pages pages;
   struct shopify_download download;
@@ -255,9 +257,15 @@ static int32_t hand_over(struct shopify_read *read, struct ArrowArray *out, stru
   return dray_builder_finish(read->builder, out, error);
 }
 
+static int32_t break_off(const struct shopify_read *read, struct dray_error *error) {
+  if (error != NULL) *error = read->why;
+  return read->failed;
+}
+
 static int32_t read_next(struct dray_stream *stream, struct ArrowArray *out, struct dray_error *error) {
   struct shopify_read *read = stream->private_data;
   if (!read->begun) DRAY_TRY(begin(read, error));
+  if (read->failed != DRAY_OK) return break_off(read, error);
   for (;;) {
     int32_t full = 0;
     if (read->chunk_used < read->chunk.len) DRAY_TRY(feed(read, &full, error));
@@ -269,7 +277,10 @@ static int32_t read_next(struct dray_stream *stream, struct ArrowArray *out, str
     if (full) return hand_over(read, out, error);
     if (read->ended) return hand_over(read, out, error);
     DRAY_TRY(dray_cancel_check(read->client->services, error));
-    DRAY_TRY(next_chunk(read, error));
+    dray_error_init(&read->why);
+    read->failed = next_chunk(read, &read->why);
+    if (read->failed != DRAY_OK && dray_builder_rows(read->builder) > 0) return hand_over(read, out, error);
+    if (read->failed != DRAY_OK) return break_off(read, error);
     if (read->ended) read->safe = read->position;
   }
 }

@@ -171,6 +171,36 @@ def test_killed_while_an_operation_runs_goes_on_waiting_for_it(project, shops):
     expect_equal(project, shop, ["orders"])
 
 
+def test_download_that_breaks_off_goes_on_in_the_next_run(project, shops):
+    """What came before is kept with its place in the file: the next run asks for the rest of the same file."""
+    shop = shops.start("--orders", 1500)
+    scene.reading(project, shop, "orders", sync=", commit_rows: 100")
+    shop.fault({"kind": "cut", "port": "storage", "keep_bytes": 1500000},
+               {"kind": "status", "port": "storage", "status": 500, "nth": 2, "count": 1000})
+    project.dray("sync", "in").expect(1)
+    kept = project.query("SELECT count(*) FROM orders")[0][0]
+    assert 0 < kept < 1500
+    shop.sim("POST", "faults", {"clear": True})
+    since = len(shop.ledger())
+    project.sync("in")
+    assert scene.operations(shop).count("bulkOperationRunQuery") == 1
+    asked = [entry for entry in shop.ledger()[since:] if entry.get("port") == "storage"]
+    assert [entry["status"] for entry in asked] == [206]
+    expect_equal(project, shop, ["orders"])
+
+
+def test_long_gap_is_read_in_bulk_from_where_it_was(project, shops):
+    shop = shops.start("--orders", 60)
+    scene.reading(project, shop, "orders", window_days=1, lookback_hours=0)
+    project.sync("in")
+    shop.advance(60)
+    changed = shop.records("Order")[7]["id"]
+    shop.change({"update": [{"id": changed, "set": {"note": "after the gap"}}]})
+    run = project.sync("in")
+    assert scene.operations(shop).count("bulkOperationRunQuery") == 2
+    assert (run["updates"], run["rows_read"] < 60) == (1, True)
+
+
 def test_zero_rows_have_no_file(project, shops):
     shop = shops.start("--drafts", 0)
     scene.reading(project, shop, "draft_orders")
