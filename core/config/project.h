@@ -107,6 +107,7 @@ struct dr_sync {
   struct dr_guard guard;
   uint32_t attempts_max;   // before a rejected row is parked; default 5
   uint64_t commit_rows;    // incremental ingest: rows per committed window; default 1,000,000
+  int commit_rows_given;   // the config says so; else the first window into a new table is cut by time alone
   int64_t commit_after_ms; // and the longest it is read before that; 0: every safe place; default 30 s
   const char *schedule;    // NULL: none
   struct dr_mark mark, stream_mark, object_mark;

@@ -264,6 +264,7 @@ static int32_t sync_attempts(struct dr_reader *reader, const struct dr_node *nod
 }
 
 static int32_t sync_commit_rows(struct dr_reader *reader, const struct dr_node *node) {
+  draft_of(reader)->sync.commit_rows_given = 1;
   return dr_read_count(reader, node, 1, COMMIT_ROWS_MAX, &draft_of(reader)->sync.commit_rows);
 }
 

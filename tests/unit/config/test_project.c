@@ -135,6 +135,7 @@ static void test_a_sync_without_a_word_has_the_defaults(void **state) {
   assert_int_equal(s->keep, DR_KEEP_ROW);
   assert_int_equal(s->attempts_max, 5);
   assert_int_equal(s->commit_rows, 1000000);
+  assert_int_equal(s->commit_rows_given, 0);
   assert_null(s->schedule);
   assert_int_equal(s->guard.on, 1);
   assert_true(s->guard.deletes_share > 0.199 && s->guard.deletes_share < 0.201);
@@ -184,6 +185,7 @@ static void test_an_activation_carries_all_it_says(void **state) {
   assert_int_equal(s->guard.empty, 0);
   assert_int_equal(s->attempts_max, 7);
   assert_int_equal(s->commit_rows, 500);
+  assert_int_equal(s->commit_rows_given, 1);
   dr_project_free(p);
   scratch_free(folder);
 }
