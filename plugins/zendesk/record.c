@@ -139,17 +139,13 @@ static int32_t append(struct zendesk_rows *rows, const struct dray_json *value, 
 
 // ---- rows ----
 
-static int32_t end_bad(struct zendesk_rows *rows, const struct dray_json *record, const char *column,
-                       const struct dray_error *why, struct dray_builder *builder, struct dray_error *error) {
+// A bad row where the value is to blame, with the record that it is of.
+static int32_t end_misfit(struct zendesk_rows *rows, const struct dray_json *record, const char *column,
+                          struct dray_error *why, struct dray_builder *builder, struct dray_error *error) {
   const struct dray_json *id = dray_json_get(record, "id");
-  const struct dray_error_info *info = dray_error_info(why->code);
   dray_builder_abandon_row(builder);
-  dray_buffer_clear(&rows->scratch);
-  DRAY_TRY(dray_buffer_printf(&rows->scratch, error, "%s: zendesk %s id %s: %s: %s",
-                              info != NULL ? info->name : "data_type", rows->stream->def.name,
-                              id != NULL ? id->text.data : "?", column, why->text));
-  return dray_builder_end_bad_row(builder, (size_t)rows->error_column, dray_buffer_view(&rows->scratch), &rows->full,
-                                  error);
+  (void)dray_error_prefix(why, "zendesk %s id %s", rows->stream->def.name, id != NULL ? id->text.data : "?");
+  return dray_builder_end_misfit_row(builder, (size_t)rows->error_column, column, why, &rows->full, error);
 }
 
 int32_t zendesk_rows_add(struct zendesk_rows *rows, const struct dray_json *record, const struct dray_json *parent,
@@ -159,11 +155,7 @@ int32_t zendesk_rows_add(struct zendesk_rows *rows, const struct dray_json *reco
     dray_error_init(&why);
     const struct dray_json *value = find(rows->stream, &rows->cells[i], record, parent);
     const int32_t rc = append(rows, value, builder, i, &why);
-    if (rc == DRAY_OK) continue;
-    if (why.error_class == DRAY_CLASS_DATA) return end_bad(rows, record, rows->cells[i].name, &why, builder, error);
-    dray_builder_abandon_row(builder);
-    if (error != NULL) *error = why;
-    return rc;
+    if (rc != DRAY_OK) return end_misfit(rows, record, rows->cells[i].name, &why, builder, error);
   }
   int32_t rc = DRAY_OK;
   if (rows->deleted_column >= 0) rc = dray_builder_bool(builder, (size_t)rows->deleted_column, 0, error);
