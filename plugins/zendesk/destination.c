@@ -277,6 +277,8 @@ static int needs_lookup(const struct zendesk_work *work, const struct zendesk_it
   if (item->settled || !matched) return 0;
   if (item->action == ZENDESK_UPDATE || item->action == ZENDESK_DELETE) return 1;
   if (kind == ZENDESK_TICKETS) return 1; // its external_id is not kept unique
+  // Where rows are only made, what is there already is left as it is; addresses would take a call each.
+  if (item->action == ZENDESK_CREATE) return work->form->match == ZENDESK_MATCH_EXTERNAL_ID;
   // One by one, create_or_update knows; jobs of organizations either make or update.
   return kind == ZENDESK_ORGANIZATIONS && item->action == ZENDESK_UPSERT && open > 1 && !work->bulk_off &&
          strcmp(work->client->settings.use_bulk, "never") != 0;
@@ -372,8 +374,9 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
   size_t pending = 0;
   DRAY_TRY(zendesk_jobs_read(handle, &jobs, error));
   dray_receipts_begin(&destination->receipts, out);
-  DRAY_TRY(
-      zendesk_jobs_ask(&destination->client, &jobs, rows, (size_t)row_count, &destination->receipts, &pending, error));
+  const int is_set = destination->begun && destination->form.object->kind == ZENDESK_MEMBERSHIPS;
+  DRAY_TRY(zendesk_jobs_ask(&destination->client, &jobs, rows, (size_t)row_count, is_set, &destination->receipts,
+                            &pending, error));
   for (uint64_t i = 0; i < row_count; i++) { // rows that no job of the handle has
     int known = 0;
     for (size_t j = 0; j < jobs.count; j++) {

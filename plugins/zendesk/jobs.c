@@ -172,7 +172,11 @@ static int is_passing(const char *words) {
   return 0;
 }
 
-static void put_result(int64_t row, const struct dray_json *result, struct dray_receipt_writer *receipts) {
+int zendesk_is_duplicate(const char *words) {
+  return strstr(words, "already") != NULL || strstr(words, "Duplicate") != NULL;
+}
+
+static void put_result(int64_t row, const struct dray_json *result, int is_set, struct dray_receipt_writer *receipts) {
   char words[ZENDESK_WORDS_BYTES_MAX + 1];
   const struct dray_json *success = dray_json_get(result, "success");
   const struct dray_json *status = dray_json_get(result, "status");
@@ -186,6 +190,10 @@ static void put_result(int64_t row, const struct dray_json *result, struct dray_
     dray_receipt_put(receipts, row, DRAY_RECEIPT_APPLIED, 0, 0, NULL);
   } else {
     zendesk_words_of(result, words);
+    if (is_set && zendesk_is_duplicate(words)) {
+      dray_receipt_put(receipts, row, DRAY_RECEIPT_UNCHANGED, 0, 0, NULL);
+      return;
+    }
     const int passing = is_passing(words);
     dray_receipt_put(receipts, row, passing ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED,
                      passing ? DRAY_E_BUSY : DRAY_E_DATA_REJECTED, 0, "%s", words);
@@ -193,7 +201,7 @@ static void put_result(int64_t row, const struct dray_json *result, struct dray_
 }
 
 static void put_results(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                        size_t row_count, struct dray_receipt_writer *receipts) {
+                        size_t row_count, int is_set, struct dray_receipt_writer *receipts) {
   char words[ZENDESK_WORDS_BYTES_MAX + 1];
   const struct dray_json *results = dray_json_get(status, "results");
   const struct dray_json *success = dray_json_get(results, "success");
@@ -208,12 +216,14 @@ static void put_results(const struct zendesk_job *job, const struct dray_json *s
     return;
   }
   for (size_t k = 0; k < job->count; k++) {
-    if (is_wanted(rows, row_count, job->rows[k])) put_result(job->rows[k], result_of(job, results, k), receipts);
+    if (is_wanted(rows, row_count, job->rows[k])) {
+      put_result(job->rows[k], result_of(job, results, k), is_set, receipts);
+    }
   }
 }
 
 void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                       size_t row_count, struct dray_receipt_writer *receipts, size_t *out_pending) {
+                       size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending) {
   const struct dray_str said = dray_json_string(dray_json_get(status, "status"), "");
   if (status == NULL) {
     put_all(job, rows, row_count, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT, "Zendesk does not know the job any more",
@@ -222,7 +232,7 @@ void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *st
     put_all(job, rows, row_count, DRAY_RECEIPT_PENDING, 0, NULL, receipts);
     for (size_t k = 0; k < job->count; k++) *out_pending += (size_t)is_wanted(rows, row_count, job->rows[k]);
   } else {
-    put_results(job, status, rows, row_count, receipts);
+    put_results(job, status, rows, row_count, is_set, receipts);
   }
 }
 
@@ -246,14 +256,15 @@ static int32_t ask_job(struct zendesk_client *client, const struct zendesk_job *
 }
 
 int32_t zendesk_jobs_ask(struct zendesk_client *client, const struct zendesk_jobs *jobs, const int64_t *rows,
-                         size_t row_count, struct dray_receipt_writer *receipts, size_t *out_pending,
+                         size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending,
                          struct dray_error *error) {
   struct dray_json *trees[ZENDESK_JOBS_MAX] = {NULL};
   int32_t rc = DRAY_OK;
   for (size_t j = 0; rc == DRAY_OK && j < jobs->count; j++) rc = ask_job(client, &jobs->items[j], &trees[j], error);
   *out_pending = 0;
   for (size_t j = 0; rc == DRAY_OK && j < jobs->count; j++) {
-    zendesk_job_judge(&jobs->items[j], dray_json_get(trees[j], "job_status"), rows, row_count, receipts, out_pending);
+    zendesk_job_judge(&jobs->items[j], dray_json_get(trees[j], "job_status"), rows, row_count, is_set, receipts,
+                      out_pending);
   }
   for (size_t j = 0; j < jobs->count; j++) dray_json_free(trees[j]);
   return rc;

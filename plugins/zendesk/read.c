@@ -14,6 +14,7 @@
 #define THROTTLED_MAX 10
 #define SECOND_US INT64_C(1000000)
 #define PATH_BYTES_MAX 16384u
+#define START_AGE_LEAST_S 120
 
 struct read {
   struct zendesk_client *client;
@@ -369,11 +370,19 @@ static int32_t done(void *self, uint64_t number, uint64_t record_count, struct d
 
 // ---- opening ----
 
+// Exports refuse a start_time of the last minute.
+static void clamp_start(struct read *read) {
+  const struct dray_clock_service *clock = read->client->services.clock;
+  const int64_t latest = clock->now_us(clock->ctx) / SECOND_US - START_AGE_LEAST_S;
+  if (read->stream->how != ZENDESK_BY_LIST && read->at.start > latest) read->at.start = latest;
+}
+
 // Where an incremental read begins: exports by time and lists a little before the end of the last one.
 static int32_t begin_at(struct read *read, struct dray_str state, struct dray_error *error) {
   const struct zendesk_settings *settings = &read->client->settings;
   const int64_t first = settings->start_us / SECOND_US;
   read->at.start = read->stream->how == ZENDESK_BY_LIST ? 0 : first;
+  clamp_start(read);
   if (state.len == 0) return DRAY_OK;
   DRAY_TRY(zendesk_position_read(&read->at, read->stream->def.name, state, error));
   if (read->stream->how == ZENDESK_BY_LIST && read->at.seen >= 0) read->at.start = read->at.seen;
@@ -383,6 +392,7 @@ static int32_t begin_at(struct read *read, struct dray_str state, struct dray_er
     read->at.start = read->at.start > overlap ? read->at.start - overlap : 0;
   }
   if (read->stream->how != ZENDESK_BY_LIST && read->at.start < first) read->at.start = first;
+  clamp_start(read);
   return DRAY_OK;
 }
 

@@ -161,10 +161,6 @@ static int32_t make_primary(struct zendesk_work *work, struct zendesk_item *item
 
 // ---- one row ----
 
-static int is_duplicate(const char *text) {
-  return strstr(text, "already") != NULL || strstr(text, "Duplicate") != NULL || strstr(text, "taken") != NULL;
-}
-
 static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *item,
                              const struct zendesk_outcome *outcome, struct dray_error *error) {
   const int is_membership = work->form->object->kind == ZENDESK_MEMBERSHIPS;
@@ -182,7 +178,7 @@ static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *ite
     return DRAY_OK;
   case ZENDESK_REFUSED:
   case ZENDESK_FORBIDDEN:
-    if (is_membership && item->action == ZENDESK_CREATE && is_duplicate(outcome->text)) {
+    if (is_membership && item->action == ZENDESK_CREATE && zendesk_is_duplicate(outcome->text)) {
       zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
     } else {
       zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, outcome->text);

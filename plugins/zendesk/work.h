@@ -108,12 +108,16 @@ DRAY_NODISCARD int32_t zendesk_jobs_write(const struct zendesk_jobs *jobs, struc
 // @errors PLUGIN_CONTRACT for a handle of another plugin, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t zendesk_jobs_read(struct dray_str handle, struct zendesk_jobs *out, struct dray_error *error);
 // Asks for the jobs and puts a receipt for each of `rows`: PENDING while its job works, UNKNOWN where the job is lost.
+// is_set: what is there already is UNCHANGED, and not refused.
 // *out_pending: how many are pending. @errors those of zendesk_send, statuses apart; nothing was put then.
 DRAY_NODISCARD int32_t zendesk_jobs_ask(struct zendesk_client *client, const struct zendesk_jobs *jobs,
-                                        const int64_t *rows, size_t row_count, struct dray_receipt_writer *receipts,
-                                        size_t *out_pending, struct dray_error *error);
+                                        const int64_t *rows, size_t row_count, int is_set,
+                                        struct dray_receipt_writer *receipts, size_t *out_pending,
+                                        struct dray_error *error);
 // Puts the receipts of `rows` that the job's answer (the object job_status; NULL: lost) speaks of.
 void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                       size_t row_count, struct dray_receipt_writer *receipts, size_t *out_pending);
+                       size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending);
+// Words of a refusal because the record is there already.
+int zendesk_is_duplicate(const char *words);
 
 #endif // ZENDESK_WORK_H

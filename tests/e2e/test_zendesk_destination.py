@@ -130,9 +130,13 @@ def test_modes_create_update_and_remove(project, zendesk):
     scene.fill(project, rows)
     assert project.sync("out")["applied"] == 5
     rows[1]["notes"] = "not sent"
-    scene.fill(project, rows)
+    number = sorted(zendesk.rows("users"))[12]
+    zendesk.change({"users": [{"id": number, "external_id": "crm-7", "name": "Theirs"}]})
+    scene.fill(project, rows + [person(7), person(8)])
     project.sync("out")
     assert by_external_id(zendesk)["crm-1"][0]["notes"] is None
+    assert [row["name"] for row in by_external_id(zendesk)["crm-7"]] == ["Theirs"]
+    assert [row["name"] for row in by_external_id(zendesk)["crm-8"]] == ["Person 8"]
 
 
 def test_mode_update_makes_nothing(project, zendesk):

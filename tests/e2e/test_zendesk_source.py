@@ -287,3 +287,29 @@ def test_check_says_what_to_grant(project, zendesk):
     zendesk.fault({"kind": "no_scope", "path": "/api/v2/macros*", "scopes": ["macros:read"], "count": -1})
     bad = project.dray("check")
     assert bad.code != 0 and "macros:read" in bad.out + bad.err
+
+
+def test_a_wrong_subdomain_is_told(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    zendesk.settings(help_desk=False)
+    assert project.dray("sync", "users").code not in (0, 3)
+    bad = project.dray("check")
+    assert bad.code != 0 and "subdomain" in bad.out + bad.err
+
+
+def test_a_start_date_of_today(project, zendesk):
+    scene.ingest(project, zendesk, ("users", "organizations"), more=', start_date: "2999-01-01"')
+    project.dray("sync", "--all").expect(0)
+    assert table(project, "users") == {}
+
+
+def test_what_does_not_fit_its_column_is_a_bad_row(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    number = sorted(living(zendesk, "users"))[6]
+    body = {"users": [{"id": number, "name": "Bad", "active": True, "updated_at": "2026-02-30T00:00:00Z"},
+                      {"id": 5, "name": "Good", "active": True, "updated_at": "2026-02-03T00:00:00Z"}],
+            "after_cursor": "x", "end_of_stream": True}
+    zendesk.fault({"kind": "status", "status": 200, "body": body, "path": "/api/v2/incremental/users/*"})
+    run = project.sync("users", code=3)
+    assert (run["unreadable"], run["inserts"]) == (1, 1)
+    assert str(number) in project.rows("users")[0]["text"] and "updated_at" in project.rows("users")[0]["text"]

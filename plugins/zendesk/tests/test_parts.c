@@ -219,7 +219,7 @@ static void test_the_longest_handle_fits(void **state) {
 }
 
 // The statuses of rows 30 and 31, after a job's answer.
-static void judge(const char *json, int32_t first, int32_t second) {
+static void judge_as(const char *json, int is_set, int32_t first, int32_t second) {
   struct zendesk_jobs jobs;
   const int64_t rows[] = {30, 31};
   struct dray_receipt items[4];
@@ -231,7 +231,7 @@ static void judge(const char *json, int32_t first, int32_t second) {
   dray_receipts_init(&writer, BYTES_MAX);
   dray_receipts_begin(&writer, &out);
   if (json != NULL) assert_int_equal(DRAY_OK, dray_json_parse(dray_str_of(json), BYTES_MAX, &root, NULL));
-  zendesk_job_judge(&jobs.items[1], root, rows, 2, &writer, &pending);
+  zendesk_job_judge(&jobs.items[1], root, rows, 2, is_set, &writer, &pending);
   assert_int_equal(DRAY_OK, dray_receipts_end(&writer, NULL));
   assert_int_equal(2, out.count);
   assert_int_equal(first, items[0].status);
@@ -241,8 +241,17 @@ static void judge(const char *json, int32_t first, int32_t second) {
   dray_receipts_free(&writer);
 }
 
+static void judge(const char *json, int32_t first, int32_t second) {
+  judge_as(json, 0, first, second);
+}
+
 static void test_results_of_jobs_belong_to_rows(void **state) {
   (void)state;
+  static const char there[] =
+      "{\"status\":\"completed\",\"results\":[{\"index\":0,\"error\":\"x\",\"details\":\"User has "
+      "already been taken\"},{\"index\":1,\"error\":\"InvalidUser\"}]}";
+  judge_as(there, 1, DRAY_RECEIPT_UNCHANGED, DRAY_RECEIPT_REJECTED);
+  judge_as(there, 0, DRAY_RECEIPT_REJECTED, DRAY_RECEIPT_REJECTED);
   judge(NULL, DRAY_RECEIPT_UNKNOWN, DRAY_RECEIPT_UNKNOWN);
   judge("{\"status\":\"queued\",\"results\":null}", DRAY_RECEIPT_PENDING, DRAY_RECEIPT_PENDING);
   judge("{\"status\":\"working\"}", DRAY_RECEIPT_PENDING, DRAY_RECEIPT_PENDING);
