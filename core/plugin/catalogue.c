@@ -49,8 +49,9 @@ static int32_t check_dropped(const struct dr_call *call, const struct dray_json 
 
 // ---- columns and fields ----
 
-// Every element is {"name", "type"}; `flags` are members that are booleans where they are given.
-static int32_t check_fields(const struct dr_call *call, const char *of, const struct dray_json *fields,
+// Every element is {"name", "type"}, the type left out where `any_type` and it is any; `flags` are members that are
+// booleans where they are given.
+static int32_t check_fields(const struct dr_call *call, const char *of, const struct dray_json *fields, int any_type,
                             const char *const *flags) {
   if (fields->kind != DRAY_JSON_ARRAY) return dr_call_broken(call, "the columns of %.80s are not an array", of);
   for (const struct dray_json *field = fields->child; field != NULL; field = field->next) {
@@ -58,7 +59,8 @@ static int32_t check_fields(const struct dr_call *call, const char *of, const st
     if (!is_text(name)) return dr_call_broken(call, "a column of %.80s has no name", of);
     const struct dray_json *type = dray_json_get(field, "type");
     struct dray_type parsed;
-    if (!is_text(type) || dray_type_parse(type->text, &parsed, NULL) != DRAY_OK) {
+    const int is_any = type == NULL && any_type;
+    if (!is_any && (!is_text(type) || dray_type_parse(type->text, &parsed, NULL) != DRAY_OK)) {
       return dr_call_broken(call, "the column %.80s of %.80s has the type \"%.40s\", which is none of the nine",
                             name->text.data, of, is_text(type) ? type->text.data : "");
     }
@@ -101,7 +103,7 @@ static int32_t check_stream(const struct dr_call *call, const struct dray_json *
   static const char *const modes[] = {"full", "incremental", NULL};
   const struct dray_json *columns = dray_json_get(stream, "columns");
   if (columns == NULL) return dr_call_broken(call, "the stream %.80s has no columns", name);
-  DRAY_TRY(check_fields(call, name, columns, flags));
+  DRAY_TRY(check_fields(call, name, columns, 0, flags));
   const struct dray_json *cursor = dray_json_get(stream, "cursor");
   if (cursor != NULL && cursor->kind != DRAY_JSON_NULL && !is_text(cursor)) {
     return dr_call_broken(call, "the cursor of the stream %.80s is neither a name nor null", name);
@@ -117,7 +119,7 @@ static int32_t check_object(const struct dr_call *call, const struct dray_json *
   static const char *const flags[] = {"required", "writable", "match_key", NULL};
   static const char *const operations[] = {"insert", "update", "delete", NULL};
   const struct dray_json *fields = dray_json_get(object, "fields");
-  if (fields != NULL) DRAY_TRY(check_fields(call, name, fields, flags)); // left out: it takes any
+  if (fields != NULL) DRAY_TRY(check_fields(call, name, fields, 1, flags)); // left out: it takes any
   return check_words(call, name, object, "operations", operations);
 }
 

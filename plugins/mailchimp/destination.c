@@ -116,6 +116,8 @@ static int32_t destination_discover(struct dray_destination *destination, struct
   dray_field_list_init(&merge_fields, MERGE_TEXT_BYTES_MAX);
   int32_t rc = mc_client_ready(&destination->client, error);
   if (rc == DRAY_OK) rc = mc_merge_fields_load(&destination->client, &merge_fields, error);
+  // A field that a run makes has no type before and one after it: rows must be the same to both.
+  for (size_t i = 0; i < merge_fields.count; i++) merge_fields.items[i].type.id = 0;
   if (rc == DRAY_OK) rc = write_catalog(destination, &merge_fields, error);
   dray_field_list_free(&merge_fields);
   if (rc == DRAY_OK) *out_json = dray_buffer_view(&destination->document);

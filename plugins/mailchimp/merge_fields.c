@@ -103,7 +103,8 @@ static int32_t make(struct mc_client *client, const char *list_id, struct mc_col
   const size_t len = strlen(column->name);
   if (len == 0 || len > TAG_BYTES_MAX || strspn(column->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len) {
     return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, schema->name,
-                           "a merge field's tag has 1 to %d letters, digits and underscores: merge_%s cannot be made",
+                           "a merge field is called merge_ and its tag in small letters, 1 to %d of a-z, 0-9 and _: "
+                           "merge_%s cannot be made",
                            TAG_BYTES_MAX, column->name);
   }
   for (size_t i = 0; i <= len; i++) {

@@ -97,6 +97,7 @@ static void begin_field(const struct dray_field *field, struct dray_json_writer 
   dray_json_begin_object(writer);
   dray_json_key(writer, "name");
   dray_json_write_text(writer, field->name);
+  if (field->type.id == 0) return; // of an object: any
   dray_json_key(writer, "type");
   dray_json_write_text(writer, dray_type_format(field->type, type, sizeof(type)));
 }

@@ -115,8 +115,8 @@ struct dray_destination_vtable {
 
   // Writes the objects: {"objects": [{"name", "fields": [{"name", "type", "required": false, "writable": true,
   // "match_key": false}], "operations": ["insert", "update", "delete"], "description"}], "options": JSON Schema of
-  // options_json}.
-  // An object may leave `fields` out when it takes any.
+  // options_json}. An object may leave `fields` out when it takes any; a field its `type`, when it takes values of any
+  // type as they are.
   DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json,
                                      struct dray_error *error);
 

@@ -210,7 +210,8 @@ static void test_objects_have_their_shape(void **state) {
   struct dray_error error;
   struct dray_str json;
   script.json =
-      "{\"objects\":[{\"name\":\"members\",\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"match_key\":true}],"
+      "{\"objects\":[{\"name\":\"members\",\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"match_key\":true},"
+      "{\"name\":\"whatever\"}],"
       "\"operations\":[\"insert\",\"delete\"]},{\"name\":\"events\"}],\"options\":{}}";
   scene_ok(dr_destination_discover(*state, &json, &error));
   static const char *const wrong[] = {
@@ -219,6 +220,7 @@ static void test_objects_have_their_shape(void **state) {
       "{\"objects\":[{\"name\":\"a\",\"operations\":[\"upsert\"]}]}",
       "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"int\"}]}]}",
       "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"date\",\"required\":\"yes\"}]}]}",
+      "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":null}]}]}",
       "{\"objects\":[{\"name\":\"a\"},{\"name\":\"a\"}]}"};
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
     script.json = wrong[i];

@@ -15,9 +15,9 @@ extern "C" {
 
 // A column of a stream or a field of an object. Text is borrowed: static, or outliving what is made of it.
 struct dray_field {
-  const char *name; // the column's
-  const char *path; // where it is in a record (json.h); NULL: as the name; "-": the plugin fills it itself
-  struct dray_type type;
+  const char *name;        // the column's
+  const char *path;        // where it is in a record (json.h); NULL: as the name; "-": the plugin fills it itself
+  struct dray_type type;   // id 0, objects only: values of any type, as they are
   int32_t flags;           // DRAY_FIELD_*
   const char *description; // NULL: none
 };
