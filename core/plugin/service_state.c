@@ -18,6 +18,7 @@
 #include "plugin/services.h"
 
 #define LOCK_SLICE_MS 20 // how soon a free lock, or a cancel, is noticed
+#define LOCK_WAIT_MS_MAX INT64_C(86400000)
 
 static int32_t check_key(const struct dr_host *host, struct dray_str key, struct dray_error *error) {
   if (key.len == 0 || key.len > DRAY_STATE_KEY_BYTES_MAX) {
@@ -84,7 +85,7 @@ static int32_t open_lock(const struct dr_host *host, struct dray_str key, int *o
 
 static int32_t wait_for_lock(const struct dr_host *host, struct dray_str key, int fd, int64_t timeout_ms,
                              struct dray_error *error) {
-  const int64_t until = dr_monotonic_ms() + timeout_ms;
+  const int64_t until = dr_monotonic_ms() + (timeout_ms < LOCK_WAIT_MS_MAX ? timeout_ms : LOCK_WAIT_MS_MAX);
   int shown = 0;
   int32_t code = DRAY_OK;
   for (;;) {

@@ -437,6 +437,8 @@ static void test_state_lock_has_one_holder(void **state) {
   unlock(pair, 0, "oauth");
   assert_int_equal(lock(pair, 1, "oauth"), DRAY_OK);
   assert_int_equal(lock(pair, 1, "oauth"), DRAY_E_PLUGIN_CONTRACT); // not recursive
+  const struct dray_state_service *service = pair->services[0].state;
+  assert_int_equal(service->lock(service->ctx, dray_str_of("third"), INT64_MAX, NULL), DRAY_OK);
 }
 
 static void test_state_lock_ends_with_its_instance(void **state) {
