@@ -17,12 +17,12 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 
-#define GATES_MAX 4096      // more keys than that at once are a plugin's mistake
-#define GATES_KEPT 64       // idle ones up to here stay, with what they know
-#define SLICE_MS 50         // how soon a cancel is noticed
-#define FILE_SLICE_MS 10    // how soon what another process did is noticed
-#define SHOWN_FROM_MS 500   // shorter waits are not worth telling
-#define UNDER_WAY_MS 120000 // what was taken longer ago and not settled is forgotten: its process has ended
+#define GATES_MAX 4096     // more keys than that at once are a plugin's mistake
+#define GATES_KEPT 64      // idle ones up to here stay, with what they know
+#define SLICE_MS 50        // how soon a cancel is noticed
+#define FILE_SLICE_MS 10   // how soon what another process did is noticed
+#define SHOWN_FROM_MS 500  // shorter waits are not worth telling
+#define UNDER_WAY_MS 60000 // what is not settled is forgotten after once to twice this time
 
 struct dr_gate {
   struct dr_gate *next;
@@ -144,11 +144,27 @@ static void refill(struct dr_gate *gate, const struct dr_gate_terms *terms, int6
   gate->capacity = terms->capacity;
 }
 
+// However busy the gate is: what others take keeps nothing alive.
+static void forget_lost(struct dr_gate_state *state, int64_t now) {
+  const int64_t age_ms = now - state->turned_ms;
+  if (age_ms <= UNDER_WAY_MS) return;
+  state->under_way_before = age_ms <= 2 * UNDER_WAY_MS ? state->under_way : 0;
+  state->under_way = 0;
+  state->turned_ms = now;
+}
+
 static void take_points(struct dr_gate_state *state, double amount, int64_t now) {
-  if (now - state->taken_ms > UNDER_WAY_MS) state->under_way = 0;
+  forget_lost(state, now);
   state->points -= amount;
   state->under_way += amount;
-  state->taken_ms = now;
+}
+
+// The newest first, so that what is never settled grows old.
+static void settle_points(struct dr_gate_state *state, double amount) {
+  const double recent = amount < state->under_way ? amount : state->under_way;
+  const double rest = amount - recent;
+  state->under_way -= recent;
+  state->under_way_before -= rest < state->under_way_before ? rest : state->under_way_before;
 }
 
 // More than there can ever be counts as all there can be.
@@ -172,7 +188,7 @@ static int32_t reserve(struct dr_gate *gate, const struct dr_gate_terms *terms, 
 static void give_back(struct dr_gate *gate, const struct dr_gate_terms *terms, double amount) {
   if (!(terms->per_second > 0) || begin(gate, NULL) != DRAY_OK) return;
   gate->state.points += amount;
-  gate->state.under_way -= amount;
+  settle_points(&gate->state, amount);
   (void)end(gate, NULL);
 }
 
@@ -184,18 +200,25 @@ static int64_t held_until(struct dr_gate *gate) {
 
 // ---- places ----
 
-static int take_place(struct dr_gate *gate, const struct dr_gate_terms *terms, int nested, int *out_place) {
-  *out_place = -1;
-  if (terms->places_max == 0) return 1;
-  if (gate->file != NULL && terms->places_max <= DR_GATE_PLACES_MAX) {
-    *out_place = dr_gate_file_place(gate->file, terms->places_max);
-    if (*out_place < 0 && !nested) return 0;
-  } else if (gate->in_flight >= terms->places_max && !nested) {
-    return 0;
+// *out_in = 0: none is free.
+static int32_t take_place(struct dr_gate *gate, const struct dr_gate_terms *terms, int nested, int *out_in,
+                          int *out_place, struct dray_error *error) {
+  int place = -1, is_free = 0;
+  if (terms->places_max > 0) {
+    if (gate->file != NULL && terms->places_max <= DR_GATE_PLACES_MAX) {
+      DRAY_TRY(dr_gate_file_place(gate->file, terms->places_max, &place, error));
+      is_free = place >= 0;
+    } else {
+      is_free = gate->in_flight < terms->places_max;
+    }
+    *out_in = is_free || nested;
+    if (!*out_in) return DRAY_OK;
+    if (place < 0) place = DR_GATE_PLACES_MAX; // counted, not named
+    gate->in_flight++;
   }
-  if (*out_place < 0) *out_place = DR_GATE_PLACES_MAX; // counted, not named
-  gate->in_flight++;
-  return 1;
+  *out_in = 1;
+  *out_place = place;
+  return DRAY_OK;
 }
 
 void dr_gate_leave(struct dr_gate *gate, int place) {
@@ -242,9 +265,10 @@ static int32_t wait_for_all(struct dr_gate *gate, const struct dr_gate_terms *te
     const int64_t now = dr_monotonic_ms();
     const int64_t held = held_until(gate);
     const int64_t from = held > points_at ? held : points_at;
-    if (now >= from && take_place(gate, terms, nested, out_place)) break;
-    code = dr_cancel_check(error);
-    if (code != DRAY_OK) break;
+    int in = 0;
+    if (now >= from) code = take_place(gate, terms, nested, &in, out_place, error);
+    if (code == DRAY_OK && !in) code = dr_cancel_check(error);
+    if (code != DRAY_OK || in) break;
     const int64_t wait_ms = now < from ? from - now : -1;
     if (now - shown_ms >= 1000) {
       show_wait(gate, terms, wait_ms);
@@ -277,8 +301,8 @@ int dr_gate_try(struct dr_gate *gate, const struct dr_gate_terms *terms, double 
   if (begin(gate, NULL) == DRAY_OK) {
     const int64_t now = dr_monotonic_ms();
     if (terms->per_second > 0) refill(gate, terms, now);
-    in = gate->state.held_until_ms <= now && (!(terms->per_second > 0) || gate->state.points >= points) &&
-         take_place(gate, terms, 0, out_place);
+    const int may = gate->state.held_until_ms <= now && (!(terms->per_second > 0) || gate->state.points >= points);
+    if (may && take_place(gate, terms, 0, &in, out_place, NULL) != DRAY_OK) in = 0;
     if (in && terms->per_second > 0) take_points(&gate->state, points, now);
     (void)end(gate, NULL);
   }
@@ -287,7 +311,7 @@ int dr_gate_try(struct dr_gate *gate, const struct dr_gate_terms *terms, double 
 }
 
 void dr_gate_hold(struct dr_gate *gate, int64_t duration_ms) {
-  const int64_t until = dr_monotonic_ms() + duration_ms;
+  const int64_t until = dr_monotonic_ms() + (duration_ms < DR_GATE_HOLD_MS_MAX ? duration_ms : DR_GATE_HOLD_MS_MAX);
   pthread_mutex_lock(&lock);
   const int open = begin(gate, NULL) == DRAY_OK;
   if (until > gate->state.held_until_ms) gate->state.held_until_ms = until;
@@ -302,9 +326,9 @@ int32_t dr_gate_tell(struct dr_gate *gate, const struct dr_gate_terms *terms, do
   int32_t code = begin(gate, error);
   if (code == DRAY_OK) {
     struct dr_gate_state *state = &gate->state;
-    if (now - state->taken_ms > UNDER_WAY_MS) state->under_way = 0;
-    state->under_way -= settled < state->under_way ? settled : state->under_way;
-    state->points = payable(terms, available) - state->under_way;
+    settle_points(state, settled);
+    forget_lost(state, now);
+    state->points = payable(terms, available) - state->under_way - state->under_way_before;
     state->filled_ms = now;
     gate->per_second = terms->per_second;
     gate->capacity = terms->capacity;

@@ -11,6 +11,7 @@
 #include "dray/sdk/text.h"
 
 #define DR_GATE_PLACES_MAX 256 // that are counted over processes; more are a gate's without a bound
+#define DR_GATE_HOLD_MS_MAX INT64_C(86400000)
 
 struct dr_gate; // any thread
 struct dr_gate_terms {
@@ -33,7 +34,7 @@ DRAY_NODISCARD int32_t dr_gate_enter(struct dr_gate *gate, const struct dr_gate_
 // dr_gate_enter then tells).
 int dr_gate_try(struct dr_gate *gate, const struct dr_gate_terms *terms, double amount, int *out_place);
 void dr_gate_leave(struct dr_gate *gate, int place); // -1: nothing happens
-// Nobody enters before: the other side said so. A failing file holds this process alone.
+// Nobody enters before: the other side said so. At most DR_GATE_HOLD_MS_MAX. A failing file holds this process alone.
 void dr_gate_hold(struct dr_gate *gate, int64_t duration_ms);
 // The other side says that `available` points are left for all, and `settled` of those taken here are in that number.
 // @errors IO.
@@ -46,22 +47,26 @@ DRAY_NODISCARD int32_t dr_gate_tell(struct dr_gate *gate, const struct dr_gate_t
 struct dr_gate_state {
   uint64_t boot;     // of the machine: times are of its monotonic clock; 0: never used
   double points;     // may be negative: taken in advance by those who wait for their time
-  double under_way;  // points that were taken and not settled
   int64_t filled_ms; // when `points` was right
-  int64_t taken_ms;  // when points were taken last
+  // Points that were taken and not settled: since turned_ms, and for a while before it. What is older is forgotten:
+  // its request has failed, or its process has ended.
+  double under_way, under_way_before;
+  int64_t turned_ms;
   int64_t held_until_ms;
 };
 struct dr_gate_file; // opaque; guarded by the gate's lock
 DRAY_NODISCARD int32_t dr_gate_file_open(const char *folder, struct dray_str key, struct dr_gate_file **out,
                                          struct dray_error *error);
 void dr_gate_file_close(struct dr_gate_file *file); // NULL is allowed; places are left
-// Takes the file's lock and reads; of another boot or of nobody: zeroes. Every `begin` that worked is ended.
+// Takes the file's lock and reads; of another boot, of nobody or not to be believed: zeroes. Every `begin` that worked
+// is ended.
 DRAY_NODISCARD int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out,
                                           struct dray_error *error);
 DRAY_NODISCARD int32_t dr_gate_file_end(struct dr_gate_file *file, const struct dr_gate_state *state,
                                         struct dray_error *error);
-// One of `places_max` places that no process has: 0 .., -1: none is free.
-int dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max);
+// One of `places_max` places that no process has: 0 .., -1: none is free. @errors IO.
+DRAY_NODISCARD int32_t dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max, int *out_place,
+                                          struct dray_error *error);
 void dr_gate_file_leave(struct dr_gate_file *file, int place);
 
 #endif // DR_PLUGIN_GATE_H

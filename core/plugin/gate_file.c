@@ -6,17 +6,20 @@
 // its process ends, however that ends.
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "plugin/gate.h"
 
 #define PLACES_AT 4096
 #define FILE_NAME_BYTES 40
+#define LAYOUT 2 // of struct dr_gate_state: another one is as another boot
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
 struct dr_gate_file {
@@ -32,7 +35,7 @@ static uint64_t boot_of_machine(void) {
   const int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
   const ssize_t n = fd >= 0 ? read(fd, id, sizeof(id)) : -1;
   if (fd >= 0) (void)close(fd);
-  return n > 0 ? XXH3_64bits(id, (size_t)n) | 1 : 1;
+  return n > 0 ? XXH3_64bits_withSeed(id, (size_t)n, LAYOUT) | 1 : LAYOUT;
 }
 
 static int open_file(const char *path) {
@@ -82,6 +85,15 @@ static int32_t own(struct dr_gate_file *file, struct dray_error *error) {
   return DRAY_OK;
 }
 
+// Whether somebody of this boot can have written it. What is damaged must not stop the account for good.
+static int is_sound(const struct dr_gate_file *file, const struct dr_gate_state *state) {
+  const int64_t now = dr_monotonic_ms();
+  return state->boot == file->boot && isfinite(state->points) && isfinite(state->under_way) && state->under_way >= 0 &&
+         isfinite(state->under_way_before) && state->under_way_before >= 0 && state->filled_ms >= 0 &&
+         state->filled_ms <= now && state->turned_ms >= 0 && state->turned_ms <= now && state->held_until_ms >= 0 &&
+         state->held_until_ms <= now + DR_GATE_HOLD_MS_MAX;
+}
+
 int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out, struct dray_error *error) {
   DRAY_TRY(own(file, error));
   if (dr_fd_lock(file->fd, 0, 1) != 1) return dr_fail_errno(error, "lock", file->path);
@@ -92,7 +104,7 @@ int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out,
     dr_fd_unlock(file->fd, 0);
     return code;
   }
-  if ((size_t)n < sizeof(state) || state.boot != file->boot) state = (struct dr_gate_state){.boot = file->boot};
+  if ((size_t)n < sizeof(state) || !is_sound(file, &state)) state = (struct dr_gate_state){.boot = file->boot};
   *out = state;
   return DRAY_OK;
 }
@@ -104,15 +116,19 @@ int32_t dr_gate_file_end(struct dr_gate_file *file, const struct dr_gate_state *
   return code;
 }
 
-int dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max) {
-  if (own(file, NULL) != DRAY_OK) return -1;
+int32_t dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max, int *out_place, struct dray_error *error) {
+  DRAY_TRY(own(file, error));
   const int count = places_max < DR_GATE_PLACES_MAX ? (int)places_max : DR_GATE_PLACES_MAX;
-  for (int i = 0; i < count; i++) {
-    if (file->mine[i] || dr_fd_lock(file->fd, PLACES_AT + (uint64_t)i, 0) != 1) continue;
-    file->mine[i] = 1;
-    return i;
+  int place = -1;
+  for (int i = 0; i < count && place < 0; i++) {
+    if (file->mine[i]) continue;
+    const int locked = dr_fd_lock(file->fd, PLACES_AT + (uint64_t)i, 0);
+    if (locked < 0) return dr_fail_errno(error, "lock", file->path);
+    if (locked == 1) place = i;
   }
-  return -1;
+  if (place >= 0) file->mine[place] = 1;
+  *out_place = place;
+  return DRAY_OK;
 }
 
 void dr_gate_file_leave(struct dr_gate_file *file, int place) {

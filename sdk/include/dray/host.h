@@ -179,7 +179,7 @@ struct dray_state_service {
   DRAY_NODISCARD int32_t (*put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
   // Since 1.2. One holder at a time among all instances and processes of this connection; not recursive. What the
   // holder puts is seen by the next. Ends with `unlock`, with the instance, or with the process. timeout_ms: how long
-  // to wait. @errors BUSY after that long, CANCELLED, LIMIT, IO.
+  // to wait, a day at most. @errors BUSY after that long, CANCELLED, LIMIT, IO.
   DRAY_NODISCARD int32_t (*lock)(void *ctx, struct dray_str key, int64_t timeout_ms, struct dray_error *error);
   void (*unlock)(void *ctx, struct dray_str key); // nothing happens when it is not held
 };
@@ -213,10 +213,10 @@ struct dray_pace_service {
                                  struct dray_error *error);
   // What an answer of the other side says is left for everybody. `settled`: what was taken for the requests that this
   // answer and others before it are about, so that what is still under way can be told from what is spent. What nobody
-  // settles is forgotten after two minutes. @errors as take.
+  // settles is forgotten within two minutes. @errors as take.
   DRAY_NODISCARD int32_t (*tell)(void *ctx, const struct dray_pace_terms *terms, double available, double settled,
                                  struct dray_error *error);
-  // Nobody takes anything of the key for that long: the other side asked for it. @errors as take.
+  // Nobody takes anything of the key for that long (a day at most): the other side asked for it. @errors as take.
   DRAY_NODISCARD int32_t (*hold)(void *ctx, struct dray_str key, int64_t duration_ms, struct dray_error *error);
 };
 

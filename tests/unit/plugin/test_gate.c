@@ -10,7 +10,10 @@
 #include <cmocka.h>
 // clang-format on
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +319,120 @@ static void test_cancelled_wait_takes_nothing(void **state) {
   dr_gate_put(gate);
 }
 
+// ---- what stands in the file ----
+
+// Opens the one gate file that there is.
+static int open_only_file(int flags) {
+  int fd = -1;
+  DIR *all = opendir(folder);
+  assert_non_null(all);
+  for (struct dirent *entry = readdir(all); entry != NULL; entry = readdir(all)) {
+    if (entry->d_name[0] == '.') continue;
+    assert_int_equal(fd, -1);
+    fd = openat(dirfd(all), entry->d_name, flags);
+  }
+  closedir(all);
+  assert_true(fd >= 0);
+  return fd;
+}
+
+static struct dr_gate_state read_state(void) {
+  struct dr_gate_state state;
+  const int fd = open_only_file(O_RDONLY);
+  assert_int_equal(pread(fd, &state, sizeof(state), 0), sizeof(state));
+  close(fd);
+  return state;
+}
+
+static void write_state(const struct dr_gate_state *state) {
+  const int fd = open_only_file(O_RDWR);
+  assert_int_equal(pwrite(fd, state, sizeof(*state), 0), sizeof(*state));
+  close(fd);
+}
+
+static void let_a_minute_pass(void) {
+  struct dr_gate_state state = read_state();
+  state.turned_ms -= 61000;
+  write_state(&state);
+}
+
+// Four points of a request that failed; others take and settle all the time.
+static void test_what_nobody_settles_is_forgotten_however_busy_the_gate_is(void **state) {
+  (void)state;
+  const struct dr_gate_terms terms = terms_of("account", 0.001, 100, 0);
+  struct dr_gate *gate = gate_of(&terms);
+  struct dray_error error;
+  dray_error_init(&error);
+  assert_int_equal(in_child(child_takes_four), 0);
+  for (int minute = 0; minute < 3; minute++) {
+    assert_true(try_once(&terms, 1));
+    assert_int_equal(dr_gate_tell(gate, &terms, 90, 1, &error), DRAY_OK);
+    assert_int_equal(try_once(&terms, 90), minute == 2); // of the four one minute ago it is not known yet
+    if (minute < 2) let_a_minute_pass();
+  }
+  dr_gate_put(gate);
+}
+
+static void test_file_that_is_damaged_is_as_a_new_one(void **state) {
+  (void)state;
+  const struct dr_gate_terms terms = terms_of("account", 0.001, 10, 0);
+  assert_true(try_once(&terms, 10));
+  const struct dr_gate_state good = read_state();
+  struct dr_gate_state bad[] = {good, good, good, good, good};
+  bad[0].points = NAN;
+  bad[1].under_way = -1e9;
+  bad[2].held_until_ms = INT64_MAX;
+  bad[3].filled_ms = INT64_MAX;
+  bad[4].turned_ms = INT64_MIN;
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    assert_false(try_once(&terms, 1));
+    write_state(&bad[i]);
+    if (!try_once(&terms, 10)) fail_msg("damage %zu", i);
+  }
+}
+
+static void test_hold_is_a_day_at_most(void **state) {
+  (void)state;
+  const struct dr_gate_terms terms = terms_of("account", 0, 0, 1);
+  struct dr_gate *gate = gate_of(&terms);
+  dr_gate_hold(gate, INT64_MAX);
+  assert_false(try_once(&terms, 1));
+  assert_true(read_state().held_until_ms <= dr_monotonic_ms() + DR_GATE_HOLD_MS_MAX);
+  dr_gate_put(gate);
+}
+
+// The descriptor of the gate becomes one that cannot be locked for writing.
+static void spoil_descriptor(void) {
+  char name[64], target[256];
+  for (int fd = 3; fd < 256; fd++) {
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    const ssize_t n = readlink(name, target, sizeof(target) - 1);
+    if (n <= 0) continue;
+    target[n] = '\0';
+    if (strncmp(target, folder, strlen(folder)) != 0) continue;
+    const int other = open(target, O_RDONLY | O_CLOEXEC);
+    assert_true(other >= 0);
+    assert_int_equal(dup2(other, fd), fd);
+    close(other);
+    return;
+  }
+  fail_msg("no descriptor of %s", folder);
+}
+
+static void test_place_that_cannot_be_asked_for_is_an_error_and_no_wait(void **state) {
+  (void)state;
+  const struct dr_gate_terms terms = terms_of("account", 0, 0, 1);
+  struct dr_gate *gate = gate_of(&terms);
+  struct dray_error error;
+  int place = -1;
+  dray_error_init(&error);
+  spoil_descriptor();
+  assert_int_equal(dr_gate_enter(gate, &terms, 1, 0, &place, &error), DRAY_E_IO);
+  assert_non_null(strstr(error.text, folder));
+  assert_false(dr_gate_try(gate, &terms, 1, &place));
+  dr_gate_put(gate);
+}
+
 #define each(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -332,6 +449,10 @@ int main(void) {
       each(test_nested_caller_goes_in_although_all_places_are_taken),
       each(test_file_that_cannot_be_had_is_an_error),
       each(test_cancelled_wait_takes_nothing),
+      each(test_what_nobody_settles_is_forgotten_however_busy_the_gate_is),
+      each(test_file_that_is_damaged_is_as_a_new_one),
+      each(test_hold_is_a_day_at_most),
+      each(test_place_that_cannot_be_asked_for_is_an_error_and_no_wait),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
