@@ -23,7 +23,9 @@ struct dr_context {
   struct dr_sync_state state; // what the store knows of the sync
   struct dr_arena arena;      // names that live as long as the run
   struct dr_mirror *mirror;
-  int adopted; // ingest: the table was there before the sync
+  uint32_t pass_count; // passes begun in this run
+  uint64_t rows_known; // what the mirror held before the first of them
+  int adopted;         // ingest: the table was there before the sync
   struct dr_mapping mapping;
   const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
                                   // discard_row); NULL: none
@@ -117,7 +119,8 @@ DRAY_NODISCARD int32_t dr_context_unknown(struct dr_context *run, const struct d
 
 // ---- guard.c ----
 
-// @errors GUARD, with what the run would have done.
+// Judges what all passes of the run up to this one change, against what the mirror held before them: cut into windows a
+// run may do no more than at once. @errors GUARD, with what the run would have done.
 DRAY_NODISCARD int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
                                       struct dray_error *error);
 

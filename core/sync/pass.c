@@ -177,6 +177,11 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, const struct dr
   struct dr_diff *diff = NULL;
   struct dr_diff_counts counts;
   int32_t rc = changeset_path(run, &pass.path, error);
+  if (run->pass_count++ == 0) {
+    struct dr_mirror_info mirror;
+    dr_mirror_info(run->mirror, &mirror);
+    run->rows_known = mirror.rows;
+  }
   if (rc != DRAY_OK) goto done;
   const struct dr_diff_options options = {
       .flags = diff_flags,

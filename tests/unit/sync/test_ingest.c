@@ -99,6 +99,37 @@ static void test_tombstones_delete(void **state) {
   scene_end(&scene);
 }
 
+// Ten rows are known. Two tombstones are 20 %, in a window or in many; the third is too much for the run.
+static void test_guard_counts_over_the_windows_of_a_run(void **state) {
+  (void)state;
+#define TEN                                                                                                            \
+  "[0,\"a\",null],[1,\"a\",null],[2,\"a\",null],[3,\"a\",null],[4,\"a\",null],[5,\"a\",null],[6,\"a\",null],[7,\"a\"," \
+  "null],"                                                                                                             \
+  "[8,\"a\",null],[9,\"a\",null]"
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    commit_rows: 1\n    guard: {deletes: 20%, min: 1}\n");
+  scene_script(&scene, WITH_DELETED, "[" TEN "]", ", \"batch\": 1");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_DELETED, "[" TEN ",[0,null,true],[1,null,true],[2,null,true],[3,null,true]]",
+               ", \"batch\": 1");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_GUARD);
+  assert_non_null(strstr(scene.report.error.text, "3 of 10 rows would be deleted (30.0 %"));
+  assert_null(strstr(scene.report.error.text, "nothing was sent"));
+  assert_string_equal(scene_query(&scene, "SELECT count(*) FROM rows"), "8");
+  scene_end(&scene);
+}
+
+// What a first read brings is no change to what was there, however many windows it takes.
+static void test_guard_lets_a_first_read_pass_in_windows(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: upsert\n    commit_rows: 2\n    guard: {changes: 50%, min: 1}\n");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[5,\"e\"],[6,\"f\"]]", ", \"batch\": 2");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, "SELECT count(*) FROM rows"), "6");
+  scene_end(&scene);
+}
+
 static void test_unreadable_row_withholds_deletes_alone(void **state) {
   (void)state;
   struct scene scene;
@@ -378,6 +409,8 @@ int main(void) {
       cmocka_unit_test(test_append_that_breaks_off_keeps_what_came_before_and_repeats_nothing),
       cmocka_unit_test(test_windows_end_with_time_as_well),
       cmocka_unit_test(test_tombstones_delete),
+      cmocka_unit_test(test_guard_counts_over_the_windows_of_a_run),
+      cmocka_unit_test(test_guard_lets_a_first_read_pass_in_windows),
       cmocka_unit_test(test_unreadable_row_withholds_deletes_alone),
       cmocka_unit_test(test_replace_does_not_empty_the_table_for_rows_it_cannot_write),
       cmocka_unit_test(test_replace_by_nothing_is_guarded_as_the_sync_says),
