@@ -124,7 +124,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
     for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
     delivery->lock = NULL;
     rc = lanes.rc;
-    delivery->run->report->unsent += lanes.end - lanes.next;
+    if (lanes.full) delivery->run->report->unsent += lanes.end - lanes.next;
     if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
   }
   for (size_t i = 0; i < opened; i++) {

@@ -338,6 +338,34 @@ static void test_job_that_outlives_its_run_is_settled_by_the_next(void **state) 
   (void)unsetenv("DRAY_POLL_MS");
 }
 
+// Row 7 was refused as often as it may be. A run that stops before it has nothing to say of it.
+static void test_parked_row_stays_parked_when_a_run_does_not_come_to_it(void **state) {
+  (void)state;
+  static const char before[] = "[[1,\"a\"],[3,\"c\"],[5,\"e\"],[7,\"g\"]]",
+                    after[] = "[[1,\"A\"],[3,\"C\"],[5,\"E\"],[7,\"g\"]]";
+  static const char script[] = ", \"caps\": {\"doubt\": 4, \"rows_max\": 1, \"jobs\": 1}, \"receipts\": {%s}%s";
+  char text[512];
+  struct scene scene;
+  scene_activate(&scene, MIRROR "    attempts: 1\n");
+  (void)snprintf(text, sizeof(text), script, "\"7\": [\"rejected\"]", "");
+  scene_rows(&scene, before, text);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "TRY 7"), 1);
+  (void)setenv("DRAY_POLL_MS", "1", 1);
+  (void)snprintf(text, sizeof(text), script, "\"1\": [\"pending\"]", ", \"poll\": \"pending\"");
+  scene_rows(&scene, after, text);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.unsent, 3);
+  assert_int_equal(scene.report.exit_code, 3);
+  (void)unsetenv("DRAY_POLL_MS");
+  (void)snprintf(text, sizeof(text), script, "", "");
+  scene_rows(&scene, after, text);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.parked, 1);
+  assert_int_equal(scene_count(&scene, "TRY 7"), 1);
+  scene_end(&scene);
+}
+
 // Four batches of two rows, each a job; one job at a time is taken, whatever the lanes.
 static void test_no_more_jobs_than_the_destination_takes(void **state) {
   (void)state;
@@ -497,6 +525,7 @@ int main(void) {
       cmocka_unit_test(test_jobs_are_polled_in_the_run),
       cmocka_unit_test(test_job_that_outlives_its_run_is_settled_by_the_next),
       cmocka_unit_test(test_no_more_jobs_than_the_destination_takes),
+      cmocka_unit_test(test_parked_row_stays_parked_when_a_run_does_not_come_to_it),
       cmocka_unit_test(test_only_rows_in_a_job_are_asked_for),
       cmocka_unit_test(test_killed_anywhere_with_half_a_batch_in_a_job),
       cmocka_unit_test(test_job_that_nobody_knows_any_more_is_in_doubt),
