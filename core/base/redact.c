@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Masking of secrets. The list is short (a handful of secrets in a few spellings), the texts too, so a plain
-// search is enough.
+// Masking of secrets. The list is short (a handful of secrets in a few spellings, and the tokens that a long run has
+// had), the texts too, so a plain search is enough.
 #include "base/redact.h"
 
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define SECRET_BYTES_MIN 4
-#define NEEDLES_MAX 512
+#define NEEDLES_MAX 32768 // a token a minute for a week
 #define MASK_BYTES 3
 
 struct needle {
@@ -19,17 +19,28 @@ struct needle {
   size_t len;
 };
 
-static struct needle needles[NEEDLES_MAX];
-static size_t needle_count;
+static struct needle *needles; // owned
+static size_t needle_count, needle_capacity;
 static int blind; // a secret could not be remembered: from now on every text is masked whole
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int make_room(void) {
+  if (needle_count < needle_capacity) return 1;
+  const size_t capacity = needle_capacity == 0 ? 64 : needle_capacity * 2;
+  if (capacity > NEEDLES_MAX) return 0;
+  struct needle *wider = realloc(needles, capacity * sizeof(*needles));
+  if (wider == NULL) return 0;
+  needles = wider;
+  needle_capacity = capacity;
+  return 1;
+}
 
 static void add_needle(const char *text, size_t len) {
   if (len < SECRET_BYTES_MIN) return;
   for (size_t i = 0; i < needle_count; i++) {
     if (needles[i].len == len && memcmp(needles[i].text, text, len) == 0) return;
   }
-  char *copy = needle_count < NEEDLES_MAX ? malloc(len) : NULL;
+  char *copy = make_room() ? malloc(len) : NULL;
   if (copy == NULL) {
     blind = 1;
     return;
@@ -135,7 +146,9 @@ void dr_redact_clear(void) {
     explicit_bzero(needles[i].text, needles[i].len);
     free(needles[i].text);
   }
-  needle_count = 0;
+  free(needles);
+  needles = NULL;
+  needle_count = needle_capacity = 0;
   blind = 0;
   (void)pthread_mutex_unlock(&lock);
 }

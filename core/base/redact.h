@@ -9,8 +9,8 @@
 #include "dray/sdk/text.h"
 
 // Remembers a secret, and its base64, percent-encoded and JSON-escaped forms. Values under 4 bytes are ignored:
-// masking them would eat the text. Any thread. A secret that cannot be
-// remembered (memory, more than 512 spellings) makes dr_redact mask every text whole.
+// masking them would eat the text. Any thread. A secret that cannot be remembered (memory, more than 32,768 spellings)
+// makes dr_redact mask every text whole.
 void dr_redact_add(struct dray_str secret);
 // Replaces every occurrence in place with asterisks; returns the new length (never longer).
 size_t dr_redact(char *text, size_t len);

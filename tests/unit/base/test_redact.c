@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 //
 #include <cmocka.h>
@@ -60,6 +61,17 @@ static void test_error_is_masked_in_all_its_texts(void **state) {
   assert_string_equal(error.field, "***");
 }
 
+// A run of days renews its tokens hundreds of times.
+static void test_many_tokens_leave_texts_readable(void **state) {
+  (void)state;
+  char token[64];
+  for (int i = 0; i < 600; i++) {
+    const int n = snprintf(token, sizeof(token), "token/%d", i);
+    dr_redact_add(dray_str_make(token, (uint64_t)n));
+  }
+  assert_string_equal(masked("token/0 and token/599 are known"), "*** and *** are known");
+}
+
 static void test_secret_that_cannot_be_remembered_masks_everything(void **state) {
   (void)state;
   torture_arm(1);
@@ -74,6 +86,7 @@ int main(void) {
       cmocka_unit_test_teardown(test_every_occurrence_and_the_longest_secret_first, clear),
       cmocka_unit_test_teardown(test_short_values_are_not_secrets, clear),
       cmocka_unit_test_teardown(test_error_is_masked_in_all_its_texts, clear),
+      cmocka_unit_test_teardown(test_many_tokens_leave_texts_readable, clear),
       cmocka_unit_test_teardown(test_secret_that_cannot_be_remembered_masks_everything, clear),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
