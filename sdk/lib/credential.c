@@ -170,6 +170,19 @@ static int32_t parse_stored(struct dray_str text, const char *print, struct dray
   return rc == DRAY_E_OUT_OF_MEMORY ? rc : DRAY_OK; // what cannot be read is as nothing
 }
 
+// A refresh token that is good once is not spent while the answer could not be kept: what is stored is put again as it
+// is, of whatever settings.
+static int32_t try_store(const struct dray_credential *credential, struct dray_str stored, struct dray_error *error) {
+  const struct dray_state_service *store = credential->services->state;
+  const struct dray_str value = stored.len > 0 ? stored : dray_str_of("{}");
+  return store->put(store->ctx, dray_str_of(credential->terms.name), value, error);
+}
+
+static int is_usable(const struct dray_credential *credential, const struct dray_credential_pair *stored) {
+  if (stored->access == NULL || is_due(credential, stored->renew_us)) return 0;
+  return !credential->refused || strcmp(stored->access, credential->pair.access) != 0;
+}
+
 // *out stays empty where nothing is stored, or not for these settings.
 static int32_t read_stored(struct dray_credential *credential, const char *print, struct dray_credential_pair *out,
                            struct dray_error *error) {
@@ -181,6 +194,9 @@ static int32_t read_stored(struct dray_credential *credential, const char *print
       store->get(store->ctx, dray_str_of(credential->terms.name), text, DRAY_STATE_VALUE_BYTES_MAX, &bytes, error);
   if (rc == DRAY_OK && bytes > 0 && parse_stored(dray_str_make(text, bytes), print, out) != DRAY_OK) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
+  }
+  if (rc == DRAY_OK && credential->terms.grant == DRAY_GRANT_REFRESH_TOKEN && !is_usable(credential, out)) {
+    rc = try_store(credential, dray_str_make(text, bytes), error);
   }
   explicit_bzero(text, DRAY_STATE_VALUE_BYTES_MAX);
   free(text);
@@ -229,9 +245,7 @@ static int32_t renew_locked(struct dray_credential *credential, struct dray_erro
   DRAY_TRY(fingerprint(credential, print, error));
   if (credential->unsaved.access == NULL) {
     DRAY_TRY(read_stored(credential, print, &stored, error));
-    const int refused =
-        credential->refused && stored.access != NULL && strcmp(stored.access, credential->pair.access) == 0;
-    if (stored.access != NULL && !refused && !is_due(credential, stored.renew_us)) {
+    if (is_usable(credential, &stored)) {
       use(credential, &stored);
       return DRAY_OK;
     }

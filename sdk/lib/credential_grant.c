@@ -168,8 +168,11 @@ static int32_t send(const struct dray_credential *credential, struct dray_str bo
                     struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
   static const struct dray_http_header form_header = {{"Content-Type", 12}, {"application/x-www-form-urlencoded", 33}};
-  const struct dray_api api = {
-      .services = credential->services, .base_url = terms->token_url, .response_bytes_max = BODY_BYTES_MAX};
+  const struct dray_api api = {.services = credential->services,
+                               .base_url = terms->token_url,
+                               // Whoever holds the places of that host may be waiting for this token.
+                               .concurrency_max = UINT32_MAX,
+                               .response_bytes_max = BODY_BYTES_MAX};
   const struct dray_api_request request = {
       // A refresh token is good once: whether a second request would be answered is not known.
       .flags = terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS ? (uint32_t)DRAY_HTTP_IDEMPOTENT : 0,

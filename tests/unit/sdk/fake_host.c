@@ -196,7 +196,8 @@ static int32_t state_put(void *ctx, struct dray_str key, struct dray_str value, 
   struct fake_host *fake = ctx;
   assert_true(dray_str_is(key, "oauth"));
   assert_true(fake->is_locked);
-  if (fake->put_fail_code != 0) return dray_fail(error, fake->put_fail_code, "the fake store failed");
+  if (fake->put_fail_code != 0 && fake->put_count >= fake->put_fail_from)
+    return dray_fail(error, fake->put_fail_code, "the fake store failed");
   assert_true(value.len < sizeof(fake->state));
   memcpy(fake->state, value.data, value.len);
   fake->state_bytes = value.len;

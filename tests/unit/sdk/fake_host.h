@@ -46,6 +46,7 @@ struct fake_host {
   size_t state_bytes;
   int put_count, lock_count, is_locked;
   int32_t put_fail_code;
+  int put_fail_from; // how many puts succeed before
 
   char events[FAKE_TEXT_MAX]; // "start N\n", "finish N\n", "open N\n", "drop N\n", "put\n"; N: the request's number
   char masked[FAKE_TEXT_MAX]; // "secret\n" each

@@ -83,7 +83,7 @@ static void test_the_first_token_is_asked_for_with_the_configured_refresh_token(
   assert_string_equal(fake.requests[0].body, "grant_type=refresh_token&refresh_token=first-refresh&client_id=the%20app&"
                                              "client_secret=c-secret&scope=read%20write");
   assert_non_null(strstr(fake.requests[0].headers, "Content-Type: application/x-www-form-urlencoded\n"));
-  assert_string_equal(fake.events, "open 0\nput 0\n");
+  assert_string_equal(fake.events, "put 0\nopen 0\nput 1\n"); // that it can be stored is known before
   assert_string_equal(fake.masked, "access-1\nrefresh-1\n");
   assert_null(strstr(fake.state, "first-refresh"));
   assert_null(strstr(fake.state, "c-secret"));
@@ -235,9 +235,43 @@ static void test_a_refused_grant_says_what_to_do(void **state) {
     if (strstr(error.text, cases[i].words) == NULL) fail_msg("'%s' lacks '%s'", error.text, cases[i].words);
     assert_null(strstr(error.text, "secret?"));
     assert_null(strstr(error.text, "first-refresh"));
-    assert_int_equal(fake.put_count, 0);
+    assert_string_equal(fake.state, cases[i].grant == DRAY_GRANT_REFRESH_TOKEN ? "{}" : "");
     fake_host_expect_idle(&fake);
   }
+}
+
+// A refresh token that is good once and whose successor cannot be kept would be the last.
+static void test_a_refresh_token_is_not_spent_while_nothing_can_be_stored(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  char token[10];
+  begin(&fake, exchanges, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  fake.now_us += INT64_C(7200) * 1000000;
+  fake_host_again(&fake, second, 1);
+  fake.put_fail_code = DRAY_E_DISK_FULL;
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_DISK_FULL);
+  assert_int_equal(fake.request_count, 0);
+  fake.put_fail_code = DRAY_OK;
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-1&"));
+}
+
+// Other settings, perhaps by mistake: what is stored for the ones before is good when they come back.
+static void test_settings_that_are_refused_do_not_void_what_is_stored(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {{.status = 400, .body = "{\"error\":\"invalid_grant\"}"}};
+  char token[10];
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  set_secrets(&fake, "a-mistake");
+  fake_host_again(&fake, second, 1);
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_AUTH_REJECTED);
+  set_secrets(&fake, "first-refresh");
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
 }
 
 // The one before is worth nothing after a rotation: a pair that could not be stored is not lost while there is a
@@ -250,7 +284,9 @@ static void test_a_pair_that_could_not_be_stored_is_stored_before_it_is_used(voi
   begin(&fake, exchanges, 1);
   assert_int_equal(dray_credential_new(&fake.services, &refresh_terms, &credential, NULL), DRAY_OK);
   fake.put_fail_code = DRAY_E_DISK_FULL;
+  fake.put_fail_from = 1; // the disk was full just after it had been tried
   assert_int_equal(dray_credential_token(credential, &token, NULL), DRAY_E_DISK_FULL);
+  assert_int_equal(fake.request_count, 1);
   assert_true(dray_str_is(token, "unset"));
   fake.put_fail_code = DRAY_OK;
   assert_int_equal(dray_credential_token(credential, &token, NULL), DRAY_OK);
@@ -301,6 +337,8 @@ int main(void) {
       cmocka_unit_test(test_what_cannot_be_read_of_the_store_is_as_nothing),
       cmocka_unit_test(test_a_refused_token_is_renewed_once_for_all),
       cmocka_unit_test(test_a_refused_grant_says_what_to_do),
+      cmocka_unit_test(test_a_refresh_token_is_not_spent_while_nothing_can_be_stored),
+      cmocka_unit_test(test_settings_that_are_refused_do_not_void_what_is_stored),
       cmocka_unit_test(test_a_pair_that_could_not_be_stored_is_stored_before_it_is_used),
       cmocka_unit_test(test_a_host_without_masking_can_be_lived_with),
       cmocka_unit_test(test_every_failing_allocation_is_survived),

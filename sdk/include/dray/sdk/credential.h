@@ -44,10 +44,11 @@ DRAY_NODISCARD int32_t dray_credential_new(const struct dray_services *services,
 void dray_credential_free(struct dray_credential *credential); // NULL is allowed
 // The token to send now, valid until the next call on the credential; renewed first when it is about to end. All
 // processes of a connection share one pair: whoever holds the lock renews it and stores the new pair before anybody
-// uses it, the others take what is stored. What is stored is of the settings it was got with (a fingerprint says so)
-// and void when they change. Tokens are masked from when they are known. @errors CONFIG_MISSING, CONFIG_SECRET_MISSING;
-// AUTH_REJECTED with what to do when the other side refuses the grant (invalid_grant, invalid_client); NET_*, HTTP_*,
-// THROTTLED, BUSY, LIMIT, CANCELLED, those of the state service.
+// uses it, the others take what is stored. A refresh token is spent only when the store could just be written. What is
+// stored is of the settings it was got with (a fingerprint says so) and void when they change. Tokens are masked from
+// when they are known. @errors CONFIG_MISSING, CONFIG_SECRET_MISSING; AUTH_REJECTED with what to do when the other side
+// refuses the grant (invalid_grant, invalid_client); NET_*, HTTP_*, THROTTLED, BUSY, LIMIT, CANCELLED, those of the
+// state service.
 DRAY_NODISCARD int32_t dray_credential_token(struct dray_credential *credential, struct dray_str *out,
                                              struct dray_error *error);
 // The other side refused (401) the token that was given last: the next dray_credential_token renews it, unless another
