@@ -48,8 +48,8 @@ static void reader_free(void *self) {
 
 // ---- asking ----
 
-// From where on the parent is read; INT64_MIN: from the beginning.
-static int64_t since_of(const struct mc_reader *reader, const struct mc_parent *parent) {
+// From where on the parent is read; INT64_MIN: from the beginning. Asked once: the cursor moves while pages are read.
+static int64_t find_since(const struct mc_reader *reader, const struct mc_parent *parent) {
   const struct mc_settings *settings = reader->client->settings;
   if (!reader->incremental) return INT64_MIN;
   if (parent->cursor_us == INT64_MIN) return settings->start_us != 0 ? settings->start_us : INT64_MIN;
@@ -82,7 +82,7 @@ static int32_t append_request(const struct mc_reader *reader, const struct mc_ta
                               struct dray_error *error) {
   const struct mc_stream *stream = reader->stream;
   const struct mc_parent *parent = &reader->parents.items[task->parent];
-  const int64_t since = since_of(reader, parent);
+  const int64_t since = parent->since_us;
   DRAY_TRY(append_path(reader, parent, path, error));
   if ((stream->flags & MC_UNPAGED) != 0) return DRAY_OK;
   DRAY_TRY(dray_buffer_printf(path, error, "?count=%llu&offset=%llu&exclude_fields=%s._links,_links",
@@ -162,7 +162,7 @@ int mc_reader_note(struct mc_reader *reader, struct dray_str id, struct dray_str
   }
   if (reader->page_records++ == 0) reader->first_was_seen = !is_new;
   if (!is_new) return 0;
-  const int is_old = (reader->stream->flags & MC_FILTERED) != 0 && us != INT64_MIN && us <= since_of(reader, parent);
+  const int is_old = (reader->stream->flags & MC_FILTERED) != 0 && us != INT64_MIN && us <= parent->since_us;
   return !is_old;
 }
 
@@ -231,6 +231,9 @@ static void move_cursor(struct mc_reader *reader) {
   const int sorted = (reader->stream->flags & MC_SORTED) != 0;
   if (parent->gaps > 0 || (!sorted && parent->open_count > 0)) return;
   if (parent->seen_us > parent->cursor_us) parent->cursor_us = parent->seen_us;
+  // All of it was read up to where the read ends: what changed last in a quiet audience is not read each time.
+  const int64_t end_us = reader->stream->before != NULL ? reader->until_us - SECOND_US : INT64_MIN;
+  if (parent->open_count == 0 && reader->until_us != 0 && end_us > parent->cursor_us) parent->cursor_us = end_us;
 }
 
 static int32_t done(void *self, uint64_t number, uint64_t record_count, struct dray_buffer *state,
@@ -255,9 +258,11 @@ static int32_t begin(struct mc_reader *reader, const struct dray_read_request *r
   DRAY_TRY(mc_parents_load(reader->client, reader->stream, &reader->parents, error));
   if (reader->incremental) {
     DRAY_TRY(mc_state_read(request->state, reader->stream, &reader->parents, error));
-    reader->until_us = reader->client->their_now_us;
+    // The end is exclusive, and of whole seconds.
+    if (reader->client->their_now_us != 0) reader->until_us = reader->client->their_now_us + SECOND_US;
   }
   for (size_t i = reader->parents.count; i-- > 0;) {
+    reader->parents.items[i].since_us = find_since(reader, &reader->parents.items[i]);
     DRAY_TRY(add_task(reader, (struct mc_task){.parent = (uint32_t)i}, error));
   }
   return DRAY_OK;
@@ -284,7 +289,7 @@ static int32_t open_pages(struct mc_reader *reader, struct dray_selection *selec
   reader->constants[0] =
       (struct dray_json_constant){.column = (size_t)(constant_at >= 0 ? constant_at : 0), .text = &reader->constant};
   reader->members[0] = stream->key;
-  reader->members[1] = stream->def.cursor != NULL ? stream->def.cursor : stream->key;
+  reader->members[1] = stream->def.cursor;
   if (by_hand) find_columns(reader, selection);
   struct dray_pages_terms terms = {.api = &reader->client->api,
                                    .selection = *selection,
@@ -293,7 +298,7 @@ static int32_t open_pages(struct mc_reader *reader, struct dray_selection *selec
                                    .ahead = (uint32_t)reader->client->settings->max_connections,
                                    .records_path = records,
                                    .members = reader->members,
-                                   .member_count = 2,
+                                   .member_count = stream->def.cursor != NULL ? 2 : 1,
                                    .wanted = wanted,
                                    .empty_is_null = 1,
                                    .constants = reader->constants,
