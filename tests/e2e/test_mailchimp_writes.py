@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows to a Mailchimp audience, whatever it answers: the audience is what the rows say, nobody is brought back, every row is
+accounted for, and nothing is sent twice without need."""
+
+import pytest
+
+import mailchimp_scene as scene
+
+COLUMNS = ("email_address", "merge_fname", "language", "vip")
+
+
+def people(count, name="Ada", first=0):
+    return [(f"p{i}@dray.test", f"{name} {i}", "de" if i % 2 else "en", "true" if i % 3 == 0 else "false")
+            for i in range(first, first + count)]
+
+
+@pytest.fixture
+def sim(tmp_path):
+    made = scene.start(tmp_path, members=300)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def account(project, sim):
+    project.environment.update(scene.environment(sim))
+    return project
+
+
+def expect_held(sim, rows):
+    held = scene.members(sim)
+    wrong = [(row, held.get(row[0])) for row in rows
+             if row[0] not in held or (held[row[0]]["merge_fields"]["FNAME"], held[row[0]]["language"], held[row[0]]["vip"])
+             != (row[1], row[2], row[3] == "true") or held[row[0]]["status"] == "archived"]
+    assert not wrong, wrong[:3]
+
+
+def expect_idle(project, sim, name="out"):
+    calls = scene.Calls(sim)
+    run = project.sync(name)
+    assert (run["sent"], run["recovered_batches"]) == (0, 0), run
+    assert calls.writes() == {}, calls.writes()
+
+
+def test_rows_come_change_and_go(account, sim):
+    rows = people(1200)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    calls = scene.Calls(sim)
+    run = account.sync("out")
+    assert (run["applied"], run["rejected"]) == (1200, 0), run
+    assert calls.writes() == {"POST /3.0/lists/{list_id}": 3}
+    expect_held(sim, rows)
+    expect_idle(account, sim)
+    changed = [(row[0], "Neu", *row[2:]) if i % 4 == 0 else row for i, row in enumerate(rows[20:])]
+    scene.write_rows(account, COLUMNS, changed)
+    calls = scene.Calls(sim)
+    run = account.sync("out")
+    assert (run["updates"], run["deletes"], run["rejected"]) == (295, 20, 0), run
+    assert calls.writes() == {"POST /3.0/lists/{list_id}": 1, "DELETE /3.0/lists/{list_id}/members/{subscriber_hash}": 20}
+    expect_held(sim, changed)
+    assert {scene.members(sim)[row[0]]["status"] for row in rows[:20]} == {"archived"}
+    sent = [entry for entry in sim.ledger() if entry["method"] == "POST"][-1]
+    assert '"vip"' not in str(sent["body"]) and "Neu" in str(sent["body"]), "more than what changed was sent"
+    expect_idle(account, sim)
+
+
+def test_nobody_is_brought_back(account, sim):
+    held = scene.members(sim)
+    left = next(email for email, member in held.items() if member["status"] == "subscribed")
+    other = [email for email, member in held.items() if member["status"] == "subscribed"][1]
+    sim.change({"ops": [{"op": "unsubscribe", "email": left}]})
+    rows = [(left, "New name", "en", "false"), (other, "Other", "en", "false"), ("fresh@dray.test", "Fresh", "en", "false")]
+    scene.to_audience(account, sim, COLUMNS, rows)
+    calls = scene.Calls(sim)
+    run = account.sync("out")
+    assert (run["applied"], run["rejected"]) == (3, 0), run
+    assert calls.writes() == {"POST /3.0/lists/{list_id}": 2}, "who was there already was sent once more, as an update"
+    held = scene.members(sim)
+    assert (held[left]["status"], held[left]["merge_fields"]["FNAME"]) == ("unsubscribed", "New name")
+    assert (held[other]["status"], held["fresh@dray.test"]["status"]) == ("subscribed", "subscribed")
+    expect_idle(account, sim)
+
+
+def test_a_status_is_sent_where_a_row_has_one(account, sim):
+    columns = ("email_address", "status")
+    rows = [("a@dray.test", "subscribed"), ("b@dray.test", "unsubscribed"), ("c@dray.test", "transactional")]
+    scene.to_audience(account, sim, columns, rows)
+    account.sync("out")
+    assert {email: scene.members(sim)[email]["status"] for email, _ in rows} == dict(rows)
+    scene.write_rows(account, columns, [("a@dray.test", "unsubscribed"), ("b@dray.test", "subscribed"), rows[2]])
+    account.sync("out")
+    held = scene.members(sim)
+    assert (held["a@dray.test"]["status"], held["b@dray.test"]["status"]) == ("unsubscribed", "unsubscribed")
+
+
+def test_who_will_never_be_taken_is_told_with_the_vendors_words(account, sim):
+    rows = people(500)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    sim.fault({"kind": "refuse_member", "email": "p7@dray.test", "message": "looks fake or invalid", "count": -1})
+    run = account.dray("sync", "out", "--json").expect(3).line("run")
+    assert (run["applied"], run["rejected"]) == (499, 1), run
+    told = account.rows("out")
+    assert len(told) == 1 and "looks fake" in str(told[0]) and "p7@dray.test" in str(told[0]), told
+    sim.sim("DELETE", "faults")
+    sim.change({"op": "delete", "email": "p9@dray.test"})  # for good
+    scene.write_rows(account, COLUMNS, [(row[0], "Changed", *row[2:]) for row in rows])
+    run = account.dray("sync", "out", "--json").expect(3).line("run")
+    assert run["rejected"] == 1 and "p9@dray.test" in str(account.rows("out")), run
+    assert scene.members(sim)["p7@dray.test"]["merge_fields"]["FNAME"] == "Changed"
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_halved_until_the_row_is_alone(account, sim):
+    rows = people(40)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    sim.fault({"kind": "status", "status": 400, "body_contains": "p13@dray.test", "path": "/3.0/lists/*", "count": -1,
+               "content_type": "application/problem+json",
+               "body": {"title": "Invalid Resource", "status": 400, "detail": "The resource submitted could not be validated."}})
+    run = account.dray("sync", "out", "--json").expect(3).line("run")
+    assert (run["applied"], run["rejected"]) == (39, 1), run
+    assert "p13@dray.test" in str(account.rows("out")) and "could not be validated" in str(account.rows("out"))
+
+
+@pytest.mark.parametrize("fault", [
+    {"kind": "throttle", "count": 6},
+    {"kind": "throttle", "retry_after": 1, "count": 2},
+    {"kind": "status", "status": 403, "body": "", "count": 4},
+    {"kind": "status", "status": 503, "count": 2},
+], ids=lambda fault: "-".join(str(value) for value in fault.values() if value))
+def test_what_passes_marks_no_row(account, sim, fault):
+    rows = people(1000)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    sim.fault({**fault, "method": "POST"})
+    run = account.sync("out")
+    assert (run["applied"], run["rejected"], run["refused"], run["in_doubt"]) == (1000, 0, 0, 0), run
+    expect_held(sim, rows)
+    expect_idle(account, sim)
+
+
+@pytest.mark.parametrize("fault", [
+    {"kind": "reset", "applied": True}, {"kind": "reset"}, {"kind": "status", "status": 500, "applied": True},
+    {"kind": "html", "applied": True}, {"kind": "cut", "keep_bytes": 40},
+], ids=lambda fault: "-".join(str(value) for value in fault.values()))
+def test_what_is_in_doubt_is_sent_again_and_no_harm_is_done(account, sim, fault):
+    rows = people(500)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    sim.fault({**fault, "method": "POST"})
+    account.dray("sync", "out", "--json")
+    account.dray("sync", "out", "--json").expect(0)
+    expect_held(sim, rows)
+    expect_idle(account, sim)
+
+
+def test_merge_fields_are_made_on_request_and_named_when_not(account, sim):
+    columns = ("email_address", "merge_score", "merge_seen")
+    rows = [(f"p{i}@dray.test", i / 4, f"2026-01-{i + 1:02}") for i in range(20)]
+    scene.to_audience(account, sim, columns, rows)
+    result = account.dray("sync", "out", "--json")
+    assert "schema_field" in result.errors() and "merge_s" in result.out + result.err, result
+    scene.to_audience(account, sim, columns, rows, target="object: members, create_merge_fields: true")
+    account.sync("out")
+    fields = {field["tag"]: field for field in sim.state()["lists"][sim.hello["list_id"]]["merge_fields"]}
+    assert {"SCORE", "SEEN"} <= set(fields)
+    held = scene.members(sim)
+    assert {str(held[row[0]]["merge_fields"]["SEEN"]) for row in rows} == {row[2] for row in rows}
+    assert [float(held[row[0]]["merge_fields"]["SCORE"]) for row in rows] == [row[1] for row in rows]
+
+
+@pytest.mark.parametrize("way,status", [("unsubscribe", "unsubscribed"), ("permanent", None), ("archive", "archived")])
+def test_ways_to_remove(account, sim, way, status):
+    rows = people(30)
+    scene.to_audience(account, sim, COLUMNS, rows, target=f"object: members, delete_mode: {way}")
+    account.sync("out")
+    sim.change({"op": "archive", "email": "p3@dray.test"})
+    scene.write_rows(account, COLUMNS, rows[10:])
+    run = account.sync("out")
+    assert (run["deletes"], run["rejected"]) == (10, 0), run
+    held = scene.members(sim)
+    assert {held[row[0]]["status"] if row[0] in held else None for row in rows[:10] if row[0] != "p3@dray.test"} == {status}
+    expect_idle(account, sim)
+
+
+def test_tags_of_members_are_changed_five_hundred_a_call(account, sim):
+    emails = [email for email, member in scene.members(sim).items() if member["status"] == "subscribed"][:150]
+    rows = [(email, "vip customer" if i % 2 else "Losing interest") for i, email in enumerate(emails)] + [("nobody@dray.test", "x")]
+    scene.to_audience(account, sim, ("email_address", "tag"), rows, target="object: member_tags", key="[email_address, tag]")
+    calls = scene.Calls(sim)
+    run = account.dray("sync", "out", "--json").expect(3).line("run")
+    assert (run["applied"], run["rejected"]) == (150, 1), run
+    made = calls.writes()
+    assert made["POST /3.0/lists/{list_id}/segments"] == 3 and made["POST /3.0/lists/{list_id}/segments/{segment_id}"] == 3, made
+    held = scene.members(sim)
+    assert all("vip customer" in names(held[email]) for email in emails[1::2])
+    scene.write_rows(account, ("email_address", "tag"), rows[40:-1])
+    run = account.sync("out")
+    assert (run["deletes"], run["rejected"]) == (41, 0) or run["deletes"] == 40, run
+    held = scene.members(sim)
+    assert not any("vip customer" in names(held[email]) for email in emails[1:40:2])
+    assert all("vip customer" in names(held[email]) for email in emails[41::2])
+
+
+def names(member):
+    return [tag["name"] if isinstance(tag, dict) else tag for tag in member["tags"]]
+
+
+def test_members_of_a_static_segment(account, sim):
+    segments = sim.state()["lists"][sim.hello["list_id"]]["segments"]
+    static = next(segment for segment in (segments.values() if isinstance(segments, dict) else segments)
+                  if segment["type"] == "static")
+    emails = [email for email, member in scene.members(sim).items() if member["status"] == "subscribed"][:50]
+    scene.to_audience(account, sim, ("email_address",), [(email,) for email in emails],
+                      target=f"object: segment_members, segment_id: \"{static['id']}\"")
+    calls = scene.Calls(sim)
+    run = account.sync("out")
+    assert (run["applied"], run["rejected"]) == (50, 0), run
+    assert calls.writes() == {"POST /3.0/lists/{list_id}/segments/{segment_id}": 1}
+    expect_idle(account, sim)
+
+
+# ---- death, and several at once ----
+
+def test_a_write_that_dies_goes_on(account, sim, tmp_path):
+    rows = people(60)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    trace = tmp_path / "trace"
+    account.dray("sync", "out", env={"DRAY_FAULT_TRACE": str(trace)}).expect(0)
+    steps = sorted(set(trace.read_text().split()))
+    assert {"delivery.sending", "delivery.answered", "delivery.settled"} <= set(steps), steps
+    for number, step in enumerate(steps):
+        rows = [(row[0], f"{step} {number}", *row[2:]) for row in rows[1:]] + people(2, first=1000 + 2 * number)
+        scene.write_rows(account, COLUMNS, rows)
+        died = account.dray("sync", "out", "--json", env={"DRAY_FAULT": f"kill:{step}:1"})
+        assert died.code in (0, 1, -9), died
+        account.sync("out")
+        expect_held(sim, rows)
+        expect_idle(account, sim)
+
+
+def test_lanes_share_the_connections_and_keep_them_busy(project, tmp_path):
+    sim = scene.start(tmp_path, "--latency-ms", 100, members=20)
+    try:
+        project.environment.update(scene.environment(sim))
+        rows = people(8000)
+        scene.to_audience(project, sim, COLUMNS, rows)
+        project.sync("out")
+        scene.write_rows(project, COLUMNS, [(row[0], "Neu", *row[2:]) for row in rows])
+        calls = scene.Calls(sim)
+        run = project.sync("out")
+        assert (run["updates"], run["applied"]) == (8000, 8000), run
+        assert calls.writes() == {"POST /3.0/lists/{list_id}": 16}
+        told = sim.calls()
+        assert told["in_flight_max"] == 4 and told["throttled"] == 0, told
+    finally:
+        sim.stop()
