@@ -106,13 +106,26 @@ static int32_t take_up(struct shopify_read *read, const char *shape, char id[SHO
   return keep_operation(read, "", error);
 }
 
+// A file says nothing of members that may not be seen: a page of one record does. Whatever else is wrong with it, the
+// operation may still go.
+static int32_t look_ahead(struct shopify_read *read, struct dray_error *error) {
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = shopify_pages_probe(read->client, read->stream, &read->asked, &why);
+  if (rc != DRAY_E_AUTH_FORBIDDEN && rc != DRAY_E_AUTH_REJECTED && rc != DRAY_E_CANCELLED &&
+      rc != DRAY_E_OUT_OF_MEMORY) {
+    return DRAY_OK;
+  }
+  if (error != NULL) *error = why;
+  return rc;
+}
+
 static int32_t start_operation(struct shopify_read *read, struct dray_str query, char id[SHOPIFY_BULK_ID_BYTES],
                                struct shopify_bulk_status *out_status, struct dray_error *error) {
   const int always = read->client->settings->bulk == SHOPIFY_BULK_ALWAYS;
   struct dray_buffer why;
   int started = 0;
-  // A file says nothing of members that may not be seen: a page of one record does.
-  DRAY_TRY(shopify_pages_probe(read->client, read->stream, &read->asked, error));
+  DRAY_TRY(look_ahead(read, error));
   dray_buffer_init(&why, STATE_BYTES_MAX);
   int32_t rc = shopify_bulk_submit(read->client, query, always, id, &started, &why, error);
   if (rc == DRAY_OK && !started) {
