@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 #define TEXT_BYTES_MAX (1u << 20)
+#define ROUNDS 6
+#define PAUSE_FIRST_MS 250 // 7.75 s in all; the host asks again after that
 
 // ---- jobs at work ----
 
@@ -69,50 +71,59 @@ static int32_t has_comment(struct zendesk_work *work, const struct zendesk_item 
 
 // ---- rows ----
 
-static void settle_absent(struct zendesk_work *work, struct zendesk_item *item, int working) {
-  if (working) {
-    zendesk_settle(work, item, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT,
-                   "not there yet, and a job of the account is still at work");
-  } else {
-    zendesk_settle(work, item, DRAY_RECEIPT_RETRY, DRAY_E_NET_CLOSED, "Zendesk does not hold it: it is sent again");
-  }
-}
-
-static int32_t settle_item(struct zendesk_work *work, struct zendesk_item *item, int working,
+// Puts the receipt of a row that Zendesk holds as it was sent, or that is gone as it should be; *out_absent = 1 where
+// it is not so.
+static int32_t settle_held(struct zendesk_work *work, struct zendesk_item *item, int *out_absent,
                            struct dray_error *error) {
-  int holds = 0, comment = 0, found = 0;
-  const int gone = item->record == NULL;
+  int holds = item->record != NULL, comment = 0;
   if (item->action == ZENDESK_DELETE) {
-    if (gone) zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
-    if (!gone) settle_absent(work, item, working);
-    return DRAY_OK;
-  }
-  if (gone) {
-    settle_absent(work, item, working);
-    return DRAY_OK;
-  }
-  // Where rows are only made, being there is all: what others have changed since is theirs.
-  if (work->operations == DRAY_OP_INSERT) {
-    zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
-    return DRAY_OK;
-  }
-  DRAY_TRY(zendesk_form_holds(work->form, &work->changes, item->i, item->record, &holds, &comment, error));
-  if (holds && comment && work->form->object->kind == ZENDESK_TICKETS) {
-    DRAY_TRY(has_comment(work, item, &found, error));
-    holds = found;
+    holds = item->record == NULL;
+  } else if (holds && work->operations != DRAY_OP_INSERT) {
+    // Where rows are only made, being there is all: what others have changed since is theirs.
+    DRAY_TRY(zendesk_form_holds(work->form, &work->changes, item->i, item->record, &holds, &comment, error));
+    if (holds && comment) DRAY_TRY(has_comment(work, item, &holds, error));
   }
   if (holds) zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
-  if (!holds) settle_absent(work, item, working);
+  *out_absent |= !holds;
+  return DRAY_OK;
+}
+
+static int32_t look(struct zendesk_work *work, int *out_absent, struct dray_error *error) {
+  *out_absent = 0;
+  for (size_t k = 0; k < work->count; k++) { // as it is now, not as it was in the round before
+    struct zendesk_item *item = &work->items[k];
+    if (item->settled) continue;
+    item->record = NULL;
+    item->copies = 0;
+  }
+  DRAY_TRY(zendesk_lookup(work, error));
+  for (size_t k = 0; k < work->count; k++) {
+    if (!work->items[k].settled) DRAY_TRY(settle_held(work, &work->items[k], out_absent, error));
+  }
   return DRAY_OK;
 }
 
 int32_t zendesk_read_back(struct zendesk_work *work, struct dray_error *error) {
-  int working = 0;
-  // Jobs first: one that ends in between has done its work before the records are looked at.
-  DRAY_TRY(any_job_works(work, &working, error));
-  DRAY_TRY(zendesk_lookup(work, error));
+  const struct dray_clock_service *clock = work->client->services.clock;
+  int working = 0, absent = 0;
+  int64_t pause = PAUSE_FIRST_MS;
+  for (int round = 0; round < ROUNDS; round++) {
+    // Jobs first: one that ends in between has done its work before the records are looked at.
+    DRAY_TRY(any_job_works(work, &working, error));
+    DRAY_TRY(look(work, &absent, error));
+    if (!absent || !working || round + 1 == ROUNDS) break;
+    DRAY_TRY(clock->sleep_ms(clock->ctx, pause, dray_str_of("a job of the account may still bring rows"), error));
+    pause *= 2;
+  }
   for (size_t k = 0; k < work->count; k++) {
-    if (!work->items[k].settled) DRAY_TRY(settle_item(work, &work->items[k], working, error));
+    struct zendesk_item *item = &work->items[k];
+    if (item->settled) continue;
+    if (working) {
+      zendesk_settle(work, item, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT,
+                     "not there yet, and a job of the account is still at work");
+    } else {
+      zendesk_settle(work, item, DRAY_RECEIPT_RETRY, DRAY_E_NET_CLOSED, "Zendesk does not hold it: it is sent again");
+    }
   }
   return DRAY_OK;
 }

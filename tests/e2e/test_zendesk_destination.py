@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model into Zendesk: every object and operation, what is refused, and what nobody knows."""
 
+import os
+import random
+
 import pytest
 
 import harness
@@ -404,3 +407,25 @@ def test_a_missing_write_scope_stops_the_run(project, zendesk):
     scene.fill(project, [person(n) for n in range(3)])
     result = project.dray("sync", "out").expect(5)
     assert "scope" in result.err and project.rows("out") == []
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("DRAY_ZENDESK_SEEDS", "2"))))
+def test_killed_at_any_moment(project, zendesk, seed):
+    """Tickets are not idempotent: each is there once, whenever the run died. DRAY_ZENDESK_SEEDS=20 runs long."""
+    dice = random.Random(seed)
+    bulk = dice.choice(["auto", "never"])
+    tickets(project, zendesk, more=f", batch_size: {dice.choice([3, 10, 100])}, use_bulk: {bulk}")
+    rows = [request(n) for n in range(30)]
+    scene.fill(project, rows)
+    for _ in range(2):
+        zendesk.fault({"kind": "slow", "seconds": 0.05, "path": "/api/v2/tickets*", "count": -1})
+        mark, seen = zendesk.mark(), dice.randrange(1, 25)
+        process = project.start("sync", "out")
+        harness.wait_until(lambda: process.poll() is not None or len(zendesk.requests(mark)) >= seen, what="requests")
+        process.kill()
+        process.communicate()
+    zendesk.clear_faults()
+    project.dray("sync", "out")
+    project.dray("sync", "out").expect(0)
+    held = by_external_id(zendesk, "tickets", "mine-")
+    assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}

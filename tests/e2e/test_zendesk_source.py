@@ -313,3 +313,62 @@ def test_what_does_not_fit_its_column_is_a_bad_row(project, zendesk):
     run = project.sync("users", code=3)
     assert (run["unreadable"], run["inserts"]) == (1, 1)
     assert str(number) in project.rows("users")[0]["text"] and "updated_at" in project.rows("users")[0]["text"]
+
+
+def test_ids_that_no_number_holds_are_bad_rows(project, zendesk):
+    scene.ingest(project, zendesk, ("users",))
+    body = {"users": [{"id": 99999999999999999999, "name": "Beyond"}, {"id": 9223372036854775807, "name": "Last"}],
+            "after_cursor": "x", "end_of_stream": True}
+    zendesk.fault({"kind": "status", "status": 200, "body": body, "path": "/api/v2/incremental/users/*"})
+    assert project.sync("users", code=3)["unreadable"] == 1
+    assert list(table(project, "users")) == [9223372036854775807]
+
+
+def test_metrics_may_stand_in_the_tickets(project, zendesk):
+    zendesk.settings(metric_sets="embedded")
+    scene.ingest(project, zendesk, ("ticket_metrics",), more=", page_size: 30")
+    project.sync("ticket_metrics")
+    tickets = living(zendesk, "tickets")
+    metrics = {row["ticket_id"]: row for row in zendesk.state()["metrics"] if row["ticket_id"] in tickets}
+    assert differences(project, "ticket_metrics", metrics, "ticket_id") == []
+
+
+def test_updates_by_the_system_are_read(project, zendesk):
+    """They change generated_timestamp alone: updated_at lies long before what was read last."""
+    scene.ingest(project, zendesk, ("tickets",))
+    project.sync("tickets")
+    number = sorted(living(zendesk, "tickets"))[3]
+    before = table(project, "tickets")[number]
+    zendesk.change({"system_update": [number]})
+    zendesk.advance(120)
+    assert project.sync("tickets")["updates"] == 1
+    after = table(project, "tickets")[number]
+    assert after["generated_timestamp"] > before["generated_timestamp"] and after["updated_at"] == before["updated_at"]
+
+
+def test_users_that_are_deleted_for_good_and_scrubbed_tickets(project, zendesk):
+    scene.ingest(project, zendesk, ("users", "tickets"))
+    project.dray("sync", "--all").expect(0)
+    user, ticket = sorted(living(zendesk, "users"))[9], sorted(living(zendesk, "tickets"))[9]
+    zendesk.change({"delete": {"users": [user], "tickets": [ticket]}})
+    zendesk.change({"delete_for_good": [user], "scrub": [ticket]})
+    zendesk.advance(120)
+    project.dray("sync", "--all").expect(0)
+    assert user not in table(project, "users") and ticket not in table(project, "tickets")
+
+
+@pytest.mark.parametrize("name", ["users", "organizations"])
+def test_records_that_change_while_they_are_paged(project, zendesk, name):
+    scene.ingest(project, zendesk, (name,), more=", page_size: 5")
+    numbers = sorted(living(zendesk, name))
+    zendesk.fault({"kind": "slow", "seconds": 0.05, "path": "/api/v2/incremental/*", "count": -1})
+    process = project.start("sync", name, "--json")
+    for turn in range(3):
+        harness.wait_until(lambda: len(zendesk.requests(path="incremental")) > turn, what="a page")
+        zendesk.change({name: [{"id": numbers[turn], "notes": f"turn {turn}"}, {"id": numbers[-1 - turn], "notes": "late"}]})
+    result = project.finish(process).expect(0)
+    assert result.line("run")["rejected"] == 0
+    zendesk.clear_faults()
+    zendesk.advance(120)
+    project.sync(name)
+    assert differences(project, name, living(zendesk, name)) == []
