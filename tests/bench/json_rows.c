@@ -4,6 +4,8 @@
 // How fast JSON becomes columns, next to bare yajl on the same bytes: JSON Lines of a shop's customers and orders,
 // made in memory, fed in pieces of 64 KiB to yajl with callbacks that do nothing and to dray_json_rows with twelve
 // columns, in turn. The median of the rounds counts. Usage: bench_json_rows [megabytes [rounds]]
+// Of a file's own lines (its first 200 MB) and columns, as tools/bench vendors does:
+// bench_json_rows --file PATH ROUNDS MEMBER.MEMBER:TYPE ..., where TYPE is s, i, f, b, t (a time) or j (JSON).
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #define BATCH_BYTES (1024 * 1024)
 #define ROUNDS_MAX 99
 #define BAR 0.5
+#define FILE_BYTES_MAX (200u * 1000u * 1000u)
+#define COLUMNS_MAX 200
 
 static void give_up(const char *what, const struct dray_error *error) {
   fprintf(stderr, "bench_json_rows: %s: %s\n", what, error->text);
@@ -133,10 +137,12 @@ static double parse_bare(const char *data, size_t len) {
 
 // ---- into columns ----
 
-static const struct {
+struct column {
   const char *path;
   struct dray_type type;
-} wanted[] = {
+};
+
+static const struct column of_orders[] = {
     {"id", {DRAY_TYPE_INT64, 0, 0}},
     {"name", {DRAY_TYPE_STRING, 0, 0}},
     {"created_at", {DRAY_TYPE_TIMESTAMP, 0, 0}},
@@ -150,7 +156,6 @@ static const struct {
     {"line_items[0].sku", {DRAY_TYPE_STRING, 0, 0}},
     {"line_items", {DRAY_TYPE_JSON, 0, 0}},
 };
-#define WANTED_COUNT (sizeof(wanted) / sizeof(wanted[0]))
 
 static uint64_t release_batch(struct dray_builder *builder) {
   struct ArrowArray array;
@@ -176,22 +181,22 @@ static uint64_t feed_all(struct dray_json_rows *rows, struct dray_builder *build
   return told + release_batch(builder);
 }
 
-static double parse_rows(const char *data, size_t len, uint64_t expected) {
-  struct dray_column_def columns[WANTED_COUNT];
-  struct dray_json_field fields[WANTED_COUNT];
+static double parse_rows(const char *data, size_t len, uint64_t expected, const struct column *wanted, size_t count) {
+  struct dray_column_def columns[COLUMNS_MAX];
+  struct dray_json_field fields[COLUMNS_MAX];
   const struct dray_json_rows_options options = {.lines = 1};
   struct ArrowSchema schema;
   struct dray_builder *builder = NULL;
   struct dray_json_rows *rows = NULL;
   struct dray_error error;
-  for (size_t i = 0; i < WANTED_COUNT; i++) {
+  for (size_t i = 0; i < count; i++) {
     columns[i] = (struct dray_column_def){wanted[i].path, wanted[i].type, 1};
     fields[i] = (struct dray_json_field){wanted[i].path, i};
   }
   const double begin = now_s();
-  if (dray_schema_make(columns, WANTED_COUNT, &schema, &error) != DRAY_OK) give_up("schema", &error);
+  if (dray_schema_make(columns, count, &schema, &error) != DRAY_OK) give_up("schema", &error);
   if (dray_builder_new(&schema, 0, BATCH_BYTES, &builder, &error) != DRAY_OK) give_up("builder", &error);
-  if (dray_json_rows_new(fields, WANTED_COUNT, &options, builder, &rows, &error) != DRAY_OK) give_up("reader", &error);
+  if (dray_json_rows_new(fields, count, &options, builder, &rows, &error) != DRAY_OK) give_up("reader", &error);
   const uint64_t told = feed_all(rows, builder, data, len);
   const double seconds = now_s() - begin;
   if (told != expected) {
@@ -222,29 +227,80 @@ static size_t argument(int argc, char **argv, int i, size_t otherwise, size_t ma
   return value >= 1 && value <= max ? value : otherwise;
 }
 
-int main(int argc, char **argv) {
-  const size_t megabytes = argument(argc, argv, 1, 100, 1000);
-  const size_t rounds = argument(argc, argv, 2, 5, ROUNDS_MAX);
-  struct dray_error error;
-  struct dray_buffer data;
-  dray_buffer_init(&data, (megabytes + 1) << 20);
-  uint64_t rows = 0;
-  while (data.len < megabytes * 1000000) {
-    if (append_order(&data, ++rows, &error) != DRAY_OK) give_up("data", &error);
-  }
+static void measure(const struct dray_buffer *data, uint64_t rows, size_t rounds, const struct column *columns,
+                    size_t column_count) {
   double bare[ROUNDS_MAX];
   double ours[ROUNDS_MAX];
   for (size_t i = 0; i < rounds; i++) {
-    bare[i] = parse_bare(data.data, data.len);
-    ours[i] = parse_rows(data.data, data.len, rows);
+    bare[i] = parse_bare(data->data, data->len);
+    ours[i] = parse_rows(data->data, data->len, rows, columns, column_count);
   }
-  const double mb = (double)data.len / 1e6;
+  const double mb = (double)data->len / 1e6;
   const double ours_mb_s = mb / median(ours, rounds);
   const double peer_mb_s = mb / median(bare, rounds);
   const double ratio = ours_mb_s / peer_mb_s;
   printf("{\"bench\":\"json_rows\",\"mb\":%.1f,\"ours_mb_s\":%.1f,\"peer\":\"yajl\",\"peer_mb_s\":%.1f,\"ratio\":%.3f,"
          "\"bar\":%.1f,\"held\":%s}\n",
          mb, ours_mb_s, peer_mb_s, ratio, BAR, ratio >= BAR ? "true" : "false");
+}
+
+// ---- of a file ----
+
+static struct column column_of(char *argument) {
+  static const struct {
+    char letter;
+    struct dray_type type;
+  } types[] = {{'s', {DRAY_TYPE_STRING, 0, 0}}, {'i', {DRAY_TYPE_INT64, 0, 0}},     {'f', {DRAY_TYPE_FLOAT64, 0, 0}},
+               {'b', {DRAY_TYPE_BOOL, 0, 0}},   {'t', {DRAY_TYPE_TIMESTAMP, 0, 0}}, {'j', {DRAY_TYPE_JSON, 0, 0}}};
+  char *colon = strrchr(argument, ':');
+  for (size_t i = 0; colon != NULL && i < sizeof(types) / sizeof(types[0]); i++) {
+    if (types[i].letter != colon[1]) continue;
+    *colon = '\0';
+    return (struct column){argument, types[i].type};
+  }
+  fprintf(stderr, "bench_json_rows: '%s' is not MEMBER:TYPE\n", argument);
+  exit(1);
+}
+
+// The first whole lines of the file; gives how many they are.
+static uint64_t read_lines(const char *path, struct dray_buffer *out) {
+  FILE *file = fopen(path, "rb");
+  char piece[PIECE_BYTES];
+  struct dray_error error;
+  size_t n = 0;
+  while (file != NULL && out->len + sizeof(piece) < FILE_BYTES_MAX && (n = fread(piece, 1, sizeof(piece), file)) > 0) {
+    if (dray_buffer_append(out, piece, n, &error) != DRAY_OK) give_up("file", &error);
+  }
+  if (file != NULL) (void)fclose(file);
+  while (out->len > 0 && out->data[out->len - 1] != '\n') out->len--;
+  uint64_t lines = 0;
+  for (size_t i = 0; i < out->len; i++) lines += out->data[i] == '\n';
+  if (lines == 0) {
+    fprintf(stderr, "bench_json_rows: no lines in %s\n", path);
+    exit(1);
+  }
+  return lines;
+}
+
+int main(int argc, char **argv) {
+  struct dray_buffer data;
+  if (argc > 4 && argc <= 4 + COLUMNS_MAX && strcmp(argv[1], "--file") == 0) {
+    struct column columns[COLUMNS_MAX];
+    for (int i = 4; i < argc; i++) columns[i - 4] = column_of(argv[i]);
+    dray_buffer_init(&data, FILE_BYTES_MAX);
+    const uint64_t rows = read_lines(argv[2], &data);
+    measure(&data, rows, argument(argc, argv, 3, 3, ROUNDS_MAX), columns, (size_t)argc - 4);
+    dray_buffer_free(&data);
+    return 0;
+  }
+  const size_t megabytes = argument(argc, argv, 1, 100, 1000);
+  struct dray_error error;
+  dray_buffer_init(&data, (megabytes + 1) << 20);
+  uint64_t rows = 0;
+  while (data.len < megabytes * 1000000) {
+    if (append_order(&data, ++rows, &error) != DRAY_OK) give_up("data", &error);
+  }
+  measure(&data, rows, argument(argc, argv, 2, 5, ROUNDS_MAX), of_orders, sizeof(of_orders) / sizeof(of_orders[0]));
   dray_buffer_free(&data);
   return 0;
 }

@@ -80,6 +80,7 @@ class Place:
         self.closers = []
         self.files = []  # data made by this invocation
         self.build = None
+        self.seeds = None  # how many, where something is tried by seeds; None: as many as the bench says
 
     def close(self):
         for closer in reversed(self.closers):
