@@ -24,6 +24,7 @@ import harness  # noqa: E402
 WAYS = ("step", "request", "moment")
 DIRECTIONS = ("ingest", "activate")
 DEATHS_MAX = 2
+ATTEMPTS_MAX = 5    # for a run that ended before its death
 RUNS_MAX = 12       # after the last death, until nothing is left to do
 ROWS = (60, 120)
 LATENCY_MS = 15     # so that a death finds requests in work
@@ -56,9 +57,9 @@ def demand(truth, text):
 class Case:
     """One seed in one direction: an account and a project as they stand before the run that dies."""
 
-    def __init__(self, vendor, direction, seed, folder):
-        self.chance = random.Random(f"{vendor} {direction} {seed}")
-        self.direction, self.seed, self.folder = direction, seed, pathlib.Path(folder)
+    def __init__(self, vendor, direction, seed, folder, attempt=0):
+        self.chance = random.Random(f"{vendor} {direction} {seed} {attempt}")
+        self.direction, self.seed, self.attempt, self.folder = direction, seed, attempt, pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.account = accounts.VENDORS[vendor](self.folder, "--latency-ms", LATENCY_MS)
         self.project = Project(self.folder / "project")
@@ -202,7 +203,7 @@ class Learned:
     def of(self, vendor, case):
         shape = case.shape()
         if shape not in self.known:
-            twin = KINDS[case.direction](vendor, case.direction, case.seed, self.folder / "twin")
+            twin = KINDS[case.direction](vendor, case.direction, case.seed, self.folder / "twin", case.attempt)
             try:
                 trace = self.folder / "trace"
                 before, begin = len(twin.account.sim.ledger()), time.monotonic()
@@ -280,22 +281,35 @@ def die(vendor, case, way, learned):
     return True
 
 
+def play(vendor, case, ways, learned, told):
+    """The deaths of a case, then runs until it is done, then the judges. False when the first run outlived its fault."""
+    wanted = case.chance.randint(1, DEATHS_MAX)
+    for number in range(wanted):
+        if not die(vendor, case, ways[(case.seed + number) % len(ways)], learned):
+            break
+    if not case.deaths:
+        return False
+    told["runs"] = case.go_on()
+    told.update(case.judge())
+    case.idle()
+    case.judge()
+    return True
+
+
 def run_seed(vendor, direction, seed, folder, ways=WAYS, learned=None):
-    """One seed: what it was, how often it died, and what was wrong, or None. `learned` is a Learned, or None: steps that are known."""
-    case = KINDS[direction](vendor, direction, seed, pathlib.Path(folder) / f"{vendor}-{direction}-{seed}")
-    told = {"seed": seed, "direction": direction, "what": case.name, "later": case.later, "deaths": case.deaths, "wrong": None}
-    try:
-        wanted = case.chance.randint(1, DEATHS_MAX)
-        for number in range(3 * DEATHS_MAX):
-            way = ways[(seed + number) % len(ways)]
-            if len(case.deaths) == wanted or (not die(vendor, case, way, learned) and case.deaths):
+    """One seed: what it was, how it died, and what was wrong, or None. `learned` is a Learned, or None: steps that are known.
+    A run that ends before its death is tried again from the start."""
+    for attempt in range(ATTEMPTS_MAX):
+        case = KINDS[direction](vendor, direction, seed, pathlib.Path(folder) / f"{vendor}-{direction}-{seed}", attempt)
+        told = {"seed": seed, "direction": direction, "what": case.name, "later": case.later, "deaths": case.deaths, "wrong": None}
+        try:
+            if play(vendor, case, ways, learned, told):
                 break
-        told["runs"] = case.go_on()
-        told.update(case.judge())
-        case.idle()
-        case.judge()
-    except (Wrong, AssertionError) as problem:
-        told["wrong"] = str(problem)
-    finally:
-        case.close()
+        except AssertionError as problem:  # of a judge, or of the harness
+            told["wrong"] = str(problem)
+            break
+        finally:
+            case.close()
+    else:
+        told["wrong"] = f"in {ATTEMPTS_MAX} attempts the run always ended before it was to die"
     return told
