@@ -171,7 +171,7 @@ class Zendesk(Account):
         limits = ["--rate-limit", 0, "--export-limit", 0]
         records = ["--users", size, "--organizations", max(10, size // 5), "--tickets", size]
         self.sim = Running(SIMULATORS / "zendesk" / "server.py", *limits, *records, *arguments, ledger=self.ledger)
-        self.sim.sim("POST", "settings", {"endpoint_limits": {"user_update": 0, "ticket_update": 0}})
+        self.sim.sim("POST", "settings", {"endpoint_limits": {"user_update": 0, "ticket_update": 0, "tickets_index": 0}})
 
     @staticmethod
     def missing():
