@@ -312,7 +312,7 @@ def writing(project, account, target, more=""):
 
 
 def field_of(account, column):
-    return "merge_fields." + column if account.plugin == "mailchimp" and column.isupper() else column
+    return "merge_" + column.lower() if account.plugin == "mailchimp" and column.isupper() else column
 
 
 def value_of(column, number, version):
