@@ -263,7 +263,7 @@ class Mailchimp(Account):
 
     def done(self, target, entries):
         return count_by(row["email"] for entry in entries if entry.get("method") in ("POST", "PUT", "PATCH", None)
-                        for row in entry.get("rows") or () if row.get("became") in ("created", "updated", "unchanged") and "email" in row)
+                        for row in entry.get("rows") or () if row.get("became") in ("created", "changed", "unchanged") and "email" in row)
 
     def wanted(self, stream):
         return {key: (member["email_address"], member["status"]) for key, member in self.members().items()}, ("id", "email_address", "status")
