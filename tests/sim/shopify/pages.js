@@ -55,7 +55,12 @@ class TablePages {
 
   page() {
     const key = by[this.args.sortKey] || by.ID;
-    const rows = this.table.filtered(key, this.name, this.test);
+    const { first, after, before, reverse } = this.args;
+    const isHead = first != null && after == null && before == null && !reverse;
+    const rows =
+      this.table.giant && isHead
+        ? this.table.head(key, this.name, this.test)
+        : this.table.filtered(key, this.name, this.test);
     return connect(rows, this.args, { name: key.name, of: key.of, cached: true }, this.field);
   }
 

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the shop holds now. Up to TABLE_MAX records of a kind live in memory; a larger kind is made record by record
-// while it is streamed (bulk operations, look-ups by id) and can be neither paged nor changed.
+// while it is streamed (bulk operations, look-ups by id), has a first page only, and cannot be changed.
 'use strict';
 
 const { Seed, gid } = require('./seed');
 const { definitions } = require('./seed_metafields');
-const { sorted } = require('./connection');
+const { sorted, PAGE_MAX } = require('./connection');
 
 const TABLE_MAX = 200000;
 const KINDS = [
@@ -86,6 +86,21 @@ class Table {
       this.views.set(by.name, view);
     }
     return view.rows;
+  }
+
+  /** The same of a kind too large to be held: no more than its first page needs. */
+  head(by, name, test) {
+    const { last } = this;
+    if (name !== null && last && last.by === by.name && last.name === name) return last.rows;
+    let rows = [];
+    const trim = () => sorted(rows, by).slice(0, PAGE_MAX + 1);
+    for (const record of this.stream()) {
+      if (test(record)) rows.push(record);
+      if (rows.length > 20 * PAGE_MAX) rows = trim().map((row) => row.record);
+    }
+    rows = trim();
+    this.last = { by: by.name, name, version: this.version, rows };
+    return rows;
   }
 
   /** The rows of a view that pass a test. The last is kept, since a client asks for it page by page. */

@@ -349,3 +349,13 @@ def test_latency(start):
     began = time.monotonic()
     shop.data("{ shop { id } }")
     assert time.monotonic() - began >= 0.115
+
+
+def test_kind_too_large_to_be_held_has_its_first_page(start):
+    """As bulk clients ask for one record ahead, to see what they may see."""
+    shop = start("--customers", 200_001, "--orders", 0)
+    page = shop.data("{ customers(first: 250, sortKey: UPDATED_AT) { nodes { id updatedAt } pageInfo { hasNextPage } } }")["customers"]
+    times = [node["updatedAt"] for node in page["nodes"]]
+    assert len({node["id"] for node in page["nodes"]}) == 250 and times == sorted(times) and page["pageInfo"]["hasNextPage"]
+    first = shop.data("{ customers(first: 1, sortKey: UPDATED_AT) { nodes { id } } }")["customers"]["nodes"]
+    assert first == [{"id": page["nodes"][0]["id"]}]
