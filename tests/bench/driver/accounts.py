@@ -277,6 +277,7 @@ class Mailchimp(Account):
                                  *({"op": "unsubscribe", "email": email} for email in some[6:9]),
                                  *({"op": "archive", "email": email} for email in some[9:]),
                                  *({"op": "add", "email": f"new{number}@dray.test"} for number in range(5))]})
+        self.sim.advance(120)  # what changes in the second in which a read begins is the next one's
 
 
 VENDORS = {"shopify": Shopify, "zendesk": Zendesk, "mailchimp": Mailchimp}
