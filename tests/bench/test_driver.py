@@ -13,7 +13,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from driver import diff, instructions, machine, rows, warehouse  # noqa: E402
+from driver import diff, instructions, machine, rows, vendors, warehouse  # noqa: E402
 
 BUILD = pathlib.Path(os.environ["DRAY_BUILD"])
 PROGRAMS = BUILD / "tests" / "bench" / "diff"
@@ -220,3 +220,54 @@ def test_second_version_differs_in_one_row_of_a_hundred(place):
     data = warehouse.data_of(place)
     one, two = (data.csv(4000, second).read_text().splitlines() for second in (False, True))
     assert len(one) == len(two) == 4001 and sum(a != b for a, b in zip(one, two)) == 40
+
+
+# ---- vendors ----
+
+BULK = [{"__typename": "Order", "id": "gid://shopify/Order/12", "updatedAt": "2026-01-01T00:00:00Z", "note": None, "test": False,
+         "total": {"amount": "1.00"}, "tags": ["a"], "number": 5},
+        {"__typename": "LineItem", "id": "gid://shopify/LineItem/7", "quantity": 2, "note": "x", "__parentId": "gid://shopify/Order/12"},
+        {"__typename": "LineItem", "id": "gid://shopify/LineItem/8", "quantity": 3, "__parentId": "gid://shopify/Order/12"}]
+
+
+@pytest.fixture
+def bulk_file(tmp_path):
+    path = tmp_path / "kept-1.jsonl"
+    path.write_text("".join(json.dumps(line, separators=(",", ":")).replace("/", "\\/") + "\n" for line in BULK))
+    return path
+
+
+def test_columns_of_a_bulk_result_have_the_types_of_their_values(bulk_file):
+    columns = dict(column.rsplit(":", 1) for column in vendors.columns_of(bulk_file))
+    assert columns == {"__typename": "s", "id": "s", "updatedAt": "t", "note": "s", "test": "b", "total.amount": "s", "tags": "j",
+                       "number": "i", "quantity": "i", "__parentId": "s"}
+
+
+def test_reader_alone_takes_a_file(bulk_file):
+    done = subprocess.run([BUILD / "tests" / "bench" / "bench_json_rows", "--file", bulk_file, "1", *vendors.columns_of(bulk_file)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ours_mb_s"] > 0
+
+
+def test_records_of_a_bulk_result_are_counted_by_kind(bulk_file):
+    class Shop(vendors.BulkShop):
+        def __init__(self):
+            self.results = bulk_file.parent
+
+    assert Shop().held() == {"Order": (1, 12), "LineItem": (2, 15)}
+
+
+def test_calls_that_write_are_told_from_those_that_read():
+    assert vendors.writes_of({"GET /a": 3, "POST /a": 2, "PUT /b": 1, "DELETE /b": 1}) == 4
+
+
+def test_row_of_kills_tells_the_first_seed_that_went_wrong():
+    class Learned:
+        known = {"shape": ({"store.commit": 2}, 1.0, 5)}
+
+    told = [{"seed": seed, "what": "x", "deaths": ["kill:store.commit:1, 3 rows in flight"], "wrong": wrong, "repeats": 1, "in_flight": 3}
+            for seed, wrong in enumerate((None, "lost", "lost too"))]
+    made = vendors.kill_row("kills_x", 3, rows.Bar("<=", 0), told, Learned)
+    assert made["ratio"] == 2 and made["held"] is False and "seed 1" in made["wrong"] and made["deaths"] == 3
+    assert vendors.kill_row("kills_x", 1, rows.Bar("<=", 0), told[:1], Learned)["held"] is True
