@@ -30,6 +30,7 @@ ROWS = (60, 120)
 LATENCY_MS = 15     # so that a death finds requests in work
 SETTLE_S = 20       # for what the vendor still does when nobody waits for it
 OPEN = (2, 5)       # batches in state.db that are being sent, or in doubt: what may be done once more
+UNLEARNED_REQUESTS = 4  # that every run has
 # Steps that every run in a direction passes, for those who do not learn them.
 STEPS = {"ingest": ("sync.merged", "sync.warehouse_committed", "sync.mirror_committed", "store.commit"),
          "activate": ("delivery.sending", "delivery.written", "delivery.answered", "delivery.mirrored", "delivery.settled",
@@ -235,7 +236,7 @@ def kill_when(case, condition):
 
 def die_at_step(vendor, case, learned):
     if learned is None:
-        step, passes = case.chance.choice(STEPS[case.direction]), 3
+        step, passes = case.chance.choice(STEPS[case.direction]), 1
     else:
         # By turns, those of the sync and of its delivery first.
         counts = learned.of(vendor, case)[0]
@@ -248,7 +249,7 @@ def die_at_step(vendor, case, learned):
 
 
 def die_after_request(vendor, case, learned):
-    most = learned.of(vendor, case)[2] if learned is not None else 12
+    most = learned.of(vendor, case)[2] if learned is not None else UNLEARNED_REQUESTS
     number = case.chance.randint(1, max(1, most))
     path = case.account.sim.ledger_path
     begin = count_lines(path)
