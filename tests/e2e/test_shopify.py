@@ -301,6 +301,30 @@ def test_definition_deleted_after_discover(project, shops):
     assert project.sync("in")["inserts"] == 30
 
 
+def test_more_below_a_parent_than_its_page_holds(project, shops):
+    """The rest of a connection is asked for by the parent's id, page by page."""
+    shop = shops.start("--customers", 40)
+    for number in (3, 17, 39):
+        one = shop.records("Customer")[number]["id"]
+        shop.change({"metafields": [{"id": one, "namespace": "many", "key": f"key_{i}", "type": "number_integer", "value": str(i)}
+                                    for i in range(60)]})
+    scene.reading(project, shop, "metafields_customers", use_bulk="never", page_size=20)
+    assert project.sync("in")["rejected"] == 0
+    expect_equal(project, shop, ["metafields_customers"])
+    assert project.query("SELECT count(*), sum(value) FROM metafields_customers WHERE namespace = 'many'") == [(180, 3 * 1770)]
+
+
+def test_full_read_shows_what_is_gone(project, shops):
+    shop = shops.start("--customers", 60, "--orders", 20)
+    scene.reading(project, shop, "products", mode="mirror, delete: hard")
+    config = project.folder / "dray.yaml"
+    config.write_text(config.read_text().replace("streams: [products]", "streams: [products], read: full"))
+    project.sync("in")
+    shop.change({"delete": [shop.records("Product")[5]["id"]]})
+    assert project.sync("in", "--allow-guard")["deletes"] == 1
+    expect_equal(project, shop, ["products"])
+
+
 def test_deleted_records_are_told(project, shops):
     shop = shops.start()
     scene.reading(project, shop, "deleted_records", lookback_hours=0)
