@@ -182,7 +182,7 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   const struct dr_delivery_plan plan = plan_of(run, activation, NULL);
   int32_t rc = dr_changeset_open(path, &set, error);
   if (rc == DRAY_OK) {
-    rc = dr_delivery_open(run, activation->destination, &activation->caps, set, path, &plan, &delivery, error);
+    rc = dr_delivery_open(run, activation->destination, &activation->caps, set, path, &plan, NULL, &delivery, error);
   }
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
     if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], error);
@@ -250,8 +250,8 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
   count -= pass->withheld; // deletes are the last of a set
   if (count == 0) return DRAY_OK;
   struct dr_delivery delivery;
-  DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, &delivery,
-                            error));
+  DRAY_TRY(dr_delivery_open(run, activation->destination, &activation->caps, pass->set, pass->path, &plan, NULL,
+                            &delivery, error));
   int32_t rc = dr_waiting_load(run, &delivery.waiting, error);
   if (rc == DRAY_OK) rc = dr_lanes_send(&delivery, pass->path, &plan, count, poll_in_run_ms(), error);
   if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, 0, poll_in_run_ms(), NULL, error);

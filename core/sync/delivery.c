@@ -37,7 +37,9 @@ static int32_t begin(struct dr_delivery *delivery, const struct dr_delivery_plan
       .update_count = plan->updates,
       .delete_count = plan->deletes,
   };
+  dr_lane_leave(delivery);
   const int32_t rc = dr_destination_begin(delivery->destination, &announced, error);
+  dr_lane_enter(delivery);
   delivery->begun = rc == DRAY_OK;
   free(keys);
   return rc;
@@ -45,9 +47,11 @@ static int32_t begin(struct dr_delivery *delivery, const struct dr_delivery_plan
 
 int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance *destination,
                          const struct dray_caps *caps, struct dr_changeset *set, const char *path,
-                         const struct dr_delivery_plan *plan, struct dr_delivery *out, struct dray_error *error) {
+                         const struct dr_delivery_plan *plan, pthread_mutex_t *lock, struct dr_delivery *out,
+                         struct dray_error *error) {
   struct dr_delivery delivery;
   memset(&delivery, 0, sizeof(delivery));
+  delivery.lock = lock;
   delivery.run = run;
   delivery.destination = destination;
   delivery.caps = *caps;

@@ -51,10 +51,11 @@ struct dr_delivery_plan {
   uint64_t inserts, updates, deletes;
 };
 
+// `lock` becomes the delivery's.
 DRAY_NODISCARD int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance *destination,
                                         const struct dray_caps *caps, struct dr_changeset *set, const char *path,
-                                        const struct dr_delivery_plan *plan, struct dr_delivery *out,
-                                        struct dray_error *error);
+                                        const struct dr_delivery_plan *plan, pthread_mutex_t *lock,
+                                        struct dr_delivery *out, struct dray_error *error);
 // Tells the destination that all is said (`end`), or that the run gives up (`abort`).
 DRAY_NODISCARD int32_t dr_delivery_end(struct dr_delivery *delivery, struct dray_error *error);
 void dr_delivery_close(struct dr_delivery *delivery);

@@ -16,6 +16,9 @@ struct lanes {
   pthread_mutex_t lock; // guards all below, and the run
   uint64_t next, end;   // changes that no lane has taken yet
   int64_t job_wait_ms;
+  struct dr_delivery *first; // the run's
+  const char *path;
+  const struct dr_delivery_plan *plan;
   size_t sending; // lanes that are, each perhaps into a job
   int polling;    // one lane asks for jobs, for all
   int full;       // there are as many jobs as the destination takes, and none ended: nothing more is sent
@@ -25,7 +28,10 @@ struct lanes {
 
 struct lane {
   struct lanes *lanes;
+  size_t number; // 0: the run's own delivery; others open one for themselves
   struct dr_delivery *delivery;
+  struct dr_delivery own;
+  int opened;
   pthread_t thread;
 };
 
@@ -49,10 +55,36 @@ static int32_t make_room(struct lane *lane, int *out_room, struct dray_error *er
   return rc;
 }
 
+static void stop(struct lanes *lanes, int32_t rc, const struct dray_error *failure) {
+  if (rc == DRAY_OK || lanes->rc != DRAY_OK) return;
+  lanes->rc = rc;
+  lanes->failure = *failure;
+}
+
+// With the lock, which is given up while the destination begins: lanes begin side by side.
+static int32_t open_lane(struct lane *lane, struct dray_error *error) {
+  const struct lanes *lanes = lane->lanes;
+  const struct dr_delivery *first = lanes->first;
+  struct dr_context *run = first->run;
+  struct dr_destination_instance *destination = NULL;
+  DRAY_TRY(dr_session_destination_beside(run->session, run->sync->to_connection, lane->number, &destination, error));
+  DRAY_TRY(dr_delivery_open(run, destination, &first->caps, first->set, lanes->path, lanes->plan, first->lock,
+                            &lane->own, error));
+  lane->own.waiting = first->waiting; // lent
+  lane->delivery = &lane->own;
+  lane->opened = 1;
+  return DRAY_OK;
+}
+
 static void *work(void *ctx) {
   struct lane *lane = ctx;
   struct lanes *lanes = lane->lanes;
   (void)pthread_mutex_lock(&lanes->lock);
+  if (lane->number > 0 && lanes->rc == DRAY_OK) {
+    struct dray_error failure;
+    dray_error_init(&failure);
+    stop(lanes, open_lane(lane, &failure), &failure);
+  }
   while (lanes->rc == DRAY_OK && !lanes->full && lanes->next < lanes->end) {
     struct dray_error failure;
     int room = 0;
@@ -63,20 +95,18 @@ static void *work(void *ctx) {
       rc = dr_send_next(lane->delivery, &lanes->next, lanes->end, 1, &failure);
       lanes->sending--;
     }
-    if (rc == DRAY_OK || lanes->rc != DRAY_OK) continue;
-    lanes->rc = rc;
-    lanes->failure = failure;
+    stop(lanes, rc, &failure);
   }
   (void)pthread_mutex_unlock(&lanes->lock);
   return NULL;
 }
 
 // Fewer lanes than could be are slower and nothing else.
-static size_t start(struct lanes *lanes, struct lane *lane, size_t count, const char *sync) {
+static size_t start(struct lanes *lanes, struct lane *lane, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    lane[i].lanes = lanes;
+    lane[i] = (struct lane){.lanes = lanes, .number = i + 1};
     if (pthread_create(&lane[i].thread, NULL, work, &lane[i]) != 0) {
-      dr_log(DRAY_LOG_WARN, sync, "no thread for a further lane; %zu work", i + 1);
+      dr_log(DRAY_LOG_WARN, lanes->first->run->sync->name, "no thread for a further lane; %zu work", i + 1);
       return i;
     }
   }
@@ -91,46 +121,30 @@ static size_t lane_count(const struct dr_delivery *delivery, uint64_t count) {
   return lanes > 1 ? (size_t)lanes : 1;
 }
 
-static int32_t open_beside(struct dr_delivery *delivery, size_t number, const char *path,
-                           const struct dr_delivery_plan *plan, struct dr_delivery *out, struct dray_error *error) {
-  struct dr_context *run = delivery->run;
-  struct dr_destination_instance *destination = NULL;
-  DRAY_TRY(dr_session_destination_beside(run->session, run->sync->to_connection, number, &destination, error));
-  DRAY_TRY(dr_delivery_open(run, destination, &delivery->caps, delivery->set, path, plan, out, error));
-  out->waiting = delivery->waiting; // lent
-  return DRAY_OK;
-}
-
 int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const struct dr_delivery_plan *plan,
                       uint64_t count, int64_t job_wait_ms, struct dray_error *error) {
   const size_t beside = lane_count(delivery, count) - 1;
-  struct dr_delivery others[DR_LANES_MAX - 1];
   struct lane lane[DR_LANES_MAX];
-  struct lanes lanes = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = count, .job_wait_ms = job_wait_ms};
-  size_t opened = 0;
-  int32_t rc = DRAY_OK;
-  while (rc == DRAY_OK && opened < beside) {
-    rc = open_beside(delivery, opened + 1, path, plan, &others[opened], error);
-    opened += rc == DRAY_OK;
-  }
-  if (rc == DRAY_OK) {
-    if (beside > 0) delivery->lock = &lanes.lock;
-    for (size_t i = 0; i < opened; i++) {
-      others[i].lock = &lanes.lock;
-      lane[i].delivery = &others[i];
-    }
-    const size_t started = start(&lanes, lane, opened, delivery->run->sync->name);
-    (void)work(&(struct lane){.lanes = &lanes, .delivery = delivery});
-    for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
-    delivery->lock = NULL;
-    rc = lanes.rc;
-    if (lanes.full) delivery->run->report->unsent += lanes.end - lanes.next;
-    if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
-  }
-  for (size_t i = 0; i < opened; i++) {
-    if (rc == DRAY_OK) rc = dr_delivery_end(&others[i], error);
-    memset(&others[i].waiting, 0, sizeof(others[i].waiting));
-    dr_delivery_close(&others[i]);
+  struct lanes lanes = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                        .end = count,
+                        .job_wait_ms = job_wait_ms,
+                        .first = delivery,
+                        .path = path,
+                        .plan = plan};
+  if (beside > 0) delivery->lock = &lanes.lock;
+  const size_t started = start(&lanes, lane, beside);
+  (void)work(&(struct lane){.lanes = &lanes, .delivery = delivery});
+  for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
+  delivery->lock = NULL;
+  int32_t rc = lanes.rc;
+  if (lanes.full) delivery->run->report->unsent += lanes.end - lanes.next;
+  if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
+  for (size_t i = 0; i < started; i++) {
+    if (!lane[i].opened) continue;
+    lane[i].own.lock = NULL;
+    if (rc == DRAY_OK) rc = dr_delivery_end(&lane[i].own, error);
+    memset(&lane[i].own.waiting, 0, sizeof(lane[i].own.waiting));
+    dr_delivery_close(&lane[i].own);
   }
   (void)pthread_mutex_destroy(&lanes.lock);
   return rc;
