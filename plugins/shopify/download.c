@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bulk.h"
+#include "mend.h"
 
 #define CHUNK_BYTES (256u << 10)
 #define RESUMES_MAX 5
@@ -191,6 +192,7 @@ int32_t shopify_download_next(struct shopify_download *download, struct dray_str
   if (newline == NULL) return DRAY_OK;
   download->text_given = (size_t)(newline - text->data) + 1;
   download->given = download->ended ? download->received : download->received - (text->len - download->text_given);
+  (void)shopify_mend(text->data, download->text_given);
   *out = dray_str_make(text->data, download->text_given);
   return DRAY_OK;
 }
