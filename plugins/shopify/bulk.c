@@ -160,12 +160,30 @@ static int32_t submit_once(struct shopify_client *client, struct dray_str query,
   return rc;
 }
 
+// What leaves open whether an operation was begun. One that was ends by itself, and nobody looks at its file.
+static int is_open(int32_t rc) {
+  return rc == DRAY_E_HTTP_SERVER || rc == DRAY_E_HTTP_CONTENT || rc == DRAY_E_NET_CLOSED || rc == DRAY_E_NET_TIMEOUT ||
+         rc == DRAY_E_NET_CONNECT;
+}
+
 int32_t shopify_bulk_submit(struct shopify_client *client, struct dray_str query, int always,
                             char id[SHOPIFY_BULK_ID_BYTES], int *out_started, struct dray_buffer *why,
                             struct dray_error *error) {
   const struct dray_clock_service *clock = client->services->clock;
+  int64_t failures = 0;
   for (int64_t wait_ms = SLOT_WAIT_FIRST_MS;; wait_ms *= 2) {
-    DRAY_TRY(submit_once(client, query, id, out_started, why, error));
+    struct dray_error failed;
+    dray_error_init(&failed);
+    *out_started = 0;
+    const int32_t rc = submit_once(client, query, id, out_started, why, &failed);
+    if (rc != DRAY_OK && (!is_open(rc) || (always && failures++ >= client->settings->max_retries))) {
+      if (error != NULL) *error = failed;
+      return rc;
+    }
+    if (rc != DRAY_OK) {
+      dray_buffer_clear(why);
+      DRAY_TRY(dray_buffer_append_str(why, failed.text, error));
+    }
     if (*out_started || !always) return DRAY_OK;
     if (wait_ms > SLOT_WAIT_MAX_MS) wait_ms = SLOT_WAIT_MAX_MS;
     DRAY_TRY(clock->sleep_ms(clock->ctx, wait_ms, dray_str_of("a free bulk operation of Shopify"), error));

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "mend.h"
+
 #define CAPACITY_UNTIL_TOLD 2000.0
 #define PER_SECOND_UNTIL_TOLD 100.0
 #define THROTTLED_WAITS_MAX 60 // each as long as the shop asked for: then somebody else eats all of the budget
@@ -183,6 +185,25 @@ static int is_throttled(const struct dray_json *errors) {
   return first != NULL && dray_str_is(shopify_error_code(first), "THROTTLED");
 }
 
+// What a status means here, behind Shopify's own words.
+static void add_meaning(const struct shopify_client *client, char *what, size_t bytes) {
+  static const struct {
+    int32_t status;
+    const char *meaning;
+  } known[] = {
+      {401, "the access_token, or that of the client_id, is not one of an app that is installed in the shop"},
+      {402, "the shop is frozen until its owner has paid for it"},
+      {404, "there is no such shop, or no such api_version: correct `shop`, acme for https://acme.myshopify.com"},
+      {423, "Shopify has locked the shop; its owner has to ask Shopify's support"},
+  };
+  const size_t used = strlen(what);
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    if (known[i].status != client->answer.status) continue;
+    (void)snprintf(what + used, bytes - used, "%s%s (%s)", used > 0 ? "; " : "", known[i].meaning,
+                   client->settings->host);
+  }
+}
+
 // Statuses other than 200: the body is {"errors": "text"}, or a page of HTML.
 static int32_t fail_status(const struct shopify_client *client, struct dray_error *error) {
   const struct dray_api_answer *answer = &client->answer;
@@ -200,10 +221,7 @@ static int32_t fail_status(const struct shopify_client *client, struct dray_erro
     }
     return rc;
   }
-  if (answer->status == 404 && what[0] == '\0') {
-    (void)snprintf(what, sizeof(what), "is there a shop %s, and a version %s of its API?", client->settings->host,
-                   client->settings->api_version);
-  }
+  add_meaning(client, what, sizeof(what));
   const int32_t rc = dray_api_fail(answer, "asking Shopify", what[0] != '\0' ? what : NULL, error);
   const struct dray_str id = dray_api_header(answer, "X-Request-Id");
   if (id.len > 0) (void)dray_error_prefix(error, "request %.*s", DRAY_STR_ARG(id));
@@ -238,6 +256,7 @@ static int32_t judge(struct shopify_client *client, struct shopify_request *requ
   struct shopify_reply reply = {.date_us = date_of(&client->answer)};
   if (client->answer.status != 200) return fail_status(client, error);
   look_at_version(client);
+  if (client->answer.body.len > 0) (void)shopify_mend(client->answer.body.data, client->answer.body.len);
   DRAY_TRY(dray_api_json(&client->answer, SHOPIFY_ANSWER_BYTES_MAX, &reply.root, error));
   reply.data = dray_json_get(reply.root, "data");
   reply.errors = dray_json_get(reply.root, "errors");

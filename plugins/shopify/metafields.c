@@ -178,7 +178,8 @@ int32_t shopify_definitions_load(struct shopify_client *client, const char *owne
   } while (rc == DRAY_OK && after.len > 0);
   dray_buffer_free(&after);
   dray_buffer_free(&names);
-  if (rc == DRAY_E_AUTH_FORBIDDEN) {
+  // Only what a scope denies: a shop that is locked for now has the same columns as before.
+  if (rc == DRAY_E_AUTH_FORBIDDEN && strcmp(why.vendor_code, "ACCESS_DENIED") == 0) {
     dray_log_printf(client->services, DRAY_LOG_WARN, "definitions of metafields of %s cannot be seen: %s", owner,
                     why.text);
     shopify_definitions_free(&made);
