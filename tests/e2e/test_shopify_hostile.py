@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""A shop that answers as no shop should, and processes that die between two requests."""
+
+import signal
+
+import pytest
+
+import harness
+import shopify_scene as scene
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traffic():
+    yield
+    scene.expect_clean_traffic()
+
+
+@pytest.fixture
+def shops(tmp_path):
+    scene.need_shop()
+    made = scene.Shops(tmp_path)
+    yield made
+    made.end()
+
+
+SUBMIT = "bulkOperationRunQuery("
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"},
+                                   {"kind": "reset", "applied": True}, {"kind": "html"},
+                                   {"kind": "stall", "seconds": 3, "applied": True},
+                                   {"kind": "graphql_error", "code": "INTERNAL_SERVER_ERROR", "message": "Internal error"},
+                                   {"kind": "user_error", "root": "bulkOperationRunQuery", "message": "not today"}],
+                         ids=["502", "reset", "reset-applied", "html", "stall", "internal", "refused"])
+def test_operation_that_may_not_have_begun(project, shops, fault):
+    """Nothing is lost by reading pages instead."""
+    shop = shops.start("--orders", 30)
+    scene.reading(project, shop, "orders", request_timeout=2)
+    shop.fault({**fault, "body_contains": SUBMIT})
+    assert project.sync("in")["inserts"] == 30
+
+
+def test_killed_before_the_operation_is_known(project, shops):
+    """The one that runs is found again by its query; no slot is lost to it."""
+    shop = shops.start("--orders", 30, "--bulk-seconds", 1)
+    scene.reading(project, shop, "orders")
+    shop.fault({"kind": "stall", "seconds": 5, "applied": True, "body_contains": SUBMIT})
+    process = project.start("sync", "in")
+    harness.wait_until(lambda: shop.state()["bulk"], what="the operation")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert project.sync("in")["inserts"] == 30
+    assert len(shop.state()["bulk"]) <= 2
+
+
+def test_operation_that_vanishes_while_it_is_waited_for(project, shops):
+    shop = shops.start("--orders", 30, "--bulk-seconds", 60)
+    scene.reading(project, shop, "orders")
+    process = project.start("sync", "in", "--json")
+    harness.wait_until(lambda: shop.state()["bulk"], what="the operation")
+    shop.change({"vanish": [shop.state()["bulk"][0]["id"]]})
+    result = project.finish(process).expect(0)
+    assert result.line("run")["inserts"] == 30
+    again = project.sync("in")
+    assert again["inserts"] == 0
+
+
+def test_value_that_no_column_can_hold(project, shops):
+    """The record is told as unreadable, with the column; all others arrive."""
+    shop = shops.start("--customers", 5, "--orders", 3)
+    gid = "gid://shopify/Customer/98765432109876543210"
+    strange = shop.records("Customer")[0]["id"]
+    shop.change({"create": [{"__typename": "Customer", "id": gid, "email": "big@example.com"}],
+                 "metafields": [{"id": strange, "namespace": "custom", "key": "loyalty_points",
+                                 "type": "single_line_text_field", "value": "many"}]})
+    for use in ("never", "always"):
+        made = harness.Project(project.folder / use)
+        scene.reading(made, shop, "customers", use_bulk=use)
+        assert made.sync("in", code=3)["unreadable"] == 2
+        assert made.query("SELECT count(*) FROM customers") == [(4,)]
+        told = str(made.rows("in"))
+        assert "legacyResourceId" in told and "metafield_custom_loyalty_points" in told, told
+
+
+def test_texts_of_all_kinds(project, shops):
+    """Half an emoji does not stop a stream: it is the replacement character, read either way."""
+    shop = shops.start("--customers", 6, "--orders", 3)
+    texts = ["half a pair: \ud83d", "other half: \ude00.", "both: \U0001f600 \\ud83d", "\ufffe \u2028 \u00a0 \\/", "n" * 70000]
+    ids = [record["id"] for record in shop.records("Customer")]
+    shop.change({"update": [{"id": gid, "set": {"note": text}} for gid, text in zip(ids, texts)]})
+    for use in ("never", "always"):
+        made = harness.Project(project.folder / use)
+        scene.reading(made, shop, "customers", use_bulk=use)
+        assert made.sync("in")["inserts"] == 6
+        held = dict(made.query("SELECT id, note FROM customers"))
+        for gid, text in zip(ids, texts):
+            assert held[gid] == text.replace("\ud83d", "\ufffd").replace("\ude00", "\ufffd")
+
+
+def test_security_block_is_waited_for(project, shops):
+    shop = shops.start("--orders", 10)
+    scene.reading(project, shop, "orders", use_bulk="never")
+    shop.fault({"kind": "status", "status": 430, "nth": 3})
+    result = project.dray("sync", "in", "--json")
+    assert result.line("run")["rejected"] == 0
+    assert project.sync("in")["rejected"] == 0
+    assert project.query("SELECT count(*) FROM orders") == [(10,)]
+
+
+@pytest.mark.parametrize("status,word", [(401, "access_token"), (402, "has paid"), (403, "merchant approval"),
+                                         (404, "https://acme.myshopify.com"), (423, "locked")])
+def test_status_says_what_to_do(project, shops, status, word):
+    shop = shops.start("--orders", 10)
+    scene.reading(project, shop, "orders")
+    shop.fault({"kind": "status", "status": status, "count": 1000})
+    result = project.dray("sync", "in")
+    assert result.code != 0 and word in result.err, result
+    checked = project.dray("check")
+    assert checked.code != 0 and word in checked.out + checked.err, checked
+
+
+def test_shop_that_is_locked_for_a_moment_has_the_same_columns(project, shops):
+    """Only a scope that lacks takes metafields away; the next run has them again, so nothing may be written without."""
+    shop = shops.start("--customers", 10, "--orders", 3)
+    scene.reading(project, shop, "customers", use_bulk="never")
+    shop.fault({"kind": "status", "status": 423, "body_contains": "metafieldDefinitions"})
+    assert project.dray("sync", "in").code == 5
+    assert project.sync("in")["inserts"] == 10
+    assert project.query("SELECT count(metafield_custom_vip) FROM customers")[0][0] > 0
+
+
+def test_html_for_ever(project, shops):
+    shop = shops.start("--orders", 10)
+    scene.reading(project, shop, "orders", max_retries=1)
+    shop.fault({"kind": "html", "count": 1000})
+    result, checked = project.dray("sync", "in"), project.dray("check")
+    assert result.code == 1 and "Something went wrong" in result.err and "proxy or login page" in result.err
+    assert checked.code == 1 and "FAIL" in checked.out
