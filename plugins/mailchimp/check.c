@@ -42,7 +42,7 @@ static int32_t check_account(struct mc_client *client, struct dray_json_writer *
   struct dray_error why;
   char text[400];
   const int32_t rc =
-      try(client, "/?fields=account_id,account_name,login_id,username,role,total_subscribers", &root, &why);
+      try(client, "?fields=account_id,account_name,login_id,username,role,total_subscribers", &root, &why);
   text[0] = '\0';
   if (rc == DRAY_OK) {
     const struct dray_str name = dray_json_string(dray_json_get(root, "account_name"), "?");
@@ -57,11 +57,11 @@ static int32_t check_reads(struct mc_client *client, struct dray_json_writer *wr
   static const struct {
     const char *name, *path, *good;
   } reads[] = {
-      {"audiences", "/lists?count=1&fields=total_items",
+      {"audiences", "/lists?count=1&fields=lists.id,total_items",
        "lists, list_members, merge_fields, interests, segments, tags"},
-      {"campaigns", "/campaigns?count=1&fields=total_items", "campaigns"},
-      {"reports", "/reports?count=1&fields=total_items", "reports, email_activity, unsubscribes"},
-      {"automations", "/automations?count=1&fields=total_items", "automations"},
+      {"campaigns", "/campaigns?count=1&fields=campaigns.id,total_items", "campaigns"},
+      {"reports", "/reports?count=1&fields=reports.id,total_items", "reports, email_activity, unsubscribes"},
+      {"automations", "/automations?count=1&fields=automations.id,total_items", "automations"},
   };
   for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
     struct dray_error why;

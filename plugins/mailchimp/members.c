@@ -10,8 +10,6 @@
 
 #include "writing.h"
 
-enum { AS_OLD = 0, AS_NEW = 1 };
-
 struct round {
   uint64_t rows[MC_BATCH_ROWS_MAX];
   uint64_t count;
@@ -58,9 +56,9 @@ static int64_t number_of(const struct dray_json *root, const char *name) {
 }
 
 // A row that the answer refuses: for the other kind of call, or for good.
-static void settle_refused(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal, int as_new,
+static void settle_refused(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal, int how,
                            int is_last, struct round *other) {
-  if (as_new && exists(refusal)) {
+  if (how == MC_AS_NEW && exists(refusal)) {
     if (!writing->options->update_existing) {
       mc_settle(writing, row, DRAY_RECEIPT_UNCHANGED, 0, NULL);
     } else if (!is_last) {
@@ -68,14 +66,25 @@ static void settle_refused(struct mc_writing *writing, uint64_t row, const struc
     } else {
       refuse(writing, row, refusal);
     }
-  } else if (!as_new && !is_last && is_missing(refusal)) {
+  } else if (how == MC_AS_OLD && !is_last && is_missing(refusal)) {
     other->rows[other->count++] = row;
   } else {
     refuse(writing, row, refusal);
   }
 }
 
-static void settle_all(struct mc_writing *writing, const struct round *round, const struct dray_json *root, int as_new,
+// A row that is to be there again, of a member that an update has left in the archive.
+static int is_archived(const struct mc_writing *writing, uint64_t row, const struct dray_json *root) {
+  const struct dray_json *updated = dray_json_get(root, "updated_members");
+  if (dray_change_op(writing->changes, row) != DRAY_OP_INSERT) return 0;
+  for (const struct dray_json *one = updated != NULL ? updated->child : NULL; one != NULL; one = one->next) {
+    if (!mc_same_email(dray_json_string(dray_json_get(one, "email_address"), ""), mc_email(writing, row))) continue;
+    return dray_str_is(dray_json_string(dray_json_get(one, "status"), ""), "archived");
+  }
+  return 0;
+}
+
+static void settle_all(struct mc_writing *writing, const struct round *round, const struct dray_json *root, int how,
                        int is_last, struct round *other) {
   const struct dray_json *errors = dray_json_get(root, "errors");
   const uint64_t error_count = errors != NULL ? errors->child_count : 0;
@@ -85,7 +94,9 @@ static void settle_all(struct mc_writing *writing, const struct round *round, co
     const uint64_t row = round->rows[i];
     const struct dray_json *refusal = error_count > 0 ? error_of(errors, mc_email(writing, row)) : NULL;
     if (refusal != NULL) {
-      settle_refused(writing, row, refusal, as_new, is_last, other);
+      settle_refused(writing, row, refusal, how, is_last, other);
+    } else if (complete && how == MC_AS_OLD && is_archived(writing, row, root)) {
+      other->rows[other->count++] = row;
     } else if (complete) {
       mc_settle(writing, row, DRAY_RECEIPT_APPLIED, 0, NULL);
     } else {
@@ -95,32 +106,34 @@ static void settle_all(struct mc_writing *writing, const struct round *round, co
   }
 }
 
-static int32_t send_part(struct mc_writing *writing, const struct round *part, int as_new, int sync_tags, int is_last,
+static int32_t send_part(struct mc_writing *writing, const struct round *part, int how, int sync_tags, int is_last,
                          struct round *other, struct dray_error *error) {
   struct dray_json *root = NULL;
   if (part->count == 0) return DRAY_OK;
   dray_buffer_clear(writing->path);
   DRAY_TRY(dray_buffer_printf(writing->path, error, "/lists/%s%s", writing->options->list_id,
                               writing->options->skip_merge_validation ? "?skip_merge_validation=true" : ""));
-  DRAY_TRY(mc_members_body(writing, part->rows, part->count, as_new, sync_tags, error));
+  DRAY_TRY(mc_members_body(writing, part->rows, part->count, how, sync_tags, error));
   DRAY_TRY(mc_send(writing, "POST", part->rows, part->count, &root, error));
-  if (root != NULL) settle_all(writing, part, root, as_new, is_last, other);
+  if (root != NULL) settle_all(writing, part, root, how, is_last, other);
   dray_json_free(root);
   return DRAY_OK;
 }
 
 // Rows without tags would lose all of them in a call that says that tags are the whole.
-static int32_t send_round(struct mc_writing *writing, const struct round *round, int as_new, int is_last,
+static int32_t send_round(struct mc_writing *writing, const struct round *round, int how, int is_last,
                           struct round *other, struct dray_error *error) {
   struct round with = {.count = 0}, without = {.count = 0};
   other->count = 0;
-  if (as_new || !writing->options->sync_tags) return send_part(writing, round, as_new, 0, is_last, other, error);
+  if (how != MC_AS_OLD || !writing->options->sync_tags) {
+    return send_part(writing, round, how, 0, is_last, other, error);
+  }
   for (uint64_t i = 0; i < round->count; i++) {
     struct round *part = mc_says_tags(writing, round->rows[i]) ? &with : &without;
     part->rows[part->count++] = round->rows[i];
   }
-  DRAY_TRY(send_part(writing, &without, as_new, 0, is_last, other, error));
-  return send_part(writing, &with, as_new, 1, is_last, other, error);
+  DRAY_TRY(send_part(writing, &without, how, 0, is_last, other, error));
+  return send_part(writing, &with, how, 1, is_last, other, error);
 }
 
 static uint64_t hash_email(struct dray_str email) {
@@ -156,7 +169,7 @@ static void refuse_hopeless(struct mc_writing *writing) {
 }
 
 int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
-  struct round old = {.count = 0}, fresh = {.count = 0}, other, none;
+  struct round old = {.count = 0}, fresh = {.count = 0}, back = {.count = 0}, other, none;
   for (uint64_t row = 0; row < writing->row_count; row++) {
     const int64_t op = dray_change_op(writing->changes, row);
     if (op == DRAY_OP_UPDATE) old.rows[old.count++] = row;
@@ -175,10 +188,11 @@ int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
     }
     rounds[i]->count = kept;
   }
-  DRAY_TRY(send_round(writing, &old, AS_OLD, 0, &other, error));
-  if (other.count > 0) DRAY_TRY(send_round(writing, &other, AS_NEW, 1, &none, error));
-  DRAY_TRY(send_round(writing, &fresh, AS_NEW, 0, &other, error));
-  if (other.count > 0) DRAY_TRY(send_round(writing, &other, AS_OLD, 1, &none, error));
+  DRAY_TRY(send_round(writing, &old, MC_AS_OLD, 0, &other, error));
+  if (other.count > 0) DRAY_TRY(send_round(writing, &other, MC_AS_NEW, 1, &none, error));
+  DRAY_TRY(send_round(writing, &fresh, MC_AS_NEW, 0, &other, error));
+  if (other.count > 0) DRAY_TRY(send_round(writing, &other, MC_AS_OLD, 1, &back, error));
+  if (other.count > 0 && back.count > 0) DRAY_TRY(send_round(writing, &back, MC_AS_BACK, 1, &none, error));
   writing->settled_count += hopeless;
   return DRAY_OK;
 }

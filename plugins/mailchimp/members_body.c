@@ -172,7 +172,7 @@ static int32_t write_member(const struct mc_writing *writing, uint64_t row, int 
   return DRAY_OK;
 }
 
-int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, uint64_t row_count, int as_new,
+int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, uint64_t row_count, int how,
                         int sync_tags, struct dray_error *error) {
   struct dray_json_writer writer;
   dray_buffer_clear(writing->body);
@@ -180,10 +180,10 @@ int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, 
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "members");
   dray_json_begin_array(&writer);
-  for (uint64_t i = 0; i < row_count; i++) DRAY_TRY(write_member(writing, rows[i], as_new, &writer, error));
+  for (uint64_t i = 0; i < row_count; i++) DRAY_TRY(write_member(writing, rows[i], how != MC_AS_OLD, &writer, error));
   dray_json_end_array(&writer);
   dray_json_key(&writer, "update_existing");
-  dray_json_write_bool(&writer, !as_new);
+  dray_json_write_bool(&writer, how != MC_AS_NEW);
   if (sync_tags) {
     dray_json_key(&writer, "sync_tags");
     dray_json_write_bool(&writer, 1);

@@ -48,10 +48,15 @@ DRAY_NODISCARD int32_t mc_write_members(struct mc_writing *writing, struct dray_
 DRAY_NODISCARD int32_t mc_write_removals(struct mc_writing *writing, struct dray_error *error);
 DRAY_NODISCARD int32_t mc_write_segments(struct mc_writing *writing, struct dray_error *error);
 
-// The body of a call for these rows (members_body.c). `as_new`: with a status; every value that there is. @errors
-// LIMIT, OUT_OF_MEMORY.
+// How members are sent.
+enum {
+  MC_AS_OLD = 0, // what has changed, and no status that brings somebody back
+  MC_AS_NEW = 1, // everything, with a status; whoever is there is left alone
+  MC_AS_BACK = 2 // the same for those who are in the archive
+};
+// The body of a call for these rows (members_body.c). @errors LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
-                                       int as_new, int sync_tags, struct dray_error *error);
+                                       int how, int sync_tags, struct dray_error *error);
 int mc_says_tags(const struct mc_writing *writing, uint64_t row);
 
 // Finds the merge fields that the columns name, and makes those that are missing where the options say so

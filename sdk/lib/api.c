@@ -98,8 +98,8 @@ static int32_t put_url(const struct dray_api *api, struct dray_str path, struct 
                        api->base_url, (int)(origin_bytes(path) < 200 ? origin_bytes(path) : 200), path.data);
     }
   } else {
-    if (path.len == 0 || path.data[0] != '/') {
-      return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "the path '%.*s' of a request does not begin with '/'",
+    if (path.len == 0 || (path.data[0] != '/' && path.data[0] != '?')) {
+      return dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "the path '%.*s' of a request begins neither with '/' nor '?'",
                        DRAY_VALUE_ARG(path));
     }
     DRAY_TRY(dray_buffer_append(&ready->url, base.data, (size_t)base.len, error));

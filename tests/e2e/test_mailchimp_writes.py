@@ -82,6 +82,21 @@ def test_nobody_is_brought_back(account, sim):
     expect_idle(account, sim)
 
 
+def test_who_was_removed_and_comes_again_leaves_the_archive(account, sim):
+    rows = people(30)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    account.sync("out")
+    scene.write_rows(account, COLUMNS, rows[10:])
+    account.sync("out")
+    assert scene.members(sim)["p3@dray.test"]["status"] == "archived"
+    scene.write_rows(account, COLUMNS, rows)
+    run = account.sync("out")
+    assert (run["inserts"], run["applied"]) == (10, 10), run
+    assert {scene.members(sim)[row[0]]["status"] for row in rows} == {"subscribed"}
+    expect_held(sim, rows)
+    expect_idle(account, sim)
+
+
 def test_a_status_is_sent_where_a_row_has_one(account, sim):
     columns = ("email_address", "status")
     rows = [("a@dray.test", "subscribed"), ("b@dray.test", "unsubscribed"), ("c@dray.test", "transactional")]
