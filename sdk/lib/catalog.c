@@ -36,7 +36,9 @@ static int32_t append_text(struct dray_field_list *list, struct dray_str text, s
 static int32_t append_member(struct dray_field_list *list, struct dray_str name, struct dray_error *error) {
   struct dray_buffer path;
   dray_buffer_init(&path, list->text.max);
-  int32_t rc = dray_json_path_member(&path, name, error);
+  // As a bare path it says that the plugin fills the column.
+  int32_t rc = dray_str_is(name, "-") ? dray_buffer_append_str(&path, "[\"-\"]", error)
+                                      : dray_json_path_member(&path, name, error);
   if (rc == DRAY_OK) rc = append_text(list, dray_buffer_view(&path), error);
   dray_buffer_free(&path);
   return rc;

@@ -12,7 +12,7 @@
 #define XXH_INLINE_ALL // the hash alone, so that no plugin needs the library
 #include <xxhash.h>
 
-#define LOCK_WAIT_MS 180000 // longer than a renewal takes with all its repeats
+#define LOCK_WAIT_MS 180000 // longer than a renewal takes, unless the other side puts it off
 #define STORED_VERSION 1
 
 // ---- texts that are wiped ----

@@ -186,6 +186,23 @@ static void test_a_list_of_fields_refuses_what_it_cannot_hold(void **state) {
   dray_field_list_free(&list);
 }
 
+// "-" as a path says that the plugin fills the column; a member of that name is read as any other.
+static void test_a_member_called_dash_is_read(void **state) {
+  (void)state;
+  const struct dray_stream_def def = {.name = "any"};
+  struct dray_field_list list;
+  struct dray_selection selection;
+  dray_field_list_init(&list, 100);
+  assert_int_equal(dray_field_list_add(&list, dray_str_of("-"), dray_str_make(NULL, 0),
+                                       (struct dray_type){DRAY_TYPE_STRING, 0, 0}, 0, dray_str_make(NULL, 0), NULL),
+                   DRAY_OK);
+  dray_field_list_end(&list);
+  assert_int_equal(dray_selection_make(&def, &list, NULL, 0, 0, 0, &selection, NULL), DRAY_OK);
+  assert_int_equal(selection.field_count, 1);
+  dray_selection_free(&selection);
+  dray_field_list_free(&list);
+}
+
 static void test_definitions_make_a_table(void **state) {
   (void)state;
   struct dray_buffer out;
@@ -242,6 +259,7 @@ int main(void) {
       cmocka_unit_test(test_a_selection_has_what_was_asked_for_in_the_order_of_the_definition),
       cmocka_unit_test(test_an_unknown_column_is_answered_with_the_nearest),
       cmocka_unit_test(test_a_list_of_fields_refuses_what_it_cannot_hold),
+      cmocka_unit_test(test_a_member_called_dash_is_read),
       cmocka_unit_test(test_definitions_make_a_table),
       cmocka_unit_test(test_every_failing_allocation_is_survived),
   };
