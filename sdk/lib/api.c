@@ -15,6 +15,8 @@
 #define URL_BYTES_MAX (1u << 16)
 #define TOKEN_BYTES_MAX (1u << 17)
 #define PULL_BYTES 65536
+#define BODY_ATTEMPTS 3 // of a request that may be repeated, when the body of its answer is cut
+#define BODY_PAUSE_MS 500
 
 // A request as it goes to the HTTP service; what it points to is here, in the api and in the request.
 struct ready {
@@ -145,10 +147,15 @@ static void mark_doubt(struct dray_error *error) {
   if (error != NULL) memcpy(error->vendor_code, mark, sizeof(mark));
 }
 
+// What the service may repeat, with the flag or by its method.
+static int is_idempotent(const struct dray_api_request *request) {
+  return only_reads(request) || strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0 ||
+         (request->flags & DRAY_HTTP_IDEMPOTENT) != 0;
+}
+
 // The service marks what it may not repeat. What it may repeat is as little known to have arrived or not.
 static void judge_failure(const struct dray_api_request *request, int32_t code, struct dray_error *error) {
-  const int is_put = strcmp(request->method, "PUT") == 0 || strcmp(request->method, "DELETE") == 0;
-  if (only_reads(request) || (!is_put && (request->flags & DRAY_HTTP_IDEMPOTENT) == 0)) return;
+  if (only_reads(request) || !is_idempotent(request)) return;
   const int repeated = (request->flags & DRAY_HTTP_NO_RETRY) == 0; // an earlier one may have arrived
   if (code == DRAY_E_NET_CLOSED || code == DRAY_E_NET_TIMEOUT || code == DRAY_E_CANCELLED ||
       (repeated && (code == DRAY_E_NET_CONNECT || code == DRAY_E_NET_RESOLVE || code == DRAY_E_NET_TLS))) {
@@ -207,9 +214,9 @@ static int32_t read_body(const struct dray_api_request *request, struct dray_api
   }
 }
 
-// From an answer's head, taken over, to the whole answer.
-static int32_t complete(const struct dray_api *api, const struct dray_api_request *request, uint64_t generation,
-                        struct dray_http_response *response, struct dray_api_answer *answer, struct dray_error *error) {
+// From an answer's head, taken over, to the whole answer. Without a body that was begun answer->response stays NULL.
+static int32_t receive(const struct dray_api *api, const struct dray_api_request *request, uint64_t generation,
+                       struct dray_http_response *response, struct dray_api_answer *answer, struct dray_error *error) {
   const struct dray_http_service *http = api->services->http;
   if (http->status(response) == 401) {
     int32_t again = 0;
@@ -233,6 +240,25 @@ static void begin_answer(struct dray_api_answer *answer) {
   answer->response = NULL;
   answer->status = 0;
   dray_buffer_clear(&answer->body);
+}
+
+// As receive; a body that is cut is asked for again where that may be. The service repeats up to the head alone, and
+// bodies that wait for their turn behind a slow reader are cut most of all.
+static int32_t complete(const struct dray_api *api, const struct dray_api_request *request, uint64_t generation,
+                        struct dray_http_response *response, struct dray_api_answer *answer, struct dray_error *error) {
+  const struct dray_clock_service *clock = api->services->clock;
+  const int may_repeat = is_idempotent(request) && (request->flags & DRAY_HTTP_NO_RETRY) == 0;
+  int32_t rc = receive(api, request, generation, response, answer, error);
+  for (int attempt = 1; may_repeat && attempt < BODY_ATTEMPTS; attempt++) {
+    const int is_cut = answer->response != NULL && (rc == DRAY_E_NET_CLOSED || rc == DRAY_E_NET_TIMEOUT);
+    if (!is_cut) break;
+    begin_answer(answer);
+    rc = clock->sleep_ms(clock->ctx, (int64_t)BODY_PAUSE_MS * attempt, dray_str_of("an answer was cut off"), error);
+    if (rc == DRAY_OK) rc = open_answer(api, request, &response, &generation, error);
+    if (rc == DRAY_OK) rc = receive(api, request, generation, response, answer, error);
+    if (rc != DRAY_OK && !only_reads(request)) mark_doubt(error); // the one before has arrived
+  }
+  return rc;
 }
 
 int32_t dray_api_call(const struct dray_api *api, const struct dray_api_request *request,

@@ -204,7 +204,8 @@ static void test_what_may_have_arrived_is_in_doubt(void **state) {
       {{.fail_code = DRAY_E_OUT_OF_MEMORY}, "PUT", 0, 0},
       {{.body = "{", .cut_code = DRAY_E_NET_CLOSED}, "POST", 0, 1},
       {{.body = "{", .cut_code = DRAY_E_LIMIT}, "DELETE", 0, 1},
-      {{.body = "{", .cut_code = DRAY_E_NET_CLOSED}, "GET", 0, 0},
+      {{.body = "{", .cut_code = DRAY_E_LIMIT}, "GET", 0, 0},
+      {{.body = "{", .cut_code = DRAY_E_NET_CLOSED}, "GET", DRAY_HTTP_NO_RETRY, 0},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     struct scene scene;
@@ -212,6 +213,31 @@ static void test_what_may_have_arrived_is_in_doubt(void **state) {
     const int32_t expected = cases[i].exchange.fail_code + cases[i].exchange.cut_code;
     assert_int_equal(call(&scene, cases[i].method, "/x", "{}", cases[i].flags), expected);
     if (dray_api_in_doubt(&scene.error) != cases[i].doubt) fail_msg("case %zu", i);
+    end(&scene);
+  }
+}
+
+// The service repeats up to the head. Where the whole may be repeated, a body that was cut is asked for again.
+static void test_a_body_that_is_cut_is_asked_for_again(void **state) {
+  (void)state;
+  static const struct fake_exchange cut = {.body = "{\"a\":", .cut_code = DRAY_E_NET_CLOSED};
+  static const struct fake_exchange stood = {.body = "{", .cut_code = DRAY_E_NET_TIMEOUT};
+  const struct fake_exchange healed[] = {cut, stood, {.body = "{\"a\":1}"}}, broken[] = {cut, cut, cut, cut};
+  static const struct {
+    const char *method;
+    uint32_t flags;
+    int doubt;
+  } cases[] = {{"GET", 0, 0}, {"PUT", 0, 1}, {"POST", DRAY_HTTP_IDEMPOTENT, 1}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    begin(&scene, healed, 3, NULL);
+    assert_int_equal(call(&scene, cases[i].method, "/x", "{}", cases[i].flags), DRAY_OK);
+    assert_string_equal(scene.answer.body.data, "{\"a\":1}");
+    end(&scene);
+    begin(&scene, broken, 4, NULL);
+    assert_int_equal(call(&scene, cases[i].method, "/x", "{}", cases[i].flags), DRAY_E_NET_CLOSED);
+    assert_int_equal(scene.fake.request_count, 3);
+    assert_int_equal(dray_api_in_doubt(&scene.error), cases[i].doubt);
     end(&scene);
   }
 }
@@ -386,6 +412,7 @@ int main(void) {
       cmocka_unit_test(test_requests_under_way_share_one_renewal),
       cmocka_unit_test(test_a_request_under_way_can_be_given_up),
       cmocka_unit_test(test_what_may_have_arrived_is_in_doubt),
+      cmocka_unit_test(test_a_body_that_is_cut_is_asked_for_again),
       cmocka_unit_test(test_the_status_counts_where_the_body_of_a_refusal_is_cut),
       cmocka_unit_test(test_a_status_has_its_error),
       cmocka_unit_test(test_retry_after_is_read_in_all_its_forms),

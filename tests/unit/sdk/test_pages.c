@@ -248,14 +248,15 @@ static void test_a_page_can_be_skipped_or_asked_for_again(void **state) {
 // ---- failures ----
 
 static void expect_failure(const struct fake_exchange *second, int32_t code, const char *words) {
-  const struct fake_exchange exchanges[] = {{.body = "{\"items\":[{\"id\":1}]}"}, *second, {.body = "{\"items\":[]}"}};
+  const struct fake_exchange exchanges[] = {
+      {.body = "{\"items\":[{\"id\":1}]}"}, *second, {.body = "{\"items\":[]}"}, *second, *second};
   struct dray_stream stream = {.private_data = NULL};
   struct dray_buffer out;
   struct dray_error error;
   struct dray_str after;
   dray_buffer_init(&out, 4096);
   dray_error_init(&error);
-  fake_host_init(&fake, exchanges, 3);
+  fake_host_init(&fake, exchanges, 5);
   assert_int_equal(open_book(3, 2, 1, 0, &stream, NULL), DRAY_OK);
   assert_int_equal(read_all(&stream, &out, &error), code);
   if (strstr(error.text, words) == NULL) fail_msg("'%s' lacks '%s'", error.text, words);
@@ -284,6 +285,19 @@ static void test_of_a_page_that_fails_nothing_is_given_out(void **state) {
   expect_failure(&server, DRAY_E_HTTP_SERVER, "502");
   expect_failure(&closed, DRAY_E_NET_CLOSED, "network");
   expect_failure(&broken, DRAY_E_NET_CLOSED, "ended");
+}
+
+static void test_a_page_that_is_cut_is_asked_for_again_behind_those_ahead(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {{.body = "{\"items\":[{\"id\":1}]}"},
+                                                   {.body = "{\"items\":[{\"id\"", .cut_code = DRAY_E_NET_CLOSED},
+                                                   {.body = "{\"items\":[{\"id\":3}]}"},
+                                                   {.body = "{\"items\":[{\"id\":2}]}"}};
+  struct dray_stream stream = {.private_data = NULL};
+  fake_host_init(&fake, exchanges, 4);
+  assert_int_equal(open_book(3, 2, 1, 0, &stream, NULL), DRAY_OK);
+  expect(&stream, "1 [behind 0 with 1]\n2 [behind 1 with 1]\n3 [behind 2 with 1]\n");
+  finish(&stream);
 }
 
 static void test_a_record_that_is_bad_spoils_its_row_alone(void **state) {
@@ -366,6 +380,7 @@ int main(void) {
       cmocka_unit_test(test_a_plugin_can_take_the_rows_itself),
       cmocka_unit_test(test_a_page_can_be_skipped_or_asked_for_again),
       cmocka_unit_test(test_of_a_page_that_fails_nothing_is_given_out),
+      cmocka_unit_test(test_a_page_that_is_cut_is_asked_for_again_behind_those_ahead),
       cmocka_unit_test(test_a_record_that_is_bad_spoils_its_row_alone),
       cmocka_unit_test(test_a_run_that_ends_is_noticed_between_pages),
       cmocka_unit_test(test_terms_that_cannot_be_meant_are_refused),

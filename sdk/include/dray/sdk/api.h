@@ -53,11 +53,12 @@ struct dray_api_answer {
 void dray_api_answer_free(struct dray_api_answer *answer);                               // back to zero
 struct dray_str dray_api_header(const struct dray_api_answer *answer, const char *name); // len 0: absent
 
-// Sends a request and waits for its answer, whatever its status. Repeats as the HTTP service does; a 401 is answered by
-// renewing the credential and sending the same request once more. Without a body for a status of 400 and more (cut, or
-// too large) the status counts, with what there is of the body. @errors those of dray_http_service.open, without the
-// ones that stand for a status; those of the credential; HTTP_HOST for a URL of another origin; LIMIT for too large a
-// body, NET_CLOSED for one that is cut.
+// Sends a request and waits for its answer, whatever its status. Repeats as the HTTP service does, and up to twice more
+// when the body is cut, where the request is idempotent and not DRAY_HTTP_NO_RETRY; a 401 is answered by renewing the
+// credential and sending the same request once more. Without a body for a status of 400 and more (cut, or too large)
+// the status counts, with what there is of the body. @errors those of dray_http_service.open, without the ones that
+// stand for a status; those of the credential; HTTP_HOST for a URL of another origin; LIMIT for too large a body,
+// NET_CLOSED for one that is cut.
 // Whoever writes rows with it sets DRAY_HTTP_NO_RETRY, since the host repeats batches: then one outcome is told from
 // the other. An error after which a request other than GET and HEAD may have arrived is in doubt (dray_api_in_doubt),
 // be it idempotent or not.
