@@ -79,8 +79,10 @@ DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct 
 // *out_left (NULL allowed): how many are not.
 DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait_ms, size_t *out_left,
                                         struct dray_error *error);
-// How many batches of this set are in jobs, and how many the destination takes.
-DRAY_NODISCARD int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out, struct dray_error *error);
+// How many batches of the sync are in jobs, of this set and of those of earlier runs; and how many the destination
+// takes.
+DRAY_NODISCARD int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out_own, size_t *out_earlier,
+                                        struct dray_error *error);
 size_t dr_delivery_jobs_max(const struct dr_delivery *delivery);
 
 // ---- outgoing.c ----

@@ -88,13 +88,17 @@ static int is_job(const struct dr_delivery *delivery, const struct dr_batch_reco
   return batch->state == DR_BATCH_PENDING && strcmp(batch->changeset, delivery->changeset) == 0;
 }
 
-int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out, struct dray_error *error) {
+int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out_own, size_t *out_earlier, struct dray_error *error) {
   struct dr_batch_record *open = NULL;
-  size_t count = 0, jobs = 0;
+  size_t count = 0, own = 0, all = 0;
   DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
-  for (size_t i = 0; i < count; i++) jobs += is_job(delivery, &open[i]) ? 1 : 0;
+  for (size_t i = 0; i < count; i++) {
+    own += is_job(delivery, &open[i]) ? 1 : 0;
+    all += open[i].state == DR_BATCH_PENDING ? 1 : 0;
+  }
   free(open);
-  *out = jobs;
+  *out_own = own;
+  *out_earlier = all - own;
   return DRAY_OK;
 }
 

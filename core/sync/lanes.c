@@ -36,14 +36,20 @@ struct lane {
 };
 
 // Waits until the destination takes another job. *out_room = 0: another lane is asking, look again; or none ended in
-// time, and `full` is set.
+// time, and `full` is set. Those of earlier runs were waited for when this one began.
 static int32_t make_room(struct lane *lane, int *out_room, struct dray_error *error) {
   struct lanes *lanes = lane->lanes;
-  size_t jobs = 0;
+  size_t jobs = 0, earlier = 0;
   *out_room = 1;
   if ((lane->delivery->caps.flags & DRAY_CAPS_ASYNC) == 0) return DRAY_OK;
-  const size_t most = dr_delivery_jobs_max(lane->delivery);
-  DRAY_TRY(dr_delivery_jobs(lane->delivery, &jobs, error));
+  DRAY_TRY(dr_delivery_jobs(lane->delivery, &jobs, &earlier, error));
+  const size_t taken = dr_delivery_jobs_max(lane->delivery);
+  const size_t most = taken > earlier ? taken - earlier : 0;
+  if (most == 0) {
+    *out_room = 0;
+    lanes->full = 1;
+    return DRAY_OK;
+  }
   if (jobs + lanes->sending < most) return DRAY_OK;
   *out_room = 0;
   if (lanes->polling || jobs < most)
@@ -121,6 +127,13 @@ static size_t lane_count(const struct dr_delivery *delivery, uint64_t count) {
   return lanes > 1 ? (size_t)lanes : 1;
 }
 
+// What is in a job of an earlier run is in the set as well, and has been sent.
+static uint64_t unsent(const struct lanes *lanes, const struct dr_delivery *delivery) {
+  const uint64_t left = lanes->end - lanes->next;
+  const uint64_t in_jobs = lanes->next == 0 ? delivery->waiting.count : 0;
+  return left > in_jobs ? left - in_jobs : 0;
+}
+
 int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const struct dr_delivery_plan *plan,
                       uint64_t count, int64_t job_wait_ms, struct dray_error *error) {
   const size_t beside = lane_count(delivery, count) - 1;
@@ -137,7 +150,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
   for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
   delivery->lock = NULL;
   int32_t rc = lanes.rc;
-  if (lanes.full) delivery->run->report->unsent += lanes.end - lanes.next;
+  if (lanes.full) delivery->run->report->unsent += unsent(&lanes, delivery);
   if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
   for (size_t i = 0; i < started; i++) {
     if (!lane[i].opened) continue;

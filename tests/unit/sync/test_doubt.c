@@ -338,6 +338,34 @@ static void test_job_that_outlives_its_run_is_settled_by_the_next(void **state) 
   (void)unsetenv("DRAY_POLL_MS");
 }
 
+// The destination takes one job at a time, and is still at work on that of the run before.
+static void test_jobs_of_earlier_runs_count_among_those_that_are_taken(void **state) {
+  (void)state;
+  static const char script[] = ", \"caps\": {\"doubt\": 4, \"rows_max\": 2, \"jobs\": 1}, "
+                               "\"receipts\": {\"1\": [\"pending\"]}, \"poll\": \"pending\"";
+  struct scene scene;
+  (void)setenv("DRAY_POLL_MS", "1", 1);
+  scene_activate(&scene, MIRROR);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"]]", script);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(open_batches(&scene), 1);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.unsent, 0);
+  assert_int_equal(scene.report.exit_code, 0);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"]]", script);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(got(&scene, 3), 0);
+  assert_int_equal(scene.report.unsent, 1);
+  assert_int_equal(scene.report.pending, 1);
+  (void)unsetenv("DRAY_POLL_MS");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"]]", ", \"caps\": {\"doubt\": 4, \"rows_max\": 2, \"jobs\": 1}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  for (int id = 1; id <= 3; id++) assert_int_equal(got(&scene, id), 1);
+  assert_int_equal(scene.report.unsent, 0);
+  assert_int_equal(scene.report.mirror_rows, 3);
+  scene_end(&scene);
+}
+
 // Row 7 was refused as often as it may be. A run that stops before it has nothing to say of it.
 static void test_parked_row_stays_parked_when_a_run_does_not_come_to_it(void **state) {
   (void)state;
@@ -525,6 +553,7 @@ int main(void) {
       cmocka_unit_test(test_jobs_are_polled_in_the_run),
       cmocka_unit_test(test_job_that_outlives_its_run_is_settled_by_the_next),
       cmocka_unit_test(test_no_more_jobs_than_the_destination_takes),
+      cmocka_unit_test(test_jobs_of_earlier_runs_count_among_those_that_are_taken),
       cmocka_unit_test(test_parked_row_stays_parked_when_a_run_does_not_come_to_it),
       cmocka_unit_test(test_only_rows_in_a_job_are_asked_for),
       cmocka_unit_test(test_killed_anywhere_with_half_a_batch_in_a_job),
