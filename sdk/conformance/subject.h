@@ -121,7 +121,6 @@ struct edge {
   struct ArrowArray array;
   int64_t rows[EDGE_ROWS_MAX];
   size_t row_count;
-  char names[16][64];
   size_t column_count;
 };
 void edge_free(struct edge *edge);
