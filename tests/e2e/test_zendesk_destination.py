@@ -20,7 +20,7 @@ TICKETS = {"external_id": "TEXT", "subject": "TEXT", "comment": "TEXT", "request
 @pytest.fixture
 def zendesk(tmp_path):
     with scene.Zendesk(tmp_path, "--users", 40, "--tickets", 40) as made:
-        made.settings(endpoint_limits={"user_update": 0, "ticket_update": 0})
+        made.settings(endpoint_limits={"user_update": 0, "ticket_update": 0, "tickets_index": 0})
         yield made
 
 
