@@ -157,7 +157,10 @@ static int32_t send_all(struct work *work, struct dray_error *error) {
 static int32_t operation_for_job(const struct work *work) {
   size_t counts[SHOPIFY_OPERATION_COUNT] = {0};
   int32_t most = 0;
-  if (!work->destination->in_bulk || work->count != work->changes.view.row_count) return -1;
+  const int64_t threshold = work->destination->options.bulk_threshold;
+  // A batch of a run that died is sent again without a plan that counts it.
+  const int many = work->destination->in_bulk || (threshold > 0 && work->changes.view.row_count > (uint64_t)threshold);
+  if (!many || work->count != work->changes.view.row_count) return -1;
   for (size_t i = 0; i < work->count; i++) {
     if (work->tasks[i].status == 0) counts[work->tasks[i].operation]++;
   }
