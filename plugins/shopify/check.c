@@ -81,9 +81,20 @@ static void write_version(struct dray_json_writer *writer, const struct shopify_
                         supported || strcmp(wanted, "unstable") == 0 ? NULL : "set api_version to a version that is");
 }
 
+// Nobody has answered.
+static int is_silence(int32_t rc) {
+  static const int32_t codes[] = {DRAY_E_NET_RESOLVE, DRAY_E_NET_CONNECT, DRAY_E_NET_TLS, DRAY_E_NET_TIMEOUT,
+                                  DRAY_E_NET_CLOSED};
+  for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+    if (codes[i] == rc) return 1;
+  }
+  return 0;
+}
+
 static void write_failure(struct dray_json_writer *writer, int32_t rc, const struct dray_error *why) {
-  const int answered = why->http_status != 0 || why->vendor_code[0] != '\0' || rc == DRAY_E_AUTH_REJECTED ||
-                       rc == DRAY_E_AUTH_FORBIDDEN || rc == DRAY_E_CONFIG_SECRET_MISSING || rc == DRAY_E_CONFIG_MISSING;
+  const int answered = !is_silence(rc) && (why->http_status != 0 || why->vendor_code[0] != '\0' ||
+                                           rc == DRAY_E_AUTH_REJECTED || rc == DRAY_E_AUTH_FORBIDDEN ||
+                                           rc == DRAY_E_CONFIG_SECRET_MISSING || rc == DRAY_E_CONFIG_MISSING);
   const char *fix = dray_error_info(rc)->fix;
   if (rc == DRAY_E_AUTH_REJECTED) {
     fix = "set access_token to the Admin API access token of an app that is installed in this shop, or client_id and "

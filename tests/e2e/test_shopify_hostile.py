@@ -137,3 +137,13 @@ def test_html_for_ever(project, shops):
     result, checked = project.dray("sync", "in"), project.dray("check")
     assert result.code == 1 and "Something went wrong" in result.err and "proxy or login page" in result.err
     assert checked.code == 1 and "FAIL" in checked.out
+
+
+def test_nobody_answers(project, shops):
+    """What is said of the reach is not said of the credentials."""
+    shop = shops.start("--orders", 3)
+    scene.reading(project, shop, "orders", max_retries=0)
+    shop.stop()
+    result, checked = project.dray("sync", "in"), project.dray("check")
+    assert "net_connect" in result.err and "reachable from this machine" in result.err
+    assert "FAIL  shop (source) reach" in checked.out and "the shop answers" not in checked.out
