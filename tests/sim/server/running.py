@@ -102,4 +102,4 @@ class Running:
         return self.sim("POST", "change", order)
 
     def ledger(self):
-        return [json.loads(line) for line in self.ledger_path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.ledger_path.read_text(encoding="utf-8").split("\n") if line]
