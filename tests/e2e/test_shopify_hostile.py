@@ -139,6 +139,21 @@ def test_html_for_ever(project, shops):
     assert checked.code == 1 and "FAIL" in checked.out
 
 
+def test_tag_of_a_customer_who_was_deleted(project, shops):
+    """It is gone with the customer: its row is not refused in every run from then on."""
+    shop = shops.start("--customers", 5, "--orders", 3)
+    gid = shop.change({"create": [{"__typename": "Customer", "email": "gone@example.com"}]})["created"][0]
+    scene.writing(project, shop, "customer_tags", ["id", "tag"], ["id", "tag"], mode="mirror")
+    kept = shop.records("Customer")[0]["id"]
+    project.execute(f"CREATE TABLE rows (id TEXT, tag TEXT); INSERT INTO rows VALUES ('{gid}', 'vip2'), ('{kept}', 'vip2')")
+    assert project.sync("out")["applied"] == 2
+    shop.change({"delete": [gid]})
+    project.execute(f"DELETE FROM rows WHERE id = '{gid}'")
+    run = project.sync("out")
+    assert (run["deletes"], run["refused"]) == (1, 0)
+    assert project.sync("out")["sent"] == 0
+
+
 def test_nobody_answers(project, shops):
     """What is said of the reach is not said of the credentials."""
     shop = shops.start("--orders", 3)
