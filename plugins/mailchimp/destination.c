@@ -167,8 +167,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   if (destination->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
   DRAY_TRY(mc_columns_find(object, plan, destination->columns, &merge_count, error));
   if (merge_count > 0) {
-    DRAY_TRY(mc_merge_columns_resolve(&destination->client, &destination->options, plan->schema, destination->columns,
-                                      column_count, error));
+    DRAY_TRY(mc_merge_columns_resolve(&destination->client, &destination->options, plan, destination->columns, error));
   }
   destination->schema = plan->schema;
   destination->object = object;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The merge fields of the audience that is written to: which column is which, and those that have to be made first.
+#include <pthread.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -10,6 +11,7 @@
 #define TAG_BYTES_MAX 10
 #define LOCK_KEY "merge_fields"
 #define LOCK_WAIT_MS 120000
+#define TOLD_BYTES_MAX (1u << 20)
 
 static int32_t merge_kind(struct dray_str type) {
   static const struct {
@@ -25,11 +27,51 @@ static int32_t merge_kind(struct dray_str type) {
   return MC_MERGE_TEXT;
 }
 
-static int32_t load(struct mc_client *client, const char *list_id, struct dray_json **out, struct dray_error *error) {
+static int32_t ask(struct mc_client *client, const char *list_id, struct dray_json **out, struct dray_error *error) {
   char path[200];
   (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type",
                  list_id);
   return mc_get(client, path, out, NULL, error);
+}
+
+// ---- once a run ----
+
+// Several lanes of one run begin after each other: the first asks, the others take what it was told. Never of another
+// run, in which fields may be gone.
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+static char told_run[200];
+static struct dray_buffer told;
+
+static void name_run(const struct dray_write_plan *plan, const char *list_id, char out[sizeof(told_run)]) {
+  (void)snprintf(out, sizeof(told_run), "%.*s %.*s %s", DRAY_STR_ARG(plan->run), DRAY_STR_ARG(plan->sync), list_id);
+}
+
+static int32_t remember(const struct dray_write_plan *plan, const char *list_id, const struct dray_json *root,
+                        struct dray_error *error) {
+  struct dray_json_writer writer;
+  if (plan->run.len == 0) return DRAY_OK;
+  (void)pthread_mutex_lock(&told_lock);
+  dray_buffer_free(&told);
+  dray_buffer_init(&told, TOLD_BYTES_MAX);
+  dray_json_writer_init(&writer, &told, error);
+  dray_json_write_value(&writer, root);
+  const int32_t rc = dray_json_writer_finish(&writer);
+  told_run[0] = '\0';
+  if (rc == DRAY_OK) name_run(plan, list_id, told_run);
+  (void)pthread_mutex_unlock(&told_lock);
+  return rc;
+}
+
+// *out stays NULL when this run has not asked yet.
+static int32_t recall(const struct dray_write_plan *plan, const char *list_id, struct dray_json **out,
+                      struct dray_error *error) {
+  char run[sizeof(told_run)];
+  int32_t rc = DRAY_OK;
+  name_run(plan, list_id, run);
+  (void)pthread_mutex_lock(&told_lock);
+  if (strcmp(run, told_run) == 0) rc = dray_json_parse(dray_buffer_view(&told), TOLD_BYTES_MAX, out, error);
+  (void)pthread_mutex_unlock(&told_lock);
+  return rc;
 }
 
 // The field that a column is called after, by its tag in any case.
@@ -129,20 +171,24 @@ static int32_t make(struct mc_client *client, const char *list_id, struct mc_col
 }
 
 // One pass over the columns. *out_missing = whether one was not there.
-static int32_t resolve(struct mc_client *client, const struct mc_options *options, const struct ArrowSchema *schema,
-                       struct mc_column *columns, size_t column_count, int may_make, int *out_missing,
-                       struct dray_error *error) {
+static int32_t resolve(struct mc_client *client, const struct mc_options *options, const struct dray_write_plan *plan,
+                       struct mc_column *columns, int may_make, int *out_missing, struct dray_error *error) {
+  const size_t column_count = (size_t)plan->schema->n_children;
   struct dray_json *root = NULL;
   *out_missing = 0;
-  DRAY_TRY(load(client, options->list_id, &root, error));
+  if (!may_make) DRAY_TRY(recall(plan, options->list_id, &root, error));
   int32_t rc = DRAY_OK;
+  if (root == NULL) {
+    DRAY_TRY(ask(client, options->list_id, &root, error));
+    rc = remember(plan, options->list_id, root, error);
+  }
   for (size_t i = 0; rc == DRAY_OK && i < column_count; i++) {
     if (columns[i].kind != MC_COLUMN_MERGE) continue;
     const struct dray_json *field = find(root, columns[i].name);
     if (field != NULL) {
       take(&columns[i], field);
     } else if (may_make) {
-      rc = make(client, options->list_id, &columns[i], schema->children[i], error);
+      rc = make(client, options->list_id, &columns[i], plan->schema->children[i], error);
     } else if (options->create_merge_fields) {
       *out_missing = 1;
     } else {
@@ -154,16 +200,16 @@ static int32_t resolve(struct mc_client *client, const struct mc_options *option
 }
 
 int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
-                                 const struct ArrowSchema *schema, struct mc_column *columns, size_t column_count,
+                                 const struct dray_write_plan *plan, struct mc_column *columns,
                                  struct dray_error *error) {
   const struct dray_state_service *state = client->services->state;
   const struct dray_str key = dray_str_of(LOCK_KEY);
   int missing = 0;
-  DRAY_TRY(resolve(client, options, schema, columns, column_count, 0, &missing, error));
+  DRAY_TRY(resolve(client, options, plan, columns, 0, &missing, error));
   if (!missing) return DRAY_OK;
   // Several lanes begin at once: one makes the fields, the others find them.
   DRAY_TRY(state->lock(state->ctx, key, LOCK_WAIT_MS, error));
-  const int32_t rc = resolve(client, options, schema, columns, column_count, 1, &missing, error);
+  const int32_t rc = resolve(client, options, plan, columns, 1, &missing, error);
   state->unlock(state->ctx, key);
   return rc;
 }

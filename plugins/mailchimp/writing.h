@@ -60,9 +60,10 @@ DRAY_NODISCARD int32_t mc_members_body(const struct mc_writing *writing, const u
 int mc_says_tags(const struct mc_writing *writing, uint64_t row);
 
 // Finds the merge fields that the columns name, and makes those that are missing where the options say so
-// (merge_fields.c). @errors SCHEMA_FIELD, those of the client.
+// (merge_fields.c). `columns`: one for each of the plan's schema. Asks once a run, whatever its lanes. @errors
+// SCHEMA_FIELD, those of the client.
 DRAY_NODISCARD int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
-                                                const struct ArrowSchema *schema, struct mc_column *columns,
-                                                size_t column_count, struct dray_error *error);
+                                                const struct dray_write_plan *plan, struct mc_column *columns,
+                                                struct dray_error *error);
 
 #endif // MAILCHIMP_WRITING_H
