@@ -45,7 +45,8 @@ static int32_t write_body(struct zendesk_work *work, size_t way, struct zendesk_
     if (!goes(item, ways[way].action)) continue;
     const int is_update = ways[way].action == ZENDESK_UPDATE;
     const struct dray_str id = is_update ? dray_str_of(item->id) : dray_str_make(NULL, 0);
-    zendesk_form_write(work->form, &work->changes, item->i, id, ways[way].flags, &writer);
+    const int flags = ways[way].flags | (item->whole ? ZENDESK_BODY_WHOLE : 0);
+    zendesk_form_write(work->form, &work->changes, item->i, id, flags, &writer);
     if (is_update) memcpy(job->ids[job->count], item->id, sizeof(item->id));
     job->rows[job->count++] = item->row;
   }

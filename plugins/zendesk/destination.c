@@ -242,6 +242,23 @@ static int32_t take_key(struct zendesk_work *work, struct zendesk_item *item, st
   return rc;
 }
 
+// Two rows of one record, whose keys differ by the case of letters alone. A removal of the old spelling would take away
+// what the new one means; of two that write, the first counts.
+static void settle_twins(struct zendesk_work *work, struct zendesk_item *item) {
+  const int kind = work->form->object->kind;
+  const int folds = work->form->match == ZENDESK_MATCH_EXTERNAL_ID || work->form->match == ZENDESK_MATCH_EMAIL;
+  if (!folds || (kind != ZENDESK_USERS && kind != ZENDESK_ORGANIZATIONS)) return;
+  for (struct zendesk_item *other = work->items; other < item && !item->settled; other++) {
+    if (other->settled || !zendesk_same(dray_buffer_view(&other->key), dray_buffer_view(&item->key))) continue;
+    if (item->action == ZENDESK_DELETE || other->action == ZENDESK_DELETE) {
+      zendesk_settle(work, item->action == ZENDESK_DELETE ? item : other, DRAY_RECEIPT_UNCHANGED, 0, NULL);
+    } else {
+      zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_KEY_DUPLICATE,
+                     "another row has this key, but for the case of its letters");
+    }
+  }
+}
+
 static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
   work->count = (size_t)work->changes.view.row_count;
   if (work->count > ZENDESK_ROWS_MAX) {
@@ -252,11 +269,12 @@ static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
     struct zendesk_item *item = &work->items[k];
     item->i = k;
     item->row = dray_change_row(&work->changes, k);
-    item->settled = item->by_itself = item->copies = 0;
+    item->settled = item->by_itself = item->whole = item->copies = 0;
     item->id[0] = '\0';
     item->record = NULL;
     item->action = action_of(work, dray_change_op(&work->changes, k));
     DRAY_TRY(take_key(work, item, error));
+    if (!item->settled) settle_twins(work, item);
     // A new address on a user that was found by something else.
     const ptrdiff_t email = work->form->email_column;
     item->by_itself = work->form->object->kind == ZENDESK_USERS && email >= 0 && work->options->make_email_primary &&
@@ -279,9 +297,20 @@ static int needs_lookup(const struct zendesk_work *work, const struct zendesk_it
   if (kind == ZENDESK_TICKETS) return 1; // its external_id is not kept unique
   // Where rows are only made, what is there already is left as it is; addresses would take a call each.
   if (item->action == ZENDESK_CREATE) return work->form->match == ZENDESK_MATCH_EXTERNAL_ID;
+  // A change alone does not make a record that was deleted there: it lacks its name, and all that has not changed.
+  const int is_change = dray_change_op(&work->changes, item->i) == DRAY_OP_UPDATE;
+  if (is_change && work->form->match == ZENDESK_MATCH_EXTERNAL_ID) return 1;
   // One by one, create_or_update knows; jobs of organizations either make or update.
   return kind == ZENDESK_ORGANIZATIONS && item->action == ZENDESK_UPSERT && open > 1 && !work->bulk_off &&
          strcmp(work->client->settings.use_bulk, "never") != 0;
+}
+
+// Zendesk takes over the spelling that was written last: a record that is spelled otherwise than the row that is to go
+// was written by the row that took its place.
+static int is_of_another_row(const struct zendesk_work *work, const struct zendesk_item *item) {
+  const struct dray_str held = dray_json_string(dray_json_get(item->record, "external_id"), "");
+  const int spells = work->form->match == ZENDESK_MATCH_EXTERNAL_ID && work->form->object->kind != ZENDESK_TICKETS;
+  return spells && !dray_str_equal(held, dray_buffer_view(&item->key));
 }
 
 static void decide(struct zendesk_work *work, struct zendesk_item *item) {
@@ -292,14 +321,17 @@ static void decide(struct zendesk_work *work, struct zendesk_item *item) {
                    work->form->object->plural, work->form->match == ZENDESK_MATCH_EMAIL ? "email" : "external_id");
     zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, text);
   } else if (item->action == ZENDESK_UPSERT) {
-    item->action = found ? ZENDESK_UPDATE : ZENDESK_CREATE;
+    item->whole = !found;
+    // An address may be that of a user without this external_id: create_or_update finds it.
+    if (work->form->object->kind != ZENDESK_USERS) item->action = found ? ZENDESK_UPDATE : ZENDESK_CREATE;
   } else if (item->action == ZENDESK_CREATE && found) {
     zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
-  } else if (item->action == ZENDESK_DELETE && !found) {
+  } else if (item->action == ZENDESK_DELETE && (!found || is_of_another_row(work, item))) {
     zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
   } else if (item->by_itself && !found && work->operations != DRAY_OP_UPDATE) {
     item->action = ZENDESK_UPSERT; // it was there once
     item->by_itself = 0;
+    item->whole = 1;
   } else if (item->action == ZENDESK_UPDATE && !found) {
     (void)snprintf(text, sizeof(text), "there is no such record in %s", work->form->object->plural);
     zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, text);

@@ -146,10 +146,12 @@ void zendesk_write_list(struct dray_str text, struct dray_json_writer *writer) {
 
 // ---- writing ----
 
-// Whether the change says something of the column that is sent.
-static int is_sent(const struct zendesk_form *form, const struct dray_changes *changes, size_t column, uint64_t i) {
+// Whether the change says something of the column that is sent; `whole`: whether the row does, changed or not.
+static int is_sent(const struct zendesk_form *form, const struct dray_changes *changes, size_t column, uint64_t i,
+                   int whole) {
   const struct dray_column_view *view = &changes->view.columns[column];
-  if (form->slots[column].place == PLACE_NONE || !dray_change_says(changes, column, i)) return 0;
+  if (form->slots[column].place == PLACE_NONE) return 0;
+  if (whole ? dray_view_absent(&changes->view, column, i) : !dray_change_says(changes, column, i)) return 0;
   if (!dray_column_is_null(view, i)) return 1;
   return !form->slots[column].keeps && strcmp(form->options->nulls, "send") == 0;
 }
@@ -169,10 +171,10 @@ static void write_slot(const struct zendesk_form *form, const struct dray_change
 }
 
 static void write_nested(const struct zendesk_form *form, const struct dray_changes *changes, uint64_t i, int place,
-                         const char *name, struct dray_json_writer *writer) {
+                         const char *name, int whole, struct dray_json_writer *writer) {
   int begun = 0, has_text = place != PLACE_COMMENT, has_public = 0;
   for (size_t c = 0; c < form->count; c++) { // a comment without a text is none
-    if (form->slots[c].place != place || !is_sent(form, changes, c, i)) continue;
+    if (form->slots[c].place != place || !is_sent(form, changes, c, i, whole)) continue;
     const char *member = form->slots[c].name;
     has_text |= strcmp(member, "body") == 0 || strcmp(member, "html_body") == 0;
   }
@@ -181,7 +183,7 @@ static void write_nested(const struct zendesk_form *form, const struct dray_chan
     const struct dray_column_view *view = &changes->view.columns[c];
     if (form->slots[c].place != place || dray_column_is_null(view, i)) continue;
     const int is_text = strcmp(form->slots[c].name, "body") == 0 || strcmp(form->slots[c].name, "html_body") == 0;
-    if ((place != PLACE_COMMENT || is_text) && !is_sent(form, changes, c, i)) continue;
+    if ((place != PLACE_COMMENT || is_text) && !is_sent(form, changes, c, i, whole)) continue;
     if (dray_view_absent(&changes->view, c, i)) continue;
     if (!begun) {
       dray_json_key(writer, name);
@@ -199,12 +201,12 @@ static void write_nested(const struct zendesk_form *form, const struct dray_chan
   dray_json_end_object(writer);
 }
 
-static void write_custom(const struct zendesk_form *form, const struct dray_changes *changes, uint64_t i,
+static void write_custom(const struct zendesk_form *form, const struct dray_changes *changes, uint64_t i, int whole,
                          struct dray_json_writer *writer) {
   const int by_number = form->object->fields == ZENDESK_TICKET_FIELDS;
   int begun = 0;
   for (size_t c = 0; c < form->count; c++) {
-    if (form->slots[c].place != PLACE_CUSTOM || !is_sent(form, changes, c, i)) continue;
+    if (form->slots[c].place != PLACE_CUSTOM || !is_sent(form, changes, c, i, whole)) continue;
     if (!begun) {
       dray_json_key_str(writer, dray_str_make(form->object->prefix, strlen(form->object->prefix) - 1));
       if (by_number) dray_json_begin_array(writer);
@@ -226,6 +228,7 @@ static void write_custom(const struct zendesk_form *form, const struct dray_chan
 
 void zendesk_form_write(const struct zendesk_form *form, const struct dray_changes *changes, uint64_t i,
                         struct dray_str id, int flags, struct dray_json_writer *writer) {
+  const int whole = (flags & ZENDESK_BODY_WHOLE) != 0;
   dray_json_begin_object(writer);
   if (id.len > 0) {
     dray_json_key(writer, "id");
@@ -236,12 +239,12 @@ void zendesk_form_write(const struct zendesk_form *form, const struct dray_chang
     const int is_match = (ptrdiff_t)c == form->match_column && place != PLACE_MATCH;
     if (place != PLACE_PLAIN && place != PLACE_LIST && place != PLACE_NEW) continue;
     if (place == PLACE_NEW && (flags & ZENDESK_BODY_NEW) == 0) continue;
-    const int wanted = is_match ? (flags & ZENDESK_BODY_WITH_MATCH) != 0 : is_sent(form, changes, c, i);
+    const int wanted = is_match ? (flags & ZENDESK_BODY_WITH_MATCH) != 0 : is_sent(form, changes, c, i, whole);
     if (wanted) write_slot(form, changes, c, i, writer);
   }
-  write_nested(form, changes, i, PLACE_COMMENT, "comment", writer);
-  if ((flags & ZENDESK_BODY_NEW) != 0) write_nested(form, changes, i, PLACE_REQUESTER, "requester", writer);
-  write_custom(form, changes, i, writer);
+  write_nested(form, changes, i, PLACE_COMMENT, "comment", whole, writer);
+  if ((flags & ZENDESK_BODY_NEW) != 0) write_nested(form, changes, i, PLACE_REQUESTER, "requester", whole, writer);
+  write_custom(form, changes, i, whole, writer);
   if (form->object->kind == ZENDESK_USERS && (flags & ZENDESK_BODY_NEW) != 0 && form->options->skip_verify_email) {
     dray_json_key(writer, "skip_verify_email");
     dray_json_write_bool(writer, 1);
@@ -358,10 +361,13 @@ int32_t zendesk_form_holds(const struct zendesk_form *form, const struct dray_ch
   int32_t rc = DRAY_OK;
   int holds = 1, comment = 0;
   dray_buffer_init(&scratch, TEXT_BYTES_MAX);
-  for (size_t c = 0; rc == DRAY_OK && holds && c < form->count; c++) {
+  for (size_t c = 0; rc == DRAY_OK && c < form->count; c++) {
     const int place = form->slots[c].place;
-    if (!is_sent(form, changes, c, i)) continue;
-    if (place == PLACE_COMMENT) comment = 1;
+    if (!is_sent(form, changes, c, i, 0)) continue;
+    const char *member = form->slots[c].name;
+    const int is_text = strcmp(member, "body") == 0 || strcmp(member, "html_body") == 0;
+    if (place == PLACE_COMMENT && is_text && !dray_column_is_null(&changes->view.columns[c], i)) comment = 1;
+    if (!holds) continue;
     if (place == PLACE_PLAIN || place == PLACE_LIST || place == PLACE_CUSTOM) {
       rc = holds_column(form, changes, c, i, record, &scratch, &holds, error);
     }

@@ -35,7 +35,8 @@ void zendesk_form_free(struct zendesk_form *form);
 
 enum {
   ZENDESK_BODY_WITH_MATCH = 1, // the match key stands in it: external_id or email
-  ZENDESK_BODY_NEW = 2         // what only new records take: requester, submitter, skip_verify_email
+  ZENDESK_BODY_NEW = 2,        // what only new records take: requester, submitter, skip_verify_email
+  ZENDESK_BODY_WHOLE = 4       // every value of the row, not only what has changed
 };
 // Writes the object of a change, `id` in front (empty: none).
 void zendesk_form_write(const struct zendesk_form *form, const struct dray_changes *changes, uint64_t i,

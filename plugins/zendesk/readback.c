@@ -23,8 +23,7 @@ static int32_t note_job(void *ctx, const struct dray_json *record, struct dray_e
 
 static int32_t any_job_works(struct zendesk_work *work, int *out, struct dray_error *error) {
   const struct zendesk_visitor visitor = {out, note_job};
-  *out = 0;
-  if (strcmp(work->client->settings.use_bulk, "never") == 0) return DRAY_OK;
+  *out = 0; // whatever use_bulk says: the run that sent the rows may have had another config
   struct dray_error why;
   dray_error_init(&why);
   const int32_t rc = zendesk_list(work->client, "/api/v2/job_statuses", "job_statuses", &visitor, &why);
@@ -81,7 +80,9 @@ static int32_t settle_held(struct zendesk_work *work, struct zendesk_item *item,
   } else if (holds && work->operations != DRAY_OP_INSERT) {
     // Where rows are only made, being there is all: what others have changed since is theirs.
     DRAY_TRY(zendesk_form_holds(work->form, &work->changes, item->i, item->record, &holds, &comment, error));
-    if (holds && comment) DRAY_TRY(has_comment(work, item, &holds, error));
+    // A comment and the fields beside it are one request. Where the comment is there, what differs was changed by a
+    // trigger or an agent since; sending it all again would say the comment twice, and mail it twice.
+    if (comment) DRAY_TRY(has_comment(work, item, &holds, error));
   }
   if (holds) zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
   *out_absent |= !holds;

@@ -36,6 +36,7 @@ static int32_t write_body(struct zendesk_work *work, const struct zendesk_item *
   dray_json_writer_init(&writer, &work->body, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, work->form->object->singular);
+  if (item->whole) flags |= ZENDESK_BODY_WHOLE;
   zendesk_form_write(work->form, &work->changes, item->i, dray_str_make(NULL, 0), flags, &writer);
   dray_json_end_object(&writer);
   return dray_json_writer_finish(&writer);

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Corners of a model into Zendesk: rows in doubt that somebody has changed, records that are gone, keys that differ by case."""
+
+import pytest
+
+import harness
+import zendesk_scene as scene
+from test_zendesk_destination import assert_people, by_external_id, comments, person, request, tickets, users, zendesk  # noqa: F401
+
+
+# ---- doubt ----
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_ticket_in_doubt_that_an_agent_has_touched_says_its_comment_once(project, zendesk, touched):  # noqa: F811
+    tickets(project, zendesk)
+    rows = [request(n) for n in range(5)]
+    scene.fill(project, rows)
+    project.start("sync", "out", env={"DRAY_FAULT": "kill:delivery.written:1"}).communicate()
+    harness.wait_until(lambda: len(by_external_id(zendesk, "tickets", "mine-")) == 5, what="the job")
+    if touched:
+        zendesk.change({"tickets": [{"id": by_external_id(zendesk, "tickets", "mine-")["mine-2"][0]["id"], "priority": "urgent"}]})
+    project.dray("sync", "out")
+    project.dray("sync", "out").expect(0)
+    held = by_external_id(zendesk, "tickets", "mine-")
+    for row in rows:
+        [ticket] = held[row["external_id"]]
+        assert comments(zendesk, ticket) == [row["comment"]]
+
+
+def test_a_job_in_doubt_is_asked_for_whatever_the_config_says_now(project, zendesk):  # noqa: F811
+    tickets(project, zendesk)
+    rows = [request(n) for n in range(5)]
+    scene.fill(project, rows)
+    zendesk.fault({"kind": "job_slow", "seconds": 60, "count": -1})
+    project.start("sync", "out", env={"DRAY_FAULT": "kill:delivery.written:1"}).communicate()
+    text = (project.folder / "dray.yaml").read_text(encoding="utf-8").replace("exports_per_minute", "use_bulk: never, exports_per_minute")
+    project.write("dray.yaml", text)
+    zendesk.clear_faults()
+    mark = zendesk.mark()
+    process = project.start("sync", "out")
+    harness.wait_until(lambda: zendesk.requests(mark, path="/job_statuses") or zendesk.requests(mark, scene.WRITES), what="the read back")
+    zendesk.advance(100)
+    project.finish(process)
+    project.dray("sync", "out").expect(0)
+    held = by_external_id(zendesk, "tickets", "mine-")
+    assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}
+
+
+def test_jobs_are_forbidden_in_the_middle(project, zendesk):  # noqa: F811
+    users(project, zendesk, more=", batch_size: 5")
+    rows = [person(n) for n in range(22)]
+    scene.fill(project, rows)
+    zendesk.fault({"kind": "status", "status": 403, "body": {"error": {"title": "Forbidden", "message": "You do not have access"}},
+                   "path": "/api/v2/users/create_or_update_many", "nth": 2, "count": -1})
+    assert project.sync("out")["applied"] == 22
+    assert_people(zendesk, rows)
+
+
+# ---- records that were deleted there ----
+
+def test_a_deleted_user_is_made_again_whole(project, zendesk):  # noqa: F811
+    users(project, zendesk)
+    rows = [person(n) for n in range(4)]
+    scene.fill(project, rows)
+    project.sync("out")
+    zendesk.change({"delete": {"users": [by_external_id(zendesk)["crm-1"][0]["id"]]}})
+    rows[1]["notes"], rows[2]["notes"] = "one", "two"
+    scene.fill(project, rows)
+    assert project.sync("out")["applied"] == 2
+    assert_people(zendesk, rows)
+
+
+def test_a_deleted_ticket_is_made_again_whole(project, zendesk):  # noqa: F811
+    tickets(project, zendesk)
+    rows = [request(n) for n in range(4)]
+    scene.fill(project, rows)
+    project.sync("out")
+    zendesk.change({"delete": {"tickets": [by_external_id(zendesk, "tickets", "mine-")["mine-1"][0]["id"]]}})
+    rows[1]["priority"], rows[2]["priority"] = "high", "urgent"
+    scene.fill(project, rows)
+    assert project.sync("out")["applied"] == 2
+    [ticket] = [row for row in by_external_id(zendesk, "tickets", "mine-")["mine-1"] if row["status"] != "deleted"]
+    assert (ticket["subject"], comments(zendesk, ticket)) == ("Case 1", ["It is broken 1"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_deleted_organization_is_made_again_whole(project, zendesk, count):  # noqa: F811
+    scene.activate(project, zendesk, "organizations", {"external_id": "TEXT", "name": "TEXT", "notes": "TEXT"}, "external_id")
+    rows = [{"external_id": f"crm-{n}", "name": f"Company {n}", "notes": None} for n in range(4)]
+    scene.fill(project, rows)
+    project.sync("out")
+    zendesk.change({"delete": {"organizations": [by_external_id(zendesk, "organizations")["crm-1"][0]["id"]]}})
+    for row in rows[1:1 + count]:
+        row["notes"] = "changed"
+    scene.fill(project, rows)
+    assert project.sync("out")["applied"] == count
+    assert by_external_id(zendesk, "organizations")["crm-1"][0]["name"] == "Company 1"
+
+
+# ---- keys that differ by the case of letters ----
+
+def test_of_two_rows_of_one_user_the_second_is_refused(project, zendesk):  # noqa: F811
+    users(project, zendesk)
+    scene.fill(project, [person(0), person(1), person(2, external_id="CRM-1", email="other@dray.example")])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["rejected"]) == (2, 1)
+    assert "case" in project.rows("out")[0]["text"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_mirror_whose_keys_change_their_case_removes_nobody(project, zendesk, count):  # noqa: F811
+    users(project, zendesk, "mirror")
+    rows = [person(n) for n in range(5)]
+    scene.fill(project, rows)
+    project.sync("out")
+    for row in rows[:count]:
+        row["external_id"] = row["external_id"].upper()
+    scene.fill(project, rows)
+    project.sync("out")
+    living = {row["external_id"] for row in zendesk.state()["users"] if row["external_id"] and row["active"]}
+    assert {row["external_id"] for row in rows} <= living
