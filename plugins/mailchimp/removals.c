@@ -98,6 +98,28 @@ static int32_t finish(struct mc_writing *writing, struct removal *removal, struc
   return rc == DRAY_OK ? DRAY_OK : mc_settle_failed(writing, &removal->row, 1, &why, error);
 }
 
+// Addresses are one whatever the case of their letters, and the keys of rows are not: when a source begins to write
+// them in small letters, each comes as a new row and as a removal of the old one. A member that is spelled otherwise
+// than the removal was written by the row that took its place. Only asked of addresses with capitals, which are few.
+static int32_t is_of_another_row(struct mc_writing *writing, uint64_t row, const char hash[33], int *out,
+                                 struct dray_error *error) {
+  struct dray_json *root = NULL;
+  char path[200];
+  int32_t status = 0;
+  const struct dray_str email = mc_email(writing, row);
+  uint64_t capitals = 0;
+  for (uint64_t i = 0; i < email.len; i++) capitals += email.data[i] >= 'A' && email.data[i] <= 'Z';
+  *out = 0;
+  if (capitals == 0) return DRAY_OK;
+  (void)snprintf(path, sizeof(path), "/lists/%s/members/%s?fields=email_address", writing->options->list_id, hash);
+  const int32_t rc = mc_get(writing->client, path, &root, &status, error);
+  if (rc != DRAY_OK) return status == 404 ? DRAY_OK : rc;
+  const struct dray_str held = dray_json_string(dray_json_get(root, "email_address"), "");
+  *out = mc_same_email(held, email) && !dray_str_equal(held, email);
+  dray_json_free(root);
+  return DRAY_OK;
+}
+
 // The next row that is to be removed, from *row on; row_count: none.
 static uint64_t next_row(const struct mc_writing *writing, uint64_t row) {
   while (row < writing->row_count &&
@@ -116,7 +138,13 @@ static int32_t start_next(struct mc_writing *writing, uint64_t row, struct remov
     mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_KEY_NULL, "the row has no email address");
     return DRAY_OK;
   }
-  const int32_t rc = start(writing, hash, &out->pending, &why);
+  int is_others = 0;
+  int32_t rc = is_of_another_row(writing, row, hash, &is_others, &why);
+  if (rc == DRAY_OK && is_others) {
+    mc_settle(writing, row, DRAY_RECEIPT_UNCHANGED, 0, NULL);
+    return DRAY_OK;
+  }
+  if (rc == DRAY_OK) rc = start(writing, hash, &out->pending, &why);
   return rc == DRAY_OK ? DRAY_OK : mc_settle_failed(writing, &row, 1, &why, error);
 }
 

@@ -372,24 +372,29 @@ static void test_what_may_have_arrived_is_unknown_and_what_did_not_is_an_error(v
 
 static void test_removals_go_side_by_side(void **state) {
   (void)state;
-  static const struct fake_exchange exchanges[] = {FIELDS,
-                                                   {.status = 204},
-                                                   {.status = 404, .body = "{}"},
-                                                   {.status = 405, .body = "{}"},
-                                                   {.status = 429},
-                                                   {.body = "{\"status\":\"archived\"}"}};
+  static const struct fake_exchange exchanges[] = {
+      FIELDS,
+      {.body = "{\"email_address\":\"Ada@X.test\"}"},
+      {.status = 204},
+      {.body = "{\"email_address\":\"eve@x.test\"}"}, // another row's by now
+      {.status = 404, .body = "{}"},
+      {.status = 405, .body = "{}"},
+      {.status = 429},
+      {.body = "{\"status\":\"archived\"}"}};
   static const struct row rows[] = {{DRAY_OP_DELETE, "Ada@X.test", NULL, NULL, -1, NULL},
+                                    {DRAY_OP_DELETE, "Eve@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "b@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "c@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "d@x.test", NULL, NULL, -1, NULL}};
-  begin(exchanges, 6);
-  ok(write_rows(rows, 4, OPTIONS, &error));
-  expect_line(1, "DELETE https://us7.api.mailchimp.com/3.0/lists/l1/members/cd2413d38c0217ac7e33dae267c0b4bd");
-  assert_non_null(strstr(fake.events, "start 1\nstart 2\nstart 3\nstart 4\nfinish 1\n"));
+  begin(exchanges, 8);
+  ok(write_rows(rows, 5, OPTIONS, &error));
+  expect_line(2, "DELETE https://us7.api.mailchimp.com/3.0/lists/l1/members/cd2413d38c0217ac7e33dae267c0b4bd");
+  assert_non_null(strstr(fake.events, "start 4\nstart 5\nstart 6\nfinish 2\n"));
   assert_int_equal(status_of(100), DRAY_RECEIPT_APPLIED);
   assert_int_equal(status_of(101), DRAY_RECEIPT_UNCHANGED);
   assert_int_equal(status_of(102), DRAY_RECEIPT_UNCHANGED);
-  assert_int_equal(status_of(103), DRAY_RECEIPT_RETRY); // and none is marked failed for it
+  assert_int_equal(status_of(103), DRAY_RECEIPT_UNCHANGED);
+  assert_int_equal(status_of(104), DRAY_RECEIPT_RETRY); // and none is marked failed for it
   fake_host_expect_idle(&fake);
 }
 
