@@ -56,7 +56,8 @@ def demand(truth, text):
 
 
 class Case:
-    """One seed in one direction: an account and a project as they stand before the run that dies."""
+    """One seed in one direction: an account and a project as they stand before the run that dies. `children`: processes of a run, one a
+    stream."""
 
     def __init__(self, vendor, direction, seed, folder, attempt=0):
         self.chance = random.Random(f"{vendor} {direction} {seed} {attempt}")
@@ -127,6 +128,10 @@ class Case:
 class Ingest(Case):
     sync = "in"
 
+    @property
+    def children(self):
+        return len(self.account.streams)
+
     def prepare(self):
         self.name = more = self.chance.choice(self.account.reading_more)
         accounts.reading(self.project, self.account, more)
@@ -153,6 +158,7 @@ class Ingest(Case):
 
 class Activate(Case):
     sync = "out"
+    children = 1
 
     def prepare(self):
         self.target = self.chance.choice(self.account.targets) if self.seed >= len(self.account.targets) else self.account.targets[self.seed]
@@ -242,7 +248,7 @@ def die_at_step(vendor, case, learned):
         counts = learned.of(vendor, case)[0]
         steps = sorted(counts, key=lambda name: (not name.startswith(("delivery.", "sync.")), name))
         step = steps[(case.seed // len(WAYS) + case.attempt + 5 * len(case.deaths)) % len(steps)]
-        passes = counts[step]
+        passes = max(1, counts[step] // case.children)  # each counts its own
     fault = f"kill:{step}:{case.chance.randint(1, passes)}"
     result = case.dray(env={"DRAY_FAULT": fault})
     return fault, None if result.code == 0 else result
