@@ -190,7 +190,8 @@ int32_t zendesk_get(struct zendesk_client *client, const char *path, struct dray
   DRAY_TRY(zendesk_send(client, &call, error));
   (void)snprintf(doing, sizeof(doing), "GET %.*s", (int)strcspn(path, "?"), path);
   if (client->answer.status >= 400) return zendesk_fail(&client->answer, doing, error);
-  return dray_api_json(&client->answer, ZENDESK_ANSWER_BYTES_MAX, out, error);
+  const int32_t rc = dray_api_json(&client->answer, ZENDESK_ANSWER_BYTES_MAX, out, error);
+  return rc == DRAY_OK || error == NULL ? rc : dray_error_prefix(error, "%s", doing);
 }
 
 // ---- lists ----

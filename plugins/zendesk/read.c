@@ -276,7 +276,7 @@ static int32_t answered(void *self, uint64_t number, const struct dray_api_answe
   if (answer->status >= 400) return not_a_page(read, number, answer, out, error);
   read->throttled = 0;
   const int32_t rc = dray_api_json(answer, ZENDESK_ANSWER_BYTES_MAX, &read->page, error);
-  if (rc != DRAY_OK) return rc;
+  if (rc != DRAY_OK) return error != NULL ? dray_error_prefix(error, "page %llu", (unsigned long long)number + 1) : rc;
   DRAY_TRY(take_page(read, error));
   read->record = records_of(read)->child;
   read->record_index = 0;
