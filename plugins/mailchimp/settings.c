@@ -4,7 +4,6 @@
 // The tables of settings and options, and the checks that need no network.
 #include "settings.h"
 
-#include <pthread.h>
 #include <stddef.h>
 
 #define DOCUMENT_BYTES_MAX (1u << 20)
@@ -139,18 +138,8 @@ static const struct dray_setting option_table[] = {
 #define OPTION_COUNT (sizeof(option_table) / sizeof(option_table[0]))
 
 int32_t mc_settings_spec(struct dray_str *out_json, struct dray_error *error) {
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  static struct dray_buffer spec; // made once, kept for the life of the process
-  int32_t rc = DRAY_OK;
-  (void)pthread_mutex_lock(&lock);
-  if (spec.len == 0) {
-    dray_buffer_init(&spec, DOCUMENT_BYTES_MAX);
-    rc = dray_config_spec(table, TABLE_COUNT, &spec, error);
-    if (rc != DRAY_OK) dray_buffer_free(&spec);
-  }
-  if (rc == DRAY_OK) *out_json = dray_buffer_view(&spec);
-  (void)pthread_mutex_unlock(&lock);
-  return rc;
+  static struct dray_kept_spec kept = DRAY_KEPT_SPEC;
+  return dray_config_kept_spec(&kept, table, TABLE_COUNT, out_json, error);
 }
 
 int32_t mc_options_spec(struct dray_buffer *out, struct dray_error *error) {

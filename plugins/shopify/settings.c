@@ -6,13 +6,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#define DOCUMENT_BYTES_MAX (1u << 20)
 #define HANDLE_BYTES_MAX 100u
 #define DOMAIN ".myshopify.com"
 
@@ -105,18 +103,8 @@ static const struct dray_setting table[] = {
 #define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
 
 int32_t shopify_settings_spec(struct dray_str *out_json, struct dray_error *error) {
-  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  static struct dray_buffer spec; // made once, kept for the life of the process
-  int32_t rc = DRAY_OK;
-  (void)pthread_mutex_lock(&lock);
-  if (spec.len == 0) {
-    dray_buffer_init(&spec, DOCUMENT_BYTES_MAX);
-    rc = dray_config_spec(table, TABLE_COUNT, &spec, error);
-    if (rc != DRAY_OK) dray_buffer_free(&spec);
-  }
-  if (rc == DRAY_OK) *out_json = dray_buffer_view(&spec);
-  (void)pthread_mutex_unlock(&lock);
-  return rc;
+  static struct dray_kept_spec kept = DRAY_KEPT_SPEC;
+  return dray_config_kept_spec(&kept, table, TABLE_COUNT, out_json, error);
 }
 
 // ---- the shop ----
