@@ -251,7 +251,8 @@ class Receiver:
                 for index in entry["applied"]]
 
 
-def wait_until(condition, seconds=20, what="the condition"):
+def wait_until(condition, seconds=120, what="the condition"):
+    """Looks until it is true. The limit is only there to end a test that can never pass: a slow machine needs its time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

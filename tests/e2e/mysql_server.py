@@ -148,6 +148,11 @@ class Server:
     def sessions(self, user="dray"):
         return int(self.value(f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{user}'", ""))
 
+    def lock_waits(self):
+        """How many transactions wait for the lock of a row, now. Not from information_schema.INNODB_TRX: that is a copy, which
+        the server renews only when nobody has read it for 100 ms; whoever looks more often sees the old one for ever."""
+        return self.counter("Innodb_row_lock_current_waits")
+
     def session(self, database="work"):
         """A client that is left open, to hold locks: `ask` runs SQL and waits for the answer."""
         process = subprocess.Popen(self.client(database) + ["--batch", "--skip-column-names", "--raw", "--unbuffered"],

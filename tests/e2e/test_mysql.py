@@ -673,13 +673,12 @@ def test_two_writers_do_not_pass_each_other(project, server):
     put_people(project, [(6, "ours", 1)] + PEOPLE[6:])
     put_people(other, [(7, "theirs", 1)] + PEOPLE[7:])
     process, ask = server.session()
-    waiting = "SELECT count(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
     try:
         ask("BEGIN; SELECT * FROM people WHERE id = 6 FOR UPDATE;")
         first = project.start("sync", "people")
-        harness.wait_until(lambda: server.value(waiting) == "1")
+        harness.wait_until(lambda: server.lock_waits() == 1, what="the first writer's wait for the row")
         second = other.start("sync", "people")
-        harness.wait_until(lambda: server.value(waiting) == "2" or second.poll() is not None)
+        harness.wait_until(lambda: server.lock_waits() == 2 or second.poll() is not None, what="the second writer's wait")
         ask("ROLLBACK;")
     finally:
         process.kill()
