@@ -46,8 +46,7 @@ static void suggest(const struct dr_side *side, const struct dr_schema *schema, 
     return;
   }
   for (size_t i = 0; i < schema->field_count; i++) dray_nearest_offer(&nearest, schema->fields[i].name);
-  out[0] = '\0';
-  if (nearest.best != NULL) (void)snprintf(out, out_bytes, "; did you mean \"%s\"?", nearest.best);
+  (void)snprintf(out, out_bytes, "%s", dray_nearest_hint(&nearest));
 }
 
 // `everywhere`: the column must be on both sides; else on one of them.

@@ -183,9 +183,7 @@ static int32_t refuse_unknown(const struct reading *reading, const struct dray_j
     char shown[64];
     char why[128];
     (void)snprintf(shown, sizeof(shown), "%.*s", DRAY_STR_ARG(name));
-    (void)snprintf(why, sizeof(why), "is not a member of a manifest%s%s%s",
-                   nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                   nearest.best != NULL ? "?" : "");
+    (void)snprintf(why, sizeof(why), "is not a member of a manifest%s", dray_nearest_hint(&nearest));
     return refuse(reading, shown, why);
   }
   return DRAY_OK;

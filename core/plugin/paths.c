@@ -212,9 +212,8 @@ static int32_t missing(const struct dr_plugin_paths *paths, const char *name, st
     const int n = snprintf(looked + at, sizeof(looked) - at, "%s%s", i > 0 ? ", " : "", paths->items[i]);
     at += n > 0 ? (size_t)n : 0;
   }
-  const int32_t rc = dray_fail(error, DRAY_E_PLUGIN_MISSING, "there is no plugin %s%s%s%s (looked in: %s)", name,
-                               nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                               nearest.best != NULL ? "?" : "", paths->count > 0 ? looked : "no folder");
+  const int32_t rc = dray_fail(error, DRAY_E_PLUGIN_MISSING, "there is no plugin %s%s (looked in: %s)", name,
+                               dray_nearest_hint(&nearest), paths->count > 0 ? looked : "no folder");
   free(all);
   return rc;
 }

@@ -6,10 +6,9 @@
 
 #include <string.h>
 
-#include "config/project.h"
+#include "dray/sdk/config.h"
 
 #define CATALOG_BYTES_MAX (64u << 20)
-#define NEAREST_MAX 4096
 
 static const struct dray_json *find_named(const struct dray_json *list, const char *name) {
   for (const struct dray_json *item = list != NULL ? list->child : NULL; item != NULL; item = item->next) {
@@ -20,17 +19,17 @@ static const struct dray_json *find_named(const struct dray_json *list, const ch
 }
 
 static int32_t fail_unknown_stream(const struct dray_json *list, const char *name, struct dray_error *error) {
-  const char *names[NEAREST_MAX];
+  struct dray_nearest nearest;
   size_t count = 0;
-  for (const struct dray_json *item = list != NULL ? list->child : NULL; item != NULL && count < NEAREST_MAX;
-       item = item->next) {
+  dray_nearest_init(&nearest, dray_str_of(name));
+  for (const struct dray_json *item = list != NULL ? list->child : NULL; item != NULL; item = item->next) {
     const struct dray_json *its = dray_json_get(item, "name");
-    if (its != NULL && its->kind == DRAY_JSON_STRING) names[count++] = its->text.data;
+    if (its == NULL || its->kind != DRAY_JSON_STRING) continue;
+    dray_nearest_offer(&nearest, its->text.data);
+    count++;
   }
-  const char *nearest = dr_nearest(name, names, count);
-  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream \"%s\" among %zu%s%s%s", name, count,
-                   nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-                   nearest != NULL ? "\"?" : "");
+  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream \"%s\" among %zu%s", name, count,
+                   dray_nearest_hint(&nearest));
 }
 
 static int32_t copy_names(const struct dray_json *list, struct dr_arena *arena, const char ***out, size_t *out_count,

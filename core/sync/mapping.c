@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dray/sdk/config.h"
+
 #define ARENA_BYTES_MAX (16u << 20)
 #define FIELDS_MAX 4096
 
@@ -24,14 +26,12 @@ static int32_t no_memory(struct dray_error *error) {
 
 static int32_t fail_column(const struct dr_schema *source, const char *name, const char *what,
                            struct dray_error *error) {
-  const char *names[FIELDS_MAX];
-  size_t count = 0;
-  for (; count < source->field_count && count < FIELDS_MAX; count++) names[count] = source->fields[count].name;
-  const char *nearest = dr_nearest(name, names, count);
+  struct dray_nearest nearest;
+  dray_nearest_init(&nearest, dray_str_of(name));
+  for (size_t i = 0; i < source->field_count; i++) dray_nearest_offer(&nearest, source->fields[i].name);
   return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, name,
-                         "the %s \"%s\" is not among the %zu columns that are read%s%s%s", what, name,
-                         source->field_count, nearest != NULL ? "; did you mean \"" : "",
-                         nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+                         "the %s \"%s\" is not among the %zu columns that are read%s", what, name, source->field_count,
+                         dray_nearest_hint(&nearest));
 }
 
 static const struct dr_field_facts *find_field(const struct dr_object_facts *object, const char *name) {
@@ -52,13 +52,11 @@ static int32_t check_field(const struct dr_object_facts *object, const char *nam
     return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the field \"%s\" cannot be written", name);
   }
   if (facts != NULL || !is_fixed(object)) return DRAY_OK;
-  const char *names[FIELDS_MAX];
-  size_t count = 0;
-  for (; count < object->field_count && count < FIELDS_MAX; count++) names[count] = object->fields[count].name;
-  const char *nearest = dr_nearest(name, names, count);
-  return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the object has no field \"%s\"%s%s%s", name,
-                         nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-                         nearest != NULL ? "\"?" : "");
+  struct dray_nearest nearest;
+  dray_nearest_init(&nearest, dray_str_of(name));
+  for (size_t i = 0; i < object->field_count; i++) dray_nearest_offer(&nearest, object->fields[i].name);
+  return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the object has no field \"%s\"%s", name,
+                         dray_nearest_hint(&nearest));
 }
 
 // The type of a mapped field: what the destination wants, else what the config declares, else what is read.

@@ -220,9 +220,8 @@ static int32_t refuse_unknown_types(const struct file_settings *settings, const 
     struct dray_nearest nearest;
     dray_nearest_init(&nearest, dray_str_of(name));
     for (size_t k = 0; k < layout->count; k++) dray_nearest_offer(&nearest, layout->columns[k].name);
-    return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, "types", "types names the column %s, which is not in %s%s%s%s",
-                           name, settings->path, nearest.best != NULL ? "; did you mean " : "",
-                           nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "?" : "");
+    return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, "types", "types names the column %s, which is not in %s%s",
+                           name, settings->path, dray_nearest_hint(&nearest));
   }
   return DRAY_OK;
 }

@@ -69,9 +69,8 @@ static int32_t choose_columns(struct file_reader *reader, const struct dray_read
       dray_nearest_offer(&nearest, layout->columns[i].name);
     }
     if (i == layout->count) {
-      return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "the stream %s has no column %.*s%s%s%s", reader->set.name,
-                       DRAY_STR_ARG(request->columns[k]), nearest.best != NULL ? "; did you mean " : "",
-                       nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "?" : "");
+      return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "the stream %s has no column %.*s%s", reader->set.name,
+                       DRAY_STR_ARG(request->columns[k]), dray_nearest_hint(&nearest));
     }
     reader->wanted[i] = 0;
   }

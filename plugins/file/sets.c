@@ -316,7 +316,6 @@ int32_t file_sets_take(struct file_sets *sets, struct dray_str name, struct file
     }
     dray_nearest_offer(&nearest, sets->items[i].name);
   }
-  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream %.*s%s%s%s", DRAY_STR_ARG(name),
-                   nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                   nearest.best != NULL ? "?" : "");
+  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream %.*s%s", DRAY_STR_ARG(name),
+                   dray_nearest_hint(&nearest));
 }

@@ -99,9 +99,8 @@ static int32_t fail_unknown(const struct dray_json *root, const struct mc_column
   }
   (void)snprintf(name, sizeof(name), "merge_%s", column->name);
   return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name,
-                         "the audience has no merge field %s%s%s%s; create_merge_fields: true makes it", column->name,
-                         nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                         nearest.best != NULL ? "?" : "");
+                         "the audience has no merge field %s%s; create_merge_fields: true makes it", column->name,
+                         dray_nearest_hint(&nearest));
 }
 
 static const char *type_for(const struct ArrowSchema *column) {

@@ -70,9 +70,8 @@ int32_t mc_object_find(struct dray_str name, const struct mc_object **out, struc
     if (dray_str_is(name, mc_objects[i].def.name)) return DRAY_OK;
     dray_nearest_offer(&nearest, mc_objects[i].def.name);
   }
-  return dray_fail(error, DRAY_E_SCHEMA_OBJECT, "there is no object %.*s; there are members, member_tags and %s%s%s",
-                   DRAY_VALUE_ARG(name), "segment_members", nearest.best != NULL ? "; did you mean " : "",
-                   nearest.best != NULL ? nearest.best : "");
+  return dray_fail(error, DRAY_E_SCHEMA_OBJECT, "there is no object %.*s; there are members, member_tags and %s%s",
+                   DRAY_VALUE_ARG(name), "segment_members", dray_nearest_hint(&nearest));
 }
 
 // ---- columns ----
@@ -99,8 +98,8 @@ static int32_t fail_field(const struct mc_object *object, const char *name, stru
   dray_nearest_init(&nearest, dray_str_of(name));
   for (size_t i = 0; i < object->def.field_count; i++) dray_nearest_offer(&nearest, object->def.fields[i].name);
   return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name,
-                         "%s has no field %.80s%s%s; merge fields are called merge_TAG", object->def.name, name,
-                         nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "");
+                         "%s has no field %.80s (merge fields are called merge_TAG)%s", object->def.name, name,
+                         dray_nearest_hint(&nearest));
 }
 
 static int32_t find_one(const struct mc_object *object, const struct ArrowSchema *column, struct mc_column *out,

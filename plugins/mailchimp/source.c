@@ -98,8 +98,8 @@ static int32_t source_open(struct dray_source *source, const struct dray_read_re
     struct dray_nearest nearest;
     dray_nearest_init(&nearest, request->stream);
     for (size_t i = 0; i < mc_stream_count; i++) dray_nearest_offer(&nearest, mc_streams[i].def.name);
-    return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream %.*s%s%s", DRAY_VALUE_ARG(request->stream),
-                     nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "");
+    return dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no stream %.*s%s", DRAY_VALUE_ARG(request->stream),
+                     dray_nearest_hint(&nearest));
   }
   DRAY_TRY(mc_client_ready(&source->client, error));
   const int more = wants_merge_fields(stream, request);

@@ -66,10 +66,8 @@ static int32_t no_such_column(const struct pg_table *table, struct dray_str name
   for (int row = 0; row < PQntuples(table->all); row++) {
     dray_nearest_offer(&nearest, PQgetvalue(table->all, row, PG_COLUMN_NAME));
   }
-  return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, field, "%.*s has no column '%.*s'%s%s%s",
-                         DRAY_STR_ARG(table->stream), DRAY_STR_ARG(name),
-                         nearest.best != NULL ? "; did you mean '" : "", nearest.best != NULL ? nearest.best : "",
-                         nearest.best != NULL ? "'?" : "");
+  return dray_fail_field(error, DRAY_E_SCHEMA_COLUMN, field, "%.*s has no column '%.*s'%s", DRAY_STR_ARG(table->stream),
+                         DRAY_STR_ARG(name), dray_nearest_hint(&nearest));
 }
 
 static int32_t take_column(struct pg_table *table, int row, struct dray_error *error) {

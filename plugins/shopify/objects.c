@@ -99,9 +99,8 @@ int32_t shopify_object_find(struct dray_str name, int32_t *out, struct dray_erro
     }
     dray_nearest_offer(&nearest, shopify_objects[i].def.name);
   }
-  return dray_fail_field(error, DRAY_E_SCHEMA_OBJECT, "object", "Shopify has no object '%.*s'%s%s%s",
-                         DRAY_VALUE_ARG(name), nearest.best != NULL ? "; did you mean '" : "",
-                         nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "'?" : "");
+  return dray_fail_field(error, DRAY_E_SCHEMA_OBJECT, "object", "Shopify has no object '%.*s'%s", DRAY_VALUE_ARG(name),
+                         dray_nearest_hint(&nearest));
 }
 
 // ---- options ----
@@ -207,10 +206,8 @@ static int32_t check_columns(const struct shopify_mapping *mapping, const struct
     if (name == NULL || dray_column_reserved(name)) continue;
     dray_nearest_init(&nearest, dray_str_of(name));
     if (is_field(mapping, name, &nearest)) continue;
-    return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the Shopify object %s has no field '%.100s'%s%s%s",
-                           shopify_objects[mapping->object].def.name, name,
-                           nearest.best != NULL ? "; did you mean '" : "", nearest.best != NULL ? nearest.best : "",
-                           nearest.best != NULL ? "'?" : "");
+    return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, name, "the Shopify object %s has no field '%.100s'%s",
+                           shopify_objects[mapping->object].def.name, name, dray_nearest_hint(&nearest));
   }
   return DRAY_OK;
 }

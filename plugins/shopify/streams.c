@@ -607,7 +607,6 @@ int32_t shopify_stream_find(struct dray_str name, const struct shopify_stream **
     }
     dray_nearest_offer(&nearest, shopify_streams[i].def.name);
   }
-  return dray_fail_field(error, DRAY_E_SCHEMA_STREAM, "stream", "Shopify has no stream '%.*s'%s%s%s",
-                         DRAY_VALUE_ARG(name), nearest.best != NULL ? "; did you mean '" : "",
-                         nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "'?" : "");
+  return dray_fail_field(error, DRAY_E_SCHEMA_STREAM, "stream", "Shopify has no stream '%.*s'%s", DRAY_VALUE_ARG(name),
+                         dray_nearest_hint(&nearest));
 }

@@ -72,10 +72,8 @@ static int32_t no_such_column(const struct opening *opening, struct dray_str nam
   struct dray_nearest nearest;
   dray_nearest_init(&nearest, name);
   for (size_t i = 0; i < opening->column_count; i++) dray_nearest_offer(&nearest, opening->columns[i].name);
-  return dray_fail_field(opening->error, DRAY_E_SCHEMA_COLUMN, field, "table %.*s has no column '%.*s'%s%s%s",
-                         DRAY_STR_ARG(opening->request->stream), DRAY_STR_ARG(name),
-                         nearest.best != NULL ? "; did you mean '" : "", nearest.best != NULL ? nearest.best : "",
-                         nearest.best != NULL ? "'?" : "");
+  return dray_fail_field(opening->error, DRAY_E_SCHEMA_COLUMN, field, "table %.*s has no column '%.*s'%s",
+                         DRAY_STR_ARG(opening->request->stream), DRAY_STR_ARG(name), dray_nearest_hint(&nearest));
 }
 
 static int32_t learn_table(struct opening *opening) {

@@ -25,10 +25,9 @@ static int32_t find(const char *const *names, int32_t count, struct dray_str nam
 }
 
 static int32_t unknown(int32_t code, const char *field, const char *what, struct dray_str name,
-                       const struct dray_nearest *nearest, struct dray_error *error) {
-  return dray_fail_field(error, code, field, "%s: {{%.*s}} is not %s%s%s%s", field, DRAY_STR_ARG(name), what,
-                         nearest->best != NULL ? "; did you mean " : "", nearest->best != NULL ? nearest->best : "",
-                         nearest->best != NULL ? "?" : "");
+                       struct dray_nearest *nearest, struct dray_error *error) {
+  return dray_fail_field(error, code, field, "%s: {{%.*s}} is not %s%s", field, DRAY_STR_ARG(name), what,
+                         dray_nearest_hint(nearest));
 }
 
 static int32_t resolve_body(void *ctx, struct dray_str name, int32_t *out_number, struct dray_error *error) {

@@ -170,7 +170,6 @@ int32_t zendesk_object_find(struct dray_str name, const struct zendesk_object **
     }
     dray_nearest_offer(&nearest, zendesk_objects[i].def.name);
   }
-  return dray_fail(error, DRAY_E_SCHEMA_OBJECT, "Zendesk has no object \"%.*s\"%s%s%s", DRAY_VALUE_ARG(name),
-                   nearest.best != NULL ? "; did you mean \"" : "", nearest.best != NULL ? nearest.best : "",
-                   nearest.best != NULL ? "\"?" : "");
+  return dray_fail(error, DRAY_E_SCHEMA_OBJECT, "Zendesk has no object \"%.*s\"%s", DRAY_VALUE_ARG(name),
+                   dray_nearest_hint(&nearest));
 }

@@ -89,9 +89,8 @@ static int32_t fail_stream(struct dray_str name, struct dray_error *error) {
   struct dray_nearest nearest;
   dray_nearest_init(&nearest, name);
   for (size_t i = 0; i < zendesk_stream_count; i++) dray_nearest_offer(&nearest, zendesk_streams[i].def.name);
-  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "Zendesk has no stream \"%.*s\"%s%s%s", DRAY_VALUE_ARG(name),
-                   nearest.best != NULL ? "; did you mean \"" : "", nearest.best != NULL ? nearest.best : "",
-                   nearest.best != NULL ? "\"?" : "");
+  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "Zendesk has no stream \"%.*s\"%s", DRAY_VALUE_ARG(name),
+                   dray_nearest_hint(&nearest));
 }
 
 static int32_t source_open(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,

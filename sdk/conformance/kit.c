@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "config/project.h"
 #include "conformance/subject.h"
+#include "dray/sdk/config.h"
 #include "sync/supervise.h"
 
 #define CALL_MS_MAX 60000 // a call into the plugin without any progress is a hang
@@ -120,15 +121,14 @@ static int32_t run_check(const struct dr_kit_options *options, size_t check, str
 // ---- all of them ----
 
 static int32_t choose(const struct dr_kit_options *options, struct dray_error *error) {
-  const char *names[CHECK_COUNT];
+  struct dray_nearest nearest;
+  if (options->only == NULL) return DRAY_OK;
+  dray_nearest_init(&nearest, dray_str_of(options->only));
   for (size_t i = 0; i < CHECK_COUNT; i++) {
-    names[i] = checks[i].name;
-    if (options->only == NULL || strcmp(options->only, names[i]) == 0) return DRAY_OK;
+    if (strcmp(options->only, checks[i].name) == 0) return DRAY_OK;
+    dray_nearest_offer(&nearest, checks[i].name);
   }
-  const char *nearest = dr_nearest(options->only, names, CHECK_COUNT);
-  return dray_fail(error, DRAY_E_USAGE, "the kit has no check \"%s\"%s%s%s", options->only,
-                   nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
-                   nearest != NULL ? "\"?" : "");
+  return dray_fail(error, DRAY_E_USAGE, "the kit has no check \"%s\"%s", options->only, dray_nearest_hint(&nearest));
 }
 
 // A config that cannot be read is said once, not by every check.

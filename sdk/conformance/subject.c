@@ -182,9 +182,8 @@ static int32_t check_members(const struct dray_json *object, const char *const *
       dray_nearest_offer(&nearest, known[i]);
     }
     if (found || item->name.data[0] == '$') continue;
-    return dray_fail(error, DRAY_E_CONFIG_UNKNOWN_KEY, "the kit's config: %s has no member \"%s\"%s%s", where,
-                     item->name.data, nearest.best != NULL ? "; did you mean " : "",
-                     nearest.best != NULL ? nearest.best : "");
+    return dray_fail(error, DRAY_E_CONFIG_UNKNOWN_KEY, "the kit's config: %s has no member \"%s\"%s", where,
+                     item->name.data, dray_nearest_hint(&nearest));
   }
   return DRAY_OK;
 }

@@ -24,9 +24,8 @@ static int32_t fail_unknown(const struct all_fields *all, struct dray_str wanted
   struct dray_nearest nearest;
   dray_nearest_init(&nearest, wanted);
   for (size_t i = 0; i < field_total(all); i++) dray_nearest_offer(&nearest, field_at(all, i)->name);
-  return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "the stream %s has no column %.*s%s%s%s", all->def->name,
-                   DRAY_VALUE_ARG(wanted), nearest.best != NULL ? "; did you mean " : "",
-                   nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "?" : "");
+  return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "the stream %s has no column %.*s%s", all->def->name,
+                   DRAY_VALUE_ARG(wanted), dray_nearest_hint(&nearest));
 }
 
 // Marks the columns that were asked for, by their place.

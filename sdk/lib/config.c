@@ -248,9 +248,8 @@ static int32_t check_choice(const struct dray_setting *setting, struct dray_str 
   char all[CHOICES_TEXT_MAX];
   list_choices(setting, all, sizeof(all));
   const int shown = (int)(value.len < SHOWN_VALUE_MAX ? value.len : SHOWN_VALUE_MAX);
-  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, setting->name, "%s is \"%.*s\"; allowed: %s%s%s%s", setting->name,
-                         shown, value.data, all, nearest.best != NULL ? " (did you mean " : "",
-                         nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "?)" : "");
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, setting->name, "%s is \"%.*s\"; allowed: %s%s", setting->name,
+                         shown, value.data, all, dray_nearest_hint(&nearest));
 }
 
 static int32_t bind_string(const struct dray_setting *setting, const struct dray_json *value, void *target,
@@ -386,9 +385,8 @@ static int32_t refuse_unknown(const struct dray_setting *settings, size_t settin
     if (i < setting_count) continue;
     char field[sizeof(error->field)];
     (void)snprintf(field, sizeof(field), "%.*s", DRAY_STR_ARG(given->name));
-    return dray_fail_field(error, DRAY_E_CONFIG_UNKNOWN_KEY, field, "%s is not a setting here%s%s%s", field,
-                           nearest.best != NULL ? "; did you mean " : "", nearest.best != NULL ? nearest.best : "",
-                           nearest.best != NULL ? "?" : "");
+    return dray_fail_field(error, DRAY_E_CONFIG_UNKNOWN_KEY, field, "%s is not a setting here%s", field,
+                           dray_nearest_hint(&nearest));
   }
   return DRAY_OK;
 }

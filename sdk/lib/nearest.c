@@ -4,6 +4,8 @@
 // The nearest name to a mistyped one. Used by config binding and by the host's search for plugins.
 #include "dray/sdk/config.h"
 
+#include <stdio.h>
+
 #define NAME_BYTES_MAX 64
 
 static char lower(char c) {
@@ -36,7 +38,7 @@ static size_t distance(struct dray_str a, struct dray_str b) {
 }
 
 void dray_nearest_init(struct dray_nearest *nearest, struct dray_str wanted) {
-  *nearest = (struct dray_nearest){wanted, NULL, 0};
+  *nearest = (struct dray_nearest){.wanted = wanted};
 }
 
 void dray_nearest_offer(struct dray_nearest *nearest, const char *name) {
@@ -49,4 +51,11 @@ void dray_nearest_offer(struct dray_nearest *nearest, const char *name) {
   if (found > allowed || (nearest->best != NULL && found >= nearest->distance)) return;
   nearest->best = name;
   nearest->distance = found;
+}
+
+const char *dray_nearest_hint(struct dray_nearest *nearest) {
+  nearest->hint[0] = '\0';
+  if (nearest->best != NULL)
+    (void)snprintf(nearest->hint, sizeof(nearest->hint), "; did you mean \"%s\"?", nearest->best);
+  return nearest->hint;
 }

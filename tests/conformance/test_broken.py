@@ -138,7 +138,7 @@ class TestBroken(unittest.TestCase):
         self.assertEqual([], [name for name, (status, _) in results.items() if status == "fail"])
 
     def test_a_config_that_cannot_be_used_is_said_once(self):
-        for text, said in (('{"setings": {}}', 'did you mean settings'), ('{"source": {"object": "x"}}', '"object"'),
+        for text, said in (('{"setings": {}}', 'did you mean "settings"'), ('{"source": {"object": "x"}}', '"object"'),
                            ("{", "kit.json"), ('{"destination": 1}', "destination is no object")):
             with tempfile.TemporaryDirectory(prefix="dray-broken-") as folder:
                 path = os.path.join(folder, "kit.json")

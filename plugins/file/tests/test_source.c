@@ -141,7 +141,7 @@ static void test_header_problems_are_config_errors(void **state) {
       {"id,\n1,2\n", "", "column 2 of the header has no name", DRAY_E_SCHEMA_NAME},
       {"id,_dray_error\n1,2\n", "", "_dray_error is dray's own", DRAY_E_SCHEMA_NAME},
       {"id,na\xE4me\n1,2\n", "", "the name of column 2", DRAY_E_SCHEMA_NAME},
-      {"id,name\n1,2\n", "\"types\": {\"nmae\": \"string\"}", "did you mean name?", DRAY_E_SCHEMA_COLUMN},
+      {"id,name\n1,2\n", "\"types\": {\"nmae\": \"string\"}", "did you mean \"name\"?", DRAY_E_SCHEMA_COLUMN},
       {"id,name\n1,2\n", "\"columns\": [\"a\"]", "columns names 1 columns, but", DRAY_E_CONFIG_VALUE},
       {"id,name\n1,2\n", "\"line_column\": \"name\"", "have a column of that name", DRAY_E_CONFIG_VALUE},
       {"", "", "its columns are not known", DRAY_E_CONFIG_FILE},
@@ -240,7 +240,7 @@ static void test_a_folder_is_a_stream_per_file(void **state) {
   assert_true(dray_str_is(again, first));
   free(first);
   assert_int_equal(bench_open_fails(source, "aa", "", &error), DRAY_E_SCHEMA_STREAM);
-  assert_non_null(strstr(error.text, "did you mean a?"));
+  assert_non_null(strstr(error.text, "did you mean \"a\"?"));
   file_source_vtable.destroy(source);
 }
 
@@ -314,7 +314,7 @@ static void test_columns_can_be_chosen(void **state) {
   const struct dray_str unknown[] = {dray_str_of("nam")};
   request.columns = unknown;
   assert_int_equal(file_source_vtable.open(source, &request, &stream, &error), DRAY_E_SCHEMA_COLUMN);
-  assert_non_null(strstr(error.text, "did you mean name?"));
+  assert_non_null(strstr(error.text, "did you mean \"name\"?"));
   file_source_vtable.destroy(source);
 }
 

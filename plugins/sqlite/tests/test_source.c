@@ -243,7 +243,7 @@ static void test_columns_come_in_the_order_asked_for(void **state) {
   request.columns = &wrong;
   request.column_count = 1;
   assert_int_equal(sqlite_source.open(source, &request, &stream, &bench_error), DRAY_E_SCHEMA_COLUMN);
-  assert_non_null(strstr(bench_error.text, "did you mean 'from'?"));
+  assert_non_null(strstr(bench_error.text, "did you mean \"from\"?"));
   request.stream = dray_str_of("nowhere");
   assert_int_equal(sqlite_source.open(source, &request, &stream, &bench_error), DRAY_E_SCHEMA_STREAM);
   request.stream = dray_str_of("SELECT"); // names are exact

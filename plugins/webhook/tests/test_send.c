@@ -501,7 +501,7 @@ static void test_wrong_options_are_found_before_anything_is_sent(void **state) {
     assert_int_equal(bench->error.error_class, DRAY_CLASS_CONFIG);
   }
   assert_int_equal(begin(bench, cases[0].options), DRAY_E_SCHEMA_FIELD);
-  assert_non_null(strstr(bench->error.text, "did you mean name?"));
+  assert_non_null(strstr(bench->error.text, "did you mean \"name\"?"));
   assert_int_equal(bench->fake.requests, 0);
 }
 

@@ -101,7 +101,7 @@ static void test_manifest_refusal_names_file_and_member(void **state) {
       {"{\"name\":\"a\",\"version\":\"1.0.0\"," ABI ",\"library\":\"x.so\"," SHA ",\"roles\":[\"source\",\"source\"]}",
        "roles", "twice"},
       {"{\"name\":\"a\",\"version\":\"1.0.0\",\"licence\":\"MIT\"," ABI "," REST "}", "licence",
-       "did you mean license?"},
+       "did you mean \"license\"?"},
       {"{\"name\":\"a\",\"version\":\"1.0.0\",\"summary\":\"a\\u001b[2J\"," ABI "," REST "}", "summary",
        "control characters"},
       {"{\"name\":\"a\",\"version\":\"1.0.0\",\"homepage\":\"javascript:1\"," ABI "," REST "}", "homepage", "http"},

@@ -67,7 +67,7 @@ static void test_find_missing_names_the_nearest_and_where_it_looked(void **state
   add_plugin(folder, "postgres", "1.0.0");
   struct dr_plugin_paths paths = paths_of(folder);
   scene_failed(dr_plugin_find(&paths, "postgers", &manifest, &error), &error, DRAY_E_PLUGIN_MISSING,
-               "there is no plugin postgers; did you mean postgres?", folder, NULL);
+               "there is no plugin postgers; did you mean \"postgres\"?", folder, NULL);
   scene_failed(dr_plugin_find(&paths, "kafka", &manifest, &error), &error, DRAY_E_PLUGIN_MISSING,
                "kafka (looked in:", folder, NULL);
   scene_failed(dr_plugin_find(&paths, "..", &manifest, &error), &error, DRAY_E_PLUGIN_MISSING, "..", NULL);

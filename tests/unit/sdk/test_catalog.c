@@ -161,7 +161,7 @@ static void test_an_unknown_column_is_answered_with_the_nearest(void **state) {
   const struct dray_str wanted = dray_str_of("contry");
   dray_error_init(&error);
   assert_int_equal(dray_selection_make(&members, NULL, &wanted, 1, 0, 0, &selection, &error), DRAY_E_SCHEMA_COLUMN);
-  assert_string_equal(error.text, "the stream members has no column contry; did you mean country?");
+  assert_string_equal(error.text, "the stream members has no column contry; did you mean \"country\"?");
 }
 
 static void test_a_list_of_fields_refuses_what_it_cannot_hold(void **state) {

@@ -119,7 +119,7 @@ static void test_config_bind_refuses_with_field(void **state) {
   expect_refused("{\"path\": \"x\", \"rate\": 0.75}", DRAY_E_CONFIG_VALUE, "rate", "from -0.5 to 0.5");
   expect_refused("{\"path\": \"x\", \"rate\": 1e999}", DRAY_E_CONFIG_TYPE, "rate", "1e999");
   expect_refused("{\"path\": \"x\", \"header\": 1}", DRAY_E_CONFIG_TYPE, "header", "true or false");
-  expect_refused("{\"path\": \"x\", \"format\": \"json\"}", DRAY_E_CONFIG_VALUE, "format", "did you mean jsonl?");
+  expect_refused("{\"path\": \"x\", \"format\": \"json\"}", DRAY_E_CONFIG_VALUE, "format", "did you mean \"jsonl\"?");
   expect_refused("{\"path\": \"x\", \"format\": \"parquet\"}", DRAY_E_CONFIG_VALUE, "format", "allowed: csv, jsonl");
   expect_refused("[1]", DRAY_E_CONFIG_TYPE, "", "must be an object, not a list");
   expect_refused("{\"path\": ", DRAY_E_CONFIG_VALUE, "", "not valid JSON");
@@ -127,7 +127,8 @@ static void test_config_bind_refuses_with_field(void **state) {
 
 static void test_config_bind_unknown_name_suggests_the_nearest(void **state) {
   (void)state;
-  expect_refused("{\"path\": \"x\", \"formta\": \"csv\"}", DRAY_E_CONFIG_UNKNOWN_KEY, "formta", "did you mean format?");
+  expect_refused("{\"path\": \"x\", \"formta\": \"csv\"}", DRAY_E_CONFIG_UNKNOWN_KEY, "formta",
+                 "did you mean \"format\"?");
   expect_refused("{\"path\": \"x\", \"zebra\": 1}", DRAY_E_CONFIG_UNKNOWN_KEY, "zebra", "zebra is not a setting here");
 }
 

@@ -73,9 +73,13 @@ struct dray_nearest {
   struct dray_str wanted;
   const char *best; // NULL while none is near enough
   size_t distance;  // of best
+  char hint[96];    // of dray_nearest_hint
 };
 void dray_nearest_init(struct dray_nearest *nearest, struct dray_str wanted);
 void dray_nearest_offer(struct dray_nearest *nearest, const char *name);
+// The tail of an error's sentence: `; did you mean "best"?`, or nothing while no name is near enough. Borrowed from
+// *nearest, until the next call.
+const char *dray_nearest_hint(struct dray_nearest *nearest);
 
 #ifdef __cplusplus
 }
