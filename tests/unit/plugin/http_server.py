@@ -134,6 +134,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         time.sleep(self.number("ms", 100) / 1000)
         self.reply(200, b"slow")
 
+    def do_gather(self):
+        """n=2: no answer before so many requests were in at once, and then ms; whoever lets fewer in gets none for a minute."""
+        end = time.monotonic() + 60
+        while most[self.where] < self.number("n", 2) and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(self.number("ms", 0) / 1000)
+        self.reply(200, b"together")
+
     def do_gzip(self):
         plain = b"0123456789abcdef" * 64 * self.number("kb", 1)
         self.reply(200, gzip.compress(plain), [("Content-Encoding", "gzip")])
@@ -243,14 +251,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_stall(self):
         self.reply(200, b"x" * 10, length=1000)
-        time.sleep(5)
+        time.sleep(300)  # longer than any test waits
         self.drop()
 
     def do_drip(self):
         self.reply(200, b"", length=1000)
-        for _ in range(100):
+        for _ in range(900):
             self.wfile.write(b"x")
-            time.sleep(0.05)
+            time.sleep(0.3)
         self.drop()
 
     def do_headers(self):

@@ -54,16 +54,16 @@ static void run_ahead(const char *path, const char *key, uint32_t most, int coun
 
 static void test_requests_ahead_are_under_way_together(void **state) {
   (void)state;
-  run_ahead("/slow/together?ms=150", "together", 4, 4);
-  assert_int_equal(http_seen_number(&server, "/_count", "/slow/together"), 4);
-  assert_int_equal(http_seen_number(&server, "/_most", "/slow/together"), 4);
+  run_ahead("/gather/together?n=4", "together", 4, 4);
+  assert_int_equal(http_seen_number(&server, "/_count", "/gather/together"), 4);
+  assert_int_equal(http_seen_number(&server, "/_most", "/gather/together"), 4);
 }
 
 static void test_requests_ahead_stay_within_their_places(void **state) {
   (void)state;
-  run_ahead("/slow/places?ms=60", "places", 2, 7);
-  assert_int_equal(http_seen_number(&server, "/_count", "/slow/places"), 7);
-  assert_int_equal(http_seen_number(&server, "/_most", "/slow/places"), 2);
+  run_ahead("/gather/places?n=2&ms=60", "places", 2, 7);
+  assert_int_equal(http_seen_number(&server, "/_count", "/gather/places"), 7);
+  assert_int_equal(http_seen_number(&server, "/_most", "/gather/places"), 2);
 }
 
 static void test_one_that_fails_for_now_is_repeated_by_whoever_finishes_it(void **state) {

@@ -4,6 +4,7 @@
 // One run of a sync at a time, between real processes.
 #include "scene.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include "dray/sdk/error.h"
 #include "store/lease.h"
 #include "torture.h"
+
+#define CONTENDERS 8
 
 static struct dray_error error;
 
@@ -67,10 +70,10 @@ static void test_next_holder_is_named_not_the_dead_one(void **state) {
 }
 
 static void test_of_many_that_contend_exactly_one_holds_it(void **state) {
-  pid_t pids[8];
+  pid_t pids[CONTENDERS];
   int held = 0;
-  for (size_t i = 0; i < 8; i++) pids[i] = scene_start("try", *state, NULL);
-  for (size_t i = 0; i < 8; i++) {
+  for (size_t i = 0; i < CONTENDERS; i++) pids[i] = scene_start("try", *state, NULL);
+  for (size_t i = 0; i < CONTENDERS; i++) {
     const int code = scene_wait(pids[i]);
     assert_true(code == 0 || code == 1);
     if (code == 0) held++;
@@ -113,14 +116,31 @@ static int child_hold(const char *folder) {
   for (;;) pause();
 }
 
+// Whether there came to be so many files whose names begin so, within two minutes.
+static int await_files(const char *folder, const char *start, int wanted) {
+  for (int n = 0; n < 12000; n++) {
+    int found = 0;
+    DIR *all = opendir(folder);
+    for (struct dirent *one = all != NULL ? readdir(all) : NULL; one != NULL; one = readdir(all)) {
+      found += strncmp(one->d_name, start, strlen(start)) == 0;
+    }
+    if (all != NULL) closedir(all);
+    if (found >= wanted) return 1;
+    usleep(10000);
+  }
+  return 0;
+}
+
 // Holds it until every other one had its turn.
 static int child_try(const char *folder) {
   struct dr_lease lease = {.fd = -1};
+  char name[32];
   const int32_t code = dr_lease_take(folder, &lease, &error);
+  snprintf(name, sizeof name, "tried.%d", (int)getpid());
+  scene_write(scene_path(folder, name), "", 0);
   if (code == DRAY_E_LOCKED) return 1;
   if (code != DRAY_OK) return 2;
-  sleep(2);
-  return 0;
+  return await_files(folder, "tried.", CONTENDERS) ? 0 : 3;
 }
 
 int main(int argc, char **argv) {
