@@ -87,7 +87,8 @@ static long arrival_ms(const char *path, int n) {
 
 static void test_clients_share_the_places_of_a_key(void **state) {
   (void)state;
-  run_same((struct work){.path = "/gather/two?n=2&ms=60", .rate_key = "two", .concurrency_max = 2, .request_count = 3}, 8);
+  run_same((struct work){.path = "/gather/two?n=2&ms=60", .rate_key = "two", .concurrency_max = 2, .request_count = 3},
+           8);
   assert_int_equal(http_seen_number(&server, "/_count", "/gather/two"), 24);
   assert_int_equal(http_seen_number(&server, "/_most", "/gather/two"), 2); // never more; one alone gets no answer
 }
@@ -135,8 +136,9 @@ static void test_after_the_burst_the_rest_goes_at_the_rate(void **state) {
 
 static void test_429_for_one_holds_all_who_share_the_key(void **state) {
   (void)state;
-  struct work works[] = {{.path = "/seq/held?s=429,200&ra=1", .rate_key = "held", .request_count = 1},
-                         {.path = "/seq/held?s=429,200&ra=1", .rate_key = "held", .request_count = 1, .starts_in_a_wait = 1}};
+  struct work works[] = {
+      {.path = "/seq/held?s=429,200&ra=1", .rate_key = "held", .request_count = 1},
+      {.path = "/seq/held?s=429,200&ra=1", .rate_key = "held", .request_count = 1, .starts_in_a_wait = 1}};
   run_clients(works, 2);
   assert_int_equal(http_seen_number(&server, "/_count", "/seq/held"), 3);
   assert_true(arrival_ms("/seq/held", 1) >= 990); // also the other client's, which had seen no 429

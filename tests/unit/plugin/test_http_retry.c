@@ -255,8 +255,8 @@ static void test_answer_to_a_post_that_breaks_off_is_in_doubt(void **state) {
   assert_string_equal(reply.error.vendor_code, "");
 }
 
-// A port that nobody listens on and that nobody else is given while `fd` is open: it is bound. With SO_REUSEADDR on both
-// sides a server of ours may listen on it all the same.
+// A port that nobody listens on and that nobody else is given while `fd` is open, for it is bound. With SO_REUSEADDR on
+// both sides a server of ours may listen on it all the same.
 static int hold_port(int *fd) {
   const int yes = 1;
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
