@@ -214,19 +214,9 @@ static int write_step(struct checking *checking, struct dray_json_writer *json, 
   dray_error_init(&error);
   checking->text[0] = checking->fix[0] = '\0';
   const int32_t code = step->attempt(checking, &error);
-  dray_json_begin_object(json);
-  dray_json_key(json, "name");
-  dray_json_write_text(json, step->name);
-  dray_json_key(json, "ok");
-  dray_json_write_bool(json, code == DRAY_OK);
-  dray_json_key(json, "text");
-  dray_json_write_text(json, code == DRAY_OK ? checking->text : error.text);
-  if (code != DRAY_OK) {
-    dray_json_key(json, "fix");
-    dray_json_write_text(json, checking->fix);
-  }
-  dray_json_end_object(json);
-  return code == DRAY_OK;
+  const int ok = code == DRAY_OK;
+  dray_check_step_write(json, step->name, ok ? checking->text : error.text, ok ? NULL : checking->fix);
+  return ok;
 }
 
 int32_t pg_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {

@@ -47,19 +47,9 @@ static int write_step(struct connection *connection, struct dray_json_writer *js
   struct dray_error error;
   dray_error_init(&error);
   const int32_t code = step->attempt != NULL ? step->attempt(connection, &error) : DRAY_OK;
-  dray_json_begin_object(json);
-  dray_json_key(json, "name");
-  dray_json_write_text(json, step->name);
-  dray_json_key(json, "ok");
-  dray_json_write_bool(json, code == DRAY_OK);
-  dray_json_key(json, "text");
-  dray_json_write_text(json, code == DRAY_OK ? step->ok : error.text);
-  if (code != DRAY_OK) {
-    dray_json_key(json, "fix");
-    dray_json_write_text(json, step->fix);
-  }
-  dray_json_end_object(json);
-  return code == DRAY_OK;
+  const int ok = code == DRAY_OK;
+  dray_check_step_write(json, step->name, ok ? step->ok : error.text, ok ? NULL : step->fix);
+  return ok;
 }
 
 int32_t check_connection(struct connection *connection, struct dray_str *out_json, struct dray_error *error) {
