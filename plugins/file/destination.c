@@ -160,23 +160,16 @@ static int32_t write_objects(struct dray_destination *destination, struct dray_j
   return rc;
 }
 
+static int32_t no_options(struct dray_buffer *out, struct dray_error *error) {
+  return dray_config_spec(NULL, 0, out, error);
+}
+
 static int32_t destination_discover(struct dray_destination *destination, struct dray_str *out_json,
                                     struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&destination->document);
-  dray_json_writer_init(&writer, &destination->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "objects");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &destination->document, "objects", error);
   DRAY_TRY(write_objects(destination, &writer, error));
-  dray_json_end_array(&writer);
-  dray_json_key(&writer, "options");
-  dray_json_write_raw(
-      &writer, dray_str_of("{\"type\":\"object\",\"properties\":{},\"required\":[],\"additionalProperties\":false}"));
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&destination->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, no_options, out_json, error);
 }
 
 // ---- caps and begin ----

@@ -89,11 +89,7 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
   struct file_sets sets = {0};
   struct dray_json_writer writer;
   DRAY_TRY(file_sets_find(&source->settings, &sets, error));
-  dray_buffer_clear(&source->document);
-  dray_json_writer_init(&writer, &source->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "streams");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &source->document, "streams", error);
   int32_t rc = DRAY_OK;
   for (size_t i = 0; i < sets.count && rc == DRAY_OK; i++) {
     struct file_layout layout = {0};
@@ -103,11 +99,7 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
   }
   file_sets_free(&sets);
   if (rc != DRAY_OK) return rc;
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&source->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, NULL, out_json, error);
 }
 
 // ---- check ----

@@ -85,29 +85,14 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
 }
 
 static int32_t write_catalog(struct dray_destination *destination, const struct dray_field_list *merge_fields,
-                             struct dray_error *error) {
+                             struct dray_str *out_json, struct dray_error *error) {
   struct dray_json_writer writer;
-  struct dray_buffer options;
-  dray_buffer_init(&options, DOCUMENT_BYTES_MAX);
-  int32_t rc = mc_options_spec(&options, error);
-  if (rc == DRAY_OK) {
-    dray_buffer_clear(&destination->document);
-    dray_json_writer_init(&writer, &destination->document, error);
-    dray_json_begin_object(&writer);
-    dray_json_key(&writer, "objects");
-    dray_json_begin_array(&writer);
-    for (size_t i = 0; i < mc_object_count; i++) {
-      const int more = mc_objects[i].kind == MC_OBJECT_MEMBERS;
-      dray_object_def_write(&mc_objects[i].def, more ? merge_fields : NULL, &writer);
-    }
-    dray_json_end_array(&writer);
-    dray_json_key(&writer, "options");
-    dray_json_write_raw(&writer, dray_buffer_view(&options));
-    dray_json_end_object(&writer);
-    rc = dray_json_writer_finish(&writer);
+  dray_catalog_begin(&writer, &destination->document, "objects", error);
+  for (size_t i = 0; i < mc_object_count; i++) {
+    const int more = mc_objects[i].kind == MC_OBJECT_MEMBERS;
+    dray_object_def_write(&mc_objects[i].def, more ? merge_fields : NULL, &writer);
   }
-  dray_buffer_free(&options);
-  return rc;
+  return dray_catalog_end(&writer, mc_options_spec, out_json, error);
 }
 
 static int32_t destination_discover(struct dray_destination *destination, struct dray_str *out_json,
@@ -118,9 +103,8 @@ static int32_t destination_discover(struct dray_destination *destination, struct
   if (rc == DRAY_OK) rc = mc_merge_fields_load(&destination->client, &merge_fields, error);
   // A field that a run makes has no type before and one after it: rows must be the same to both.
   for (size_t i = 0; i < merge_fields.count; i++) merge_fields.items[i].type.id = 0;
-  if (rc == DRAY_OK) rc = write_catalog(destination, &merge_fields, error);
+  if (rc == DRAY_OK) rc = write_catalog(destination, &merge_fields, out_json, error);
   dray_field_list_free(&merge_fields);
-  if (rc == DRAY_OK) *out_json = dray_buffer_view(&destination->document);
   return rc;
 }
 

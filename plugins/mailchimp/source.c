@@ -65,20 +65,12 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
   DRAY_TRY(mc_client_ready(&source->client, error));
   source->has_merge_fields = 0; // who asks wants to know them as they are now
   DRAY_TRY(need_merge_fields(source, error));
-  dray_buffer_clear(&source->document);
-  dray_json_writer_init(&writer, &source->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "streams");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &source->document, "streams", error);
   for (size_t i = 0; i < mc_stream_count; i++) {
     const int more = (mc_streams[i].flags & MC_MERGE_FIELDS) != 0;
     dray_stream_def_write(&mc_streams[i].def, more ? &source->merge_fields : NULL, &writer);
   }
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&source->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, NULL, out_json, error);
 }
 
 // Whether a column is asked for that may be a merge field.

@@ -274,17 +274,9 @@ int32_t my_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *o
   struct dray_json_writer json;
   MYSQL_RES *names = NULL;
   DRAY_TRY(my_link_ask(warehouse->link, all, "listing tables", &names, error));
-  dray_buffer_clear(&warehouse->answer);
-  dray_json_writer_init(&json, &warehouse->answer, error);
-  dray_json_begin_object(&json);
-  dray_json_key(&json, "streams");
-  dray_json_begin_array(&json);
+  dray_catalog_begin(&json, &warehouse->answer, "streams", error);
   const int32_t code = write_tables(warehouse, names, &json, error);
   mysql_free_result(names);
   DRAY_TRY(code);
-  dray_json_end_array(&json);
-  dray_json_end_object(&json);
-  DRAY_TRY(dray_json_writer_finish(&json));
-  *out_json = dray_buffer_view(&warehouse->answer);
-  return DRAY_OK;
+  return dray_catalog_end(&json, NULL, out_json, error);
 }

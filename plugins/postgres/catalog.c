@@ -261,20 +261,12 @@ int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *o
   }
   const struct pg_listing listing = {warehouse->as_source, warehouse->session.settings.replication,
                                      PQgetvalue(path, 0, 0)};
-  dray_buffer_clear(&warehouse->answer);
-  dray_json_writer_init(&json, &warehouse->answer, error);
-  dray_json_begin_object(&json);
-  dray_json_key(&json, "streams");
-  dray_json_begin_array(&json);
+  dray_catalog_begin(&json, &warehouse->answer, "streams", error);
   for (int first = 0, end = 0; first < PQntuples(result); first = end) {
     for (end = first + 1; end < PQntuples(result) && same_table(result, first, end);) end++;
     write_table(&json, result, first, end, &listing);
   }
-  dray_json_end_array(&json);
-  dray_json_end_object(&json);
   PQclear(result);
   PQclear(path);
-  DRAY_TRY(dray_json_writer_finish(&json));
-  *out_json = dray_buffer_view(&warehouse->answer);
-  return DRAY_OK;
+  return dray_catalog_end(&json, NULL, out_json, error);
 }

@@ -85,29 +85,13 @@ static int32_t find_definitions(struct dray_destination *destination, int32_t ob
 static int32_t destination_discover(struct dray_destination *destination, struct dray_str *out_json,
                                     struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&destination->document);
-  dray_json_writer_init(&writer, &destination->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "objects");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &destination->document, "objects", error);
   for (int32_t i = 0; i < SHOPIFY_OBJECT_COUNT; i++) {
     const struct shopify_definitions *definitions = NULL;
     DRAY_TRY(find_definitions(destination, i, &definitions, error));
     dray_object_def_write(&shopify_objects[i].def, definitions != NULL ? &definitions->columns : NULL, &writer);
   }
-  dray_json_end_array(&writer);
-  struct dray_buffer options;
-  dray_buffer_init(&options, DOCUMENT_BYTES_MAX);
-  int32_t rc = shopify_options_spec(&options, error);
-  if (rc == DRAY_OK) {
-    dray_json_key(&writer, "options");
-    dray_json_write_raw(&writer, dray_buffer_view(&options));
-    dray_json_end_object(&writer);
-    rc = dray_json_writer_finish(&writer);
-  }
-  dray_buffer_free(&options);
-  if (rc == DRAY_OK) *out_json = dray_buffer_view(&destination->document);
-  return rc;
+  return dray_catalog_end(&writer, shopify_options_spec, out_json, error);
 }
 
 static int32_t destination_caps(struct dray_destination *destination, struct dray_str object,

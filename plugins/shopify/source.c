@@ -84,21 +84,13 @@ static int32_t find_definitions(struct dray_source *source, const struct shopify
 
 static int32_t source_discover(struct dray_source *source, struct dray_str *out_json, struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&source->document);
-  dray_json_writer_init(&writer, &source->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "streams");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &source->document, "streams", error);
   for (size_t i = 0; i < shopify_stream_count; i++) {
     const struct shopify_definitions *definitions = NULL;
     DRAY_TRY(find_definitions(source, &shopify_streams[i], &definitions, error));
     dray_stream_def_write(&shopify_streams[i].def, definitions != NULL ? &definitions->columns : NULL, &writer);
   }
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&source->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, NULL, out_json, error);
 }
 
 static int32_t source_open(struct dray_source *source, const struct dray_read_request *request, struct dray_stream *out,

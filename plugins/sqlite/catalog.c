@@ -324,11 +324,7 @@ int32_t catalog_discover(struct connection *connection, struct dray_str *out_jso
   const struct dray_str none = {NULL, 0};
   int row = 0;
   DRAY_TRY(prepare(connection, list_sql, none, none, &statement, error));
-  dray_buffer_clear(&connection->answer);
-  dray_json_writer_init(&json, &connection->answer, error);
-  dray_json_begin_object(&json);
-  dray_json_key(&json, "streams");
-  dray_json_begin_array(&json);
+  dray_catalog_begin(&json, &connection->answer, "streams", error);
   int32_t code = next_row(connection, statement, &row, error);
   while (code == DRAY_OK && row) {
     code = discover_table(connection, &json, text_at(statement, 0), text_at(statement, 1), error);
@@ -336,9 +332,5 @@ int32_t catalog_discover(struct connection *connection, struct dray_str *out_jso
   }
   (void)sqlite3_finalize(statement);
   DRAY_TRY(code);
-  dray_json_end_array(&json);
-  dray_json_end_object(&json);
-  DRAY_TRY(dray_json_writer_finish(&json));
-  *out_json = dray_buffer_view(&connection->answer);
-  return DRAY_OK;
+  return dray_catalog_end(&json, NULL, out_json, error);
 }

@@ -68,21 +68,13 @@ static int32_t fields_of(struct dray_source *source, const struct zendesk_stream
 
 static int32_t source_discover(struct dray_source *source, struct dray_str *out_json, struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&source->document);
-  dray_json_writer_init(&writer, &source->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "streams");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &source->document, "streams", error);
   for (size_t i = 0; i < zendesk_stream_count; i++) {
     const struct zendesk_fields *fields = NULL;
     DRAY_TRY(fields_of(source, &zendesk_streams[i], &fields, error));
     dray_stream_def_write(&zendesk_streams[i].def, fields != NULL ? &fields->list : NULL, &writer);
   }
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&source->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, NULL, out_json, error);
 }
 
 static int32_t fail_stream(struct dray_str name, struct dray_error *error) {

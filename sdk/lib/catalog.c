@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define OPTIONS_BYTES_MAX (4u << 20)
+
 // ---- fields of the other side ----
 
 void dray_field_list_init(struct dray_field_list *list, size_t text_bytes_max) {
@@ -141,6 +143,40 @@ static void write_words(const char *member, const char *words, struct dray_json_
     at += len + (at[len] == ' ');
   }
   dray_json_end_array(writer);
+}
+
+void dray_catalog_begin(struct dray_json_writer *writer, struct dray_buffer *document, const char *list,
+                        struct dray_error *error) {
+  dray_buffer_clear(document);
+  dray_json_writer_init(writer, document, error);
+  dray_json_begin_object(writer);
+  dray_json_key(writer, list);
+  dray_json_begin_array(writer);
+}
+
+static int32_t write_options(struct dray_json_writer *writer,
+                             int32_t (*options)(struct dray_buffer *out, struct dray_error *error),
+                             struct dray_error *error) {
+  struct dray_buffer text;
+  dray_buffer_init(&text, OPTIONS_BYTES_MAX);
+  const int32_t rc = options(&text, error);
+  if (rc == DRAY_OK) {
+    dray_json_key(writer, "options");
+    dray_json_write_raw(writer, dray_buffer_view(&text));
+  }
+  dray_buffer_free(&text);
+  return rc;
+}
+
+int32_t dray_catalog_end(struct dray_json_writer *writer,
+                         int32_t (*options)(struct dray_buffer *out, struct dray_error *error),
+                         struct dray_str *out_json, struct dray_error *error) {
+  dray_json_end_array(writer);
+  if (options != NULL) DRAY_TRY(write_options(writer, options, error));
+  dray_json_end_object(writer);
+  DRAY_TRY(dray_json_writer_finish(writer));
+  *out_json = dray_buffer_view(writer->out);
+  return DRAY_OK;
 }
 
 void dray_stream_def_write(const struct dray_stream_def *def, const struct dray_field_list *more,

@@ -90,17 +90,9 @@ static int32_t source_check(struct dray_source *source, struct dray_str *out_jso
 
 static int32_t source_discover(struct dray_source *source, struct dray_str *out_json, struct dray_error *error) {
   struct dray_json_writer writer;
-  dray_buffer_clear(&source->document);
-  dray_json_writer_init(&writer, &source->document, error);
-  dray_json_begin_object(&writer);
-  dray_json_key(&writer, "streams");
-  dray_json_begin_array(&writer);
+  dray_catalog_begin(&writer, &source->document, "streams", error);
   dray_stream_def_write(&records, NULL, &writer);
-  dray_json_end_array(&writer);
-  dray_json_end_object(&writer);
-  DRAY_TRY(dray_json_writer_finish(&writer));
-  *out_json = dray_buffer_view(&source->document);
-  return DRAY_OK;
+  return dray_catalog_end(&writer, NULL, out_json, error);
 }
 
 // ---- the stream ----

@@ -98,6 +98,39 @@ static void test_an_object_is_written_as_discover_has_it(void **state) {
   expect_written(&document, &writer, "{\"name\":\"any\",\"operations\":[\"update\"]}");
 }
 
+static int32_t some_options(struct dray_buffer *out, struct dray_error *error) {
+  return dray_buffer_append_str(out, "{\"type\":\"object\"}", error);
+}
+static int32_t no_options_to_be_had(struct dray_buffer *out, struct dray_error *error) {
+  (void)out;
+  return dray_fail(error, DRAY_E_LIMIT, "too many options");
+}
+
+static void test_a_catalogue_is_made_anew_each_time(void **state) {
+  (void)state;
+  struct dray_buffer document;
+  struct dray_json_writer writer;
+  struct dray_str said = {NULL, 0};
+  struct dray_error error;
+  const struct dray_stream_def bare = {.name = "log"};
+  dray_error_init(&error);
+  dray_buffer_init(&document, DOCUMENT_BYTES_MAX);
+  dray_catalog_begin(&writer, &document, "objects", &error);
+  assert_int_equal(dray_catalog_end(&writer, some_options, &said, &error), DRAY_OK);
+  assert_true(dray_str_is(said, "{\"objects\":[],\"options\":{\"type\":\"object\"}}"));
+  dray_catalog_begin(&writer, &document, "streams", &error);
+  dray_stream_def_write(&bare, NULL, &writer);
+  assert_int_equal(dray_catalog_end(&writer, NULL, &said, &error), DRAY_OK);
+  assert_true(dray_str_is(said, "{\"streams\":[{\"name\":\"log\",\"columns\":[],\"primary_key\":[],\"cursor\":null,"
+                                "\"modes\":[],\"changes\":false}]}"));
+  dray_catalog_begin(&writer, &document, "objects", &error);
+  const struct dray_str before = said;
+  assert_int_equal(dray_catalog_end(&writer, no_options_to_be_had, &said, &error), DRAY_E_LIMIT);
+  assert_string_equal(error.text, "too many options");
+  assert_ptr_equal(said.data, before.data); // written only on success
+  dray_buffer_free(&document);
+}
+
 static void test_a_step_of_a_check_has_a_fix_when_it_failed(void **state) {
   (void)state;
   struct dray_buffer document;
@@ -255,6 +288,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_stream_is_written_as_discover_has_it),
       cmocka_unit_test(test_an_object_is_written_as_discover_has_it),
+      cmocka_unit_test(test_a_catalogue_is_made_anew_each_time),
       cmocka_unit_test(test_a_step_of_a_check_has_a_fix_when_it_failed),
       cmocka_unit_test(test_a_selection_has_what_was_asked_for_in_the_order_of_the_definition),
       cmocka_unit_test(test_an_unknown_column_is_answered_with_the_nearest),

@@ -68,6 +68,14 @@ DRAY_NODISCARD int32_t dray_field_list_add(struct dray_field_list *list, struct 
 void dray_field_list_end(struct dray_field_list *list);
 void dray_field_list_free(struct dray_field_list *list);
 
+// The document of discover: {"streams": [...]} or {"objects": [...], "options": ...}. `begin` empties *document, which
+// the caller keeps until it is asked again; between the two come the elements; `end` hands it out. `options` writes the
+// schema of a sync's `options:`; NULL where there are none. @errors LIMIT, OUT_OF_MEMORY, and those of `options`.
+void dray_catalog_begin(struct dray_json_writer *writer, struct dray_buffer *document, const char *list,
+                        struct dray_error *error);
+DRAY_NODISCARD int32_t dray_catalog_end(struct dray_json_writer *writer,
+                                        int32_t (*options)(struct dray_buffer *out, struct dray_error *error),
+                                        struct dray_str *out_json, struct dray_error *error);
 // Writes one element of discover's "streams" or "objects"; `more` (NULL: none) follows the declared fields. An object
 // without any field, with `more` NULL, is one that takes any.
 void dray_stream_def_write(const struct dray_stream_def *def, const struct dray_field_list *more,
