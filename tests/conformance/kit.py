@@ -11,7 +11,7 @@ BIN = os.environ.get("DRAY_BIN", "")
 BUILD = os.environ.get("DRAY_BUILD", "")
 CHECKS = ["exports", "manifest", "spec", "unknown_setting", "canary_secrets", "discover_stable", "resume", "second_sync",
           "receipts", "caps", "cancel", "allocation", "lifecycle", "values"]
-SECONDS_MAX = 280
+SECONDS_MAX = 3000
 
 
 def library(name):

@@ -29,13 +29,15 @@ import threading
 import time
 import types
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "sim"))
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS), str(TESTS / "sim")]
 
+import ports  # noqa: E402
 from openapi import node_modules  # noqa: E402
 from server import Answer, Router, Simulator  # noqa: E402
 from server.wire import Server  # noqa: E402
 
-START_SECONDS_MAX = 90
+START_SECONDS_MAX = 600
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "content-encoding", "accept-encoding", "te",
        "expect", "upgrade"}
 
@@ -82,17 +84,17 @@ class Validator:
         modules = node_modules()
         self.log = open(self.folder / "prism.log", "wb+")
         # Port 0 would be told in the log too, but prism takes it for "not given".
-        for attempt in range(3):
-            self.port = 20000 + (os.getpid() * 7 + attempt * 1009 + self.playback.port) % 12000
-            self.process = subprocess.Popen(
-                ["node", str(modules / "@stoplight" / "prism-cli" / "dist" / "index.js"), "proxy", "-h", "127.0.0.1", "-p",
-                 str(self.port), str(spec), f"http://127.0.0.1:{self.playback.port}"],
-                stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
-                env={**os.environ, "NODE_PATH": str(modules), "NO_COLOR": "1"})
-            if self.wait_listening():
-                return self
-            self.stop()
-        raise RuntimeError("prism does not start:\n" + self.log_text()[-3000:])
+        self.held, self.port = ports.hold()
+        self.process = subprocess.Popen(
+            ["node", str(modules / "@stoplight" / "prism-cli" / "dist" / "index.js"), "proxy", "-h", "127.0.0.1", "-p",
+             str(self.port), str(spec), f"http://127.0.0.1:{self.playback.port}"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
+            env={**os.environ, "NODE_PATH": str(modules), "NO_COLOR": "1"})
+        if self.wait_listening():
+            return self
+        said = self.log_text()[-3000:]
+        self.__exit__()
+        raise RuntimeError("prism does not start:\n" + said)
 
     def wait_listening(self):
         until = time.monotonic() + START_SECONDS_MAX
@@ -119,12 +121,13 @@ class Validator:
         self.stop()
         self.playback.close()
         self.log.close()
+        self.held.close()
 
     def judge(self, method, target, headers, raw, answer):
         """The violations of one exchange: [{"location": [...], "code", "message"}]. `answer` is an Answer."""
         number = str(next(self.numbers))
         self.playback.answers[number] = answer
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             sent = {name: value for name, value in headers.items() if name not in HOP | {"host"}}
             connection.request(method, target, raw or None, {**sent, "X-Exchange": number})

@@ -4,7 +4,6 @@
 
 import copy
 import pathlib
-import socket
 import sys
 
 import pytest
@@ -119,5 +118,4 @@ def test_a_schema_that_lost_its_teeth_is_seen(tmp_path):
     with prism.Validator(broken, tmp_path) as validator:
         said = validator.judge("POST", "/notes", JSON, b'{"note":5}', prism.Answer(201, {}))
         assert said == []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", validator.port))  # and it is gone
+    assert validator.process.poll() is not None  # and it is gone

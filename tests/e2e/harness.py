@@ -21,9 +21,13 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import ports  # noqa: E402  pylint: disable=wrong-import-position
+
 ROOT = HERE.parent.parent
 RECEIVER = ROOT / "tests" / "sim" / "webhook" / "server.py"
-RUN_SECONDS_MAX = 120
+RUN_SECONDS_MAX = 600  # only what hangs takes so long
 
 # Never to be seen in any output, state, or argument list.
 CANARY_HMAC = "canary-hmac-7f3a1c9e5b2d"
@@ -197,14 +201,14 @@ class Receiver:
     def __init__(self, folder, *options):
         self.ledger_path = pathlib.Path(folder) / "ledger.ndjson"
         self.options = options
-        self.port = 0
+        self.held, self.port = ports.hold()
         self.process = None
 
     def start(self):
         self.process = subprocess.Popen(
             [sys.executable, str(RECEIVER), "--ledger", str(self.ledger_path), "--port", str(self.port), *self.options],
             stdout=subprocess.PIPE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
-        self.port = json.loads(self.process.stdout.readline())["port"]
+        assert json.loads(self.process.stdout.readline())["port"] == self.port
         return self
 
     def stop(self):
@@ -222,7 +226,7 @@ class Receiver:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data,
                                          headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=RUN_SECONDS_MAX) as answer:
             return json.load(answer)
 
     def state(self, name):
@@ -232,6 +236,10 @@ class Receiver:
     def faults(self, *faults):
         """These faults and no others."""
         self.ask("/_control", {"clear": True, "faults": list(faults)})
+
+    def holding(self):
+        """How many requests the fault `hold` keeps waiting. `faults()` lets go of them."""
+        return self.ask("/_control")["holding"]
 
     def ledger(self):
         if not self.ledger_path.exists():

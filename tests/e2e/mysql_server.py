@@ -9,10 +9,14 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import ports  # noqa: E402
 
 FAST = ("innodb-flush-log-at-trx-commit=0", "innodb-doublewrite=0", "innodb-buffer-pool-size=64M",
         "sync-binlog=0", "performance-schema=0", "max-connections=60",
@@ -41,9 +45,7 @@ class Server:
         self.data = self.folder / "data"
         self.user = self._unprivileged()
         self.process = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.held, self.port = ports.hold()
         try:
             self._make()
             self.start()
@@ -95,7 +97,7 @@ class Server:
             [programs()[0], "--no-defaults", *(f"--{option}" for option in options)], cwd=self.folder, stdout=self.log,
             stderr=self.log, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             start_new_session=True, **self._as_user())
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while self.try_sql("SELECT 1", database="").returncode != 0:
             assert self.process.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()
             time.sleep(0.05)
@@ -104,12 +106,13 @@ class Server:
         """SIGTERM: sessions are ended. SIGKILL: as a crash."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=600)
             self.log.close()
         self.process = None
 
     def close(self):
         self.stop(signal.SIGKILL)
+        self.held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def client(self, database="work"):

@@ -80,6 +80,7 @@ class Breaker:
 
     def __init__(self, server, where, reaches=False, writing=True, answer_bytes=None, reset=False):
         self.upstream, self.where, self.reaches, self.broken = server.port, where, reaches, False
+        self.cut, self.answered = None, threading.Event()  # the connection that breaks; what it was asked is done
         self.writing, self.answer_bytes, self.reset = writing, answer_bytes, reset
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -113,12 +114,10 @@ class Breaker:
             while data := near.recv(65536):
                 writing = writing or b"READ WRITE" in data
                 if writing and self.where and self.where in data and not self.broken:
-                    self.broken = True
-                    self._close(near)
+                    self.cut, self.broken = far, True
                     if self.reaches:
-                        far.settimeout(0.3)  # there is no answer in the middle of a load
                         far.sendall(data)
-                        far.recv(65536)
+                        self.answered.wait(600 if self.where == b"COMMIT" else 0.3)  # no answer in the middle of a load
                     break
                 far.sendall(data)
         except OSError:
@@ -132,6 +131,9 @@ class Breaker:
                 passed += len(data)
                 if self.answer_bytes is not None and passed >= self.answer_bytes and not self.broken:
                     self.broken = True
+                    break
+                if far is self.cut:
+                    self.answered.set()
                     break
                 near.sendall(data)
         except OSError:

@@ -9,10 +9,14 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import ports  # noqa: E402
 
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=40", "autovacuum=off",
         "wal_level=replica", "log_statement=none", "log_min_messages=warning", "max_wal_size=1GB")
@@ -36,9 +40,7 @@ class Server:
         self.role_password = role_password
         self.user = self._unprivileged()
         self.process = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.held, self.port = ports.hold()
         try:
             self._make()
             self.start()
@@ -87,7 +89,7 @@ class Server:
             [programs() / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder, *options],
             cwd=self.folder, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, start_new_session=True, **self._as_user())
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while self.try_sql("SELECT 1", database="postgres").returncode != 0:
             assert self.process.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()
             time.sleep(0.05)
@@ -96,12 +98,13 @@ class Server:
         """SIGINT: fast, sessions are ended. SIGQUIT: as a crash."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=600)
             self.log.close()
         self.process = None
 
     def close(self):
         self.stop(signal.SIGQUIT)
+        self.held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def psql(self, database="work"):

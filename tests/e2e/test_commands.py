@@ -28,7 +28,7 @@ def started(project):
     shutil.rmtree(project.folder)
     project.folder.mkdir()
     result = subprocess.run([harness.program(), "init", str(project.folder)], env=project.environ(), capture_output=True,
-                            text=True, timeout=60, check=False)
+                            text=True, timeout=harness.RUN_SECONDS_MAX, check=False)
     assert result.returncode == 0, result
     return project
 
@@ -53,7 +53,7 @@ def test_init_overwrites_nothing(project):
     started(project)
     project.write("dray.yaml", "version: 1\n# mine\n")
     result = subprocess.run([harness.program(), "init", str(project.folder)], env=project.environ(), capture_output=True,
-                            text=True, timeout=60, check=False)
+                            text=True, timeout=harness.RUN_SECONDS_MAX, check=False)
     assert result.returncode != 0 and "dray.yaml" in result.stderr
     assert (project.folder / "dray.yaml").read_text() == "version: 1\n# mine\n"
 
@@ -62,7 +62,7 @@ def test_commands_find_the_project_above(project):
     started(project)
     below = project.folder / "data"
     result = subprocess.run([harness.program(), "sync", "--all", "--json"], env=project.environ(), capture_output=True,
-                            text=True, timeout=60, cwd=below, check=False)
+                            text=True, timeout=harness.RUN_SECONDS_MAX, cwd=below, check=False)
     assert result.returncode == 0, result
     assert (project.folder / "warehouse.db").exists() and not (below / ".dray").exists()
 
@@ -227,7 +227,7 @@ def test_completion_is_a_script_that_its_shell_reads(project, shell):
     if shutil.which(shell) is None:
         pytest.skip(f"skipped: there is no {shell} here; the script was written")
     path = project.write("script", script)
-    subprocess.run([shell, "-n", str(path)], check=True, timeout=20)
+    subprocess.run([shell, "-n", str(path)], check=True, timeout=harness.RUN_SECONDS_MAX)
 
 
 def test_bash_completion_completes(project):
@@ -240,7 +240,7 @@ def test_bash_completion_completes(project):
 
     def complete(words, at):
         done = subprocess.run(["bash", "-c", ask % (words, at, words)], cwd=project.folder, capture_output=True, text=True,
-                              env=project.environ({"PATH": path}), timeout=30, check=False)
+                              env=project.environ({"PATH": path}), timeout=harness.RUN_SECONDS_MAX, check=False)
         return {word.strip() for word in done.stdout.split()}
 
     assert "sync" in complete("sy", 1)
@@ -255,7 +255,7 @@ def test_man_page_is_clean(project):
         assert name in page
     if shutil.which("mandoc"):
         path = project.write("dray.1", page)
-        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(path)], capture_output=True, text=True, timeout=20,
+        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(path)], capture_output=True, text=True, timeout=harness.RUN_SECONDS_MAX,
                               check=False)
         wrong = [line for line in done.stdout.splitlines() if "missing date" not in line]  # a build has no date of its own
         assert not wrong, done.stdout
@@ -315,7 +315,7 @@ def on_a_terminal(project, *arguments, env=None):
         if not data:
             break
         text += data
-    process.communicate(timeout=60)
+    process.communicate(timeout=harness.RUN_SECONDS_MAX)
     os.close(ours)
     harness.assert_no_canary(text.decode("utf-8", "replace"), "the terminal")
     return process.returncode, text.decode("utf-8", "replace")
@@ -344,14 +344,14 @@ def test_output_that_is_closed_is_an_error_and_goes_nowhere_else(project, comman
     project.write("a.csv", "id,v\n1,a\n")
     project.write("b.csv", "id,v\n1,b\n")
     done = subprocess.run(["/bin/sh", "-c", f'"$0" {command} >&-', harness.program()], stderr=subprocess.PIPE, text=True,
-                          cwd=project.folder, env=project.environ(), timeout=60, check=False)
+                          cwd=project.folder, env=project.environ(), timeout=harness.RUN_SECONDS_MAX, check=False)
     assert done.returncode == 1 and "could not be written" in done.stderr
 
 
 def test_output_that_cannot_be_written_is_an_error(project):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([harness.program(), "explain"], stdout=full, stderr=subprocess.PIPE, text=True,
-                              env=project.environ(), timeout=20, check=False)
+                              env=project.environ(), timeout=harness.RUN_SECONDS_MAX, check=False)
     assert done.returncode == 1 and "could not be written" in done.stderr
 
 

@@ -147,7 +147,7 @@ def test_a_commit_after_a_read_that_began_before_it_is_found(project, server):
         ask("COMMIT;")
     finally:
         process.stdin.close()
-        process.wait(timeout=60)
+        process.wait(timeout=600)
         process.stdout.close()
     assert project.sync("s")["applied"] == 1
     assert ids(project) == [1, 2, 3]

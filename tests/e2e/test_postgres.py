@@ -302,7 +302,8 @@ def test_the_server_is_started_again_in_the_middle(project, server):
     ask("CREATE TABLE people (id bigint PRIMARY KEY, name text, score bigint); ALTER TABLE people OWNER TO dray;")
     ask("BEGIN; LOCK people IN ACCESS EXCLUSIVE MODE;")
     run = project.start("sync", "people")
-    harness.wait_until(lambda: server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != "0")
+    harness.wait_until(lambda: server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != "0" or
+                       run.poll() is not None)
     server.stop(signal.SIGQUIT)
     process.kill()
     process.communicate()
@@ -347,7 +348,7 @@ def test_an_interrupted_run_ends_the_query(project, server):
     harness.wait_until(lambda: server.value(running) == "1")
     run.send_signal(signal.SIGINT)
     assert project.finish(run).code == 130
-    harness.wait_until(lambda: server.value(running) == "0", 5)
+    harness.wait_until(lambda: server.value(running) == "0")
 
 
 def test_a_role_without_rights_is_told_what_to_grant(project, server):

@@ -311,7 +311,7 @@ def test_a_lock_of_another_session_is_not_waited_for_without_end(project, server
 
 def test_a_deadlock_is_no_harm(project, server):
     before = prepared(project, server, "upsert")
-    server.sql("ALTER ROLE dray SET deadlock_timeout = '2s'")
+    server.sql("ALTER ROLE dray SET deadlock_timeout = '10s'")
     put(project, CHANGED)
     process, ask = server.session()
     try:

@@ -8,7 +8,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -53,9 +52,7 @@ class Server:
         machine.say("bench: starting " + machine.checked([self.program, "--version"]).strip())
         machine.checked(["mariadb-install-db", "--no-defaults", f"--datadir={self.folder}/data", f"--user={self.user}",
                          "--skip-test-db", "--auth-root-authentication-method=normal"])
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.held, self.port = peers.ports.hold()
         self.socket = f"{self.folder}/socket"
         self.log = open(self.place.scratch / "mariadb.log", "wb")
         self.server = subprocess.Popen(
@@ -65,7 +62,7 @@ class Server:
         password = secrets.token_hex(16)
         self.env = {"BENCH_PASSWORD": password, "MYSQL_PWD": password}
         first = ["mariadb", "--no-defaults", f"--socket={self.socket}", "-uroot"]
-        for _ in range(150):
+        for _ in range(1500):
             done = subprocess.run(first, input=f"CREATE DATABASE bench; CREATE USER bench@'127.0.0.1' IDENTIFIED BY '{password}'; "
                                   "GRANT ALL ON bench.* TO bench@'127.0.0.1'", capture_output=True, text=True)
             if done.returncode == 0:

@@ -10,11 +10,15 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import time
 
-from . import machine
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import ports  # noqa: E402
+
+from . import machine  # noqa: E402
 
 DUCKDB_PACKAGE = "@duckdb/node-api@1.5.6-r.1"
 COLUMNS = ("email", "first_name", "last_name", "city", "country", "signed_up", "seen_at", "orders", "revenue", "score",
@@ -115,9 +119,7 @@ class Postgres:
         checked_as(self.drop, [self.bin / "initdb", "-D", self.folder / "data", "-U", "bench", "-A", "scram-sha-256",
                                f"--pwfile={given}", "-E", "UTF8", "--locale=C", "-N"], self.folder)
         given.unlink()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.held, self.port = ports.hold()
         settings = [part for name, value in self.SETTINGS.items() for part in ("-c", f"{name}={value}")]
         self.log = open(self.place.scratch / "postgres.log", "wb")
         self.server = subprocess.Popen([*self.drop, str(self.bin / "postgres"), "-D", str(self.folder / "data"), "-p",
@@ -125,7 +127,7 @@ class Postgres:
                                        stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
         self.env = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "bench", "PGPASSWORD": password,
                     "PGDATABASE": "postgres", "PGSSLMODE": "disable"}
-        for _ in range(100):
+        for _ in range(1500):
             if self.server.poll() is not None:
                 break
             try:

@@ -30,7 +30,7 @@ ROW_MEMBERS = {"op", "key", "data", "changed"}
 BODY_MEMBERS = {"object", "sync", "batch_id", "rows"}
 LEDGER_HEADERS = ("content-type", "content-encoding", "idempotency-key", "user-agent",
                   "x-dray-signature", "x-dray-timestamp")
-FAULTS = {"status", "html", "close", "reject_rows", "refuse_batch", "slow", "cut_answer", "not_json", "drop_results"}
+FAULTS = {"status", "html", "close", "reject_rows", "refuse_batch", "slow", "hold", "cut_answer", "not_json", "drop_results"}
 
 
 class Refusal(Exception):
@@ -86,6 +86,7 @@ class Receiver:
         self.rows = {}     # object -> key text -> row
         self.answers = {}  # idempotency key -> (body hash, status, answer)
         self.busy = set()  # idempotency keys in work
+        self.freed, self.clears, self.holding = threading.Condition(self.lock), 0, 0
         self.count = 0
         self.ledger_path = ledger_path
         self.restore()
@@ -140,6 +141,20 @@ class Receiver:
                     fault["times"] -= 1
                 due.append(fault)
         return due
+
+    def clear_faults(self):
+        with self.lock:
+            self.faults.clear()
+            self.clears += 1
+            self.freed.notify_all()
+
+    def hold(self):
+        """Until all faults are cleared."""
+        with self.lock:
+            self.holding += 1
+            clears = self.clears
+            self.freed.wait_for(lambda: self.clears > clears)
+            self.holding -= 1
 
     # ---- the contract ----
 
@@ -323,7 +338,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, ledger.read(), content_type="application/x-ndjson")
         elif self.path == "/_control":
             with receiver.lock:
-                self.answer(200, {"faults": receiver.faults, "require": {**receiver.require, "hmac": None, "bearer": None}})
+                self.answer(200, {"faults": receiver.faults, "holding": receiver.holding, "require": {**receiver.require, "hmac": None, "bearer": None}})
         else:
             self.answer(404, {"error": {"code": "not_found", "message": "no such path"}})
 
@@ -346,7 +361,7 @@ class Handler(BaseHTTPRequestHandler):
             order = json.loads(self.read_body())
             with receiver.lock:
                 if order.get("clear"):
-                    receiver.faults.clear()
+                    receiver.clear_faults()
                 receiver.add_faults(order.get("faults", []))
                 receiver.require.update(order.get("require", {}))
         except (ValueError, Refusal) as problem:
@@ -401,6 +416,8 @@ class Handler(BaseHTTPRequestHandler):
         receiver = self.server.receiver
         for fault in receiver.next_faults({"slow"}):
             time.sleep(fault.get("seconds", 1))
+        for _ in receiver.next_faults({"hold"}):
+            receiver.hold()
         fault = next(iter(receiver.next_faults({"status", "html", "close", "cut_answer", "not_json"}, most=1)), None)
         if fault is not None and not fault.get("applied"):
             self.fail_before(fault, entry)
