@@ -239,8 +239,10 @@ static int32_t decide(struct dr_mapping *mapping, struct draft *draft, const str
     }
   }
   DRAY_TRY(extend_schema(mapping, options->source, error));
-  return dr_caster_new(&mapping->extended, mapping->schema, mapping->source_columns,
-                       options->discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &mapping->caster, error);
+  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->schema, mapping->source_columns,
+                         options->discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &mapping->caster, error));
+  dr_caster_key(mapping->caster, mapping->key, mapping->key_count);
+  return DRAY_OK;
 }
 
 int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options,
@@ -272,6 +274,7 @@ int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struct ArrowSchema *
                          discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &caster, error));
   dr_caster_free(mapping->caster);
   mapping->caster = caster;
+  dr_caster_key(caster, mapping->key, mapping->key_count);
   return DRAY_OK;
 }
 

@@ -23,18 +23,7 @@ static void copy_text(char *out, size_t out_bytes, struct dray_str text) {
 
 int32_t dr_rows_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dray_buffer *out,
                     struct dray_error *error) {
-  for (size_t k = 0; k < run->mapping.key_count; k++) {
-    const ptrdiff_t column = dr_schema_find(rows->schema, dray_str_of(run->mapping.key[k]));
-    if (column < 0) continue;
-    DRAY_TRY(dray_buffer_printf(out, error, "%s%s=", k > 0 ? " " : "", run->mapping.key[k]));
-    const struct dray_column_view *view = &rows->view.columns[column];
-    if (dray_column_is_null(view, i)) {
-      DRAY_TRY(dray_buffer_append_str(out, "null", error));
-    } else {
-      DRAY_TRY(dray_column_text(view, i, out, error));
-    }
-  }
-  return DRAY_OK;
+  return dr_batch_key(rows, run->mapping.key, run->mapping.key_count, i, out, NULL, error);
 }
 
 static int32_t fill_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dr_row_record *row,
@@ -60,6 +49,11 @@ static void place_key(const struct dr_context *run, struct dr_row_record *row, c
   const int n = snprintf(place, sizeof(place), "%s %llu %llx", kind, (unsigned long long)number,
                          (unsigned long long)run->window_mark);
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(place, (uint64_t)n), 0);
+  memcpy(row->key_hash, &hash, sizeof(row->key_hash));
+}
+
+static void name_key(struct dr_row_record *row) {
+  const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(row->key), 1);
   memcpy(row->key_hash, &hash, sizeof(row->key_hash));
 }
 
@@ -130,7 +124,13 @@ int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *reje
     const struct dr_reject *reject = &rejects->items[i];
     struct dr_row_record row = {.code = reject->code, .run = run->record.id, .seen_us = dr_now_us()};
     place_key(run, &row, "row", reject->row - run->window_first);
-    (void)snprintf(row.key, sizeof(row.key), "row %llu", (unsigned long long)reject->row + 1);
+    if (reject->key[0] == '\0') {
+      (void)snprintf(row.key, sizeof(row.key), "row %llu", (unsigned long long)reject->row + 1);
+    } else {
+      copy_text(row.key, sizeof(row.key), dray_str_of(reject->key));
+      // Read again by the next window, it is the same record. A whole read shows all rows that have a key in common.
+      if (run->window_mark != 0) name_key(&row);
+    }
     copy_text(row.column, sizeof(row.column), dray_str_of(reject->column));
     copy_text(row.text, sizeof(row.text), dray_str_of(reject->text));
     const int32_t rc = dr_store_row_reject(run->store, run->sync->name, &row, 0, error);

@@ -189,3 +189,25 @@ int32_t dr_batch_gather(const struct dr_batch *batch, const uint32_t *rows, size
   *out = gathered;
   return DRAY_OK;
 }
+
+int32_t dr_batch_key(const struct dr_batch *batch, const char *const *names, size_t name_count, uint64_t row,
+                     struct dray_buffer *out, int *out_whole, struct dray_error *error) {
+  int whole = name_count > 0;
+  for (size_t k = 0; k < name_count; k++) {
+    const ptrdiff_t column = dr_schema_find(batch->schema, dray_str_of(names[k]));
+    if (column < 0) {
+      whole = 0;
+      continue;
+    }
+    DRAY_TRY(dray_buffer_printf(out, error, "%s%s=", k > 0 ? " " : "", names[k]));
+    const struct dray_column_view *view = &batch->view.columns[column];
+    if (dray_column_is_null(view, row)) {
+      whole = 0;
+      DRAY_TRY(dray_buffer_append_str(out, "null", error));
+    } else {
+      DRAY_TRY(dray_column_text(view, row, out, error));
+    }
+  }
+  if (out_whole != NULL) *out_whole = whole;
+  return DRAY_OK;
+}

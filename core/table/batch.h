@@ -48,4 +48,9 @@ DRAY_NODISCARD int32_t dr_batch_set_absent(struct dr_batch *batch, size_t column
 DRAY_NODISCARD int32_t dr_batch_gather(const struct dr_batch *batch, const uint32_t *rows, size_t row_count,
                                        struct dr_batch **out, struct dray_error *error);
 
+// Appends a row's values of these columns, "id=17850 day=2024-05-01", a null as null; names without a column are left
+// out. *out_whole (NULL allowed) = 1 when all are there and not null. @errors LIMIT, OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_batch_key(const struct dr_batch *batch, const char *const *names, size_t name_count,
+                                    uint64_t row, struct dray_buffer *out, int *out_whole, struct dray_error *error);
+
 #endif // DR_TABLE_BATCH_H

@@ -10,6 +10,8 @@
 
 #include "table/coerce.h"
 
+#define KEY_BYTES_MAX 4096
+
 struct plan {
   ptrdiff_t child;    // of the source; -1: absent in every row
   int64_t absent_bit; // of the child in _dray_absent; -1: none
@@ -23,6 +25,8 @@ struct dr_caster {
   struct dr_source *sources;            // owned, by child; kind 0: not used
   struct plan *plans;                   // owned, by field
   ptrdiff_t absent, row_error, deleted; // reserved children, -1: none
+  const char *const *key;               // borrowed; NULL: none
+  size_t key_count;
   struct dr_scratch scratch;
 };
 
@@ -144,6 +148,11 @@ void dr_caster_free(struct dr_caster *caster) {
   free(caster);
 }
 
+void dr_caster_key(struct dr_caster *caster, const char *const *names, size_t count) {
+  caster->key = names;
+  caster->key_count = count;
+}
+
 // ---- rejects ----
 
 static int is_data_error(int32_t code) {
@@ -163,9 +172,22 @@ static int32_t reject(struct run *run, int64_t row, int32_t code, const char *co
   return DRAY_OK;
 }
 
-// The plugin's own reason. It may begin with the name of the error it stands for.
+// Takes "column 'x': " off the beginning of a reason.
+static void take_column(struct dray_str *text, char *out, size_t out_bytes) {
+  static const char before[] = "column '", after[] = "': ";
+  const size_t skip = sizeof(before) - 1;
+  if (text->len < skip || memcmp(text->data, before, skip) != 0) return;
+  const char *name = text->data + skip;
+  const char *end = memmem(name, (size_t)text->len - skip, after, sizeof(after) - 1);
+  if (end == NULL) return;
+  (void)dray_text_excerpt(dray_str_make(name, (uint64_t)(end - name)), out, out_bytes);
+  const char *rest = end + sizeof(after) - 1;
+  *text = dray_str_make(rest, (uint64_t)(text->data + text->len - rest));
+}
+
+// The plugin's own reason. It may begin with the name of the error it stands for, and then with a column.
 static int32_t reject_row_error(struct run *run, int64_t row, struct dray_str text) {
-  char reason[256];
+  char reason[256], column[128] = "";
   int32_t code = DRAY_E_DATA_TYPE;
   const char *colon = text.len > 0 ? memchr(text.data, ':', text.len < 64 ? (size_t)text.len : 64) : NULL;
   if (colon != NULL) {
@@ -175,13 +197,14 @@ static int32_t reject_row_error(struct run *run, int64_t row, struct dray_str te
       code = info->code;
       const uint64_t skip = name.len + 1 + (name.len + 1 < text.len && colon[1] == ' ');
       text = dray_str_make(text.data + skip, text.len - skip);
+      take_column(&text, column, sizeof(column));
     }
   }
   uint64_t len = text.len < sizeof(reason) - 1 ? text.len : sizeof(reason) - 1;
   while (len > 0 && !dray_text_valid(dray_str_make(text.data, len))) len--;
   memcpy(reason, text.data, (size_t)len);
   reason[len] = '\0';
-  return reject(run, row, code, "", reason);
+  return reject(run, row, code, column, reason);
 }
 
 static int32_t take_row_errors(struct run *run) {
@@ -516,6 +539,27 @@ static int32_t cast_columns(struct run *run, struct dr_batch **out) {
   return code;
 }
 
+// Says of the rejected rows which they are, as far as their keys could be read.
+static int32_t tell_keys(struct run *run, const struct dr_batch *batch) {
+  const struct dr_caster *caster = run->caster;
+  struct dray_buffer text;
+  int32_t code = DRAY_OK;
+  if (caster->key_count == 0) return DRAY_OK;
+  dray_buffer_init(&text, KEY_BYTES_MAX);
+  for (size_t i = run->rejects->count - run->bad_count; code == DRAY_OK && i < run->rejects->count; i++) {
+    struct dr_reject *reject = &run->rejects->items[i];
+    int whole = 0;
+    dray_buffer_clear(&text);
+    code = dr_batch_key(batch, caster->key, caster->key_count, reject->row - run->first_row, &text, &whole, run->error);
+    if (code == DRAY_E_LIMIT) code = DRAY_OK; // a long key is shown cut
+    if (code == DRAY_OK && whole) {
+      (void)dray_text_excerpt(dray_buffer_view(&text), reject->key, sizeof(reject->key));
+    }
+  }
+  dray_buffer_free(&text);
+  return code;
+}
+
 // Leaves the rejected rows out.
 static int32_t drop_rejected(struct run *run, struct dr_batch **batch) {
   struct dr_batch *kept = NULL;
@@ -546,7 +590,8 @@ static int32_t cast_rows(struct run *run, struct dr_batch **out) {
   run->absent = NULL;
   run->deleted = NULL;
   batch->first_row = run->first_row;
-  const int32_t code = drop_rejected(run, &batch);
+  int32_t code = run->bad_count > 0 ? tell_keys(run, batch) : DRAY_OK;
+  if (code == DRAY_OK) code = drop_rejected(run, &batch);
   if (code != DRAY_OK) {
     dr_batch_free(batch);
     return code;

@@ -14,6 +14,7 @@ struct dr_reject {
   int32_t code;     // DRAY_E_DATA_*
   char column[128]; // empty when the record as a whole could not be read
   char text[256];   // why, with the value (cut to 80 bytes)
+  char key[256];    // which row it is, "id=17850"; empty: not known (dr_caster_key)
 };
 struct dr_rejects {
   struct dr_reject *items; // owned
@@ -38,10 +39,13 @@ DRAY_NODISCARD int32_t dr_caster_new(const struct ArrowSchema *source, struct dr
                                      const char *const *source_columns, int policy, struct dr_caster **out,
                                      struct dray_error *error);
 void dr_caster_free(struct dr_caster *caster);
+// Rejected rows are told by these fields of the target, where all of them have a value. Borrowed until free.
+void dr_caster_key(struct dr_caster *caster, const char *const *names, size_t count);
 // Consumes `array`, also when it fails (released, or moved: canonical columns are moved without a copy). Rows with a
 // _dray_error and rows that cannot be cast go to `rejects`, one entry each, and are left out. *out may hold no rows.
-// A _dray_error that begins with the name of a DATA error ("data_date: ...") is rejected with that code, any other with
-// DATA_TYPE. @errors PLUGIN_CONTRACT for a malformed array, LIMIT, OUT_OF_MEMORY; `rejects` is then as it was.
+// A _dray_error that begins with the name of a DATA error ("data_date: column 'day': ...") is rejected with that code and
+// column, any other with DATA_TYPE and without one. @errors PLUGIN_CONTRACT for a malformed array, LIMIT,
+// OUT_OF_MEMORY; `rejects` is then as it was.
 DRAY_NODISCARD int32_t dr_caster_run(struct dr_caster *caster, struct ArrowArray *array, uint64_t first_row,
                                      struct dr_batch **out, struct dr_rejects *rejects, struct dray_error *error);
 

@@ -34,6 +34,7 @@ int32_t dr_rejects_add(struct dr_rejects *rejects, uint64_t row, int32_t code, c
   item->code = code;
   copy_cut(item->column, sizeof(item->column), column != NULL ? column : "");
   copy_cut(item->text, sizeof(item->text), text != NULL ? text : "");
+  item->key[0] = '\0';
   rejects->count++;
   return DRAY_OK;
 }

@@ -34,8 +34,9 @@ enum {
 #define DRAY_COLUMN_OP "_dray_op"           // "l": DRAY_OP_*
 #define DRAY_COLUMN_CHANGED "_dray_changed" // "z": bitmap like _dray_absent, set where an update changes the column
 // "u", source side: why this record could not be read; its row is rejected. The text begins with the name of a DATA
-// error, then place and
-// reason: "data_shape: orders.csv line 12: 7 fields, header has 8".
+// error, then the column where one value is to blame, then place and reason: "data_shape: orders.csv line 12: 7 fields,
+// header has 8", "data_overflow: column 'total': 1e99 does not fit int64". Columns of the row that have a value say
+// which record it was: the host shows its key.
 #define DRAY_COLUMN_ERROR "_dray_error"
 #define DRAY_COLUMN_DELETED "_dray_deleted" // "b", source side: true for a tombstone
 

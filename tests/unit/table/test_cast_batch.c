@@ -241,6 +241,44 @@ static void test_rows_with_an_error_are_rejected_for_the_plugins_reason(void **s
   let_go(&out);
 }
 
+// Whoever looks for the row knows it by its key, and not by its number in a stream.
+static void test_rejected_rows_are_told_by_their_key_where_it_can_be_read(void **state) {
+  (void)state;
+  const struct dray_column_def columns[] = {COLUMN("id", INT64), COLUMN("day", STRING), COLUMN("n", STRING),
+                                            COLUMN(DRAY_COLUMN_ERROR, STRING)};
+  static const char *const key[] = {"id", "day"};
+  struct given given;
+  struct dr_caster *caster = NULL;
+  struct dr_batch *batch = NULL;
+  struct dr_rejects rejects = {NULL, 0, 0};
+  GIVE(&given, columns, 5, "1", "2024-05-01", "1", NULL, "2", "2024-05-02", NULL,
+       "data_overflow: column 'n': 99999999999999999999 does not fit int64", "3", "2024-05-03", "x", NULL, "4", NULL,
+       "1", "data_type: column 'n", NULL, "2024-05-05", "1", "column 'n': of no kind");
+  struct dr_schema *target = SCHEMA_OF(COLUMN("id", INT64), COLUMN("day", DATE), COLUMN("n", INT64));
+  assert_int_equal(dr_caster_new(&given.schema, target, NULL, DR_CAST_REJECT_ROW, &caster, NULL), DRAY_OK);
+  dr_caster_key(caster, key, 2);
+  assert_int_equal(dr_caster_run(caster, &given.array, 100, &batch, &rejects, NULL), DRAY_OK);
+  static const struct dr_reject wanted[] = {
+      {101, DRAY_E_DATA_OVERFLOW, "n", "99999999999999999999 does not fit int64", "id=2 day=2024-05-02"},
+      {102, DRAY_E_DATA_TYPE, "n", "'x' is not an integer", "id=3 day=2024-05-03"},
+      {103, DRAY_E_DATA_TYPE, "", "column 'n", ""},
+      {104, DRAY_E_DATA_TYPE, "", "column 'n': of no kind", ""}};
+  assert_int_equal(rejects.count, 4);
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(rejects.items[i].row, wanted[i].row);
+    assert_int_equal(rejects.items[i].code, wanted[i].code);
+    assert_string_equal(rejects.items[i].column, wanted[i].column);
+    assert_string_equal(rejects.items[i].text, wanted[i].text);
+    assert_string_equal(rejects.items[i].key, wanted[i].key);
+  }
+  assert_int_equal(dr_batch_rows(batch), 1);
+  dr_batch_free(batch);
+  dr_rejects_free(&rejects);
+  dr_caster_free(caster);
+  dr_schema_unref(target);
+  dray_schema_release(&given.schema);
+}
+
 static void test_reasons_are_cut_at_a_character(void **state) {
   (void)state;
   char text[400];
@@ -678,6 +716,7 @@ int main(void) {
       cmocka_unit_test(test_absent_wins_over_a_value_left_in_the_column),
       cmocka_unit_test(test_tombstones_are_marked),
       cmocka_unit_test(test_rows_with_an_error_are_rejected_for_the_plugins_reason),
+      cmocka_unit_test(test_rejected_rows_are_told_by_their_key_where_it_can_be_read),
       cmocka_unit_test(test_reasons_are_cut_at_a_character),
       cmocka_unit_test(test_canonical_columns_are_moved_without_a_copy),
       cmocka_unit_test(test_sliced_batches_show_their_slice),
