@@ -18,7 +18,10 @@ static int32_t put(const struct mc_reader *reader, struct dray_builder *builder,
   const ptrdiff_t at = reader->columns[column];
   if (at < 0) return DRAY_OK;
   if (text.len == 0) return dray_builder_null(builder, (size_t)at, error);
-  return dray_builder_text(builder, (size_t)at, text, error);
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = dray_builder_text(builder, (size_t)at, text, &why);
+  return rc == DRAY_OK ? DRAY_OK : dray_builder_misfit(builder, (size_t)at, &why, error);
 }
 
 // How many of the same kind in the same second the recipient did before this one.
@@ -57,23 +60,8 @@ static int32_t put_row(const struct mc_reader *reader, struct dray_builder *buil
 
 static int32_t take_row(const struct mc_reader *reader, struct dray_builder *builder, int32_t *out_full,
                         struct dray_error *error) {
-  struct dray_error why;
-  dray_error_init(&why);
-  const int32_t rc = put_row(reader, builder, &why);
-  if (rc == DRAY_OK) return dray_builder_end_row(builder, out_full, error);
-  if (why.error_class != DRAY_CLASS_DATA) return dray_fail(error, rc, "%s", why.text);
-  char reason[DRAY_ERROR_TEXT_MAX];
-  const struct ArrowSchema *schema = dray_builder_schema(builder);
-  struct dray_buffer text;
-  dray_builder_abandon_row(builder);
-  dray_buffer_init(&text, sizeof(reason));
-  (void)dray_text_excerpt(dray_str_of(why.text), reason, sizeof(reason) - 64);
-  int32_t ended = dray_buffer_printf(&text, error, "%s: email_activity: %s", dray_error_info(rc)->name, reason);
-  if (ended == DRAY_OK) {
-    ended = dray_builder_end_bad_row(builder, (size_t)schema->n_children - 1, dray_buffer_view(&text), out_full, error);
-  }
-  dray_buffer_free(&text);
-  return ended;
+  DRAY_TRY(put_row(reader, builder, error));
+  return dray_builder_end_row(builder, out_full, error);
 }
 
 static int32_t begin_page(struct mc_reader *reader, const struct dray_api_answer *answer, struct dray_error *error) {

@@ -206,12 +206,8 @@ static int32_t take_row(struct my_reading *reading, int32_t *out_full, struct dr
     reading->bytes += cell->is_null ? 0 : cell->data != NULL ? cell->length : 8;
     const int32_t code =
         my_decode(&reading->columns[i], cell, reading->zero_is_null, reading->builder, i, &reading->why);
-    if (code == DRAY_OK) continue;
-    dray_builder_abandon_row(reading->builder);
-    return dray_builder_end_misfit_row(reading->builder, reading->column_count, reading->columns[i].name, &reading->why,
-                                       out_full, error);
+    if (code != DRAY_OK) DRAY_TRY(dray_builder_misfit(reading->builder, i, &reading->why, error));
   }
-  DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
   return dray_builder_end_row(reading->builder, out_full, error);
 }
 

@@ -274,21 +274,12 @@ static void reading_free(struct pg_reading *reading) {
 
 // ---- rows ----
 
-static int32_t take_value(struct pg_reading *reading, size_t index, const char *data, int32_t len, int *out_bad,
-                          int32_t *out_full, struct dray_error *error) {
-  const struct pg_column *column = &reading->columns[index];
-  const int32_t code = reading->by_copy ? pg_decode(column, data, len, reading->builder, index, &reading->why)
-                                        : pg_decode_text(data, len, reading->builder, index, &reading->why);
-  if (code == DRAY_OK) return DRAY_OK;
-  *out_bad = 1;
-  dray_builder_abandon_row(reading->builder);
-  return dray_builder_end_misfit_row(reading->builder, reading->column_count, column->name, &reading->why, out_full,
-                                     error);
-}
-
-static int32_t end_good_row(struct pg_reading *reading, int32_t *out_full, struct dray_error *error) {
-  DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
-  return dray_builder_end_row(reading->builder, out_full, error);
+static int32_t take_value(struct pg_reading *reading, size_t index, const char *data, int32_t len,
+                          struct dray_error *error) {
+  const int32_t code = reading->by_copy
+                           ? pg_decode(&reading->columns[index], data, len, reading->builder, index, &reading->why)
+                           : pg_decode_text(data, len, reading->builder, index, &reading->why);
+  return code == DRAY_OK ? DRAY_OK : dray_builder_misfit(reading->builder, index, &reading->why, error);
 }
 
 static int32_t broken_row(struct dray_error *error) {
@@ -299,7 +290,6 @@ static int32_t broken_row(struct dray_error *error) {
 static int32_t take_message(struct pg_reading *reading, const char *data, size_t len, int32_t *out_full,
                             struct dray_error *error) {
   const char *at = data, *end = data + len;
-  int bad = 0;
   if (!reading->head_seen) {
     if (len < COPY_HEAD_BYTES || memcmp(at, "PGCOPY\n\377\r\n", 11) != 0) return broken_row(error);
     const uint32_t extension = pg_get32(at + 15);
@@ -318,11 +308,10 @@ static int32_t take_message(struct pg_reading *reading, const char *data, size_t
     const int32_t size = (int32_t)pg_get32(at);
     at += 4;
     if (size < -1 || size > end - at) return broken_row(error);
-    DRAY_TRY(take_value(reading, i, at, size, &bad, out_full, error));
-    if (bad) return DRAY_OK;
+    DRAY_TRY(take_value(reading, i, at, size, error));
     if (size > 0) at += size;
   }
-  return end_good_row(reading, out_full, error);
+  return dray_builder_end_row(reading->builder, out_full, error);
 }
 
 static int32_t next_by_copy(struct pg_reading *reading, int32_t *out_full, struct dray_error *error) {
@@ -342,13 +331,12 @@ static int32_t next_by_copy(struct pg_reading *reading, int32_t *out_full, struc
 
 static int32_t take_result(struct pg_reading *reading, const PGresult *result, int32_t *out_full,
                            struct dray_error *error) {
-  int bad = 0;
   for (int row = 0; row < PQntuples(result); row++) {
-    for (size_t i = 0; i < reading->column_count && !bad; i++) {
+    for (size_t i = 0; i < reading->column_count; i++) {
       const int len = PQgetisnull(result, row, (int)i) ? -1 : PQgetlength(result, row, (int)i);
-      DRAY_TRY(take_value(reading, i, PQgetvalue(result, row, (int)i), len, &bad, out_full, error));
+      DRAY_TRY(take_value(reading, i, PQgetvalue(result, row, (int)i), len, error));
     }
-    if (!bad) DRAY_TRY(end_good_row(reading, out_full, error));
+    DRAY_TRY(dray_builder_end_row(reading->builder, out_full, error));
   }
   return DRAY_OK;
 }

@@ -473,12 +473,8 @@ static int32_t build_row(struct pg_rows *rows, const struct kept *kept, int32_t 
   const size_t count = rows->table->column_count;
   for (size_t i = 0; i < count; i++) {
     const int32_t code = put_value(rows, i, &rows->values[kept->first + i], &rows->why);
-    if (code == DRAY_OK) continue;
-    dray_builder_abandon_row(rows->builder);
-    DRAY_TRY(dray_builder_bool(rows->builder, count + 1, kept->deleted, error));
-    return dray_builder_end_misfit_row(rows->builder, count, rows->table->columns[i].name, &rows->why, out_full, error);
+    if (code != DRAY_OK) DRAY_TRY(dray_builder_misfit(rows->builder, i, &rows->why, error));
   }
-  DRAY_TRY(dray_builder_null(rows->builder, count, error));
   DRAY_TRY(dray_builder_bool(rows->builder, count + 1, kept->deleted, error));
   return dray_builder_end_row(rows->builder, out_full, error);
 }

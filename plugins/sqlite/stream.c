@@ -187,16 +187,16 @@ static struct cell cell_at(struct reading *reading, size_t column) {
 }
 
 static int32_t append_row(struct reading *reading, int32_t *out_full, struct dray_error *error) {
+  int bad = 0;
   for (size_t i = 0; i < reading->column_count; i++) {
     const struct cell cell = cell_at(reading, i);
     const int32_t code = cell_append(&cell, reading->columns[i].type, reading->builder, i, &reading->why);
-    if (code == DRAY_OK) continue;
-    dray_builder_abandon_row(reading->builder);
-    return dray_builder_end_misfit_row(reading->builder, reading->column_count, reading->columns[i].name, &reading->why,
-                                       out_full, error);
+    if (code != DRAY_OK) {
+      DRAY_TRY(dray_builder_misfit(reading->builder, i, &reading->why, error));
+      bad = 1;
+    }
   }
-  DRAY_TRY(dray_builder_null(reading->builder, reading->column_count, error));
-  if (cursor_in_use(&reading->cursor)) {
+  if (!bad && cursor_in_use(&reading->cursor)) {
     const struct cell cell = cell_at(reading, (size_t)reading->cursor.column);
     DRAY_TRY(cursor_note(&reading->cursor, &cell, error));
   }

@@ -26,7 +26,6 @@ int32_t zendesk_rows_init(struct zendesk_rows *rows, const struct zendesk_stream
     rows->cells[i] = (struct zendesk_cell){custom ? field->path : field->name, field->type, custom};
   }
   rows->count = selection->column_count;
-  rows->error_column = selection->error_column;
   rows->deleted_column = selection->deleted_column;
   return DRAY_OK;
 }
@@ -139,15 +138,6 @@ static int32_t append(struct zendesk_rows *rows, const struct dray_json *value, 
 
 // ---- rows ----
 
-// A bad row where the value is to blame, with the record that it is of.
-static int32_t end_misfit(struct zendesk_rows *rows, const struct dray_json *record, const char *column,
-                          struct dray_error *why, struct dray_builder *builder, struct dray_error *error) {
-  const struct dray_json *id = dray_json_get(record, "id");
-  dray_builder_abandon_row(builder);
-  (void)dray_error_prefix(why, "zendesk %s id %s", rows->stream->def.name, id != NULL ? id->text.data : "?");
-  return dray_builder_end_misfit_row(builder, (size_t)rows->error_column, column, why, &rows->full, error);
-}
-
 int32_t zendesk_rows_add(struct zendesk_rows *rows, const struct dray_json *record, const struct dray_json *parent,
                          struct dray_builder *builder, struct dray_error *error) {
   for (size_t i = 0; i < rows->count; i++) {
@@ -155,7 +145,7 @@ int32_t zendesk_rows_add(struct zendesk_rows *rows, const struct dray_json *reco
     dray_error_init(&why);
     const struct dray_json *value = find(rows->stream, &rows->cells[i], record, parent);
     const int32_t rc = append(rows, value, builder, i, &why);
-    if (rc != DRAY_OK) return end_misfit(rows, record, rows->cells[i].name, &why, builder, error);
+    if (rc != DRAY_OK) DRAY_TRY(dray_builder_misfit(builder, i, &why, error));
   }
   int32_t rc = DRAY_OK;
   if (rows->deleted_column >= 0) rc = dray_builder_bool(builder, (size_t)rows->deleted_column, 0, error);

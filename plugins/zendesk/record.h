@@ -18,7 +18,7 @@ struct zendesk_rows {
   const struct zendesk_stream *stream;
   struct zendesk_cell *cells;
   size_t count;
-  ptrdiff_t error_column, deleted_column;
+  ptrdiff_t deleted_column;
   struct dray_buffer scratch;
   int32_t full; // the batch has reached a bound; set to 0 by the caller
 };

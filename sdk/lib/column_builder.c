@@ -34,14 +34,17 @@ struct dray_builder {
   size_t column_count;
   struct column *columns; // owned
   uint64_t rows_max, bytes_max;
-  uint64_t rows;        // ended
-  uint64_t bytes;       // of ended rows
-  uint64_t row_bytes;   // of the open row
-  size_t row_columns;   // appended to in the open row, without _dray_absent
-  ptrdiff_t absent;     // index of _dray_absent, -1: none
-  uint8_t *absent_bits; // owned: the open row's
-  size_t absent_bytes;  // length of absent_bits
-  int absent_given;     // the caller appended to _dray_absent in the open row
+  uint64_t rows;             // ended
+  uint64_t bytes;            // of ended rows
+  uint64_t row_bytes;        // of the open row
+  size_t row_columns;        // appended to in the open row, without _dray_absent
+  ptrdiff_t absent;          // index of _dray_absent, -1: none
+  ptrdiff_t bad;             // index of _dray_error, -1: none
+  struct dray_buffer misfit; // why the open row is a bad one; empty: it is none
+  int misfit_told;           // that stands in its error column
+  uint8_t *absent_bits;      // owned: the open row's
+  size_t absent_bytes;       // length of absent_bits
+  int absent_given;          // the caller appended to _dray_absent in the open row
   struct dray_buffer scratch;
 };
 
@@ -60,6 +63,7 @@ static int32_t describe(struct dray_builder *builder, struct dray_error *error) 
   for (size_t i = 0; i < builder->column_count; i++) {
     struct column *column = &builder->columns[i];
     DRAY_TRY(describe_column(builder->schema.children[i], column, &bits, error));
+    if (strcmp(column->name, DRAY_COLUMN_ERROR) == 0) builder->bad = (ptrdiff_t)i;
     if (strcmp(column->name, DRAY_COLUMN_ABSENT) != 0) continue;
     if (column->type.id != DRAY_TYPE_BYTES || builder->absent >= 0) {
       return dray_fail(error, DRAY_E_SCHEMA_TYPE, "%s must be one column of bytes", DRAY_COLUMN_ABSENT);
@@ -77,8 +81,9 @@ int32_t dray_builder_new(const struct ArrowSchema *schema, uint64_t rows_max, ui
   if (builder == NULL) return dray_fail(error, code, "no memory for a builder");
   builder->rows_max = rows_max == 0 || rows_max > ROWS_MAX ? ROWS_MAX : rows_max;
   builder->bytes_max = bytes_max == 0 ? UINT64_MAX : bytes_max;
-  builder->absent = -1;
+  builder->absent = builder->bad = -1;
   dray_buffer_init(&builder->scratch, (size_t)TEXT_BYTES_MAX);
+  dray_buffer_init(&builder->misfit, REASON_BYTES_MAX);
   code = dray_schema_copy(schema, &builder->schema, error);
   if (code != DRAY_OK) goto done;
   if (strcmp(builder->schema.format, "+s") != 0) {
@@ -113,6 +118,7 @@ void dray_builder_free(struct dray_builder *builder) {
   free(builder->absent_bits);
   dray_schema_release(&builder->schema);
   dray_buffer_free(&builder->scratch);
+  dray_buffer_free(&builder->misfit);
   free(builder);
 }
 
@@ -413,7 +419,33 @@ static int32_t end_absent(struct dray_builder *builder, struct dray_error *error
   return append_bytes(builder, column, bits, error);
 }
 
+// The reason of a bad row. Names and values in it may have been cut in the middle of a character.
+static int32_t put_reason(struct dray_builder *builder, size_t error_column, struct dray_str reason,
+                          struct dray_error *error) {
+  if (dray_text_valid(reason)) return dray_builder_bytes(builder, error_column, reason, error);
+  dray_buffer_clear(&builder->scratch);
+  DRAY_TRY(dray_buffer_append(&builder->scratch, reason.data, (size_t)reason.len, error));
+  for (size_t i = 0; i < builder->scratch.len; i++) {
+    const unsigned char c = (unsigned char)builder->scratch.data[i];
+    if (c >= 0x80 || c == 0) builder->scratch.data[i] = '?';
+  }
+  return dray_builder_bytes(builder, error_column, dray_buffer_view(&builder->scratch), error);
+}
+
+// The error column: null in a good row.
+static int32_t end_bad(struct dray_builder *builder, struct dray_error *error) {
+  const size_t bad = (size_t)builder->bad;
+  const int open = builder->columns[bad].count == builder->rows;
+  if (builder->misfit.len == 0) return open ? dray_builder_null(builder, bad, error) : DRAY_OK;
+  if (builder->misfit_told) return DRAY_OK;
+  DRAY_TRY(put_reason(builder, bad, dray_buffer_view(&builder->misfit), error));
+  builder->misfit_told = 1;
+  return DRAY_OK;
+}
+
 static void begin_row(struct dray_builder *builder) {
+  if (builder->misfit.len > 0) dray_buffer_clear(&builder->misfit);
+  builder->misfit_told = 0;
   builder->row_bytes = 0;
   builder->row_columns = 0;
   builder->absent_given = 0;
@@ -424,6 +456,7 @@ int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, st
   if (builder->rows == ROWS_MAX) {
     return dray_fail(error, DRAY_E_LIMIT, "a batch holds at most %llu rows", (unsigned long long)ROWS_MAX);
   }
+  if (builder->bad >= 0) DRAY_TRY(end_bad(builder, error));
   if (builder->row_columns < builder->column_count) DRAY_TRY(fill_missing(builder, error));
   if (builder->absent >= 0) DRAY_TRY(end_absent(builder, error));
   builder->rows++;
@@ -435,7 +468,7 @@ int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, st
 
 int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_column, struct dray_str reason,
                                  int32_t *out_full, struct dray_error *error) {
-  DRAY_TRY(dray_builder_bytes(builder, error_column, reason, error));
+  DRAY_TRY(put_reason(builder, error_column, reason, error));
   for (size_t i = 0; i < builder->column_count; i++) {
     if (builder->columns[i].count != builder->rows || (ptrdiff_t)i == builder->absent) continue;
     DRAY_TRY(dray_builder_null(builder, i, error));
@@ -443,20 +476,20 @@ int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_colu
   return dray_builder_end_row(builder, out_full, error);
 }
 
-int32_t dray_builder_end_misfit_row(struct dray_builder *builder, size_t error_column, const char *column_name,
-                                    const struct dray_error *why, int32_t *out_full, struct dray_error *error) {
-  struct dray_buffer text;
-  if (dray_error_info(why->code)->error_class != DRAY_CLASS_DATA) {
+int32_t dray_builder_misfit(struct dray_builder *builder, size_t index, const struct dray_error *why,
+                            struct dray_error *error) {
+  if (builder->bad < 0 || dray_error_info(why->code)->error_class != DRAY_CLASS_DATA) {
     if (error != NULL) *error = *why;
     return why->code;
   }
-  dray_buffer_init(&text, REASON_BYTES_MAX);
-  int32_t code =
-      dray_buffer_printf(&text, error, "%s: column '%s': %s", dray_error_info(why->code)->name, column_name, why->text);
-  if (code == DRAY_OK) {
-    code = dray_builder_end_bad_row(builder, error_column, dray_buffer_view(&text), out_full, error);
+  const int is_first = builder->misfit.len == 0;
+  if (is_first) {
+    const char *name = index < builder->column_count ? builder->columns[index].name : "?";
+    DRAY_TRY(dray_buffer_printf(&builder->misfit, error, "%s: column '%s': %s", dray_error_info(why->code)->name, name,
+                                why->text));
   }
-  dray_buffer_free(&text);
+  const int32_t code = dray_builder_null(builder, index, error);
+  if (code != DRAY_OK && is_first) dray_buffer_clear(&builder->misfit);
   return code;
 }
 

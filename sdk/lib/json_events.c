@@ -133,12 +133,25 @@ static int32_t put_scalar(struct dray_json_rows *rows, const struct dray_json_ta
   return dray_builder_text(builder, target->column, text, &rows->bad);
 }
 
+// The value is to blame and no more: its column is null in a row that says so, the others are read. Returns as judge.
+static int put_misfit(struct dray_json_rows *rows, const struct dray_json_node *node, size_t column, int32_t code) {
+  char text[DRAY_ERROR_TEXT_MAX];
+  struct dray_error why;
+  if (rows->error_column < 0 || rows->bad.error_class != DRAY_CLASS_DATA) return judge(rows, node->path, code);
+  (void)snprintf(text, sizeof(text), "%.*s: %.800s", DRAY_VALUE_ARG(node->path), rows->bad.text);
+  dray_error_init(&why);
+  (void)dray_json_rows_fail_here(rows, &why, code, text);
+  rows->misfits++;
+  const int32_t put = dray_builder_misfit(rows->builder, column, &why, rows->error);
+  return put == DRAY_OK ? 1 : dray_json_rows_stop(rows, put);
+}
+
 static int put_targets(struct dray_json_rows *rows, const struct dray_json_node *node, int32_t kind,
                        struct dray_str text) {
   for (const struct dray_json_target *target = node->targets; target != NULL; target = target->next) {
     const int32_t code = put_scalar(rows, target, kind, text);
-    if (code == DRAY_OK) continue;
-    return judge(rows, node->path, code);
+    if (code != DRAY_OK && !put_misfit(rows, node, target->column, code)) return 0;
+    if (rows->spoiled) return 1;
   }
   return 1;
 }
@@ -169,11 +182,6 @@ static struct dray_json_node *next_node(struct dray_json_frame *frame) {
 static int32_t write_bad_row(struct dray_json_rows *rows) {
   char text[DRAY_ERROR_TEXT_MAX + 64];
   const int len = snprintf(text, sizeof(text), "%s: %s", dray_error_info(rows->bad.code)->name, rows->bad.text);
-  if (!dray_utf8_valid(text, (uint64_t)len)) { // a name in the data, cut in a character
-    for (int i = 0; i < len; i++) {
-      if ((unsigned char)text[i] >= 0x80) text[i] = '?';
-    }
-  }
   const struct dray_str reason = dray_str_make(text, (uint64_t)len);
   return dray_builder_end_bad_row(rows->builder, (size_t)rows->error_column, reason, &rows->full, rows->error);
 }
@@ -206,12 +214,15 @@ static int32_t put_constants(struct dray_json_rows *rows) {
 int dray_json_rows_end_record(struct dray_json_rows *rows) {
   rows->in_record = 0;
   int32_t code = DRAY_OK;
+  const uint64_t misfits = rows->misfits;
+  rows->misfits = 0;
   if (is_passed_over(rows)) {
     rows->spoiled = 0;
     dray_builder_abandon_row(rows->builder);
     return 1;
   }
   if (!rows->spoiled) {
+    rows->bad_count += misfits > 0;
     code = put_constants(rows);
     if (code == DRAY_OK) code = dray_builder_end_row(rows->builder, &rows->full, rows->error);
   } else {
@@ -353,24 +364,33 @@ static int open_outside(struct dray_json_rows *rows, int32_t kind) {
 
 // ---- inside of records ----
 
+static int takes_containers(const struct dray_json_target *target) {
+  return target->type == DRAY_TYPE_JSON || target->type == DRAY_TYPE_STRING;
+}
+
 static int open_frame(struct dray_json_rows *rows, struct dray_json_node *node, int32_t kind) {
   struct dray_json_frame *frame = &rows->frames[above(rows)];
   *frame =
       (struct dray_json_frame){.node = node, .capture = DRAY_JSON_NO_CAPTURE, .is_object = kind == DRAY_JSON_OBJECT};
+  int captured = 0;
   for (const struct dray_json_target *target = node->targets; target != NULL; target = target->next) {
-    if (target->type == DRAY_TYPE_JSON || target->type == DRAY_TYPE_STRING) continue;
+    if (takes_containers(target)) {
+      captured = 1;
+      continue;
+    }
     const int32_t code = dray_fail(&rows->bad, DRAY_E_DATA_TYPE, "%s is no %s",
                                    frame->is_object ? "an object" : "an array", dray_type_name(target->type));
-    return judge(rows, node->path, code);
+    if (!put_misfit(rows, node, target->column, code)) return 0;
+    if (rows->spoiled) return 1;
   }
-  if (node->targets != NULL && rows->captures == 0) {
+  if (captured && rows->captures == 0) {
     dray_buffer_clear(&rows->text);
     rows->emitter.comma = 0;
   }
-  if (node->targets != NULL) rows->captures++;
+  if (captured) rows->captures++;
   if (rows->captures == 0) return 1;
   if (!judge_text(rows, dray_json_emit_open(&rows->emitter, frame->is_object ? '{' : '[', &rows->bad))) return 0;
-  if (node->targets != NULL) frame->capture = rows->text.len - 1;
+  if (captured) frame->capture = rows->text.len - 1;
   return 1;
 }
 
@@ -382,8 +402,10 @@ static int close_frame(struct dray_json_rows *rows) {
   rows->captures--;
   const struct dray_str text = dray_str_make(rows->text.data + frame->capture, rows->text.len - frame->capture);
   for (const struct dray_json_target *target = frame->node->targets; target != NULL; target = target->next) {
+    if (!takes_containers(target)) continue;
     const int32_t code = dray_builder_bytes(rows->builder, target->column, text, &rows->bad);
-    if (code != DRAY_OK) return judge(rows, frame->node->path, code);
+    if (code != DRAY_OK && !put_misfit(rows, frame->node, target->column, code)) return 0;
+    if (rows->spoiled) return 1;
   }
   return 1;
 }

@@ -205,6 +205,7 @@ void dray_json_rows_restart(struct dray_json_rows *rows) {
   dray_buffer_clear(&rows->partial);
   rows->overlong = 0;
   rows->spoiled = 0;
+  rows->misfits = 0;
   rows->reached = 0;
   rows->touched = 0;
   rows->bom_bytes = 0;

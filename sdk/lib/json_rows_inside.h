@@ -91,7 +91,8 @@ struct dray_json_rows {
   // the current record
   uint64_t record_count;
   uint64_t bad_count;
-  int32_t spoiled;      // it is bad, `bad` says why
+  uint64_t misfits;     // values of it that do not fit their columns; the builder knows why
+  int32_t spoiled;      // it is bad as a whole, `bad` says why
   int32_t is_object;    // it is one
   int32_t is_whole;     // its last byte was seen, so that what it does not have is known
   int32_t filter_key;   // the key that came last on its own level: DRAY_JSON_FILTER_*

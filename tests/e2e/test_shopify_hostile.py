@@ -79,8 +79,12 @@ def test_value_that_no_column_can_hold(project, shops):
         scene.reading(made, shop, "customers", use_bulk=use)
         assert made.sync("in", code=3)["unreadable"] == 2
         assert made.query("SELECT count(*) FROM customers") == [(4,)]
-        told = str(made.rows("in"))
-        assert "legacyResourceId" in told and "metafield_custom_loyalty_points" in told, told
+        rows = {row["key"]: (row["error"], row["column"]) for row in made.rows("in")}
+        assert rows == {f"id={gid}": ("data_overflow", "legacy_resource_id"),
+                        f"id={strange}": ("data_type", "metafield_custom_loyalty_points")}, made.rows("in")
+        assert gid.rpartition("/")[2] in str(made.rows("in")) and "'many'" in str(made.rows("in"))
+        made.sync("in", code=3)  # in pages they are met again: the same rows, once each
+        assert len(made.rows("in")) == 2, made.rows("in")
 
 
 def test_texts_of_all_kinds(project, shops):

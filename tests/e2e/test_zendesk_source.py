@@ -312,7 +312,8 @@ def test_what_does_not_fit_its_column_is_a_bad_row(project, zendesk):
     zendesk.fault({"kind": "status", "status": 200, "body": body, "path": "/api/v2/incremental/users/*"})
     run = project.sync("users", code=3)
     assert (run["unreadable"], run["inserts"]) == (1, 1)
-    assert str(number) in project.rows("users")[0]["text"] and "updated_at" in project.rows("users")[0]["text"]
+    (row,) = project.rows("users")
+    assert (row["key"], row["error"], row["column"]) == (f"id={number}", "data_date", "updated_at") and "2026-02-30" in row["text"]
 
 
 def test_ids_that_no_number_holds_are_bad_rows(project, zendesk):
@@ -322,6 +323,8 @@ def test_ids_that_no_number_holds_are_bad_rows(project, zendesk):
     zendesk.fault({"kind": "status", "status": 200, "body": body, "path": "/api/v2/incremental/users/*"})
     assert project.sync("users", code=3)["unreadable"] == 1
     assert list(table(project, "users")) == [9223372036854775807]
+    (row,) = project.rows("users")
+    assert row["column"] == "id" and "99999999999999999999" in row["text"]
 
 
 def test_metrics_may_stand_in_the_tickets(project, zendesk):

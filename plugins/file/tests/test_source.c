@@ -270,7 +270,7 @@ static void test_json_lines_are_read_with_inferred_types(void **state) {
   assert_non_null(strstr(rows, "id:int64 name:string at:timestamp tags:json a.b:decimal(38,4) ok:bool\n"
                                "1 Ann 2024-01-01T10:00:00Z [1,\"x\"] - -\n"
                                "2 ~ - - 1.5000 true\n"
-                               "! data_type: a.jsonl line 4"));
+                               "! data_type: column 'id': a.jsonl line 4"));
   assert_non_null(strstr(rows, "\n! data_json: a.jsonl line 5"));
   assert_non_null(strstr(rows, "\n5 - - {\"a\":1} - -\n"));
   free(rows);

@@ -287,25 +287,70 @@ static void test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent(vo
   end(&fixture);
 }
 
-static void test_builder_misfit_row_says_which_column_and_what_kind_of_error(void **state) {
+static const struct dray_column_def with_error[] = {
+    {"id", {DRAY_TYPE_INT64, 0, 0}, 1},
+    {"day", {DRAY_TYPE_DATE, 0, 0}, 1},
+    {DRAY_COLUMN_ERROR, {DRAY_TYPE_STRING, 0, 0}, 1},
+    {"note", {DRAY_TYPE_STRING, 0, 0}, 1},
+};
+
+static void misfit(struct fixture *fixture, size_t column, int32_t code, const char *text) {
+  struct dray_error why;
+  dray_error_init(&why);
+  (void)dray_fail(&why, code, "%s", text);
+  assert_int_equal(dray_builder_misfit(fixture->builder, column, &why, NULL), DRAY_OK);
+}
+
+static void test_builder_misfit_keeps_what_fits_and_tells_the_first_that_does_not(void **state) {
   (void)state;
   struct fixture fixture;
   struct ArrowArray array;
   struct dray_view view;
+  begin(&fixture, with_error, 4, 0, 0);
+  misfit(&fixture, 1, DRAY_E_DATA_DATE, "31 February");
+  assert_int_equal(dray_builder_int64(fixture.builder, 0, 7, NULL), DRAY_OK);
+  misfit(&fixture, 3, DRAY_E_DATA_UTF8, "no text");
+  end_row(&fixture);
+  assert_int_equal(dray_builder_int64(fixture.builder, 0, 8, NULL), DRAY_OK);
+  end_row(&fixture); // good: the reason was that of the row before
+  misfit(&fixture, 1, DRAY_E_DATA_DATE, "cut \xC3");
+  end_row(&fixture);
+  misfit(&fixture, 1, DRAY_E_DATA_DATE, "forgotten");
+  dray_builder_abandon_row(fixture.builder);
+  end_row(&fixture);
+  finish(&fixture, &array, &view);
+  assert_int_equal(view.row_count, 4);
+  assert_int_equal(dray_column_int64(&view.columns[0], 0), 7);
+  assert_true(dray_column_is_null(&view.columns[1], 0));
+  assert_true(dray_column_is_null(&view.columns[3], 0));
+  assert_true(dray_str_is(dray_column_bytes(&view.columns[2], 0), "data_date: column 'day': 31 February"));
+  assert_true(dray_column_is_null(&view.columns[2], 1));
+  assert_true(dray_str_is(dray_column_bytes(&view.columns[2], 2), "data_date: column 'day': cut ?"));
+  assert_true(dray_column_is_null(&view.columns[2], 3));
+  let_go(&array, &view);
+  end(&fixture);
+}
+
+static void test_builder_misfit_is_no_row_where_the_wire_is_to_blame_or_nothing_can_say_it(void **state) {
+  (void)state;
+  struct fixture fixture;
   struct dray_error why, told;
-  int32_t full = 0;
-  begin(&fixture, with_absent, 5, 2, 0);
+  begin(&fixture, with_error, 4, 0, 0);
   dray_error_init(&why);
   dray_error_init(&told);
-  (void)dray_fail(&why, DRAY_E_DATA_DATE, "31 February");
-  assert_int_equal(dray_builder_end_misfit_row(fixture.builder, 1, "day", &why, &full, &told), DRAY_OK);
-  (void)dray_fail(&why, DRAY_E_NET_CLOSED, "the wire"); // is no row's fault
-  assert_int_equal(dray_builder_end_misfit_row(fixture.builder, 1, "day", &why, &full, &told), DRAY_E_NET_CLOSED);
+  (void)dray_fail(&why, DRAY_E_NET_CLOSED, "the wire");
+  assert_int_equal(dray_builder_misfit(fixture.builder, 1, &why, &told), DRAY_E_NET_CLOSED);
   assert_string_equal(told.text, "the wire");
-  finish(&fixture, &array, &view);
-  assert_int_equal(view.row_count, 1);
-  assert_true(dray_str_is(dray_column_bytes(&view.columns[1], 0), "data_date: column 'day': 31 February"));
-  let_go(&array, &view);
+  (void)dray_fail(&why, DRAY_E_DATA_DATE, "31 February");
+  assert_int_equal(dray_builder_misfit(fixture.builder, 4, &why, &told), DRAY_E_PLUGIN_CONTRACT);
+  assert_int_equal(dray_builder_misfit(fixture.builder, 1, &why, NULL), DRAY_OK);
+  assert_int_equal(dray_builder_misfit(fixture.builder, 1, &why, &told), DRAY_E_PLUGIN_CONTRACT); // has its null
+  assert_int_equal(dray_builder_null(fixture.builder, 2, NULL), DRAY_OK); // the builder's own to write
+  assert_int_equal(dray_builder_end_row(fixture.builder, NULL, &told), DRAY_E_PLUGIN_CONTRACT);
+  end(&fixture);
+  begin(&fixture, with_error, 2, 0, 0);
+  assert_int_equal(dray_builder_misfit(fixture.builder, 1, &why, &told), DRAY_E_DATA_DATE);
+  assert_string_equal(told.text, "31 February");
   end(&fixture);
 }
 
@@ -518,7 +563,8 @@ int main(void) {
       cmocka_unit_test(test_builder_abandoned_row_leaves_no_trace),
       cmocka_unit_test(test_builder_abandoned_absent_bits_do_not_leak_into_the_next_row),
       cmocka_unit_test(test_builder_bad_row_has_its_reason_and_nulls_that_are_not_absent),
-      cmocka_unit_test(test_builder_misfit_row_says_which_column_and_what_kind_of_error),
+      cmocka_unit_test(test_builder_misfit_keeps_what_fits_and_tells_the_first_that_does_not),
+      cmocka_unit_test(test_builder_misfit_is_no_row_where_the_wire_is_to_blame_or_nothing_can_say_it),
       cmocka_unit_test(test_builder_failed_append_changes_nothing),
       cmocka_unit_test(test_builder_refuses_what_only_a_bug_can_do),
       cmocka_unit_test(test_builder_refuses_schemas_it_cannot_fill),

@@ -141,20 +141,21 @@ static void test_rows_reports_bad_values_in_their_own_row(void **state) {
   (void)state;
   const struct harness harness = {.columns = "id:int64 total.amount:decimal(5,2) day:date !",
                                   .options = {.lines = 1, .name = "orders.jsonl"}};
-  harness_expect(&harness,
-                 "{\"id\": 1, \"total\": {\"amount\": 1.234}}\n"
-                 "{\"id\": 2}\n"
-                 "{\"id\": \"x\", \"day\": \"2023-02-29\"}\n"
-                 "{\"id\": 99999999999999999999}\n"
-                 "{\"id\": true}\n"
-                 "{\"id\": {\"v\": 1}, \"day\": \"2023-02-28\"}\n",
-                 "~|~|~|data_precision: orders.jsonl line 1: total.amount: 1.234 has more digits after the point than "
-                 "decimal(5,2)\n"
-                 "2|~|~|~\n"
-                 "~|~|~|data_type: orders.jsonl line 3: id: 'x' is not an integer\n"
-                 "~|~|~|data_overflow: orders.jsonl line 4: id: 99999999999999999999 does not fit int64\n"
-                 "~|~|~|data_type: orders.jsonl line 5: id: true is no int64\n"
-                 "~|~|~|data_type: orders.jsonl line 6: id: an object is no int64\n");
+  harness_expect(
+      &harness,
+      "{\"id\": 1, \"total\": {\"amount\": 1.234}}\n"
+      "{\"id\": 2}\n"
+      "{\"id\": \"x\", \"day\": \"2023-02-29\"}\n"
+      "{\"id\": 99999999999999999999}\n"
+      "{\"id\": true}\n"
+      "{\"id\": {\"v\": 1}, \"day\": \"2023-02-28\"}\n",
+      "1|~|~|data_precision: column 'total.amount': orders.jsonl line 1: total.amount: 1.234 has more digits after "
+      "the point than decimal(5,2)\n"
+      "2|~|~|~\n"
+      "~|~|~|data_type: column 'id': orders.jsonl line 3: id: 'x' is not an integer\n"
+      "~|~|~|data_overflow: column 'id': orders.jsonl line 4: id: 99999999999999999999 does not fit int64\n"
+      "~|~|~|data_type: column 'id': orders.jsonl line 5: id: true is no int64\n"
+      "~|~|2023-02-28|data_type: column 'id': orders.jsonl line 6: id: an object is no int64\n");
 }
 
 static void test_rows_reports_bad_values_inside_documents(void **state) {
@@ -163,18 +164,38 @@ static void test_rows_reports_bad_values_inside_documents(void **state) {
   harness_expect(
       &harness,
       "{\"items\": [\n{\"id\": 1},\n{\"sub\": {\"x\": 5, \"y\": {}}, \"id\": 7},\n{\"id\": [1]}, {\"id\": 2}]}",
-      "1|~|~\n~|~|data_type: line 3: sub.x: 5 is no string, which bytes are written as\n"
-      "~|~|data_type: line 4: id: an array is no int64\n2|~|~\n");
+      "1|~|~\n7|~|data_type: column 'sub.x': line 3: sub.x: 5 is no string, which bytes are written as\n"
+      "~|~|data_type: column 'id': line 4: id: an array is no int64\n2|~|~\n");
   harness.columns = "id:int64";
   harness_expect_failure(&harness, "{\"items\": [{\"id\": 1},\n{\"id\": \"x\"}, {\"id\": 2}]}", "1\n", DRAY_E_DATA_TYPE,
                          "line 2: id: 'x' is not an integer");
 }
 
-static void test_rows_nulls_every_other_column_of_a_bad_row(void **state) {
+static void test_rows_keeps_every_value_that_fits_in_a_row_with_one_that_does_not(void **state) {
   (void)state;
   const struct harness harness = {.columns = "id:int64 name:string ! ?", .options = {.lines = 1, .lines_before = 100}};
   harness_expect(&harness, "{\"name\": \"a\"}\n{\"name\": \"a\", \"id\": 1.5}\n",
-                 "-|a|~\n~|~|data_type: line 102: id: '1.5' is not an integer\n");
+                 "-|a|~\n~|a|data_type: column 'id': line 102: id: '1.5' is not an integer\n");
+}
+
+// The first value that does not fit is told; a record that is bad as a whole has no values, whatever came before.
+static void test_rows_tells_which_record_a_value_spoils_wherever_its_key_stands(void **state) {
+  (void)state;
+  struct harness harness = {.columns = "id:int64 day:date a:int64 a.b:int64 j:json !", .options = {.lines = 1}};
+  harness_expect(
+      &harness,
+      "{\"day\": \"1 May\", \"id\": 1, \"j\": [1]}\n"
+      "{\"id\": 2, \"j\": {\"x\": [1, {}]}, \"day\": \"2 May\", \"a\": \"x\"}\n"
+      "{\"a\": {\"b\": 5}, \"id\": 3, \"j\": {\"x\": 1}}\n"
+      "{\"day\": \"3 May\", \"id\": 4, \"id\": 4}\n"
+      "{\"day\": \"4 May\", \"id\": 5\n"
+      "{\"id\": 6}\n",
+      "1|~|~|~|[1]|data_date: column 'day': line 1: day: '1 May' is not a date: expected YYYY-MM-DD\n"
+      "2|~|~|~|{\"x\":[1,{}]}|data_date: column 'day': line 2: day: '2 May' is not a date: expected YYYY-MM-DD\n"
+      "3|~|~|5|{\"x\":1}|data_type: column 'a': line 3: a: an object is no int64\n"
+      "~|~|~|~|~|data_json: line 4: id: the member stands twice in one object\n"
+      "~|~|~|~|~|data_json: line 5: the line ends inside an object or array\n"
+      "6|~|~|~|~|~\n");
 }
 
 static void test_rows_refuses_duplicate_members_it_reads(void **state) {
@@ -197,21 +218,21 @@ static void test_rows_refuses_text_that_is_no_text(void **state) {
       "\"\\ude00\"}\n"
       "{\"j\": {\"k\": \"\\ud83dx\"}}\n{\"j\": {\"\\ud83d\": 1}}\n{\"j\": \"\xC0\x80\"}\n{\"j\": [\"\xFE\"]}\n"
       "{\"s\": \"\\ud83d\\ude00\", \"j\": \"\\u0000\"}\n",
-      "~|~|data_utf8: line 1: s: 'a' is not valid UTF-8 from its byte 2 on, or holds a NUL\n"
-      "~|~|data_utf8: line 2: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n"
-      "~|~|data_utf8: line 3: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n"
+      "~|~|data_utf8: column 's': line 1: s: 'a' is not valid UTF-8 from its byte 2 on, or holds a NUL\n"
+      "~|~|data_utf8: column 's': line 2: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n"
+      "~|~|data_utf8: column 's': line 3: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n"
       "~|~|data_utf8: line 4: s: a \\u escape is one half of a surrogate pair without the other\n"
       "~|~|data_utf8: line 5: s: a \\u escape is one half of a surrogate pair without the other\n"
       "~|~|data_utf8: line 6: the record: a \\u escape is one half of a surrogate pair without the other\n"
       "~|~|data_utf8: line 7: the record: a \\u escape is one half of a surrogate pair without the other\n"
-      "~|~|data_utf8: line 8: j: '' is not valid UTF-8\n"
+      "~|~|data_utf8: column 'j': line 8: j: '' is not valid UTF-8\n"
       "~|~|data_utf8: line 9: the record: '' is not valid UTF-8\n"
       "\xF0\x9F\x98\x80|\"\\u0000\"|~\n");
   struct harness document = {.columns = "s:string !", .options = {.records_path = "[*]"}};
   harness_expect(&document, "[{\"s\": \"\\ud83d\\n\"},\n{\"s\": \"ok\", \"\\udc00\": \"\\udc00\"}, {\"s\": \"\xFF\"}]",
                  "~|data_utf8: line 1: s: a \\u escape is one half of a surrogate pair without the other\n"
                  "ok|~\n"
-                 "~|data_utf8: line 2: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n");
+                 "~|data_utf8: column 's': line 2: s: '' is not valid UTF-8 from its byte 1 on, or holds a NUL\n");
 }
 
 static void test_rows_refuses_records_that_no_path_leads_into(void **state) {
@@ -454,7 +475,8 @@ int main(void) {
       cmocka_unit_test(test_rows_ignores_what_nobody_asked_for),
       cmocka_unit_test(test_rows_reports_bad_values_in_their_own_row),
       cmocka_unit_test(test_rows_reports_bad_values_inside_documents),
-      cmocka_unit_test(test_rows_nulls_every_other_column_of_a_bad_row),
+      cmocka_unit_test(test_rows_tells_which_record_a_value_spoils_wherever_its_key_stands),
+      cmocka_unit_test(test_rows_keeps_every_value_that_fits_in_a_row_with_one_that_does_not),
       cmocka_unit_test(test_rows_refuses_duplicate_members_it_reads),
       cmocka_unit_test(test_rows_refuses_text_that_is_no_text),
       cmocka_unit_test(test_rows_refuses_records_that_no_path_leads_into),

@@ -313,8 +313,8 @@ static void test_a_record_that_is_bad_spoils_its_row_alone(void **state) {
   assert_int_equal(stream.next(&stream, &batch, NULL), DRAY_OK);
   assert_int_equal(dray_view_init(&view, &schema, &batch, NULL), DRAY_OK);
   assert_int_equal(view.row_count, 2);
-  assert_true(
-      dray_str_is(dray_column_bytes(&view.columns[2], 0), "data_type: acme things line 1: id: 'x' is not an integer"));
+  assert_true(dray_str_is(dray_column_bytes(&view.columns[2], 0),
+                          "data_type: column 'id': acme things line 1: id: 'x' is not an integer"));
   assert_true(dray_column_is_null(&view.columns[2], 1));
   dray_view_free(&view);
   batch.release(&batch);

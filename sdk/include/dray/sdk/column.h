@@ -89,15 +89,17 @@ DRAY_NODISCARD int32_t dray_builder_text(struct dray_builder *builder, size_t co
 // Ends the row. *out_full (NULL allowed) = 1 when the batch has reached a bound: finish it before the next row. Rows
 // beyond a bound are taken all the same. A row that could not be ended (OUT_OF_MEMORY) may be ended again or abandoned.
 DRAY_NODISCARD int32_t dray_builder_end_row(struct dray_builder *builder, int32_t *out_full, struct dray_error *error);
-// Ends the row as one that cannot be given out (stream.h, DRAY_COLUMN_ERROR): `reason` goes into the error column; all
-// others without a value become null, not absent. Abandon first what was appended of the row. @errors as end_row.
+// Says that a value does not fit `column`, of whose reading `why` is the error: the column becomes null, and the row
+// one that the host rejects (stream.h, DRAY_COLUMN_ERROR) for the first such reason. Append the other columns, but not
+// the error column, and end the row as any other: the host shows its key. @errors `why` itself where it is no DATA
+// error or the schema has no error column, OUT_OF_MEMORY, PLUGIN_CONTRACT.
+DRAY_NODISCARD int32_t dray_builder_misfit(struct dray_builder *builder, size_t column, const struct dray_error *why,
+                                           struct dray_error *error);
+// Ends the row as one that cannot be given out, of a record that is bad as a whole: `reason` goes into the error
+// column; all others without a value become null, not absent. Abandon first what was appended of the row. @errors as
+// end_row.
 DRAY_NODISCARD int32_t dray_builder_end_bad_row(struct dray_builder *builder, size_t error_column,
                                                 struct dray_str reason, int32_t *out_full, struct dray_error *error);
-// The same for a value that did not fit its column, of whose reading `why` is the error: the reason is "NAME: column
-// 'x': why", by which the host knows the kind of error. One that is no DATA error is the caller's as it is.
-DRAY_NODISCARD int32_t dray_builder_end_misfit_row(struct dray_builder *builder, size_t error_column,
-                                                   const char *column_name, const struct dray_error *why,
-                                                   int32_t *out_full, struct dray_error *error);
 // Forgets what was appended to the current row.
 void dray_builder_abandon_row(struct dray_builder *builder);
 uint64_t dray_builder_rows(const struct dray_builder *builder); // ended rows in the current batch

@@ -84,8 +84,9 @@ struct dray_json_rows; // opaque; one thread at a time
 //    some readers and the first in others. Members nobody asked for are not looked at, except for their syntax.
 //  - A record into which no path can lead (a number where names are wanted, an array where the path lacks "[*]") is a
 //    bad record (DATA_SHAPE).
-// A bad record becomes a row whose _dray_error column says why, all other columns null: "data_type: orders.jsonl line
-// 7: total: 'abc' is not a number". Without that column in the schema the call fails with that error.
+// A value that does not convert makes a row that says so with its column (dray_builder_misfit) and has all the other
+// values: "data_type: column 'total': orders.jsonl line 7: total: 'abc' is not a number". A record that is bad as a
+// whole has only the reason, all columns null. Without _dray_error in the schema the call fails with that error.
 // @owner `builder` is borrowed until free; fields and options only during the call. @errors CONFIG_VALUE (a path that
 // cannot be read, a column twice or not there), OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_json_rows_new(const struct dray_json_field *fields, size_t field_count,
