@@ -140,6 +140,28 @@ class Project:
         assert_no_canary(result.out + result.err, str(arguments))
         return result
 
+    def processes(self):
+        """Those that work on this project and have not ended: {process id: path of its stat}."""
+        mark = b"\0-C\0" + os.fsencode(self.folder) + b"\0"
+        found = {}
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                if mark in path.read_bytes():
+                    found[path.parent.name] = path.with_name("stat")
+            except OSError:
+                pass
+        return found
+
+    def kill(self, process, arguments=("...",)):
+        """SIGKILL for a run that `start` gave. Its child is killed with it, but a moment later, and holds the sync until it has
+        ended: this waits for it."""
+        processes = self.processes()
+        process.kill()
+        result = self.finish(process, arguments)
+        wait_until(lambda: not any(is_alive(path) for path in {**processes, **self.processes()}.values()),
+                   what="the end of a killed run's child")
+        return result
+
     def dray(self, *arguments, env=None):
         return self.finish(self.start(*arguments, env=env), arguments)
 
@@ -188,6 +210,14 @@ class Project:
     def assert_no_canary_kept(self):
         for path in self.state_files():
             assert_no_canary(path.read_bytes().decode("latin-1"), str(path))
+
+
+def is_alive(stat):
+    """Whether the process of /proc/N/stat has its files still."""
+    try:
+        return stat.read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False
 
 
 def assert_no_canary(text, where):

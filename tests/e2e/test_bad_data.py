@@ -332,8 +332,7 @@ def test_interrupted_run_ends_soon_and_the_next_goes_on(project, receiver, numbe
 def test_run_that_was_killed_with_its_watcher_is_shown_as_crashed(project, receiver):
     """As after a power cut: nobody was left to write down that the run ended."""
     process = slow_run(project, receiver)
-    os.kill(process.pid, signal.SIGKILL)
-    project.finish(process)
+    project.kill(process)
     let_go(receiver)
     project.sync("people")
     done, killed = project.status("people")

@@ -41,8 +41,7 @@ def run(dice, project, sim, *arguments):
         time.sleep(0.01)
     if dies:
         time.sleep(dice.random() * 0.05)
-        process.kill()
-        process.communicate()
+        project.kill(process)
         return
     result = project.finish(process, arguments)
     assert 0 <= result.code < 8, str(result)

@@ -3,7 +3,6 @@
 """A shop into a warehouse: in bulk, in pages, again and again, and through what goes wrong on the way."""
 
 import json
-import signal
 
 import pytest
 
@@ -164,8 +163,7 @@ def test_killed_while_an_operation_runs_goes_on_waiting_for_it(project, shops):
     harness.wait_until(lambda: "bulkOperationRunQuery" in scene.operations(shop), what="the operation")
     harness.wait_until(lambda: any("bulkOperation(id" in (entry.get("operation") or {}).get("query", "")
                                    for entry in shop.ledger()), what="a poll")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    project.kill(process)
     project.dray("sync", "in").expect(0)
     assert scene.operations(shop).count("bulkOperationRunQuery") == 1
     expect_equal(project, shop, ["orders"])

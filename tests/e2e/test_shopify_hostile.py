@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shop that answers as no shop should, and processes that die between two requests."""
 
-import signal
-
 import pytest
 
 import harness
@@ -29,14 +27,14 @@ SUBMIT = "bulkOperationRunQuery("
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 502}, {"kind": "reset"},
                                    {"kind": "reset", "applied": True}, {"kind": "html"},
-                                   {"kind": "stall", "seconds": 3, "applied": True},
+                                   {"kind": "stall", "seconds": 12, "applied": True},
                                    {"kind": "graphql_error", "code": "INTERNAL_SERVER_ERROR", "message": "Internal error"},
                                    {"kind": "user_error", "root": "bulkOperationRunQuery", "message": "not today"}],
                          ids=["502", "reset", "reset-applied", "html", "stall", "internal", "refused"])
 def test_operation_that_may_not_have_begun(project, shops, fault):
     """Nothing is lost by reading pages instead."""
     shop = shops.start("--orders", 30)
-    scene.reading(project, shop, "orders", request_timeout=2)
+    scene.reading(project, shop, "orders", request_timeout=5)
     shop.fault({**fault, "body_contains": SUBMIT})
     assert project.sync("in")["inserts"] == 30
 
@@ -48,8 +46,7 @@ def test_killed_before_the_operation_is_known(project, shops):
     shop.fault({"kind": "stall", "seconds": 5, "applied": True, "body_contains": SUBMIT})
     process = project.start("sync", "in")
     harness.wait_until(lambda: shop.state()["bulk"], what="the operation")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    project.kill(process)
     assert project.sync("in")["inserts"] == 30
     assert len(shop.state()["bulk"]) <= 2
 

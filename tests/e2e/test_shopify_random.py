@@ -8,7 +8,6 @@ DRAY_SHOPIFY_SEEDS=20 DRAY_SHOPIFY_ROUNDS=60 make it long.
 import json
 import os
 import random
-import signal
 import threading
 import time
 
@@ -132,8 +131,7 @@ def sync(project, life, kill, restless):
     try:
         if kill is not None:
             time.sleep(kill)
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
+            project.kill(process)
         else:
             project.finish(process).expect(0)
     finally:

@@ -370,9 +370,10 @@ def test_jobs_survive_a_restart(project, zendesk):
     users(project, zendesk)
     rows = [person(n) for n in range(30)]
     scene.fill(project, rows)
-    zendesk.fault({"kind": "job_slow", "seconds": 2, "count": -1})
+    zendesk.fault({"kind": "job_slow", "seconds": 3600, "count": -1})
     run = project.sync("out", env={"DRAY_POLL_MS": "0"})
     assert run["pending"] == 30
+    zendesk.advance(3600)
     harness.wait_until(lambda: len(by_external_id(zendesk)) == 30, what="the job")
     mark = zendesk.mark()
     run = project.sync("out")
@@ -422,8 +423,7 @@ def test_killed_at_any_moment(project, zendesk, seed):
         mark, seen = zendesk.mark(), dice.randrange(1, 25)
         process = project.start("sync", "out")
         harness.wait_until(lambda: process.poll() is not None or len(zendesk.requests(mark)) >= seen, what="requests")
-        process.kill()
-        process.communicate()
+        project.kill(process)
     zendesk.clear_faults()
     project.dray("sync", "out")
     project.dray("sync", "out").expect(0)

@@ -39,8 +39,7 @@ def run(dice, project, zendesk, *arguments):
         time.sleep(0.01)
     if dies:
         time.sleep(dice.random() * 0.05)
-        process.kill()
-        process.communicate()
+        project.kill(process)
         return None
     result = project.finish(process, arguments)
     assert 0 <= result.code < 8, str(result)

@@ -274,8 +274,7 @@ def test_killed_in_the_middle_nothing_is_lost(project, zendesk, seed):
     scene.ingest(project, zendesk, ("users",), more=", page_size: 10", sync="commit_rows: 10")
     process = project.start("sync", "users")
     harness.wait_until(lambda: len(zendesk.requests(path="incremental")) > seed * 2, what="a page")
-    process.kill()
-    process.communicate()
+    project.kill(process)
     project.sync("users")
     assert differences(project, "users", living(zendesk, "users")) == []
 

@@ -231,12 +231,9 @@ def count_lines(path):
 def kill_when(case, condition):
     """Starts a run and kills it as soon as `condition()` holds. None when it ended before."""
     process = case.project.start("sync", case.sync, "--json")
-    while process.poll() is None:
-        if condition():
-            process.kill()  # the child that does the work is killed with it
-            break
+    while process.poll() is None and not condition():
         time.sleep(0.001)
-    result = case.project.finish(process, ("sync", case.sync))
+    result = case.project.kill(process, ("sync", case.sync))
     return None if result.code == 0 else result
 
 
