@@ -55,6 +55,7 @@ struct shopify_download {
   uint64_t given;                 // up to the end of the last line that was given out
   int resumes;                    // since the last byte that came
   int asked_again;                // for a URL since the last byte that came
+  int begun_anew;                 // there was no such place in the file
   int ended;
   struct dray_http_response *response;
   uint64_t to_skip; // of an answer that does not begin where it was asked to
@@ -62,7 +63,8 @@ struct shopify_download {
   size_t text_given; // bytes of `text` that were given out
 };
 
-// Takes over status->url. `offset`: bytes that are known already. @errors OUT_OF_MEMORY.
+// Takes over status->url. `offset`: bytes that are known already; beyond the file's end, it is begun anew. @errors
+// OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t shopify_download_open(struct shopify_download *download, struct shopify_client *client,
                                              const char *id, struct shopify_bulk_status *status, uint64_t offset,
                                              struct dray_error *error);

@@ -21,6 +21,7 @@ int32_t shopify_download_open(struct shopify_download *download, struct shopify_
   download->url = status->url;
   status->url = NULL;
   download->file_bytes = status->file_bytes;
+  if (status->file_bytes >= 0 && offset > (uint64_t)status->file_bytes) offset = 0;
   download->received = download->given = offset;
   dray_buffer_init(&download->text, SHOPIFY_BULK_LINE_BYTES_MAX);
   return DRAY_OK;
@@ -81,6 +82,32 @@ static int32_t renew(struct shopify_download *download, int32_t status, struct d
   return DRAY_OK;
 }
 
+// There is nothing behind what was received: that was all of it, or it was of another file. Lines come again then.
+static int32_t no_such_place(struct shopify_download *download, struct dray_error *error) {
+  const struct dray_http_service *http = download->client->services->http;
+  const struct dray_str whole = http->header(download->response, dray_str_of("Content-Range"));
+  const char *slash = whole.len > 0 ? memchr(whole.data, '/', (size_t)whole.len) : NULL; // bytes */1234
+  int64_t bytes = download->file_bytes;
+  if (slash != NULL) {
+    const struct dray_str digits = dray_str_make(slash + 1, (uint64_t)(whole.data + whole.len - slash - 1));
+    if (dray_parse_int64(digits, &bytes, NULL) != DRAY_OK) bytes = -1;
+  }
+  hang_up(download);
+  if (bytes >= 0 && download->received == (uint64_t)bytes &&
+      (download->file_bytes < 0 || download->file_bytes == bytes)) {
+    download->file_bytes = bytes;
+    return DRAY_OK;
+  }
+  if (download->begun_anew) {
+    return dray_fail(error, DRAY_E_HTTP_CONTENT, "the file of the bulk operation %s ends before its byte %llu of %lld",
+                     download->id, (unsigned long long)download->received, (long long)download->file_bytes);
+  }
+  download->begun_anew = 1;
+  download->received = download->given = 0;
+  dray_buffer_clear(&download->text);
+  return DRAY_OK;
+}
+
 // *out_connected = 0: the address was renewed, try again.
 static int32_t connect_once(struct shopify_download *download, int *out_connected, struct dray_error *error) {
   DRAY_TRY(request_file(download, error));
@@ -92,8 +119,9 @@ static int32_t connect_once(struct shopify_download *download, int *out_connecte
     download->to_skip = download->received;
     return DRAY_OK;
   }
-  hang_up(download);
   *out_connected = 0;
+  if (status == 416) return no_such_place(download, error);
+  hang_up(download);
   if (status == 400 || status == 401 || status == 403 || status == 404 || status == 410) {
     return renew(download, status, error);
   }
@@ -130,6 +158,10 @@ static int is_short(const struct shopify_download *download) {
   return download->file_bytes >= 0 && download->received < (uint64_t)download->file_bytes;
 }
 
+static int is_all(const struct shopify_download *download) {
+  return download->file_bytes >= 0 && download->received == (uint64_t)download->file_bytes;
+}
+
 // More of the file, over a new connection where the last one broke. *out_bytes = 0: that was all of it.
 static int32_t receive_more(struct shopify_download *download, uint64_t *out_bytes, struct dray_error *error) {
   struct dray_error why;
@@ -137,6 +169,7 @@ static int32_t receive_more(struct shopify_download *download, uint64_t *out_byt
     int connected = download->response != NULL;
     dray_error_init(&why);
     *out_bytes = 0;
+    if (!connected && is_all(download)) return DRAY_OK; // the connection broke behind the last byte, or the run did
     int32_t rc = connected ? DRAY_OK : connect_once(download, &connected, &why);
     if (rc == DRAY_OK && !connected) continue;
     if (rc == DRAY_OK) rc = receive(download, out_bytes, &why);
