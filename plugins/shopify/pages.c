@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SECOND_US INT64_C(1000000)
 #define COST_MAX 1000.0  // of one query
 #define COST_AIMED 900.0 // what pages are sized for
 #define DEEP_MAX 20000u  // records of one query: a connection may end at 25,000
@@ -323,7 +324,7 @@ static int32_t advance(struct shopify_pages *pages, const struct dray_json *conn
   }
   pages->ended = cursor.len == 0;
   if (pages->ended) {
-    if (!pages->by_time && pages->stream->time != NULL) shopify_position_note(position, pages->began_us, 0);
+    shopify_position_note(position, pages->began_us, 0);
     shopify_position_end(position);
     return DRAY_OK;
   }
@@ -337,15 +338,21 @@ static int32_t advance(struct shopify_pages *pages, const struct dray_json *conn
   return DRAY_OK;
 }
 
+// When the first page was asked for, by the shop's clock: its answer's, less what it took, and less the second that
+// both are cut to. A record that is updated between a query and the Date of its answer is for the next read. Without a
+// Date nothing is known, and the next read begins where this one did; this machine's clock may be hours away.
+static void note_began(struct shopify_pages *pages, const struct shopify_reply *reply, int64_t asked_ms) {
+  const struct dray_clock_service *clock = pages->client->services->clock;
+  if (pages->stream->time == NULL || pages->by_time || reply->date_us == SHOPIFY_TIME_NONE) return;
+  const int64_t took_us = (clock->monotonic_ms(clock->ctx) - asked_ms) * 1000;
+  pages->began_us = reply->date_us - took_us - SECOND_US;
+  pages->began_us -= pages->began_us % SECOND_US;
+  // By id, a record that is updated behind its page is for the next read: that begins no later than this one.
+  shopify_position_note(pages->position, pages->began_us, 1);
+}
+
 static int32_t take_page(struct shopify_pages *pages, const struct shopify_reply *reply, struct dray_error *error) {
   const struct dray_json *root = dray_json_get(reply->data, pages->stream->root);
-  const struct dray_clock_service *clock = pages->client->services->clock;
-  if (pages->began_us == SHOPIFY_TIME_NONE) {
-    pages->began_us = reply->date_us != SHOPIFY_TIME_NONE ? reply->date_us : clock->now_us(clock->ctx);
-    pages->began_us -= pages->began_us % 1000000;
-    // By id, a record that is updated behind its page is for the next read: that begins no later than this one.
-    if (!pages->by_time && pages->stream->time != NULL) shopify_position_note(pages->position, pages->began_us, 1);
-  }
   if (pages->stream->kind == SHOPIFY_SINGLE) {
     pages->ended = 1;
     return write_line(pages, root, dray_str_make(NULL, 0), error);
@@ -366,7 +373,10 @@ int32_t shopify_pages_next(struct shopify_pages *pages, struct dray_str *out, in
   *out_end = pages->ended;
   if (pages->ended) return DRAY_OK;
   if (!pages->started) estimate(pages);
+  const struct dray_clock_service *clock = pages->client->services->clock;
+  const int64_t asked_ms = clock->monotonic_ms(clock->ctx);
   DRAY_TRY(ask_page(pages, &reply, error));
+  if (!pages->started) note_began(pages, &reply, asked_ms);
   pages->started = 1;
   dray_buffer_clear(&pages->lines);
   int32_t rc = look_at_errors(pages, &reply, error);

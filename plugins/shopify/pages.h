@@ -18,7 +18,7 @@ struct shopify_pages {
   int by_time;                       // sorted by the stream's time
   int started, ended;
   int64_t first, size_max;
-  int64_t began_us; // the shop's clock when the first page was answered
+  int64_t began_us; // the shop's clock when the first page was asked for; by id only
   uint64_t deep;    // records since the query's bound was moved
   int64_t last_us;  // time of the last record
   struct shopify_shape shape, shape_below;
