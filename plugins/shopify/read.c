@@ -12,6 +12,7 @@
 #define DAY_US (INT64_C(86400) * 1000000)
 #define STATE_BYTES_MAX 16384u
 #define KEY_BYTES_MAX 160
+#define KEPT_BYTES_MAX (SHOPIFY_SHAPE_BYTES + SHOPIFY_BULK_ID_BYTES + 32)
 #define KEPT_US (INT64_C(86400) * 1000000) // an operation older than this is not taken up again
 #define QUERY_BYTES_MAX SHOPIFY_QUERY_BYTES_MAX
 
@@ -34,37 +35,54 @@ struct shopify_read {
   struct shopify_download download;
   struct dray_str chunk;
   size_t chunk_used;
-  char key[KEY_BYTES_MAX]; // under which the operation is kept until its rows were given out; empty: none
+  char key[KEY_BYTES_MAX];         // under which the stream's operation is kept until its rows were given out
+  char shape[SHOPIFY_SHAPE_BYTES]; // of the query
   struct dray_buffer state;
   struct dray_progress progress;
 };
 
 // ---- an operation that is kept: a restart goes on waiting for it ----
 
-// What is kept is the id and when it was started, by this machine's clock. An empty id: nothing any more.
+// What is kept of a stream is its query's shape, when the operation was started by this machine's clock, and its id. An
+// empty text: nothing any more.
 static int32_t keep_operation(struct shopify_read *read, const char *id, struct dray_error *error) {
   const struct dray_state_service *state = read->client->services->state;
   const struct dray_clock_service *clock = read->client->services->clock;
-  char value[SHOPIFY_BULK_ID_BYTES + 32] = "";
-  if (id[0] != '\0') (void)snprintf(value, sizeof(value), "%s %lld", id, (long long)clock->now_us(clock->ctx));
+  char value[KEPT_BYTES_MAX] = "";
+  if (id[0] != '\0') {
+    (void)snprintf(value, sizeof(value), "%s %lld %s", read->shape, (long long)clock->now_us(clock->ctx), id);
+  }
   return state->put(state->ctx, dray_str_of(read->key), dray_str_of(value), error);
 }
 
+// The one that this read may take up; empty: none. What else was read of the stream since has made it forgotten
+// (begin_pages, and another query's operation), so that nothing is given out that is older than what was.
 static int32_t kept_operation(struct shopify_read *read, char id[SHOPIFY_BULK_ID_BYTES], struct dray_error *error) {
   const struct dray_state_service *state = read->client->services->state;
   const struct dray_clock_service *clock = read->client->services->clock;
-  char value[SHOPIFY_BULK_ID_BYTES + 32];
+  char value[KEPT_BYTES_MAX];
   uint64_t bytes = 0;
   int64_t started_us = 0;
   DRAY_TRY(state->get(state->ctx, dray_str_of(read->key), value, sizeof(value) - 1, &bytes, error));
   value[bytes] = '\0';
-  char *blank = strchr(value, ' ');
-  if (blank == NULL || dray_parse_int64(dray_str_of(blank + 1), &started_us, NULL) != DRAY_OK) return DRAY_OK;
-  const size_t len = (size_t)(blank - value);
-  if (len >= SHOPIFY_BULK_ID_BYTES || clock->now_us(clock->ctx) - started_us >= KEPT_US) return DRAY_OK;
-  memcpy(id, value, len);
-  id[len] = '\0';
+  char *started = strchr(value, ' ');
+  char *name = started != NULL ? strchr(started + 1, ' ') : NULL;
+  if (name == NULL || strlen(name + 1) >= SHOPIFY_BULK_ID_BYTES) return DRAY_OK;
+  *started++ = *name++ = '\0';
+  if (strcmp(value, read->shape) != 0 || dray_parse_int64(dray_str_of(started), &started_us, NULL) != DRAY_OK) {
+    return DRAY_OK;
+  }
+  if (clock->now_us(clock->ctx) - started_us >= KEPT_US) return DRAY_OK;
+  memcpy(id, name, strlen(name) + 1);
   return DRAY_OK;
+}
+
+static int32_t forget_kept(struct shopify_read *read, struct dray_error *error) {
+  const struct dray_state_service *state = read->client->services->state;
+  char value[KEPT_BYTES_MAX];
+  uint64_t bytes = 0;
+  DRAY_TRY(state->get(state->ctx, dray_str_of(read->key), value, sizeof(value), &bytes, error));
+  return bytes > 0 ? keep_operation(read, "", error) : DRAY_OK;
 }
 
 // ---- in bulk ----
@@ -86,19 +104,20 @@ static void forget_bulk(struct shopify_position *position) {
   position->bulk_at_us = SHOPIFY_TIME_NONE;
 }
 
-// An operation of an earlier read of the same query, from the checkpoint or as it was kept. *out_status->state tells.
-static int32_t take_up(struct shopify_read *read, const char *shape, char id[SHOPIFY_BULK_ID_BYTES],
+// An operation that a read of the same query began and did not end. *out_status->state tells. What it gives is as old
+// as it is: an incremental read ends at its start, and a full one comes after all that was read before.
+static int32_t take_up(struct shopify_read *read, char id[SHOPIFY_BULK_ID_BYTES],
                        struct shopify_bulk_status *out_status, struct dray_error *error) {
   struct shopify_position *position = &read->position;
-  const int checkpoint = position->bulk_id[0] != '\0' && strcmp(position->bulk_shape, shape) == 0;
-  if (checkpoint) (void)snprintf(id, SHOPIFY_BULK_ID_BYTES, "%s", position->bulk_id);
-  if (!checkpoint) {
-    forget_bulk(position);
-    DRAY_TRY(kept_operation(read, id, error));
-  }
+  DRAY_TRY(kept_operation(read, id, error));
+  if (strcmp(position->bulk_id, id) != 0 || strcmp(position->bulk_shape, read->shape) != 0) forget_bulk(position);
   if (id[0] == '\0') return DRAY_OK;
   DRAY_TRY(shopify_bulk_wait(read->client, id, out_status, error));
-  if (out_status->state == SHOPIFY_BULK_COMPLETED) return DRAY_OK;
+  if (out_status->state == SHOPIFY_BULK_COMPLETED) {
+    dray_log_printf(read->client->services, DRAY_LOG_INFO, "%s: goes on with the bulk operation %s of an earlier run",
+                    read->stream->def.name, id);
+    return DRAY_OK;
+  }
   dray_log_printf(read->client->services, DRAY_LOG_INFO, "%s: the bulk operation %s of an earlier run cannot be used",
                   read->stream->def.name, id);
   shopify_bulk_status_free(out_status);
@@ -138,13 +157,12 @@ static int32_t start_operation(struct shopify_read *read, struct dray_str query,
   return shopify_bulk_wait(read->client, id, out_status, error);
 }
 
-static int32_t begin_download(struct shopify_read *read, const char *id, const char *shape,
-                              struct shopify_bulk_status *status, struct dray_error *error) {
+static int32_t begin_download(struct shopify_read *read, const char *id, struct shopify_bulk_status *status,
+                              struct dray_error *error) {
   struct shopify_position *position = &read->position;
-  const struct dray_clock_service *clock = read->client->services->clock;
   (void)snprintf(position->bulk_id, sizeof(position->bulk_id), "%s", id);
-  (void)snprintf(position->bulk_shape, sizeof(position->bulk_shape), "%s", shape);
-  position->bulk_at_us = status->created_us != SHOPIFY_TIME_NONE ? status->created_us : clock->now_us(clock->ctx);
+  (void)snprintf(position->bulk_shape, sizeof(position->bulk_shape), "%s", read->shape);
+  position->bulk_at_us = status->created_us; // by the shop's clock; not known: the next read begins where this one did
   read->in_bulk = 1;
   read->progress.rows_total = read->stream->kind == SHOPIFY_NODES ? status->object_count : 0;
   read->progress.bytes_total = status->file_bytes > 0 ? (uint64_t)status->file_bytes : 0;
@@ -156,21 +174,21 @@ static int32_t begin_download(struct shopify_read *read, const char *id, const c
 static int32_t begin_bulk(struct shopify_read *read, struct dray_error *error) {
   struct shopify_bulk_status status = {0};
   struct dray_buffer filter, query;
-  char id[SHOPIFY_BULK_ID_BYTES] = "", shape[SHOPIFY_SHAPE_BYTES];
+  char id[SHOPIFY_BULK_ID_BYTES] = "";
   dray_buffer_init(&filter, QUERY_BYTES_MAX);
   dray_buffer_init(&query, QUERY_BYTES_MAX);
   int32_t rc = shopify_filter(read->stream, read->position.from_us, &filter, error);
   if (rc == DRAY_OK) rc = shopify_document_bulk(read->stream, &read->asked, dray_buffer_view(&filter), &query, error);
   if (rc == DRAY_OK) {
-    (void)snprintf(shape, sizeof(shape), "%016llx", (unsigned long long)shopify_hash(dray_buffer_view(&query)));
-    (void)snprintf(read->key, sizeof(read->key), "bulk.%s.%s", read->stream->def.name, shape);
-    rc = take_up(read, shape, id, &status, error);
+    (void)snprintf(read->shape, sizeof(read->shape), "%016llx",
+                   (unsigned long long)shopify_hash(dray_buffer_view(&query)));
+    rc = take_up(read, id, &status, error);
   }
   if (rc == DRAY_OK && status.state != SHOPIFY_BULK_COMPLETED) {
     rc = start_operation(read, dray_buffer_view(&query), id, &status, error);
   }
   if (rc == DRAY_OK && status.state == SHOPIFY_BULK_COMPLETED)
-    rc = begin_download(read, id, shape, &status, error);
+    rc = begin_download(read, id, &status, error);
   else if (rc == DRAY_OK && status.state != SHOPIFY_BULK_NONE) {
     dray_log_printf(read->client->services, DRAY_LOG_WARN, "%s is read in pages: the bulk operation %s has failed%s%s",
                     read->stream->def.name, id, status.error_code[0] != '\0' ? " with " : "", status.error_code);
@@ -187,6 +205,7 @@ static int32_t begin_bulk(struct shopify_read *read, struct dray_error *error) {
 static int32_t begin_pages(struct shopify_read *read, struct dray_error *error) {
   forget_bulk(&read->position);
   read->in_bulk = 0;
+  if (!read->look) DRAY_TRY(forget_kept(read, error));
   return shopify_pages_open(&read->pages, read->client, read->stream, &read->asked, &read->position, !read->full,
                             error);
 }
@@ -200,6 +219,7 @@ static int32_t begin(struct shopify_read *read, struct dray_error *error) {
   struct dray_error why;
   dray_error_init(&why);
   read->begun = 1;
+  (void)snprintf(read->key, sizeof(read->key), "bulk.%s", read->stream->def.name);
   int32_t rc = wants_bulk(read) ? begin_bulk(read, &why) : DRAY_OK;
   if (rc != DRAY_OK && is_refusal(rc) && read->client->settings->bulk == SHOPIFY_BULK_AUTO) {
     dray_log_printf(read->client->services, DRAY_LOG_WARN, "%s is read in pages: %s", read->stream->def.name, why.text);
@@ -237,6 +257,7 @@ static int32_t next_lines(struct shopify_read *read, struct dray_error *error) {
   dray_error_init(&why);
   const int32_t rc = shopify_download_next(&read->download, &read->chunk, &read->ended, &why);
   if (rc == DRAY_OK) return DRAY_OK;
+  if (rc == DRAY_E_HTTP_CONTENT) DRAY_TRY(keep_operation(read, "", error)); // it will not become another file
   if (rc == DRAY_E_HTTP_SERVER && read->progress.bytes == 0 && read->client->settings->bulk == SHOPIFY_BULK_AUTO) {
     return give_up_file(read, &why, error);
   }
