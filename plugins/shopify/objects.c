@@ -41,7 +41,7 @@ static const struct dray_field metafield_fields[] = {
      "gid of a customer, order, product or variant"},
     {"namespace", "namespace", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, NULL},
     {"key", "key", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, NULL},
-    {"value", "value", STRING, DRAY_FIELD_REQUIRED, "as text; lists and objects as their JSON"},
+    {"value", "value", STRING, DRAY_FIELD_REQUIRED, "as text; lists and objects as their JSON; null: it is deleted"},
     {"type", "type", STRING, 0, "number_integer ...; not needed where there is a definition"},
 };
 static const struct dray_field consent_fields[] = {
@@ -72,7 +72,7 @@ const struct shopify_object shopify_objects[SHOPIFY_OBJECT_COUNT] = {
     [SHOPIFY_OBJECT_CUSTOMERS] = {.def =
                                       DEF("customers", customer, WRITE | DRAY_OP_DELETE,
                                           "customers, matched by id, email, phone or an id of your own; deletes only "
-                                          "with `deletes: delete`"),
+                                          "with `deletes: delete`; a metafield that is null is deleted"),
                                   .owner = "CUSTOMER",
                                   .scopes = "write_customers"},
     [SHOPIFY_OBJECT_CUSTOMER_TAGS] = {.def = DEF("customer_tags", tag, WRITE | DRAY_OP_DELETE,
@@ -84,7 +84,9 @@ const struct shopify_object shopify_objects[SHOPIFY_OBJECT_COUNT] = {
     [SHOPIFY_OBJECT_CONSENT] = {.def = DEF("customer_consent", consent, WRITE,
                                            "consent to marketing by email, by its own mutation"),
                                 .scopes = "write_customers"},
-    [SHOPIFY_OBJECT_ORDERS] = {.def = DEF("orders", order, WRITE, "orders that are there: nothing is created"),
+    [SHOPIFY_OBJECT_ORDERS] = {.def = DEF(
+                                   "orders", order, WRITE,
+                                   "orders that are there: nothing is created; a metafield that is null is deleted"),
                                .owner = "ORDER",
                                .scopes = "write_orders"},
 };

@@ -71,12 +71,15 @@ DRAY_NODISCARD int32_t shopify_make_find(const struct shopify_mapping *mapping, 
 // The task that deletes the customer with that id.
 DRAY_NODISCARD int32_t shopify_make_delete(struct dray_str id, size_t change, struct dray_buffer *values,
                                            struct shopify_task *task, struct dray_error *error);
-// The element of a metafieldsSet for definition `i`, as the value of a task. *out_wanted = 0: it is not mapped, or the
-// change says nothing of it, or null.
+// The element of a metafieldsSet or metafieldsDelete (`operation`) for definition `i`, as the value of a task.
+// *out_wanted = 0: it is not mapped, or the change says nothing of it, or of the two the other.
 DRAY_NODISCARD int32_t shopify_make_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes,
-                                              size_t change, size_t i, struct dray_str owner,
+                                              size_t change, size_t i, struct dray_str owner, int32_t operation,
                                               struct dray_buffer *values, struct shopify_task *task, int *out_wanted,
                                               struct dray_error *error);
+// The gid in a change's column `id`, of an object that has one; empty: there is none.
+DRAY_NODISCARD int32_t shopify_owner_id(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                        size_t change, struct dray_buffer *out, struct dray_error *error);
 // One element of metafieldsSet, or of metafieldsDelete, from a row of the object `metafields`. A row that cannot be
 // sent is settled.
 DRAY_NODISCARD int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping,

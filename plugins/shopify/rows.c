@@ -3,8 +3,8 @@
 //
 // Rows to the variables of mutations. Only what a change says is written, the key beside it.
 //
-// A null clears what it can: texts become null, lists become empty. What Shopify cannot clear (tax_exempt, consent,
-// metafields) stays as it is.
+// A null clears what it can: texts become null, lists become empty, metafields are deleted. What Shopify cannot clear
+// (tax_exempt, consent) stays as it is.
 #include <stdio.h>
 
 #include "objects.h"
@@ -33,6 +33,13 @@ static int has_value(const struct shopify_mapping *mapping, const struct dray_ch
          !dray_column_is_null(column, change);
 }
 
+static int is_null(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t field,
+                   size_t change) {
+  const struct dray_column_view *column = column_of(mapping, changes, field);
+  return column != NULL && !dray_view_absent(&changes->view, (size_t)mapping->fields[field], change) &&
+         dray_column_is_null(column, change);
+}
+
 static int says(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t field,
                 size_t change) {
   return mapping->fields[field] >= 0 && dray_change_says(changes, (size_t)mapping->fields[field], change);
@@ -45,6 +52,11 @@ static int is_number(struct dray_str text) {
     if (text.data[i] < '0' || text.data[i] > '9') return 0;
   }
   return text.len > 0;
+}
+
+// What a number in the id column stands for.
+static const char *type_of(const struct shopify_mapping *mapping) {
+  return mapping->object == SHOPIFY_OBJECT_ORDERS ? "Order" : "Customer";
 }
 
 // A key's value as text; a number stands for the gid of `type` (NULL: of nothing). Empty: the row has none.
@@ -88,43 +100,49 @@ static void write_members(const struct shopify_mapping *mapping, const struct dr
 
 // ---- metafields of a row ----
 
+// {"ownerId", "namespace", "key", "value"}; without `owner` (len 0) or `value` where that is so.
+static void write_element(const struct shopify_definition *definition, struct dray_str owner,
+                          const struct dray_buffer *value, struct dray_json_writer *writer) {
+  dray_json_begin_object(writer);
+  if (owner.len > 0) {
+    dray_json_key(writer, "ownerId");
+    dray_json_write_str(writer, owner);
+  }
+  dray_json_key(writer, "namespace");
+  dray_json_write_text(writer, definition->space);
+  dray_json_key(writer, "key");
+  dray_json_write_text(writer, definition->key);
+  if (value != NULL) {
+    dray_json_key(writer, "value");
+    dray_json_write_str(writer, dray_buffer_view(value));
+  }
+  dray_json_end_object(writer);
+}
+
 static int32_t write_one_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                    size_t change, size_t i, struct dray_str owner, struct dray_json_writer *writer,
                                    struct dray_error *error) {
-  const struct shopify_definition *definition = &mapping->definitions->items[i];
   struct dray_buffer text;
   dray_buffer_init(&text, TEXT_BYTES_MAX);
   const int32_t rc = dray_column_text(&changes->view.columns[mapping->metafields[i]], change, &text, error);
-  if (rc == DRAY_OK) {
-    dray_json_begin_object(writer);
-    if (owner.len > 0) {
-      dray_json_key(writer, "ownerId");
-      dray_json_write_str(writer, owner);
-    }
-    dray_json_key(writer, "namespace");
-    dray_json_write_text(writer, definition->space);
-    dray_json_key(writer, "key");
-    dray_json_write_text(writer, definition->key);
-    dray_json_key(writer, "value");
-    dray_json_write_str(writer, dray_buffer_view(&text));
-    dray_json_end_object(writer);
-  }
+  if (rc == DRAY_OK) write_element(&mapping->definitions->items[i], owner, &text, writer);
   dray_buffer_free(&text);
   return rc;
 }
 
+// Whether the change gives the metafield a value, or (`null`) takes it away.
 static int wants_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
-                           size_t i) {
+                           size_t i, int null) {
   const ptrdiff_t column = mapping->metafields[i];
   return column >= 0 && dray_change_says(changes, (size_t)column, change) &&
-         !dray_column_is_null(&changes->view.columns[column], change);
+         dray_column_is_null(&changes->view.columns[column], change) == null;
 }
 
 static int32_t write_own_metafields(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                     size_t change, struct dray_json_writer *writer, struct dray_error *error) {
   int any = 0;
   for (size_t i = 0; mapping->definitions != NULL && i < mapping->definitions->count; i++) {
-    if (!wants_metafield(mapping, changes, change, i)) continue;
+    if (!wants_metafield(mapping, changes, change, i, 0)) continue;
     if (!any) {
       dray_json_key(writer, "metafields");
       dray_json_begin_array(writer);
@@ -182,15 +200,25 @@ static void write_identifier(const struct shopify_mapping *mapping, struct dray_
 }
 
 int32_t shopify_make_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
-                               size_t i, struct dray_str owner, struct dray_buffer *values, struct shopify_task *task,
-                               int *out_wanted, struct dray_error *error) {
+                               size_t i, struct dray_str owner, int32_t operation, struct dray_buffer *values,
+                               struct shopify_task *task, int *out_wanted, struct dray_error *error) {
+  const int removes = operation == SHOPIFY_METAFIELDS_DELETE;
   struct dray_json_writer writer;
-  *out_wanted = wants_metafield(mapping, changes, change, i);
+  *out_wanted = wants_metafield(mapping, changes, change, i, removes);
   if (!*out_wanted) return DRAY_OK;
-  *task = (struct shopify_task){.operation = SHOPIFY_METAFIELDS_SET, .change = change};
+  *task = (struct shopify_task){.operation = operation, .change = change};
   begin_value(task, 0, values, &writer, error);
-  DRAY_TRY(write_one_metafield(mapping, changes, change, i, owner, &writer, error));
+  if (removes) {
+    write_element(&mapping->definitions->items[i], owner, NULL, &writer);
+  } else {
+    DRAY_TRY(write_one_metafield(mapping, changes, change, i, owner, &writer, error));
+  }
   return end_value(task, 0, &writer);
+}
+
+int32_t shopify_owner_id(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
+                         struct dray_buffer *out, struct dray_error *error) {
+  return key_text(mapping, changes, 0, change, type_of(mapping), out, error);
 }
 
 static int32_t make_set(const struct shopify_mapping *mapping, const struct dray_changes *changes, struct dray_str key,
@@ -299,7 +327,7 @@ int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dr
                           struct dray_buffer *values, struct dray_buffer *texts, struct shopify_task *task,
                           struct dray_error *error) {
   const size_t matched = mapping->object == SHOPIFY_OBJECT_CUSTOMERS ? (size_t)mapping->match - 1 : 0;
-  const char *type = mapping->object == SHOPIFY_OBJECT_ORDERS ? "Order" : "Customer";
+  const char *type = type_of(mapping);
   struct dray_buffer key;
   dray_buffer_init(&key, TEXT_BYTES_MAX);
   *task = (struct shopify_task){.change = change};
@@ -343,7 +371,8 @@ int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dr
 int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                     struct shopify_task *task, struct dray_buffer *values, struct dray_buffer *texts,
                                     struct dray_error *error) {
-  const int gone = dray_change_op(changes, task->change) == DRAY_OP_DELETE;
+  const int gone = dray_change_op(changes, task->change) == DRAY_OP_DELETE ||
+                   is_null(mapping, changes, METAFIELD_VALUE, task->change);
   const size_t last = gone ? METAFIELD_KEY : METAFIELD_TYPE;
   struct dray_json_writer writer;
   struct dray_buffer text;
@@ -357,8 +386,8 @@ int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const
     if (!has_value(mapping, changes, i, task->change)) {
       if (i < METAFIELD_VALUE) rc = reject_key(task, field_of(mapping, i)->name, texts, error);
       if (i == METAFIELD_VALUE) {
-        rc = shopify_settle(task, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
-                            dray_str_of("value is null; delete the row to delete the metafield"), texts, error);
+        rc = shopify_settle(task, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, dray_str_of("the row has no value"),
+                            texts, error);
       }
       continue;
     }

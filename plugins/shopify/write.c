@@ -119,23 +119,51 @@ static int32_t follow_search(struct work *work, size_t i, struct dray_error *err
                            error);
 }
 
-// customerSet takes no metafields: they follow with the id that it has told.
-static int32_t add_metafields(struct work *work, struct dray_error *error) {
+static int32_t add_metafields_of(struct work *work, size_t change, struct dray_str owner, int32_t operation,
+                                 struct dray_error *error) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
-  const size_t count = work->count;
-  if (mapping->metafield_count == 0) return DRAY_OK;
-  for (size_t i = 0; i < count; i++) {
-    if (work->tasks[i].operation != SHOPIFY_CUSTOMER_SET || work->tasks[i].status != DRAY_RECEIPT_APPLIED) continue;
-    for (size_t m = 0; m < mapping->definitions->count; m++) {
-      int wanted = 0;
-      DRAY_TRY(make_room(work, 1, error));
-      const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
-      DRAY_TRY(shopify_make_metafield(mapping, &work->changes, work->tasks[i].change, m, id, &work->values,
-                                      &work->tasks[work->count], &wanted, error));
-      work->count += wanted != 0;
-    }
+  for (size_t i = 0; i < mapping->definitions->count; i++) {
+    int wanted = 0;
+    DRAY_TRY(make_room(work, 1, error));
+    DRAY_TRY(shopify_make_metafield(mapping, &work->changes, change, i, owner, operation, &work->values,
+                                    &work->tasks[work->count], &wanted, error));
+    work->count += wanted != 0;
   }
   return DRAY_OK;
+}
+
+// customerSet takes no metafields: they follow with the id that it has told, those that are set before those that go, so
+// that each makes whole lists.
+static int32_t add_metafields(struct work *work, int32_t operation, size_t count, struct dray_error *error) {
+  if (work->destination->mapping.metafield_count == 0) return DRAY_OK;
+  for (size_t i = 0; i < count; i++) {
+    if (work->tasks[i].operation != SHOPIFY_CUSTOMER_SET || work->tasks[i].status != DRAY_RECEIPT_APPLIED) continue;
+    const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
+    DRAY_TRY(add_metafields_of(work, work->tasks[i].change, id, operation, error));
+  }
+  return DRAY_OK;
+}
+
+// An update by id sets metafields itself and removes none. Those go before it, since a job has nothing behind it.
+static int32_t remove_metafields(struct work *work, struct dray_error *error) {
+  const size_t count = work->count;
+  struct dray_buffer id;
+  int32_t rc = DRAY_OK;
+  if (work->destination->mapping.metafield_count == 0) return DRAY_OK;
+  dray_buffer_init(&id, TEXTS_BYTES_MAX);
+  for (size_t i = 0; i < count && rc == DRAY_OK; i++) {
+    const int32_t operation = work->tasks[i].operation;
+    if (work->tasks[i].status != 0 || (operation != SHOPIFY_CUSTOMER_UPDATE && operation != SHOPIFY_ORDER_UPDATE)) {
+      continue;
+    }
+    rc = shopify_owner_id(&work->destination->mapping, &work->changes, work->tasks[i].change, &id, error);
+    if (rc == DRAY_OK) {
+      rc = add_metafields_of(work, work->tasks[i].change, dray_buffer_view(&id), SHOPIFY_METAFIELDS_DELETE, error);
+    }
+  }
+  dray_buffer_free(&id);
+  if (rc == DRAY_OK) send(work, count, work->count);
+  return rc;
 }
 
 static int32_t send_all(struct work *work, struct dray_error *error) {
@@ -146,21 +174,22 @@ static int32_t send_all(struct work *work, struct dray_error *error) {
   // Lists and aliases are requests of their own; the objects have one or the other.
   send(work, 0, count);
   if (work->failed != DRAY_OK) return DRAY_OK;
-  DRAY_TRY(add_metafields(work, error));
+  DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_SET, count, error));
+  DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_DELETE, count, error));
   send(work, count, work->count);
   return DRAY_OK;
 }
 
 // ---- in a job ----
 
-// The operation that most of the unsent tasks are of, when each row has one task and there are enough of them.
+// The operation that most of the unsent tasks are of, when there are enough of them: each row has one of these.
 static int32_t operation_for_job(const struct work *work) {
   size_t counts[SHOPIFY_OPERATION_COUNT] = {0};
   int32_t most = 0;
   const int64_t threshold = work->destination->options.bulk_threshold;
   // A batch of a run that died is sent again without a plan that counts it.
   const int many = work->destination->in_bulk || (threshold > 0 && work->changes.view.row_count > (uint64_t)threshold);
-  if (!many || work->count != work->changes.view.row_count) return -1;
+  if (!many || work->failed != DRAY_OK) return -1;
   for (size_t i = 0; i < work->count; i++) {
     if (work->tasks[i].status == 0) counts[work->tasks[i].operation]++;
   }
@@ -286,10 +315,11 @@ static int anything_done(const struct work *work) {
 
 static int32_t do_work(struct work *work, struct dray_receipts *out, struct dray_error *error) {
   DRAY_TRY(make_all(work, error));
-  const int32_t operation = operation_for_job(work);
+  int32_t rc = remove_metafields(work, error);
+  const int32_t operation = rc == DRAY_OK ? operation_for_job(work) : -1;
   int sent = 0;
-  if (operation >= 0) DRAY_TRY(send_job(work, operation, &sent, error));
-  const int32_t rc = send_all(work, error);
+  if (operation >= 0) rc = send_job(work, operation, &sent, error);
+  if (rc == DRAY_OK) rc = send_all(work, error);
   if (rc != DRAY_OK && !anything_done(work)) return rc;
   if (rc != DRAY_OK && work->failed == DRAY_OK) { // memory: what was done stays done
     work->failed = rc;

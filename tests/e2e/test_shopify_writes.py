@@ -132,6 +132,47 @@ def test_customers_by_email_with_metafields_and_a_bad_one(project, shop):
     assert (fields["loyalty_points"], fields["favourite"]) == ("7", product)
 
 
+def custom(shop, kind="Customer"):
+    """id -> key -> value of the metafields custom.*"""
+    return {record["id"]: {one["key"]: one["value"] for one in record["metafields"] if one["namespace"] == "custom"}
+            for record in shop.records(kind)}
+
+
+@pytest.mark.parametrize("match,threshold", [("id", 0), ("id", 10), ("email", 0)], ids=["id", "job", "email"])
+def test_metafield_that_becomes_null_is_deleted(project, shop, match, threshold):
+    emails = [f"null-{match}-{threshold}-{i}@example.com" for i in range(120)]
+    shop.change({"create": [{"__typename": "Customer", "email": email} for email in emails]})
+    keys = [by_email(shop)[email]["id"] for email in emails] if match == "id" else emails
+    columns = {match: "TEXT", "note": "TEXT", "metafield_custom_loyalty_points": "INTEGER", "metafield_custom_nickname": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), [match], options=f", bulk_threshold: {threshold}")
+    fill(project, typed(columns), [(key, "all", i, f"nick {i}") for i, key in enumerate(keys)])
+    assert project.sync("out")["applied"] == 120
+    since = len(shop.ledger())
+    project.execute("UPDATE rows SET note = 'none', metafield_custom_nickname = NULL WHERE metafield_custom_loyalty_points < 110")
+    run = project.sync("out")
+    assert (run["applied"], run["refused"]) == (110, 0)
+    held = custom(shop)
+    for i, email in enumerate(emails):
+        record = by_email(shop)[email]
+        wanted = {"loyalty_points": str(i)} if i < 110 else {"loyalty_points": str(i), "nickname": f"nick {i}"}
+        assert (held[record["id"]], record["note"]) == (wanted, "none" if i < 110 else "all"), i
+    asked = [(entry.get("operation") or {}).get("query", "") for entry in shop.ledger()[since:]]
+    assert sum("metafieldsDelete" in query for query in asked) == 5  # lists of 25
+    assert sum("bulkOperationRunMutation" in query for query in asked) == (threshold > 0)
+    assert project.sync("out")["sent"] == 0
+
+
+def test_row_of_a_metafield_without_a_value_deletes_it(project, shop):
+    records = shop.records("Customer")[40:44]
+    columns = {"owner_id": "TEXT", "namespace": "TEXT", "key": "TEXT", "value": "TEXT"}
+    scene.writing(project, shop, "metafields", list(columns), ["owner_id", "namespace", "key"])
+    fill(project, typed(columns), [(record["id"], "custom", "nickname", "N") for record in records])
+    assert project.sync("out")["applied"] == 4
+    project.execute(f"UPDATE rows SET value = NULL WHERE owner_id IN ('{records[0]['id']}', '{records[1]['id']}')")
+    assert project.sync("out")["applied"] == 2
+    assert ["nickname" in custom(shop)[record["id"]] for record in records] == [False, False, True, True]
+
+
 def test_customers_by_an_id_of_ones_own(project, shop):
     columns = {"custom_id": "TEXT", "email": "TEXT", "first_name": "TEXT"}
     scene.writing(project, shop, "customers", list(columns), ["custom_id"], options=", custom_id: custom.erp_id")
