@@ -132,8 +132,8 @@ static int32_t add_metafields_of(struct work *work, size_t change, struct dray_s
   return DRAY_OK;
 }
 
-// customerSet takes no metafields: they follow with the id that it has told, those that are set before those that go, so
-// that each makes whole lists.
+// customerSet takes no metafields: they follow with the id that it has told, those that are set before those that go,
+// so that each makes whole lists.
 static int32_t add_metafields(struct work *work, int32_t operation, size_t count, struct dray_error *error) {
   if (work->destination->mapping.metafield_count == 0) return DRAY_OK;
   for (size_t i = 0; i < count; i++) {
