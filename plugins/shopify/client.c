@@ -56,6 +56,7 @@ int32_t shopify_client_open(struct shopify_client *client, const struct dray_ser
       .rate_key = dray_str_of(client->rate_key),
       .timeout_ms = settings->request_timeout * 1000,
       .response_bytes_max = SHOPIFY_ANSWER_BYTES_MAX,
+      .attempts_max = (int32_t)settings->max_retries + 1,
   };
   return DRAY_OK;
 }

@@ -132,7 +132,8 @@ static int32_t make_ready(const struct dray_api *api, const struct dray_api_requ
                                     .rate_burst = api->rate_burst,
                                     .concurrency_max = api->concurrency_max,
                                     .timeout_ms = api->timeout_ms,
-                                    .response_bytes_max = api->response_bytes_max};
+                                    .response_bytes_max = api->response_bytes_max,
+                                    .attempts_max = api->attempts_max};
   return DRAY_OK;
 }
 

@@ -140,6 +140,18 @@ def test_html_for_ever(project, shops):
     assert checked.code == 1 and "FAIL" in checked.out
 
 
+@pytest.mark.parametrize("retries", [0, 1, 7])
+def test_as_many_retries_as_are_asked_for(project, shops, retries):
+    """Not more where the shop is down, and not fewer where it takes longer. Larger pages would be made smaller first."""
+    shop = shops.start("--orders", 3)
+    scene.reading(project, shop, "locations", max_retries=retries, use_bulk="never", page_size=1)
+    shop.fault({"kind": "status", "status": 502, "count": retries + 1, "body_contains": "locations("})
+    assert project.dray("sync", "in").code == 1
+    assert [entry["status"] for entry in shop.ledger()].count(502) == retries + 1
+    shop.fault({"kind": "status", "status": 502, "count": retries, "body_contains": "locations("})
+    assert project.sync("in")["rejected"] == 0
+
+
 def test_tag_of_a_customer_who_was_deleted(project, shops):
     """It is gone with the customer: its row is not refused in every run from then on."""
     shop = shops.start("--customers", 5, "--orders", 3)

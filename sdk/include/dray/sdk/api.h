@@ -30,6 +30,7 @@ struct dray_api {
   uint32_t concurrency_max;
   int64_t timeout_ms;
   uint64_t response_bytes_max;
+  int32_t attempts_max; // likewise
 };
 
 struct dray_api_request {
