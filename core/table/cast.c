@@ -390,16 +390,6 @@ static int can_move(const struct run *run, size_t field) {
   return all_fit(source, type, run->absent != NULL ? run->absent[field] : NULL, run->rows);
 }
 
-static void move_column(const struct run *run, ptrdiff_t child, struct ArrowArray *out) {
-  struct ArrowArray *from = run->array->children[child];
-  const int whole = run->array->offset == 0 && from->length == run->rows;
-  *out = *from;
-  from->release = NULL;
-  out->offset += run->array->offset; // a struct's offset applies to its children, who stand alone now
-  out->length = run->rows;
-  if (!whole && out->null_count != 0) out->null_count = -1;
-}
-
 // ---- columns that are not ----
 
 static int32_t copy_nulls(const struct run *run, const struct dr_source *source, const uint8_t *absent,
@@ -493,7 +483,7 @@ static int32_t convert_column(struct run *run, size_t field, struct dr_fill *fil
 static int32_t cast_column(struct run *run, size_t field, struct ArrowArray *out) {
   const struct plan *plan = &run->caster->plans[field];
   if (plan->child >= 0 && can_move(run, field)) {
-    move_column(run, plan->child, out);
+    dr_struct_array_take(run->array, plan->child, out);
     return DRAY_OK;
   }
   struct dr_fill fill;

@@ -139,6 +139,16 @@ static void release_struct(struct ArrowArray *array) {
   array->release = NULL;
 }
 
+void dr_struct_array_take(const struct ArrowArray *array, int64_t child, struct ArrowArray *out) {
+  struct ArrowArray *from = array->children[child];
+  const int whole = array->offset == 0 && from->length == array->length;
+  *out = *from;
+  from->release = NULL;
+  out->offset += array->offset; // a struct's offset applies to its children, who stand alone now
+  out->length = array->length;
+  if (!whole && out->null_count != 0) out->null_count = -1;
+}
+
 int32_t dr_struct_array_new(size_t column_count, int64_t length, struct ArrowArray *out, struct dray_error *error) {
   struct struct_private *private_data = calloc(1, sizeof(*private_data) + column_count * sizeof(void *));
   struct ArrowArray *children = calloc(column_count + 1, sizeof(*children));

@@ -70,5 +70,7 @@ DRAY_NODISCARD int32_t dr_fill_copy(struct dr_fill *fill, const struct dray_colu
 // A struct array with `column_count` released children, to be filled in. @owner release it.
 DRAY_NODISCARD int32_t dr_struct_array_new(size_t column_count, int64_t length, struct ArrowArray *out,
                                            struct dray_error *error);
+// Moves one child out, as a column of its own.
+void dr_struct_array_take(const struct ArrowArray *array, int64_t child, struct ArrowArray *out);
 
 #endif // DR_TABLE_FILL_H
