@@ -115,11 +115,30 @@ static int32_t check_stream(const struct dr_call *call, const struct dray_json *
   return check_words(call, name, stream, "modes", modes);
 }
 
+// How a field's values are compared. Another word than those known is refused: taken for "exact" it could lose rows.
+static int32_t check_compared(const struct dr_call *call, const char *of, const struct dray_json *fields) {
+  for (const struct dray_json *field = fields->child; field != NULL; field = field->next) {
+    const struct dray_json *compare = dray_json_get(field, "compare"), *type = dray_json_get(field, "type");
+    const char *name = dray_json_get(field, "name")->text.data;
+    if (compare == NULL || (is_text(compare) && dray_str_is(compare->text, "exact"))) continue;
+    if (!is_text(compare) || !dray_str_is(compare->text, "caseless")) {
+      return dr_call_broken(call, "compare of the column %.80s of %.80s is neither \"exact\" nor \"caseless\"", name,
+                            of);
+    }
+    if (type == NULL || dray_str_is(type->text, dray_type_name(DRAY_TYPE_STRING))) continue;
+    return dr_call_broken(call, "the column %.80s of %.80s is compared \"caseless\", but is no string", name, of);
+  }
+  return DRAY_OK;
+}
+
 static int32_t check_object(const struct dr_call *call, const struct dray_json *object, const char *name) {
   static const char *const flags[] = {"required", "writable", "match_key", NULL};
   static const char *const operations[] = {"insert", "update", "delete", NULL};
   const struct dray_json *fields = dray_json_get(object, "fields");
-  if (fields != NULL) DRAY_TRY(check_fields(call, name, fields, 1, flags)); // left out: it takes any
+  if (fields != NULL) { // left out: it takes any
+    DRAY_TRY(check_fields(call, name, fields, 1, flags));
+    DRAY_TRY(check_compared(call, name, fields));
+  }
   return check_words(call, name, object, "operations", operations);
 }
 

@@ -118,6 +118,10 @@ static void write_object_field(const struct dray_field *field, struct dray_json_
   write_flag("required", (field->flags & DRAY_FIELD_REQUIRED) != 0, writer);
   write_flag("writable", (field->flags & DRAY_FIELD_READ_ONLY) == 0, writer);
   write_flag("match_key", (field->flags & DRAY_FIELD_MATCH_KEY) != 0, writer);
+  if ((field->flags & DRAY_FIELD_CASELESS) != 0) {
+    dray_json_key(writer, "compare");
+    dray_json_write_text(writer, "caseless");
+  }
   write_description(field->description, writer);
   dray_json_end_object(writer);
 }

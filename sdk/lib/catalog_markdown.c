@@ -85,6 +85,7 @@ int32_t dray_object_defs_markdown(const struct dray_object_def *defs, size_t cou
       const struct dray_field *field = &defs[i].fields[j];
       if ((field->flags & DRAY_FIELD_MATCH_KEY) == 0) continue;
       DRAY_TRY(append_code(out, field->name, strlen(field->name), &first, error));
+      if ((field->flags & DRAY_FIELD_CASELESS) != 0) DRAY_TRY(dray_buffer_append_str(out, " (any case)", error));
     }
     if (first) DRAY_TRY(dray_buffer_append_str(out, "-", error));
     DRAY_TRY(end_row(out, defs[i].description, error));

@@ -114,9 +114,10 @@ struct dray_destination_vtable {
                                   struct dray_error *error);
 
   // Writes the objects: {"objects": [{"name", "fields": [{"name", "type", "required": false, "writable": true,
-  // "match_key": false}], "operations": ["insert", "update", "delete"], "description"}], "options": JSON Schema of
-  // options_json}. An object may leave `fields` out when it takes any; a field its `type`, when it takes values of any
-  // type as they are.
+  // "match_key": false, "compare": "exact"}], "operations": ["insert", "update", "delete"], "description"}], "options":
+  // JSON Schema of options_json}. An object may leave `fields` out when it takes any; a field its `type`, when it takes
+  // values of any type as they are. `compare` is "caseless" for a text that the destination finds whatever the case of
+  // its letters (sdk/catalog.h, DRAY_FIELD_CASELESS).
   DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json,
                                      struct dray_error *error);
 

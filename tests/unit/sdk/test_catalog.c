@@ -131,6 +131,31 @@ static void test_a_catalogue_is_made_anew_each_time(void **state) {
   dray_buffer_free(&document);
 }
 
+static void test_a_field_that_is_compared_without_regard_to_case_says_so(void **state) {
+  (void)state;
+  struct dray_buffer document;
+  struct dray_json_writer writer;
+  static const struct dray_field people[] = {
+      {"id", NULL, {DRAY_TYPE_INT64, 0, 0}, DRAY_FIELD_MATCH_KEY, NULL},
+      {"email", NULL, {DRAY_TYPE_STRING, 0, 0}, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_CASELESS, NULL},
+      {"city", NULL, {DRAY_TYPE_STRING, 0, 0}, DRAY_FIELD_CASELESS, NULL}};
+  const struct dray_object_def object = {
+      .name = "people", .fields = people, .field_count = 3, .operations = DRAY_OP_INSERT};
+  dray_buffer_init(&document, DOCUMENT_BYTES_MAX);
+  dray_json_writer_init(&writer, &document, NULL);
+  dray_object_def_write(&object, NULL, &writer);
+  expect_written(&document, &writer,
+                 "{\"name\":\"people\",\"fields\":[{\"name\":\"id\",\"type\":\"int64\",\"required\":false,"
+                 "\"writable\":true,\"match_key\":true},{\"name\":\"email\",\"type\":\"string\","
+                 "\"required\":false,\"writable\":true,\"match_key\":true,\"compare\":\"caseless\"},"
+                 "{\"name\":\"city\",\"type\":\"string\",\"required\":false,\"writable\":true,"
+                 "\"match_key\":false,\"compare\":\"caseless\"}],\"operations\":[\"insert\"]}");
+  assert_int_equal(dray_object_defs_markdown(&object, 1, &document, NULL), DRAY_OK);
+  assert_string_equal(document.data, "| object | operations | match keys | what |\n|---|---|---|---|\n"
+                                     "| `people` | insert | `id`, `email` (any case) |  |\n");
+  dray_buffer_free(&document);
+}
+
 static void test_a_step_of_a_check_has_a_fix_when_it_failed(void **state) {
   (void)state;
   struct dray_buffer document;
@@ -289,6 +314,7 @@ int main(void) {
       cmocka_unit_test(test_a_stream_is_written_as_discover_has_it),
       cmocka_unit_test(test_an_object_is_written_as_discover_has_it),
       cmocka_unit_test(test_a_catalogue_is_made_anew_each_time),
+      cmocka_unit_test(test_a_field_that_is_compared_without_regard_to_case_says_so),
       cmocka_unit_test(test_a_step_of_a_check_has_a_fix_when_it_failed),
       cmocka_unit_test(test_a_selection_has_what_was_asked_for_in_the_order_of_the_definition),
       cmocka_unit_test(test_an_unknown_column_is_answered_with_the_nearest),

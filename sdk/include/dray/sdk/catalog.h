@@ -25,7 +25,14 @@ enum {
   DRAY_FIELD_NOT_NULL = 1,  // streams: never null
   DRAY_FIELD_REQUIRED = 2,  // objects: an insert needs it
   DRAY_FIELD_READ_ONLY = 4, // objects: the vendor sets it
-  DRAY_FIELD_MATCH_KEY = 8  // objects: rows can be matched by it
+  DRAY_FIELD_MATCH_KEY = 8, // objects: rows can be matched by it
+  // Objects, texts (or fields of any type): the other side takes values that differ by the case of letters alone for
+  // one, as most do with e-mail addresses. Where such a field is a sync's key, the host knows rows by the folded text:
+  // Unicode's simple case folding, one character for one (capitals of every script, accents stay), without the blanks
+  // of ASCII at both ends; the same on every machine and in every version. What is sent keeps the writer's letters:
+  // another spelling is an update of this field, never a removal beside an insert, and two rows with one such key are
+  // withheld and told. To be set in doubt: without it a removal takes away what another spelling has just written.
+  DRAY_FIELD_CASELESS = 16
 };
 
 enum { DRAY_STREAM_FULL = 1, DRAY_STREAM_INCREMENTAL = 2, DRAY_STREAM_CHANGES = 4 };
