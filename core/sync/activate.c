@@ -49,7 +49,7 @@ static int32_t check_kept(const struct dr_context *run, const struct activation 
   if (keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
   for (size_t i = 0; i < activation->match_key_count; i++) {
     size_t k = 0;
-    while (k < mapping->key_count && strcmp(mapping->key[k], activation->match_keys[i]) != 0) k++;
+    while (k < mapping->key_count && strcmp(mapping->told[k], activation->match_keys[i]) != 0) k++;
     if (k < mapping->key_count) continue;
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
                            "with `keep: %s` the mirror does not hold \"%s\", by which the object \"%s\" finds the row "
@@ -71,9 +71,9 @@ static int32_t choose_match_keys(struct dr_context *run, struct activation *acti
     activation->match_keys[activation->match_key_count++] = facts->name;
   }
   for (size_t k = 0; activation->match_key_count == 0 && k < mapping->key_count; k++) {
-    const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(mapping->key[k]));
+    const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(mapping->told[k]));
     if (field >= 0 && mapping->hidden[field]) continue;
-    activation->match_keys[activation->match_key_count++] = mapping->key[k];
+    activation->match_keys[activation->match_key_count++] = mapping->told[k];
   }
   if (activation->match_key_count > 0) return DRAY_OK;
   return dray_fail(error, DRAY_E_SCHEMA_KEY, "no field that identifies a row at the destination is mapped");
@@ -118,15 +118,25 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
   return check_kept(run, activation, run->sync->keep, error);
 }
 
+// A mirror that was made when a key was compared letter by letter names another key (mapping.h), and is not read.
+static int32_t open_as_mapped(struct dr_context *run, int create, struct dray_error *error) {
+  const int32_t rc = dr_context_mirror(run, create, error);
+  if (rc != DRAY_E_MIRROR_SCHEMA || run->mapping.folded_count == 0) return rc;
+  return dray_error_prefix(error, "the destination does not look at the case of letters in the key, and this mirror "
+                                  "does, or is of another key");
+}
+
 // A baseline says what the destination holds, whatever became of the mirror: it is the way out that is told when a
-// mirror does not verify or keeps something else than the config says, so one that does is made anew.
+// mirror does not verify or keeps something else than the config says, so one that does is made anew, as is one of
+// another key.
 static int32_t open_for_baseline(struct dr_context *run, struct dray_error *error) {
   struct dr_mirror_info info;
   int32_t rc = dr_mirror_verify(run->mirror_folder, &info, error);
   if (rc == DRAY_OK && info.keep == run->sync->keep) rc = dr_context_mirror(run, 0, error);
   if (rc == DRAY_OK && run->mirror != NULL) return rc;
-  if (rc != DRAY_OK && rc != DRAY_E_MIRROR_CORRUPT && rc != DRAY_E_MIRROR_MISSING && rc != DRAY_E_STATE_VERSION)
-    return rc;
+  const int is_of_no_use = rc == DRAY_E_MIRROR_CORRUPT || rc == DRAY_E_MIRROR_MISSING || rc == DRAY_E_STATE_VERSION ||
+                           rc == DRAY_E_MIRROR_SCHEMA;
+  if (rc != DRAY_OK && !is_of_no_use) return rc;
   DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
   return dr_context_mirror(run, 1, error);
 }
@@ -140,7 +150,7 @@ static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
     return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
                      run->mirror_folder);
   }
-  DRAY_TRY(baseline && !dr_planning(run) ? open_for_baseline(run, error) : dr_context_mirror(run, first, error));
+  DRAY_TRY(baseline && !dr_planning(run) ? open_for_baseline(run, error) : open_as_mapped(run, first, error));
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
   if (info.prepared_generation != 0) DRAY_TRY(dr_mirror_rollback(run->mirror, error));

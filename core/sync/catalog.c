@@ -112,6 +112,7 @@ static int32_t copy_field(const struct dray_json *field, struct dr_arena *arena,
   out->required = is_true(field, "required", 0);
   out->writable = is_true(field, "writable", 1);
   out->match_key = is_true(field, "match_key", 0);
+  out->caseless = dray_str_is(dray_json_string(dray_json_get(field, "compare"), ""), "caseless");
   return DRAY_OK;
 }
 

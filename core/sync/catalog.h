@@ -20,6 +20,7 @@ struct dr_field_facts {
   const char *name;
   struct dray_type type; // id 0: any
   int required, writable, match_key;
+  int caseless; // the destination compares its texts without regard to case
 };
 
 struct dr_object_facts {

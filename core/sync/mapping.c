@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dray/sdk/config.h"
+#include "table/fold.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
 #define FIELDS_MAX 4096
@@ -129,6 +130,46 @@ static int32_t add_mapped(struct dr_mapping *mapping, struct draft *draft, const
   return DRAY_OK;
 }
 
+static int is_caseless(const struct dr_mapping *mapping, const struct draft *draft,
+                       const struct dr_mapping_options *options, size_t field) {
+  const struct dr_field_facts *facts = find_field(options->object, draft->fields[field].name);
+  const int is_text = draft->fields[field].type.id == DRAY_TYPE_STRING;
+  return is_text && !mapping->hidden[field] && facts != NULL && facts->caseless;
+}
+
+// The field that a key column feeds; of several one that is compared without regard to case, if there is one, since it
+// is what the destination finds the row by. draft->count: none.
+static size_t fed_field(const struct dr_mapping *mapping, const struct draft *draft,
+                        const struct dr_mapping_options *options, const char *column) {
+  size_t found = draft->count;
+  for (size_t i = 0; i < draft->count; i++) {
+    if (strcmp(mapping->source_columns[i], column) != 0) continue;
+    if (is_caseless(mapping, draft, options, i)) return i;
+    if (found == draft->count) found = i;
+  }
+  return found;
+}
+
+// Keys that are compared without regard to case get a field with the folded text, behind the others. Its name says how
+// it is made: a mirror knows its key by name, and one that was made otherwise must not be read as if it were the same.
+static int32_t add_folded(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
+                          struct dray_error *error) {
+  const size_t own = draft->count;
+  for (size_t k = 0; k < options->key_count; k++) {
+    size_t i = 0;
+    while (mapping->key[k] != draft->fields[i].name) i++;
+    if (i >= own || !is_caseless(mapping, draft, options, i)) continue;
+    char name[300];
+    (void)snprintf(name, sizeof(name), "%.280s (caseless)", draft->fields[i].name);
+    const char *field = dr_arena_str(&mapping->arena, dray_str_of(name));
+    if (field == NULL) return no_memory(error);
+    DRAY_TRY(add(mapping, draft, field, draft->fields[i].type, options->key[k], 1, error));
+    mapping->folded[mapping->folded_count++] = i;
+    mapping->key[k] = field;
+  }
+  return DRAY_OK;
+}
+
 // Each key column under its mapped name. One that nobody maps is carried along: sent where fields are free, hidden from
 // a destination that would not know it.
 static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
@@ -137,8 +178,7 @@ static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const st
     const char *name = options->key[k];
     const ptrdiff_t column = dr_schema_find(draft->source, dray_str_of(name));
     if (column < 0) return fail_column(draft->source, name, "key column", error);
-    size_t i = 0;
-    while (i < draft->count && strcmp(mapping->source_columns[i], name) != 0) i++;
+    const size_t i = fed_field(mapping, draft, options, name);
     if (i == draft->count) {
       const char *field = name;
       for (size_t j = 0; j < draft->count; j++) {
@@ -158,10 +198,10 @@ static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const st
       return dray_fail_field(error, DRAY_E_SCHEMA_KEY, name, "the key column \"%s\" is a %s: its equality is not exact",
                              name, dray_type_name(type));
     }
-    mapping->key[k] = draft->fields[i].name;
+    mapping->key[k] = mapping->told[k] = draft->fields[i].name;
   }
   mapping->key_count = options->key_count;
-  return DRAY_OK;
+  return add_folded(mapping, draft, options, error);
 }
 
 static int32_t check_required(const struct dr_mapping_options *options, const struct draft *draft,
@@ -216,15 +256,17 @@ static int32_t extend_schema(struct dr_mapping *mapping, const struct ArrowSchem
 
 static int32_t decide(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
                       struct dray_error *error) {
-  const size_t most = draft->source->field_count + options->sync->map_count + options->key_count + 1;
+  const size_t most = draft->source->field_count + options->sync->map_count + 2 * options->key_count + 1;
   if (most > FIELDS_MAX) return dray_fail(error, DRAY_E_LIMIT, "more than %d columns", FIELDS_MAX);
   draft->fields = dr_arena_alloc(&mapping->arena, most * sizeof(*draft->fields));
   mapping->source_columns = dr_arena_alloc(&mapping->arena, (most + 1) * sizeof(char *));
   mapping->constants = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
   mapping->hidden = dr_arena_alloc(&mapping->arena, most);
   mapping->key = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
+  mapping->told = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
+  mapping->folded = dr_arena_alloc(&mapping->arena, most * sizeof(*mapping->folded));
   if (draft->fields == NULL || mapping->source_columns == NULL || mapping->constants == NULL ||
-      mapping->hidden == NULL || mapping->key == NULL) {
+      mapping->hidden == NULL || mapping->key == NULL || mapping->told == NULL || mapping->folded == NULL) {
     return no_memory(error);
   }
   DRAY_TRY(add_mapped(mapping, draft, options, error));
@@ -233,15 +275,20 @@ static int32_t decide(struct dr_mapping *mapping, struct draft *draft, const str
   if (draft->count == 0) return dray_fail(error, DRAY_E_SCHEMA_COLUMN, "there is no column to write");
   // The source's schema lives no longer than this call; names that come from it are copied by the schema.
   DRAY_TRY(dr_schema_new(draft->fields, draft->count, &mapping->schema, error));
+  if (mapping->folded_count == 0) mapping->cast = dr_schema_ref(mapping->schema);
+  if (mapping->cast == NULL) {
+    DRAY_TRY(dr_schema_new(draft->fields, draft->count - mapping->folded_count, &mapping->cast, error));
+  }
   for (size_t i = 0; i < draft->count; i++) {
     for (size_t k = 0; k < mapping->key_count; k++) {
       if (mapping->key[k] == draft->fields[i].name) mapping->key[k] = mapping->schema->fields[i].name;
+      if (mapping->told[k] == draft->fields[i].name) mapping->told[k] = mapping->schema->fields[i].name;
     }
   }
   DRAY_TRY(extend_schema(mapping, options->source, error));
-  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->schema, mapping->source_columns,
+  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->cast, mapping->source_columns,
                          options->discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &mapping->caster, error));
-  dr_caster_key(mapping->caster, mapping->key, mapping->key_count);
+  dr_caster_key(mapping->caster, mapping->told, mapping->key_count);
   return DRAY_OK;
 }
 
@@ -270,17 +317,18 @@ int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struct ArrowSchema *
   dray_schema_release(&mapping->extended);
   memset(&mapping->extended, 0, sizeof(mapping->extended));
   DRAY_TRY(extend_schema(mapping, source, error));
-  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->schema, mapping->source_columns,
+  DRAY_TRY(dr_caster_new(&mapping->extended, mapping->cast, mapping->source_columns,
                          discard_values ? DR_CAST_NULL_VALUE : DR_CAST_REJECT_ROW, &caster, error));
   dr_caster_free(mapping->caster);
   mapping->caster = caster;
-  dr_caster_key(caster, mapping->key, mapping->key_count);
+  dr_caster_key(caster, mapping->told, mapping->key_count);
   return DRAY_OK;
 }
 
 void dr_mapping_free(struct dr_mapping *mapping) {
   dr_caster_free(mapping->caster);
   dr_schema_unref(mapping->schema);
+  dr_schema_unref(mapping->cast);
   dray_schema_release(&mapping->extended);
   dr_arena_free(&mapping->arena);
   memset(mapping, 0, sizeof(*mapping));
@@ -362,5 +410,15 @@ static int32_t join_constants(const struct dr_mapping *mapping, struct ArrowArra
 int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row, struct dr_batch **out,
                        struct dr_rejects *rejects, struct dray_error *error) {
   if (mapping->constant_count > 0) DRAY_TRY(join_constants(mapping, array, error));
-  return dr_caster_run(mapping->caster, array, first_row, out, rejects, error);
+  if (mapping->folded_count == 0) return dr_caster_run(mapping->caster, array, first_row, out, rejects, error);
+  struct dr_batch *batch = NULL;
+  DRAY_TRY(dr_caster_run(mapping->caster, array, first_row, &batch, rejects, error));
+  return dr_batch_fold(batch, mapping->schema, mapping->folded, mapping->folded_count, out, error);
+}
+
+ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field) {
+  for (size_t i = 0; i < mapping->folded_count; i++) {
+    if (mapping->folded[i] == field) return (ptrdiff_t)(mapping->schema->field_count - mapping->folded_count + i);
+  }
+  return -1;
 }

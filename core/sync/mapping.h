@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the columns that are read to the fields that are sent: names, types, constants, and the key.
+// From the columns that are read to the fields that are sent: names, types, constants, and the key. Where the
+// destination compares a key without regard to case, so must all that knows rows by it (the diff, the mirror, what
+// waits): then the key is a field of its own with the folded text, and the field that is sent is a value beside it.
 #ifndef DR_SYNC_MAPPING_H
 #define DR_SYNC_MAPPING_H
 
@@ -10,8 +12,9 @@
 #include "table/cast.h"
 
 struct dr_mapping {
-  struct dr_schema *schema; // the mapped row: fields in the order of the map, then key columns that nobody maps
+  struct dr_schema *schema; // the mapped row: fields in the order of the map, key columns that nobody maps, folded keys
   const char **key;         // the key's names in `schema`, in the arena; key_count 0: none
+  const char **told;        // the fields by which others know those: of a folded key the one it is folded from
   size_t key_count;
   uint8_t *hidden;             // per field: 1 = kept for the key alone, never sent
   const char **source_columns; // per field: the column that feeds it
@@ -19,6 +22,9 @@ struct dr_mapping {
   struct ArrowSchema extended; // the source's schema with a column for each constant
   const char **constants;      // their values
   size_t constant_count;
+  struct dr_schema *cast; // `schema` without the folded keys: what the caster makes
+  size_t *folded; // per folded key, in the order of the last fields of `schema`: the field that it is folded from
+  size_t folded_count;
   struct dr_caster *caster;
 };
 
@@ -43,6 +49,8 @@ DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct 
 DRAY_NODISCARD int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struct ArrowSchema *source,
                                          int discard_values, struct dray_error *error);
 void dr_mapping_free(struct dr_mapping *mapping);
+// The folded key that is made of a field of `schema`; -1: none.
+ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field);
 // Casts one batch of the source (consumed) to the mapped schema. Rows that cannot be cast go to `rejects`.
 DRAY_NODISCARD int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row,
                                       struct dr_batch **out, struct dr_rejects *rejects, struct dray_error *error);

@@ -78,13 +78,20 @@ static int32_t look_up(struct dr_delivery *delivery, const struct dr_changes *ch
   return dr_store_row_touch(run->store, run->sync->name, key_hash, run->record.id, error);
 }
 
+// The folded key of a field, in a change set: a mirror that keeps keys alone holds no other spelling for a removal.
+static ptrdiff_t stand_in(const struct dr_mapping *mapping, ptrdiff_t field, const struct dr_schema *schema) {
+  const ptrdiff_t folded = field >= 0 ? dr_mapping_folded(mapping, (size_t)field) : -1;
+  return folded >= 0 ? dr_schema_find(schema, dray_str_of(mapping->schema->fields[folded].name)) : -1;
+}
+
 int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
   const struct dr_schema *schema = dr_changeset_schema(delivery->set);
   const struct dr_mapping *mapping = &delivery->run->mapping;
   struct dray_column_def *defs = calloc(schema->field_count + 4, sizeof(*defs));
   delivery->columns = calloc(schema->field_count + 1, sizeof(*delivery->columns));
+  delivery->stand_ins = calloc(schema->field_count + 1, sizeof(*delivery->stand_ins));
   int32_t rc = DRAY_OK;
-  if (defs == NULL || delivery->columns == NULL) {
+  if (defs == NULL || delivery->columns == NULL || delivery->stand_ins == NULL) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
     goto done;
   }
@@ -93,6 +100,7 @@ int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *erro
     const ptrdiff_t mapped = dr_schema_find(mapping->schema, dray_str_of(schema->fields[i].name));
     if (mapped >= 0 && mapping->hidden[mapped]) continue;
     delivery->columns[count] = i;
+    delivery->stand_ins[count] = stand_in(mapping, mapped, schema);
     defs[count++] = (struct dray_column_def){schema->fields[i].name, schema->fields[i].type, 1};
   }
   delivery->column_count = count;
@@ -153,9 +161,12 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   if (changed_bytes > sizeof(changed))
     return dray_fail(error, DRAY_E_LIMIT, "more than %zu columns", sizeof(changed) * 8);
   for (size_t c = 0; c < delivery->column_count; c++) {
-    const size_t from = delivery->columns[c];
+    size_t from = delivery->columns[c];
     const uint8_t *bits = changes->changed + i * changes->changed_stride;
     if ((bits[from >> 3] >> (from & 7)) & 1) changed[c >> 3] = (uint8_t)(changed[c >> 3] | 1u << (c & 7));
+    if (delivery->stand_ins[c] >= 0 && dray_column_is_null(&rows->view.columns[from], i)) {
+      from = (size_t)delivery->stand_ins[c];
+    }
     if (dr_batch_is_absent(rows, from, i)) continue; // no append: absent
     DRAY_TRY(copy_value(builder, c, &rows->view.columns[from], i, error));
     out->bytes += weigh(&rows->view.columns[from], i) + strlen(rows->schema->fields[from].name) + 4;

@@ -298,6 +298,11 @@ int32_t dr_prefilter_open(struct dr_context *run, struct dray_error *error) {
   if (run->sync->model < 0) return DRAY_OK;
   say_why(run, DR_DIFF_LOCAL, "it needs read rights only, and `diff: warehouse` is not asked for");
   if (run->sync->diff != DR_DIFF_WAREHOUSE) return dr_planning(run) ? DRAY_OK : dr_prefilter_forget(run, error);
+  if (run->mapping.folded_count > 0) {
+    // Two rows to the engine are one to the diff: it would be told of a removal beside the row that took its place.
+    say_why(run, DR_DIFF_LOCAL, "the destination compares the key without regard to case, the warehouse does not");
+    return dr_planning(run) ? DRAY_OK : dr_prefilter_forget(run, error);
+  }
   struct dr_prefilter *prefilter = calloc(1, sizeof(*prefilter));
   if (prefilter == NULL) return no_memory(error);
   run->prefilter = prefilter;

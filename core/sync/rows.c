@@ -21,9 +21,23 @@ static void copy_text(char *out, size_t out_bytes, struct dray_str text) {
   out[n] = '\0';
 }
 
+// Of a folded key the field that it was folded from tells it, unless the mirror does not hold that.
+static const char *key_name(const struct dr_context *run, const struct dr_batch *rows, size_t k, size_t i) {
+  const char *told = run->mapping.told[k];
+  const ptrdiff_t column = dr_schema_find(rows->schema, dray_str_of(told));
+  return column >= 0 && !dray_column_is_null(&rows->view.columns[column], i) ? told : run->mapping.key[k];
+}
+
 int32_t dr_rows_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dray_buffer *out,
                     struct dray_error *error) {
-  return dr_batch_key(rows, run->mapping.key, run->mapping.key_count, i, out, NULL, error);
+  const struct dr_mapping *mapping = &run->mapping;
+  if (mapping->folded_count == 0) return dr_batch_key(rows, mapping->key, mapping->key_count, i, out, NULL, error);
+  for (size_t k = 0; k < mapping->key_count; k++) {
+    const char *name = key_name(run, rows, k, i);
+    if (k > 0) DRAY_TRY(dray_buffer_append_char(out, ' ', error));
+    DRAY_TRY(dr_batch_key(rows, &name, 1, i, out, NULL, error));
+  }
+  return DRAY_OK;
 }
 
 static int32_t fill_key(const struct dr_context *run, const struct dr_batch *rows, size_t i, struct dr_row_record *row,
@@ -149,9 +163,13 @@ static int32_t record_withheld(struct dr_context *run, const struct dr_changes *
   // Null keys have no key to be told apart by, and all copies of a duplicate share theirs.
   place_key(run, &row, "change", changes->first_seq + i);
   DRAY_TRY(fill_key(run, changes->rows, i, &row, error));
+  const char *same =
+      run->mapping.folded_count > 0
+          ? "another row has the same key, in which neither the case of letters nor blanks around it count; all copies "
+            "are withheld"
+          : "another row has the same key; all copies are withheld";
   (void)snprintf(row.text, sizeof(row.text), "%s",
-                 changes->code[i] == DRAY_E_DATA_KEY_NULL ? "a key column is null"
-                                                          : "another row has the same key; all copies are withheld");
+                 changes->code[i] == DRAY_E_DATA_KEY_NULL ? "a key column is null" : same);
   return dr_store_row_reject(run->store, run->sync->name, &row, 0, error);
 }
 

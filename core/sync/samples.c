@@ -34,9 +34,12 @@ static int32_t append_value(struct dray_buffer *out, const struct dr_batch *batc
   return rc;
 }
 
-static int is_key(const struct dr_context *run, size_t column) {
-  for (size_t k = 0; k < run->mapping.key_count; k++) {
-    if (strcmp(run->mapping.key[k], run->mapping.schema->fields[column].name) == 0) return 1;
+// A folded key is told by the field it was folded from; how that is spelled may change.
+static int is_key(const struct dr_context *run, size_t column, int update) {
+  const struct dr_mapping *mapping = &run->mapping;
+  const char *name = mapping->schema->fields[column].name;
+  for (size_t k = 0; k < mapping->key_count; k++) {
+    if (strcmp(mapping->key[k], name) == 0 || (!update && strcmp(mapping->told[k], name) == 0)) return 1;
   }
   return 0;
 }
@@ -51,7 +54,7 @@ static int32_t describe(const struct dr_context *run, const struct dr_changes *c
   const uint8_t *changed = changes->changed + i * changes->changed_stride;
   for (size_t c = 0; c < changes->rows->schema->field_count && out->len < TEXT_BYTES_MAX / 2; c++) {
     const int update = changes->op[i] == DRAY_OP_UPDATE;
-    if (is_key(run, c) || (update && ((changed[c >> 3] >> (c & 7)) & 1) == 0)) continue;
+    if (is_key(run, c, update) || (update && ((changed[c >> 3] >> (c & 7)) & 1) == 0)) continue;
     DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", first ? "" : ", ", changes->rows->schema->fields[c].name));
     first = 0;
     if (update && info.keep == DR_KEEP_ROW) {

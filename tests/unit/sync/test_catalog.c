@@ -19,7 +19,7 @@
   "\"modes\":[\"full\"]}]}"
 #define OBJECTS                                                                                                        \
   "{\"objects\":[{\"name\":\"members\",\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"required\":true,\"match_" \
-  "key\":true},"                                                                                                       \
+  "key\":true,\"compare\":\"caseless\"},"                                                                              \
   "{\"name\":\"score\",\"type\":\"decimal(5,2)\",\"writable\":false}]},{\"name\":\"any\"}]}"
 
 static void test_stream_has_its_key_cursor_and_modes(void **state) {
@@ -60,6 +60,7 @@ static void test_object_has_its_fields(void **state) {
   assert_int_equal(dr_catalog_object(dray_str_of(OBJECTS), "members", &arena, &facts, &error), DRAY_OK);
   assert_int_equal(facts.field_count, 2);
   assert_true(facts.fields[0].required && facts.fields[0].match_key && facts.fields[0].writable);
+  assert_true(facts.fields[0].caseless && !facts.fields[1].caseless);
   assert_int_equal(facts.fields[1].type.scale, 2);
   assert_false(facts.fields[1].writable);
   assert_int_equal(dr_catalog_object(dray_str_of(OBJECTS), "any", &arena, &facts, &error), DRAY_OK);
