@@ -11,10 +11,11 @@
   { DRAY_TYPE_STRING, 0, 0 }
 #define JSON                                                                                                           \
   { DRAY_TYPE_JSON, 0, 0 }
+#define KEY (DRAY_FIELD_REQUIRED | DRAY_FIELD_MATCH_KEY | DRAY_FIELD_CASELESS)
 #define MERGE_PREFIX "merge_"
 
 static const struct dray_field member_fields[] = {
-    {"email_address", NULL, STRING, DRAY_FIELD_REQUIRED | DRAY_FIELD_MATCH_KEY, "compared without regard to case"},
+    {"email_address", NULL, STRING, KEY, "compared without regard to case"},
     {"status", NULL, STRING, 0, "subscribed, unsubscribed, cleaned, pending, transactional; null: not touched"},
     {"email_type", NULL, STRING, 0, "html or text; null: not touched"},
     {"language", NULL, STRING, 0, "null: emptied"},
@@ -30,11 +31,11 @@ static const struct dray_field member_fields[] = {
      "[\"name\", ...], added, or with sync_tags the whole; null: not touched, with sync_tags none"},
 };
 static const struct dray_field tag_fields[] = {
-    {"email_address", NULL, STRING, DRAY_FIELD_REQUIRED | DRAY_FIELD_MATCH_KEY, "of a member that is there"},
-    {"tag", NULL, STRING, DRAY_FIELD_REQUIRED | DRAY_FIELD_MATCH_KEY, "its name; made when it is new"},
+    {"email_address", NULL, STRING, KEY, "of a member that is there"},
+    {"tag", NULL, STRING, KEY, "its name; made when it is new"},
 };
 static const struct dray_field segment_fields[] = {
-    {"email_address", NULL, STRING, DRAY_FIELD_REQUIRED | DRAY_FIELD_MATCH_KEY, "of a member that is there"},
+    {"email_address", NULL, STRING, KEY, "of a member that is there"},
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ALL (DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE)

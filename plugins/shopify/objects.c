@@ -19,7 +19,7 @@
 // The path of a field is its member in the mutation's input; "-": it has none.
 static const struct dray_field customer_fields[] = {
     {"id", "-", STRING, DRAY_FIELD_MATCH_KEY, "gid://shopify/Customer/1, or its number"},
-    {"email", "email", STRING, DRAY_FIELD_MATCH_KEY, NULL},
+    {"email", "email", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_CASELESS, NULL},
     {"phone", "phone", STRING, DRAY_FIELD_MATCH_KEY, "E.164: +491701234567"},
     {"custom_id", "-", STRING, DRAY_FIELD_MATCH_KEY,
      "value of the metafield of type id that the option custom_id names"},

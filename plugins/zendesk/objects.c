@@ -24,8 +24,8 @@
 
 static const struct dray_field users[] = {
     MATCH("id", INT64, 0),
-    MATCH("external_id", STRING, 0),
-    MATCH("email", STRING, 0),
+    MATCH("external_id", STRING, DRAY_FIELD_CASELESS),
+    MATCH("email", STRING, DRAY_FIELD_CASELESS),
     KEPT("name", STRING, "a new user needs it"),
     KEPT("role", STRING, "end-user, agent or admin; not changed for agents by create_or_update"),
     FIELD("custom_role_id", INT64),
@@ -47,7 +47,7 @@ static const struct dray_field users[] = {
 
 static const struct dray_field organizations[] = {
     MATCH("id", INT64, 0),
-    MATCH("external_id", STRING, 0),
+    MATCH("external_id", STRING, DRAY_FIELD_CASELESS),
     KEPT("name", STRING, "a new organization needs it, and no two have the same"),
     FIELD("details", STRING),
     FIELD("notes", STRING),

@@ -6,7 +6,7 @@ import pytest
 
 import harness
 import zendesk_scene as scene
-from test_zendesk_destination import assert_people, by_external_id, comments, person, request, tickets, users, zendesk  # noqa: F401
+from test_zendesk_destination import USER_MAP, USERS, assert_people, by_external_id, comments, person, request, tickets, users, zendesk  # noqa: F401
 
 
 # ---- doubt ----
@@ -101,7 +101,7 @@ def test_a_deleted_organization_is_made_again_whole(project, zendesk, count):  #
 # ---- keys that differ by the case of letters ----
 
 def test_of_two_rows_of_one_user_the_second_is_refused(project, zendesk):  # noqa: F811
-    users(project, zendesk)
+    scene.activate(project, zendesk, "users", USERS, "name", mapping=USER_MAP)  # under a key by which they are two
     scene.fill(project, [person(0), person(1), person(2, external_id="CRM-1", email="other@dray.example")])
     run = project.sync("out", code=3)
     assert (run["applied"], run["rejected"]) == (2, 1)
