@@ -54,7 +54,7 @@ static const struct dray_setting table[] = {
     NUMBER("overlap_seconds", overlap_seconds, "60", 0, 86400, "exports by time begin so much earlier than they ended"),
     NUMBER("requests_per_minute", requests_per_minute, "0", 0, 100000,
            "at most so many, for all syncs of the account; 0: what Zendesk says the plan has"),
-    NUMBER("exports_per_minute", exports_per_minute, "10", 1, 1000,
+    NUMBER("exports_per_minute", exports_per_minute, "10", 1, 100000,
            "requests to incremental exports; 30 with the High Volume add-on"),
     {.name = "use_bulk",
      .kind = DRAY_SETTING_STRING,

@@ -209,6 +209,17 @@ def test_storms_of_429_and_5xx_pass(project, zendesk):
         assert differences(project, name, living(zendesk, name)) == []
 
 
+def test_exports_wait_as_long_as_their_own_limit_says(project, zendesk):
+    """Other integrations use the account's exports, too: 429 in plain text, although this one keeps below what it is set to."""
+    zendesk.settings(endpoint_limits={"exports": [4, 1]})
+    scene.ingest(project, zendesk, ("users",), more=", page_size: 7")
+    run = project.sync("users")
+    assert differences(project, "users", living(zendesk, "users")) == [] and run["rejected"] == 0
+    asked = [line["status"] for line in zendesk.requests(path="incremental/users")]
+    pages = asked.count(200)
+    assert pages >= 13 and 1 <= asked.count(429) <= pages // 4 + 1  # once a window: nobody asks before Retry-After
+
+
 @pytest.mark.parametrize("fault", [{"kind": "html"}, {"kind": "not_json"}, {"kind": "cut", "keep_bytes": 100},
                                    {"kind": "reset"}, {"kind": "status", "status": 500}])
 def test_a_run_that_breaks_off_goes_on_later(project, zendesk, fault):

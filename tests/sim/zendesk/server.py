@@ -168,8 +168,8 @@ class Zendesk(Simulator):
                 elif name == "rate_limit":
                     self.limits.account = value
                 elif name == "endpoint_limits":
-                    for key, count in value.items():
-                        self.limits.endpoints[key] = (count, self.limits.endpoints[key][1])
+                    for key, limit in value.items():
+                        self.limits.endpoints[key] = tuple(limit) if isinstance(limit, list) else (limit, self.limits.endpoints[key][1])
                 elif name == "export_page":
                     self.exports.page_max = value
                 elif name == "access_ttl":
