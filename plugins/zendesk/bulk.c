@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Up to a hundred rows as one background job. Where an account has no bulk import (403), or a job is refused as a
-// whole, the rows go one by one.
+// Up to a hundred rows as one background job. Where an account has no bulk import (403), where jobs may not be seen, or
+// when a job is refused as a whole, the rows go one by one.
 #include <stdio.h>
 
 #include "work.h"
@@ -90,6 +90,7 @@ static int32_t send_group(struct zendesk_work *work, size_t way, struct dray_err
   struct zendesk_job *job = &work->jobs.items[work->jobs.count];
   struct zendesk_outcome outcome;
   DRAY_TRY(write_body(work, way, job, error));
+  DRAY_TRY(zendesk_jobs_note(work, error));
   const struct zendesk_call call = {
       .method = ways[way].method, .path = dray_str_of(ways[way].path), .body = dray_buffer_view(&work->body)};
   DRAY_TRY(zendesk_try(work, &call, &outcome, error));
@@ -97,6 +98,7 @@ static int32_t send_group(struct zendesk_work *work, size_t way, struct dray_err
   case ZENDESK_DONE:
     if (take_job(work, job)) {
       work->jobs.count++;
+      zendesk_open_note(work->open, job->id);
       settle_group(work, ways[way].action, NULL);
     } else {
       settle_group(work, ways[way].action, "the answer names no job");
@@ -129,7 +131,11 @@ int32_t zendesk_write_bulk(struct zendesk_work *work, struct dray_error *error) 
     if (count < BULK_LEAST || is_blind) continue;
     struct dray_error why;
     dray_error_init(&why);
-    const int32_t rc = send_group(work, way, &why);
+    int may_be_seen = 0;
+    int32_t rc = zendesk_jobs_may_be_seen(work, &may_be_seen, &why);
+    work->bulk_off |= rc == DRAY_OK && !may_be_seen;
+    if (work->bulk_off) return DRAY_OK;
+    if (rc == DRAY_OK) rc = send_group(work, way, &why);
     if (rc == DRAY_E_DATA_TOO_LARGE) continue; // row by row it may fit
     if (rc != DRAY_OK) return zendesk_give_up(work, &why, error);
   }

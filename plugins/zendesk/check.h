@@ -16,5 +16,8 @@ DRAY_NODISCARD int32_t zendesk_check_stream(struct zendesk_client *client, const
 DRAY_NODISCARD int32_t zendesk_check_path(struct zendesk_client *client, const char *name, const char *path,
                                           const char *scope, int gated, struct dray_json_writer *writer,
                                           struct dray_error *error);
+// Whether what becomes of jobs can be seen, where use_bulk may send some.
+DRAY_NODISCARD int32_t zendesk_check_jobs(struct zendesk_client *client, struct dray_json_writer *writer,
+                                          struct dray_error *error);
 
 #endif // ZENDESK_CHECK_H

@@ -23,6 +23,7 @@ struct dray_destination {
   struct zendesk_fields fields[ZENDESK_FIELDS_COUNT];
   struct dray_buffer document, handle;
   struct dray_receipt_writer receipts;
+  struct zendesk_open open;
 
   // From begin to end.
   int begun;
@@ -30,6 +31,7 @@ struct dray_destination {
   struct zendesk_options options;
   struct zendesk_form form;
   struct zendesk_work *work;
+  struct zendesk_wholes wholes;
 };
 
 // ---- life ----
@@ -42,6 +44,8 @@ static void destination_abort(struct dray_destination *destination) {
     for (size_t k = 0; k < ZENDESK_ROWS_MAX; k++) dray_buffer_free(&work->items[k].key);
   }
   free(work);
+  free(destination->wholes.rows);
+  memset(&destination->wholes, 0, sizeof(destination->wholes));
   destination->work = NULL;
   zendesk_form_free(&destination->form);
   zendesk_options_free(&destination->options);
@@ -57,6 +61,7 @@ static void destination_destroy(struct dray_destination *destination) {
   dray_buffer_free(&destination->document);
   dray_buffer_free(&destination->handle);
   dray_receipts_free(&destination->receipts);
+  zendesk_open_free(&destination->open);
   free(destination);
 }
 
@@ -93,18 +98,20 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
     (void)snprintf(path, sizeof(path), "/api/v2/%s?page%%5Bsize%%5D=1", object->plural);
     DRAY_TRY(zendesk_check_path(&destination->client, object->def.name, path, object->scope, 0, &writer, error));
   }
+  if (goes_on) DRAY_TRY(zendesk_check_jobs(&destination->client, &writer, error));
   dray_json_end_array(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
   *out_json = dray_buffer_view(&destination->document);
   return DRAY_OK;
 }
 
+// told: of the run; NULL: outside one.
 static int32_t fields_of(struct dray_destination *destination, const struct zendesk_object *object,
-                         const struct zendesk_fields **out, struct dray_error *error) {
+                         const struct zendesk_told *told, const struct zendesk_fields **out, struct dray_error *error) {
   struct zendesk_fields *fields = &destination->fields[object->fields];
   *out = NULL;
   if (object->fields == ZENDESK_NO_FIELDS) return DRAY_OK;
-  DRAY_TRY(zendesk_fields_load(&destination->client, object->fields, object->prefix, 1, fields, error));
+  DRAY_TRY(zendesk_fields_load(&destination->client, object->fields, object->prefix, 1, told, fields, error));
   *out = fields;
   return DRAY_OK;
 }
@@ -115,7 +122,7 @@ static int32_t destination_discover(struct dray_destination *destination, struct
   dray_catalog_begin(&writer, &destination->document, "objects", error);
   for (size_t i = 0; i < zendesk_object_count; i++) {
     const struct zendesk_fields *fields = NULL;
-    DRAY_TRY(fields_of(destination, &zendesk_objects[i], &fields, error));
+    DRAY_TRY(fields_of(destination, &zendesk_objects[i], NULL, &fields, error));
     dray_object_def_write(&zendesk_objects[i].def, fields != NULL ? &fields->list : NULL, &writer);
   }
   return dray_catalog_end(&writer, zendesk_options_spec, out_json, error);
@@ -152,9 +159,11 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
                      struct dray_error *error) {
   const struct zendesk_object *object = NULL;
   const struct zendesk_fields *fields = NULL;
+  struct zendesk_told told;
   DRAY_TRY(zendesk_object_find(plan->object, &object, error));
   DRAY_TRY(zendesk_options_bind(plan->options_json, &destination->options, error));
-  DRAY_TRY(fields_of(destination, object, &fields, error));
+  zendesk_told_name(&told, &destination->client, plan->run, plan->sync);
+  DRAY_TRY(fields_of(destination, object, &told, &fields, error));
   DRAY_TRY(zendesk_form_make(object, fields, &destination->options, plan->schema, &destination->form, error));
   struct zendesk_work *work = calloc(1, sizeof(*work));
   if (work == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
@@ -164,6 +173,9 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   work->options = &destination->options;
   work->operations = plan->operations;
   work->receipts = &destination->receipts;
+  work->open = &destination->open;
+  work->wholes = &destination->wholes;
+  work->told = told;
   dray_buffer_init(&work->body, ZENDESK_BODY_BYTES_MAX);
   dray_buffer_init(&work->path, PATH_BYTES_MAX);
   for (size_t k = 0; k < ZENDESK_ROWS_MAX; k++) dray_buffer_init(&work->items[k].key, KEY_BYTES_MAX);
@@ -243,6 +255,15 @@ static void settle_twins(struct zendesk_work *work, struct zendesk_item *item) {
   }
 }
 
+// By address, create_or_update makes a user who is not there, and a change that has a name would make him by halves:
+// the whole row is sent. One without a name is refused then, and is sent whole the next time.
+static int may_be_halved(const struct zendesk_work *work, const struct zendesk_item *item) {
+  const ptrdiff_t name = zendesk_form_find(work->form, "name");
+  const int by_email = work->form->object->kind == ZENDESK_USERS && work->form->match == ZENDESK_MATCH_EMAIL;
+  return by_email && item->action == ZENDESK_UPSERT && dray_change_op(&work->changes, item->i) == DRAY_OP_UPDATE &&
+         name >= 0 && dray_change_says(&work->changes, (size_t)name, item->i);
+}
+
 static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
   work->count = (size_t)work->changes.view.row_count;
   if (work->count > ZENDESK_ROWS_MAX) {
@@ -253,10 +274,11 @@ static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
     struct zendesk_item *item = &work->items[k];
     item->i = k;
     item->row = dray_change_row(&work->changes, k);
-    item->settled = item->by_itself = item->whole = item->copies = 0;
+    item->settled = item->by_itself = item->copies = 0;
     item->id[0] = '\0';
     item->record = NULL;
     item->action = action_of(work, dray_change_op(&work->changes, k));
+    item->whole = zendesk_wholes_has(work->wholes, item->row) || may_be_halved(work, item);
     DRAY_TRY(take_key(work, item, error));
     if (!item->settled) settle_twins(work, item);
     // A new address on a user that was found by something else.
@@ -387,12 +409,16 @@ static int32_t destination_write(struct dray_destination *destination, const str
 static int32_t destination_poll(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
                                 uint64_t row_count, struct dray_receipts *out, struct dray_error *error) {
   struct zendesk_jobs jobs;
-  size_t pending = 0;
+  const struct zendesk_form *form = destination->begun ? &destination->form : NULL;
+  const int by_email = form != NULL && form->object->kind == ZENDESK_USERS && form->match == ZENDESK_MATCH_EMAIL;
+  struct zendesk_verdict verdict = {
+      .is_set = form != NULL && form->object->kind == ZENDESK_MEMBERSHIPS,
+      .wholes = by_email ? &destination->wholes : NULL,
+      .receipts = &destination->receipts,
+  };
   DRAY_TRY(zendesk_jobs_read(handle, &jobs, error));
   dray_receipts_begin(&destination->receipts, out);
-  const int is_set = destination->begun && destination->form.object->kind == ZENDESK_MEMBERSHIPS;
-  DRAY_TRY(zendesk_jobs_ask(&destination->client, &jobs, rows, (size_t)row_count, is_set, &destination->receipts,
-                            &pending, error));
+  DRAY_TRY(zendesk_jobs_ask(&destination->client, &destination->open, &jobs, rows, (size_t)row_count, &verdict, error));
   for (uint64_t i = 0; i < row_count; i++) { // rows that no job of the handle has
     int known = 0;
     for (size_t j = 0; j < jobs.count; j++) {
@@ -402,7 +428,7 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
     dray_receipt_put(&destination->receipts, rows[i], DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT, 0,
                      "the handle has no job of this row");
   }
-  if (pending > 0) {
+  if (verdict.pending > 0) {
     dray_buffer_clear(&destination->handle);
     DRAY_TRY(dray_buffer_append(&destination->handle, handle.data, (size_t)handle.len, error));
     out->handle = dray_buffer_view(&destination->handle);

@@ -41,7 +41,21 @@ struct load {
   struct zendesk_fields *fields;
   const char *prefix;
   int of, writable;
+  struct dray_json_writer *kept; // the definitions, for other lanes of the run; NULL: they come from there
 };
+
+// What add_field looks at, and not the thousands of options that a field may have.
+static void keep_field(struct dray_json_writer *writer, const struct dray_json *record) {
+  static const char *const members[] = {"id", "key", "active", "type", "title"};
+  dray_json_begin_object(writer);
+  for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+    const struct dray_json *value = dray_json_get(record, members[i]);
+    if (value == NULL) continue;
+    dray_json_key(writer, members[i]);
+    dray_json_write_value(writer, value);
+  }
+  dray_json_end_object(writer);
+}
 
 static int32_t add_field(void *ctx, const struct dray_json *record, struct dray_error *error) {
   const struct load *load = ctx;
@@ -49,6 +63,7 @@ static int32_t add_field(void *ctx, const struct dray_json *record, struct dray_
   const struct dray_json *id = dray_json_get(record, load->of == ZENDESK_TICKET_FIELDS ? "id" : "key");
   const struct dray_type type = zendesk_fields_type(dray_json_string(dray_json_get(record, "type"), ""));
   char name[DRAY_COLUMN_NAME_MAX + 1];
+  if (load->kept != NULL) keep_field(load->kept, record);
   if (type.id == 0 || id == NULL || id->text.len == 0) return DRAY_OK;
   if (load->writable && active != NULL && active->kind == DRAY_JSON_BOOL && !active->boolean) return DRAY_OK;
   const int n = snprintf(name, sizeof(name), "%s%s", load->prefix, id->text.data);
@@ -57,31 +72,68 @@ static int32_t add_field(void *ctx, const struct dray_json *record, struct dray_
                              dray_json_string(dray_json_get(record, "title"), ""), error);
 }
 
+// What another lane was told.
+static int32_t add_kept(struct load *load, struct dray_str text, struct dray_error *error) {
+  struct dray_json *root = NULL;
+  int32_t rc = dray_json_parse(text, TEXT_BYTES_MAX, &root, error);
+  for (const struct dray_json *record = root != NULL ? root->child : NULL; rc == DRAY_OK && record != NULL;
+       record = record->next) {
+    rc = add_field(load, record, error);
+  }
+  dray_json_free(root);
+  return rc;
+}
+
+static int32_t ask(struct zendesk_client *client, struct load *load, struct dray_error *error) {
+  const struct zendesk_visitor visitor = {load, add_field};
+  struct dray_json_writer writer;
+  dray_json_writer_init(&writer, &load->fields->text, error);
+  dray_json_begin_array(&writer);
+  load->kept = &writer;
+  DRAY_TRY(zendesk_list(client, lists[load->of].path, lists[load->of].records, &visitor, error));
+  dray_json_end_array(&writer);
+  return dray_json_writer_finish(&writer);
+}
+
+static int32_t load_fields(struct zendesk_client *client, struct load *load, const struct zendesk_told *told,
+                           struct dray_error *error) {
+  struct dray_buffer *text = &load->fields->text;
+  int found = 0;
+  if (told != NULL) DRAY_TRY(zendesk_told_recall(told, lists[load->of].records, text, &found, error));
+  return found ? add_kept(load, dray_buffer_view(text), error) : ask(client, load, error);
+}
+
 int32_t zendesk_fields_load(struct zendesk_client *client, int of, const char *prefix, int writable,
-                            struct zendesk_fields *fields, struct dray_error *error) {
-  struct load load = {fields, prefix, of, writable};
-  const struct zendesk_visitor visitor = {&load, add_field};
+                            const struct zendesk_told *told, struct zendesk_fields *fields, struct dray_error *error) {
+  struct load load = {fields, prefix, of, writable, NULL};
   struct dray_error why;
-  if (fields->loaded || of == ZENDESK_NO_FIELDS) return DRAY_OK;
-  dray_error_init(&why);
-  dray_field_list_init(&fields->list, TEXT_BYTES_MAX);
-  const int32_t rc = zendesk_list(client, lists[of].path, lists[of].records, &visitor, &why);
-  const int missing = rc != DRAY_OK && (why.http_status == 403 || why.http_status == 404);
-  if (rc != DRAY_OK && !missing) {
-    dray_field_list_free(&fields->list);
-    if (error != NULL) *error = why;
-    return rc;
+  if (of == ZENDESK_NO_FIELDS) return DRAY_OK;
+  if (!fields->loaded) {
+    dray_error_init(&why);
+    dray_buffer_init(&fields->text, TEXT_BYTES_MAX);
+    dray_field_list_init(&fields->list, TEXT_BYTES_MAX);
+    const int32_t rc = load_fields(client, &load, told, &why);
+    const int missing = rc != DRAY_OK && (why.http_status == 403 || why.http_status == 404);
+    if (rc != DRAY_OK && !missing) {
+      dray_field_list_free(&fields->list);
+      dray_buffer_free(&fields->text);
+      if (error != NULL) *error = why;
+      return rc;
+    }
+    if (missing) {
+      dray_buffer_clear(&fields->text);
+      dray_log_printf(&client->services, DRAY_LOG_WARN,
+                      "zendesk: %s cannot be read, so custom fields are not columns: %s", lists[of].records, why.text);
+    }
+    dray_field_list_end(&fields->list);
+    fields->loaded = 1;
   }
-  if (missing) {
-    dray_log_printf(&client->services, DRAY_LOG_WARN,
-                    "zendesk: %s cannot be read, so custom fields are not columns: %s", lists[of].records, why.text);
-  }
-  dray_field_list_end(&fields->list);
-  fields->loaded = 1;
-  return DRAY_OK;
+  if (told == NULL || fields->text.len == 0) return DRAY_OK;
+  return zendesk_told_keep(told, lists[of].records, dray_buffer_view(&fields->text), error);
 }
 
 void zendesk_fields_free(struct zendesk_fields *fields) {
   if (fields->loaded) dray_field_list_free(&fields->list);
+  if (fields->loaded) dray_buffer_free(&fields->text);
   memset(fields, 0, sizeof(*fields));
 }

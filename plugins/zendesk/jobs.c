@@ -176,7 +176,44 @@ int zendesk_is_duplicate(const char *words) {
   return strstr(words, "already") != NULL || strstr(words, "Duplicate") != NULL;
 }
 
-static void put_result(int64_t row, const struct dray_json *result, int is_set, struct dray_receipt_writer *receipts) {
+int zendesk_is_nameless(const char *words) {
+  return strstr(words, "Name") != NULL;
+}
+
+int zendesk_wholes_has(const struct zendesk_wholes *wholes, int64_t row) {
+  for (size_t i = 0; i < wholes->count; i++) {
+    if (wholes->rows[i] == row) return 1;
+  }
+  return 0;
+}
+
+int zendesk_wholes_add(struct zendesk_wholes *wholes, int64_t row) {
+  if (wholes->count == wholes->capacity) {
+    const size_t capacity = wholes->capacity > 0 ? wholes->capacity * 2 : 16;
+    int64_t *grown = realloc(wholes->rows, capacity * sizeof(*grown));
+    if (grown == NULL) return 0;
+    wholes->rows = grown;
+    wholes->capacity = capacity;
+  }
+  wholes->rows[wholes->count++] = row;
+  return 1;
+}
+
+static void put_refusal(int64_t row, const char *words, struct zendesk_verdict *verdict) {
+  struct dray_receipt_writer *receipts = verdict->receipts;
+  struct zendesk_wholes *wholes = verdict->wholes;
+  if (verdict->is_set && zendesk_is_duplicate(words)) {
+    dray_receipt_put(receipts, row, DRAY_RECEIPT_UNCHANGED, 0, 0, NULL);
+    return;
+  }
+  const int is_half = wholes != NULL && zendesk_is_nameless(words) && !zendesk_wholes_has(wholes, row);
+  const int passing = is_passing(words) || (is_half && zendesk_wholes_add(wholes, row));
+  dray_receipt_put(receipts, row, passing ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED,
+                   passing ? DRAY_E_BUSY : DRAY_E_DATA_REJECTED, 0, "%s", words);
+}
+
+static void put_result(int64_t row, const struct dray_json *result, struct zendesk_verdict *verdict) {
+  struct dray_receipt_writer *receipts = verdict->receipts;
   char words[ZENDESK_WORDS_BYTES_MAX + 1];
   const struct dray_json *success = dray_json_get(result, "success");
   const struct dray_json *status = dray_json_get(result, "status");
@@ -190,18 +227,13 @@ static void put_result(int64_t row, const struct dray_json *result, int is_set, 
     dray_receipt_put(receipts, row, DRAY_RECEIPT_APPLIED, 0, 0, NULL);
   } else {
     zendesk_words_of(result, words);
-    if (is_set && zendesk_is_duplicate(words)) {
-      dray_receipt_put(receipts, row, DRAY_RECEIPT_UNCHANGED, 0, 0, NULL);
-      return;
-    }
-    const int passing = is_passing(words);
-    dray_receipt_put(receipts, row, passing ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED,
-                     passing ? DRAY_E_BUSY : DRAY_E_DATA_REJECTED, 0, "%s", words);
+    put_refusal(row, words, verdict);
   }
 }
 
 static void put_results(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                        size_t row_count, int is_set, struct dray_receipt_writer *receipts) {
+                        size_t row_count, struct zendesk_verdict *verdict) {
+  struct dray_receipt_writer *receipts = verdict->receipts;
   char words[ZENDESK_WORDS_BYTES_MAX + 1];
   const struct dray_json *results = dray_json_get(status, "results");
   const struct dray_json *success = dray_json_get(results, "success");
@@ -217,22 +249,26 @@ static void put_results(const struct zendesk_job *job, const struct dray_json *s
   }
   for (size_t k = 0; k < job->count; k++) {
     if (is_wanted(rows, row_count, job->rows[k])) {
-      put_result(job->rows[k], result_of(job, results, k), is_set, receipts);
+      put_result(job->rows[k], result_of(job, results, k), verdict);
     }
   }
 }
 
-void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                       size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending) {
+int zendesk_job_works(const struct dray_json *status) {
   const struct dray_str said = dray_json_string(dray_json_get(status, "status"), "");
+  return dray_str_is(said, "queued") || dray_str_is(said, "working");
+}
+
+void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
+                       size_t row_count, struct zendesk_verdict *verdict) {
   if (status == NULL) {
     put_all(job, rows, row_count, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT, "Zendesk does not know the job any more",
-            receipts);
-  } else if (dray_str_is(said, "queued") || dray_str_is(said, "working")) {
-    put_all(job, rows, row_count, DRAY_RECEIPT_PENDING, 0, NULL, receipts);
-    for (size_t k = 0; k < job->count; k++) *out_pending += (size_t)is_wanted(rows, row_count, job->rows[k]);
+            verdict->receipts);
+  } else if (zendesk_job_works(status)) {
+    put_all(job, rows, row_count, DRAY_RECEIPT_PENDING, 0, NULL, verdict->receipts);
+    for (size_t k = 0; k < job->count; k++) verdict->pending += (size_t)is_wanted(rows, row_count, job->rows[k]);
   } else {
-    put_results(job, status, rows, row_count, is_set, receipts);
+    put_results(job, status, rows, row_count, verdict);
   }
 }
 
@@ -252,19 +288,24 @@ static int32_t ask_job(struct zendesk_client *client, const struct zendesk_job *
   dray_buffer_free(&path);
   if (rc == DRAY_OK || why.http_status == 404) return DRAY_OK;
   if (error != NULL) *error = why;
-  return rc;
+  if (error == NULL || why.http_status != 403) return rc;
+  return dray_error_prefix(error, "what became of a job may not be seen (scope read, role agent or admin)");
 }
 
-int32_t zendesk_jobs_ask(struct zendesk_client *client, const struct zendesk_jobs *jobs, const int64_t *rows,
-                         size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending,
+int32_t zendesk_jobs_ask(struct zendesk_client *client, struct zendesk_open *open, const struct zendesk_jobs *jobs,
+                         const int64_t *rows, size_t row_count, struct zendesk_verdict *verdict,
                          struct dray_error *error) {
   struct dray_json *trees[ZENDESK_JOBS_MAX] = {NULL};
-  int32_t rc = DRAY_OK;
-  for (size_t j = 0; rc == DRAY_OK && j < jobs->count; j++) rc = ask_job(client, &jobs->items[j], &trees[j], error);
-  *out_pending = 0;
+  const struct dray_json *statuses[ZENDESK_JOBS_MAX] = {NULL};
+  int32_t rc = zendesk_open_ask(client, open, jobs, error);
   for (size_t j = 0; rc == DRAY_OK && j < jobs->count; j++) {
-    zendesk_job_judge(&jobs->items[j], dray_json_get(trees[j], "job_status"), rows, row_count, is_set, receipts,
-                      out_pending);
+    statuses[j] = zendesk_open_take(client, open, jobs->items[j].id);
+    if (statuses[j] == NULL) rc = ask_job(client, &jobs->items[j], &trees[j], error);
+    if (trees[j] != NULL) statuses[j] = dray_json_get(trees[j], "job_status");
+  }
+  for (size_t j = 0; rc == DRAY_OK && j < jobs->count; j++) {
+    zendesk_job_judge(&jobs->items[j], statuses[j], rows, row_count, verdict);
+    if (!zendesk_job_works(statuses[j])) zendesk_open_forget(open, jobs->items[j].id);
   }
   for (size_t j = 0; j < jobs->count; j++) dray_json_free(trees[j]);
   return rc;

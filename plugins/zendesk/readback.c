@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asking Zendesk for rows in doubt. What is not there yet may be in a job that nobody has a handle of: as long as any
-// job of the account works, absence proves nothing.
+// Asking Zendesk for rows in doubt. What is not there yet may be in a job that nobody has a handle of: as long as one
+// works that may hold it, absence proves nothing.
 #include "readback.h"
 
 #include <stdio.h>
@@ -13,21 +13,49 @@
 
 // ---- jobs at work ----
 
+#define AT_WORK_MAX 64
+
+// Jobs that were at work when the rows were looked at first: only they can hold them. Those that others begin
+// meanwhile do not, or on a busy account nothing would ever be known.
+struct at_work {
+  const struct zendesk_open *known; // of this instance, with other rows
+  char ids[AT_WORK_MAX][ZENDESK_JOB_ID_BYTES_MAX];
+  size_t count;
+  int more;     // than are in the list: then every job may be one of them
+  int complete; // the first look is over
+  int any;      // of them is at work
+};
+
 static int32_t note_job(void *ctx, const struct dray_json *record, struct dray_error *error) {
-  int *working = ctx;
-  const struct dray_str status = dray_json_string(dray_json_get(record, "status"), "");
+  struct at_work *jobs = ctx;
+  const struct dray_str id = dray_json_string(dray_json_get(record, "id"), "");
   (void)error;
-  if (dray_str_is(status, "queued") || dray_str_is(status, "working")) *working = 1;
+  if (!zendesk_job_works(record) || zendesk_open_has(jobs->known, id.data)) return DRAY_OK;
+  if (!jobs->complete && id.len < ZENDESK_JOB_ID_BYTES_MAX && jobs->count < AT_WORK_MAX) {
+    memcpy(jobs->ids[jobs->count++], id.data, (size_t)id.len + 1);
+  } else if (!jobs->complete) {
+    jobs->more = 1;
+  }
+  int was_there = jobs->more;
+  for (size_t i = 0; i < jobs->count; i++) was_there |= dray_str_is(id, jobs->ids[i]);
+  jobs->any |= was_there;
   return DRAY_OK;
 }
 
-static int32_t any_job_works(struct zendesk_work *work, int *out, struct dray_error *error) {
-  const struct zendesk_visitor visitor = {out, note_job};
-  *out = 0; // whatever use_bulk says: the run that sent the rows may have had another config
+// jobs->any: whether one that may hold the rows still works. *out_hidden: nobody may see them, and this connection has
+// sent some lately.
+static int32_t look_for_jobs(struct zendesk_work *work, struct at_work *jobs, int *out_hidden,
+                             struct dray_error *error) {
+  const struct zendesk_visitor visitor = {jobs, note_job}; // whatever use_bulk says: it may have said otherwise before
   struct dray_error why;
   dray_error_init(&why);
+  jobs->any = *out_hidden = 0;
   const int32_t rc = zendesk_list(work->client, "/api/v2/job_statuses", "job_statuses", &visitor, &why);
-  if (rc == DRAY_OK || why.http_status == 403 || why.http_status == 404) return DRAY_OK;
+  if (rc == DRAY_OK) {
+    jobs->complete = 1;
+    return DRAY_OK;
+  }
+  if (why.http_status == 403 || why.http_status == 404) return zendesk_jobs_lately(work, out_hidden, error);
   if (error != NULL) *error = why;
   return rc;
 }
@@ -104,27 +132,37 @@ static int32_t look(struct zendesk_work *work, int *out_absent, struct dray_erro
   return DRAY_OK;
 }
 
-int32_t zendesk_read_back(struct zendesk_work *work, struct dray_error *error) {
-  const struct dray_clock_service *clock = work->client->services.clock;
-  int working = 0, absent = 0;
-  int64_t pause = PAUSE_FIRST_MS;
-  for (int round = 0; round < ROUNDS; round++) {
-    // Jobs first: one that ends in between has done its work before the records are looked at.
-    DRAY_TRY(any_job_works(work, &working, error));
-    DRAY_TRY(look(work, &absent, error));
-    if (!absent || !working || round + 1 == ROUNDS) break;
-    DRAY_TRY(clock->sleep_ms(clock->ctx, pause, dray_str_of("a job of the account may still bring rows"), error));
-    pause *= 2;
-  }
+static void settle_absent(struct zendesk_work *work, int working, int hidden) {
   for (size_t k = 0; k < work->count; k++) {
     struct zendesk_item *item = &work->items[k];
     if (item->settled) continue;
     if (working) {
       zendesk_settle(work, item, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT,
                      "not there yet, and a job of the account is still at work");
+    } else if (hidden) {
+      zendesk_settle(work, item, DRAY_RECEIPT_UNKNOWN, DRAY_E_STATE_IN_DOUBT,
+                     "not there yet, and whether a job is still at work may not be seen: grant the OAuth client the "
+                     "scope read, and its user the role of an agent or admin; an hour after the last job it is known "
+                     "without");
     } else {
       zendesk_settle(work, item, DRAY_RECEIPT_RETRY, DRAY_E_NET_CLOSED, "Zendesk does not hold it: it is sent again");
     }
   }
+}
+
+int32_t zendesk_read_back(struct zendesk_work *work, struct dray_error *error) {
+  const struct dray_clock_service *clock = work->client->services.clock;
+  struct at_work jobs = {.known = work->open};
+  int hidden = 0, absent = 0;
+  int64_t pause = PAUSE_FIRST_MS;
+  for (int round = 0; round < ROUNDS; round++) {
+    // Jobs first: one that ends in between has done its work before the records are looked at.
+    DRAY_TRY(look_for_jobs(work, &jobs, &hidden, error));
+    DRAY_TRY(look(work, &absent, error));
+    if (!absent || (!jobs.any && !hidden) || round + 1 == ROUNDS) break;
+    DRAY_TRY(clock->sleep_ms(clock->ctx, pause, dray_str_of("a job of the account may still bring rows"), error));
+    pause *= 2;
+  }
+  settle_absent(work, jobs.any, hidden);
   return DRAY_OK;
 }

@@ -207,10 +207,29 @@ static int has_nothing_to_do(struct zendesk_work *work, const struct zendesk_ite
   return is_tags && item->action == ZENDESK_DELETE && strcmp(work->options->tags, "remove") == 0;
 }
 
+static int32_t send(struct zendesk_work *work, const struct zendesk_item *item, struct zendesk_outcome *outcome,
+                    struct dray_error *error) {
+  struct request request;
+  DRAY_TRY(describe(work, item, &request, error));
+  const struct zendesk_call call = {
+      .method = request.method,
+      .path = dray_buffer_view(&work->path),
+      .body = request.has_body ? dray_buffer_view(&work->body) : dray_str_make(NULL, 0),
+      .idempotency = request.key[0] != '\0' ? request.key : NULL,
+  };
+  return zendesk_try(work, &call, outcome, error);
+}
+
+// A change of a user who is not there any more: there is no name in it, and no user without one.
+static int lacks_the_rest(const struct zendesk_work *work, const struct zendesk_item *item,
+                          const struct zendesk_outcome *outcome) {
+  return item->action == ZENDESK_UPSERT && !item->whole && work->form->match == ZENDESK_MATCH_EMAIL &&
+         outcome->kind == ZENDESK_REFUSED && zendesk_is_nameless(outcome->text);
+}
+
 int32_t zendesk_write_singly(struct zendesk_work *work, struct dray_error *error) {
   for (size_t k = 0; k < work->count; k++) {
     struct zendesk_item *item = &work->items[k];
-    struct request request;
     struct zendesk_outcome outcome;
     if (item->settled) continue;
     if (has_nothing_to_do(work, item)) {
@@ -219,19 +238,14 @@ int32_t zendesk_write_singly(struct zendesk_work *work, struct dray_error *error
     }
     struct dray_error why;
     dray_error_init(&why);
-    int32_t rc = describe(work, item, &request, &why);
+    int32_t rc = send(work, item, &outcome, &why);
+    if (rc == DRAY_OK && lacks_the_rest(work, item, &outcome)) {
+      item->whole = 1;
+      rc = send(work, item, &outcome, &why);
+    }
     if (rc == DRAY_E_LIMIT) {
       zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_TOO_LARGE, why.text);
       continue;
-    }
-    if (rc == DRAY_OK) {
-      const struct zendesk_call call = {
-          .method = request.method,
-          .path = dray_buffer_view(&work->path),
-          .body = request.has_body ? dray_buffer_view(&work->body) : dray_str_make(NULL, 0),
-          .idempotency = request.key[0] != '\0' ? request.key : NULL,
-      };
-      rc = zendesk_try(work, &call, &outcome, &why);
     }
     if (rc != DRAY_OK) return zendesk_give_up(work, &why, error);
     rc = settle_single(work, item, &outcome, &why);

@@ -61,7 +61,7 @@ static int32_t fields_of(struct dray_source *source, const struct zendesk_stream
   struct zendesk_fields *fields = &source->fields[stream->fields];
   *out = NULL;
   if (stream->fields == ZENDESK_NO_FIELDS || !source->client.settings.flatten_custom_fields) return DRAY_OK;
-  DRAY_TRY(zendesk_fields_load(&source->client, stream->fields, "custom_", 0, fields, error));
+  DRAY_TRY(zendesk_fields_load(&source->client, stream->fields, "custom_", 0, NULL, fields, error));
   *out = fields;
   return DRAY_OK;
 }

@@ -6,11 +6,14 @@
 #define ZENDESK_WORK_H
 
 #include "form.h"
+#include "told.h"
 
 #define ZENDESK_ROWS_MAX 100
 #define ZENDESK_ID_BYTES_MAX 40
 #define ZENDESK_BODY_BYTES_MAX (8u << 20)
 #define ZENDESK_JOBS_MAX 4
+#define ZENDESK_JOB_ID_BYTES_MAX 64
+#define ZENDESK_OPEN_MAX 64 // twice as many as Zendesk queues and runs for an account
 
 enum { ZENDESK_UPSERT = 1, ZENDESK_CREATE, ZENDESK_UPDATE, ZENDESK_DELETE, ZENDESK_TAG };
 
@@ -29,7 +32,7 @@ struct zendesk_item {
 
 // Jobs of one write, with the rows they carry in the order of their bodies.
 struct zendesk_job {
-  char id[64];
+  char id[ZENDESK_JOB_ID_BYTES_MAX];
   size_t count;
   int64_t rows[ZENDESK_ROWS_MAX];
   char ids[ZENDESK_ROWS_MAX][ZENDESK_ID_BYTES_MAX]; // of updates; empty for what is made
@@ -37,6 +40,22 @@ struct zendesk_job {
 struct zendesk_jobs {
   struct zendesk_job items[ZENDESK_JOBS_MAX];
   size_t count;
+};
+
+// Jobs that this instance knows to be open: when one is asked for, all are.
+struct zendesk_open {
+  char ids[ZENDESK_OPEN_MAX][ZENDESK_JOB_ID_BYTES_MAX];
+  uint8_t fresh[ZENDESK_OPEN_MAX]; // it stands in `answer`, and was not taken from there yet
+  size_t count;
+  struct dray_json *answer; // of the last show_many
+  int64_t asked_us;
+  int one_by_one; // the account has no show_many
+};
+
+// Rows of which every value is sent the next time, since Zendesk did not know the record that a change was of.
+struct zendesk_wholes {
+  int64_t *rows;
+  size_t count, capacity;
 };
 
 struct zendesk_work {
@@ -50,6 +69,11 @@ struct zendesk_work {
   struct dray_str idempotency_key; // of the batch
   int sent;                        // a request that changes something has left
   int bulk_off;                    // jobs are not allowed; outlives the batch
+  struct zendesk_open *open;       // the instance's
+  struct zendesk_wholes *wholes;   // the instance's, of this plan
+  struct zendesk_told told;
+  int jobs_seen;         // they may be
+  int64_t jobs_noted_us; // when the state was told last that there are jobs; 0: never
   struct dray_receipt_writer *receipts;
   struct dray_buffer body, path;
   struct zendesk_jobs jobs;
@@ -108,17 +132,49 @@ DRAY_NODISCARD int32_t zendesk_jobs_write(const struct zendesk_jobs *jobs, struc
                                           struct dray_error *error);
 // @errors PLUGIN_CONTRACT for a handle of another plugin, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t zendesk_jobs_read(struct dray_str handle, struct zendesk_jobs *out, struct dray_error *error);
+// How results become receipts.
+struct zendesk_verdict {
+  int is_set;                    // what is there already is UNCHANGED, and not refused
+  struct zendesk_wholes *wholes; // rows that lack a name are put off, once, to be sent whole; NULL: they are refused
+  struct dray_receipt_writer *receipts;
+  size_t pending; // how many are: counted
+};
 // Asks for the jobs and puts a receipt for each of `rows`: PENDING while its job works, UNKNOWN where the job is lost.
-// is_set: what is there already is UNCHANGED, and not refused.
-// *out_pending: how many are pending. @errors those of zendesk_send, statuses apart; nothing was put then.
-DRAY_NODISCARD int32_t zendesk_jobs_ask(struct zendesk_client *client, const struct zendesk_jobs *jobs,
-                                        const int64_t *rows, size_t row_count, int is_set,
-                                        struct dray_receipt_writer *receipts, size_t *out_pending,
-                                        struct dray_error *error);
+// @errors those of zendesk_send, statuses apart; nothing was put then.
+DRAY_NODISCARD int32_t zendesk_jobs_ask(struct zendesk_client *client, struct zendesk_open *open,
+                                        const struct zendesk_jobs *jobs, const int64_t *rows, size_t row_count,
+                                        struct zendesk_verdict *verdict, struct dray_error *error);
+// Whether a job_status says that it is queued or at work.
+int zendesk_job_works(const struct dray_json *status);
 // Puts the receipts of `rows` that the job's answer (the object job_status; NULL: lost) speaks of.
 void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *status, const int64_t *rows,
-                       size_t row_count, int is_set, struct dray_receipt_writer *receipts, size_t *out_pending);
+                       size_t row_count, struct zendesk_verdict *verdict);
 // Words of a refusal because the record is there already.
 int zendesk_is_duplicate(const char *words);
+// Words of a refusal because a new record needs a name.
+int zendesk_is_nameless(const char *words);
+int zendesk_wholes_has(const struct zendesk_wholes *wholes, int64_t row);
+// 0: no memory, it is not noted.
+int zendesk_wholes_add(struct zendesk_wholes *wholes, int64_t row);
+
+// ---- open.c ----
+
+void zendesk_open_note(struct zendesk_open *open, const char *id);
+int zendesk_open_has(const struct zendesk_open *open, const char *id);
+void zendesk_open_forget(struct zendesk_open *open, const char *id);
+void zendesk_open_free(struct zendesk_open *open);
+// Asks for all open jobs by one call, where there are several and what is known of one of `jobs` is too old.
+DRAY_NODISCARD int32_t zendesk_open_ask(struct zendesk_client *client, struct zendesk_open *open,
+                                        const struct zendesk_jobs *jobs, struct dray_error *error);
+// The job_status that was answered, once; NULL: it is to be asked for by itself. Borrowed until the next ask.
+const struct dray_json *zendesk_open_take(struct zendesk_client *client, struct zendesk_open *open, const char *id);
+
+// Whether the credentials may see what becomes of jobs; asked once a run where that is not known otherwise. *out = 0 is
+// warned of. @errors those of zendesk_get.
+DRAY_NODISCARD int32_t zendesk_jobs_may_be_seen(struct zendesk_work *work, int *out, struct dray_error *error);
+// Remembers, for whatever process comes after, that a job is about to be sent. @errors those of the state service.
+DRAY_NODISCARD int32_t zendesk_jobs_note(struct zendesk_work *work, struct dray_error *error);
+// *out: whether a job of this connection was sent so lately that it may be at work. @errors as zendesk_jobs_note.
+DRAY_NODISCARD int32_t zendesk_jobs_lately(struct zendesk_work *work, int *out, struct dray_error *error);
 
 #endif // ZENDESK_WORK_H

@@ -226,17 +226,17 @@ static void judge_as(const char *json, int is_set, int32_t first, int32_t second
   struct dray_receipts out = {.struct_size = sizeof(out), .items = items, .capacity = 4};
   struct dray_receipt_writer writer;
   struct dray_json *root = NULL;
-  size_t pending = 0;
+  struct zendesk_verdict verdict = {.is_set = is_set, .receipts = &writer};
   make_jobs(&jobs);
   dray_receipts_init(&writer, BYTES_MAX);
   dray_receipts_begin(&writer, &out);
   if (json != NULL) assert_int_equal(DRAY_OK, dray_json_parse(dray_str_of(json), BYTES_MAX, &root, NULL));
-  zendesk_job_judge(&jobs.items[1], root, rows, 2, is_set, &writer, &pending);
+  zendesk_job_judge(&jobs.items[1], root, rows, 2, &verdict);
   assert_int_equal(DRAY_OK, dray_receipts_end(&writer, NULL));
   assert_int_equal(2, out.count);
   assert_int_equal(first, items[0].status);
   assert_int_equal(second, items[1].status);
-  assert_int_equal((first == DRAY_RECEIPT_PENDING) + (second == DRAY_RECEIPT_PENDING), pending);
+  assert_int_equal((first == DRAY_RECEIPT_PENDING) + (second == DRAY_RECEIPT_PENDING), verdict.pending);
   dray_json_free(root);
   dray_receipts_free(&writer);
 }
