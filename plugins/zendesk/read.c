@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "children.h"
 #include "dray/sdk/pages.h"
 #include "seen.h"
 
@@ -15,6 +16,8 @@
 #define SECOND_US INT64_C(1000000)
 #define PATH_BYTES_MAX 16384u
 #define START_AGE_LEAST_S 120
+#define LISTS_AHEAD 4          // of tickets: they are asked side by side
+#define TICKETS_WITH_LISTS 100 // of a page, after whose lists there is a checkpoint
 
 struct read {
   struct zendesk_client *client;
@@ -28,8 +31,9 @@ struct read {
   int64_t page_size;
   uint64_t answered; // pages so far
   int ended;
-  int fell_back; // a cursor was refused
-  int throttled; // times in a row
+  int fell_back;                    // a cursor was refused
+  int throttled;                    // times in a row
+  struct zendesk_children children; // BY_TICKET: of the last page of the export
 
   // The page whose rows are wanted now.
   struct dray_json *page;
@@ -46,6 +50,7 @@ static void read_free(void *self) {
   dray_json_free(read->page);
   free(read->fresh);
   zendesk_seen_free(&read->seen);
+  zendesk_children_free(&read->children);
   zendesk_rows_free(&read->rows);
   zendesk_position_free(&read->at);
   dray_buffer_free(&read->next);
@@ -87,20 +92,32 @@ static int32_t describe_list(const struct read *read, struct dray_buffer *path, 
   return add_number(path, first, "start_time", read->at.start, error);
 }
 
+// Whether page `number` is one of the export, and under its budget.
+static int is_export(const struct read *read, uint64_t number) {
+  return read->stream->how != ZENDESK_BY_LIST && zendesk_children_path(&read->children, number) == NULL;
+}
+
+static int32_t describe(const struct read *read, uint64_t number, struct dray_buffer *path, struct dray_error *error) {
+  const char *child = zendesk_children_path(&read->children, number);
+  if (child != NULL) return dray_buffer_append_str(path, child, error);
+  return is_export(read, number) ? describe_export(read, path, error) : describe_list(read, path, error);
+}
+
 static int32_t ask(void *self, uint64_t number, struct dray_page_request *request, int32_t *out,
                    struct dray_error *error) {
   struct read *read = self;
-  const int is_export = read->stream->how != ZENDESK_BY_LIST;
-  if (read->ended) {
+  const int is_child = zendesk_children_path(&read->children, number) != NULL;
+  const int is_next = number <= read->answered;
+  if (!is_child && !is_next) { // only the page before says where it is
+    *out = read->ended && read->children.count == 0 ? DRAY_PAGE_END : DRAY_PAGE_WAIT;
+    return DRAY_OK;
+  }
+  if (!is_child && read->ended) {
     *out = DRAY_PAGE_END;
     return DRAY_OK;
   }
-  if (number > read->answered) { // only the page before says where it is
-    *out = DRAY_PAGE_WAIT;
-    return DRAY_OK;
-  }
-  DRAY_TRY(is_export ? describe_export(read, &request->path, error) : describe_list(read, &request->path, error));
-  DRAY_TRY(zendesk_pace(read->client, is_export, error));
+  DRAY_TRY(describe(read, number, &request->path, error));
+  DRAY_TRY(zendesk_pace(read->client, is_export(read, number), error));
   *out = DRAY_PAGE_ASK;
   return DRAY_OK;
 }
@@ -128,10 +145,14 @@ static int32_t fall_back(struct read *read, const struct dray_api_answer *answer
 static int32_t not_a_page(struct read *read, uint64_t number, const struct dray_api_answer *answer, int32_t *out,
                           struct dray_error *error) {
   const int32_t status = answer->status;
-  const int is_export = read->stream->how != ZENDESK_BY_LIST;
   if (status == 429 && ++read->throttled < THROTTLED_MAX) {
-    DRAY_TRY(zendesk_hold(read->client, answer, is_export, error));
+    DRAY_TRY(zendesk_hold(read->client, answer, is_export(read, number), error));
     *out = DRAY_PAGE_AGAIN;
+    return DRAY_OK;
+  }
+  if (zendesk_children_path(&read->children, number) != NULL) {
+    if (status != 404) return zendesk_fail(answer, read->name, error);
+    read->answered = number + 1; // the ticket was deleted meanwhile: a page without records
     return DRAY_OK;
   }
   const int refused = status == 400 || status == 404 || status == 410 || status == 422;
@@ -154,6 +175,10 @@ static int32_t not_a_page(struct read *read, uint64_t number, const struct dray_
 
 static const struct dray_json *records_of(const struct read *read) {
   return dray_json_get(read->page, read->stream->records);
+}
+
+static int32_t fail_list(const struct read *read, const char *name, struct dray_error *error) {
+  return dray_fail(error, DRAY_E_HTTP_CONTENT, "%s: the answer has no list \"%s\"", read->name, name);
 }
 
 // Which records of the page were shown already: repeats at the border of two pages, and, where a full read shows every
@@ -241,15 +266,45 @@ static int32_t after_list_page(struct read *read, struct dray_error *error) {
   return DRAY_OK;
 }
 
-static int32_t take_page(struct read *read, struct dray_error *error) {
+// The lists of the page's tickets come next, and then the export goes on. Of a deleted ticket there is none.
+static int32_t after_tickets_page(struct read *read, uint64_t number, struct dray_error *error) {
+  size_t i = 0;
+  zendesk_children_begin(&read->children, number + 1);
+  for (const struct dray_json *record = records_of(read)->child; record != NULL; record = record->next, i++) {
+    const int gone = dray_str_is(dray_json_string(dray_json_get(record, "status"), ""), "deleted");
+    if (gone || !read->fresh[i]) continue;
+    DRAY_TRY(zendesk_children_of(&read->children, record, read->stream->child, error));
+  }
+  read->record = NULL; // tickets are rows of another stream
+  return after_cursor_page(read, error);
+}
+
+static int32_t take_list(struct read *read, uint64_t number, struct dray_error *error) {
+  const struct dray_json *records = dray_json_get(read->page, read->stream->child);
+  if (records == NULL || records->kind != DRAY_JSON_ARRAY) return fail_list(read, read->stream->child, error);
+  uint8_t *fresh = realloc(read->fresh, records->child_count + 1);
+  if (fresh == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a page");
+  read->fresh = fresh;
+  memset(fresh, 1, records->child_count + 1);
+  read->record = records->child;
+  const char *path = zendesk_children_path(&read->children, number);
+  char list[200];
+  (void)snprintf(list, sizeof(list), "%.*s", (int)strcspn(path, "?"), path);
+  dray_buffer_clear(&read->next);
+  DRAY_TRY(zendesk_next_page(read->client, read->page, list, ZENDESK_LIST_PAGE, &read->next, error));
+  return read->next.len > 0 ? zendesk_children_add(&read->children, read->next.data, error) : DRAY_OK;
+}
+
+static int32_t take_page(struct read *read, uint64_t number, struct dray_error *error) {
   size_t fresh = 0;
   const struct dray_json *records = records_of(read);
-  if (records == NULL || records->kind != DRAY_JSON_ARRAY) {
-    return dray_fail(error, DRAY_E_HTTP_CONTENT, "%s: the answer has no list \"%s\"", read->name,
-                     read->stream->records);
-  }
+  if (zendesk_children_path(&read->children, number) != NULL) return take_list(read, number, error);
+  if (records == NULL || records->kind != DRAY_JSON_ARRAY) return fail_list(read, read->stream->records, error);
   DRAY_TRY(mark_fresh(read, &fresh, error));
+  read->record = records->child;
   switch (read->stream->how) {
+  case ZENDESK_BY_TICKET:
+    return after_tickets_page(read, number, error);
   case ZENDESK_BY_CURSOR:
     return after_cursor_page(read, error);
   case ZENDESK_BY_TIME: {
@@ -277,8 +332,7 @@ static int32_t answered(void *self, uint64_t number, const struct dray_api_answe
   read->throttled = 0;
   const int32_t rc = dray_api_json(answer, ZENDESK_ANSWER_BYTES_MAX, &read->page, error);
   if (rc != DRAY_OK) return error != NULL ? dray_error_prefix(error, "page %llu", (unsigned long long)number + 1) : rc;
-  DRAY_TRY(take_page(read, error));
-  read->record = records_of(read)->child;
+  DRAY_TRY(take_page(read, number, error));
   read->record_index = 0;
   read->metrics = NULL;
   read->answered = number + 1;
@@ -358,9 +412,9 @@ static int32_t take(void *self, uint64_t number, const struct dray_api_answer *a
 static int32_t done(void *self, uint64_t number, uint64_t record_count, struct dray_buffer *state,
                     struct dray_error *error) {
   struct read *read = self;
-  (void)number;
   (void)record_count;
   if (read->full) return DRAY_OK;
+  if (read->stream->how == ZENDESK_BY_TICKET && !zendesk_children_end(&read->children, number)) return DRAY_OK;
   // A list comes in any order: only its end is a safe place.
   if (read->stream->how == ZENDESK_BY_LIST && ((read->stream->flags & ZENDESK_SINCE) == 0 || !read->ended)) {
     return DRAY_OK;
@@ -386,7 +440,7 @@ static int32_t begin_at(struct read *read, struct dray_str state, struct dray_er
   if (state.len == 0) return DRAY_OK;
   DRAY_TRY(zendesk_position_read(&read->at, read->stream->def.name, state, error));
   if (read->stream->how == ZENDESK_BY_LIST && read->at.seen >= 0) read->at.start = read->at.seen;
-  if (read->stream->how != ZENDESK_BY_CURSOR) {
+  if (read->stream->how != ZENDESK_BY_CURSOR && read->stream->how != ZENDESK_BY_TICKET) {
     // Metric events of the very second of start_time are left out by some accounts: one second is the least.
     const int64_t overlap = settings->overlap_seconds > 0 ? settings->overlap_seconds : 1;
     read->at.start = read->at.start > overlap ? read->at.start - overlap : 0;
@@ -405,6 +459,7 @@ static int32_t make_read(struct zendesk_client *client, const struct zendesk_str
   read->full = request->mode == DRAY_READ_FULL;
   read->page_size = client->settings.page_size;
   if (stream->how == ZENDESK_BY_LIST && read->page_size > ZENDESK_LIST_PAGE) read->page_size = ZENDESK_LIST_PAGE;
+  if (stream->how == ZENDESK_BY_TICKET && read->page_size > TICKETS_WITH_LISTS) read->page_size = TICKETS_WITH_LISTS;
   (void)snprintf(read->name, sizeof(read->name), "zendesk %s", stream->def.name);
   dray_buffer_init(&read->next, PATH_BYTES_MAX);
   zendesk_position_init(&read->at);
@@ -440,7 +495,7 @@ int32_t zendesk_read_open(struct zendesk_client *client, const struct zendesk_st
       .selection = selection,
       .batch_rows_max = request->batch_rows_max,
       .batch_bytes_max = request->batch_bytes_max,
-      .ahead = 1,
+      .ahead = stream->how == ZENDESK_BY_TICKET ? LISTS_AHEAD : 1,
       .name = read->name,
       .self = read,
       .free_self = read_free,

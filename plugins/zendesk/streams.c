@@ -70,6 +70,16 @@ static const struct dray_field ticket_comments[] = {
     ABOUT("event_timestamp", TIMESTAMP, "of the event; exports go by it"),
 };
 
+static const struct dray_field ticket_audits[] = {
+    KEY("id", INT64),
+    FIELD("ticket_id", INT64),
+    FIELD("author_id", INT64),
+    FIELD("created_at", TIMESTAMP),
+    ABOUT("events", JSON, "what it did: Create, Change, Comment, Notification, ..."),
+    FIELD("metadata", JSON),
+    FIELD("via", JSON),
+};
+
 static const struct dray_field ticket_metrics[] = {
     KEY("ticket_id", INT64),
     FIELD("id", INT64),
@@ -327,6 +337,19 @@ const struct zendesk_stream zendesk_streams[] = {
      .records = "ticket_events",
      .stamp = "timestamp",
      .rows = ZENDESK_ROWS_COMMENTS,
+     .scope = "tickets:read"},
+    {.def = {.name = "ticket_audits",
+             FIELDS(ticket_audits),
+             .primary_key = "id",
+             .cursor = "created_at",
+             .modes = LOG,
+             .description =
+                 "all that was done to tickets; a call a ticket that has changed; none is ever deleted here"},
+     .how = ZENDESK_BY_TICKET,
+     .path = "/api/v2/incremental/tickets/cursor",
+     .records = "tickets",
+     .stamp = "generated_timestamp",
+     .child = "audits",
      .scope = "tickets:read"},
     {.def = {.name = "ticket_metrics",
              FIELDS(ticket_metrics),

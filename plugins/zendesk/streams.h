@@ -10,7 +10,8 @@
 enum {
   ZENDESK_BY_CURSOR = 1, // incremental export that goes on by after_cursor
   ZENDESK_BY_TIME = 2,   // incremental export that goes on by end_time
-  ZENDESK_BY_LIST = 3    // a list: page[after], or next_page
+  ZENDESK_BY_LIST = 3,   // a list: page[after], or next_page
+  ZENDESK_BY_TICKET = 4  // the export of tickets by cursor, and a list of each ticket of it
 };
 enum { ZENDESK_ROWS_RECORDS = 0, ZENDESK_ROWS_COMMENTS, ZENDESK_ROWS_METRICS };
 enum {
@@ -27,6 +28,7 @@ struct zendesk_stream {
   const char *records; // the list's name in an answer
   const char *stamp;   // when the record changed: a member of it, of exports in Unix seconds or ISO 8601
   int rows;            // ZENDESK_ROWS_*: what becomes of a record
+  const char *child;   // BY_TICKET: the list, also its name in an answer
   int fields;          // ZENDESK_*_FIELDS that are columns too
   int flags;           // ZENDESK_GATED, ...
   const char *deleted; // how a record says that it is gone: a member; NULL: never

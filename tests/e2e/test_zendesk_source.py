@@ -59,6 +59,17 @@ def living(zendesk, name):
     return {number: row for number, row in zendesk.rows(scene.STATES[name]).items() if not gone(row)}
 
 
+def audits_differ(project, zendesk):
+    """Of tickets that are there now; those of a ticket that was deleted later stay."""
+    tickets = living(zendesk, "tickets")
+    wanted = {row["id"]: row for row in zendesk.state()["audits"] if row["ticket_id"] in tickets}
+    held = {number: row for number, row in table(project, "ticket_audits").items() if row["ticket_id"] in tickets}
+    if set(held) != set(wanted):
+        return [("keys", sorted(set(held) ^ set(wanted))[:5])]
+    return [(number, column) for number, row in held.items() for column in row if column in wanted[number]
+            and not same(row[column], wanted[number][column], column)][:5]
+
+
 def test_every_stream_is_what_zendesk_holds(project, zendesk):
     scene.ingest(project, zendesk, more=", page_size: 50")
     project.dray("sync", "--all").expect(0)
@@ -75,6 +86,7 @@ def test_every_stream_is_what_zendesk_holds(project, zendesk):
     assert comments and set(held) == set(comments)
     assert all(held[number]["body"] == comment["body"] and held[number]["ticket_id"] == comment["ticket_id"]
                for number, comment in comments.items())
+    assert audits_differ(project, zendesk) == []
     assert project.query("SELECT count(*) FROM tags") > [(0,)]
 
 
@@ -123,6 +135,66 @@ def test_only_what_changed_is_read_again(project, zendesk):
         assert run["rows_read"] < 20, name
         assert differences(project, name, living(zendesk, name)) == []
         assert "changed" in table(project, name)[wanted].values()
+
+
+def test_audits_of_tickets_that_changed_are_read_again(project, zendesk):
+    scene.ingest(project, zendesk, ("ticket_audits",), more=", page_size: 30")
+    numbers = [number for number, row in sorted(living(zendesk, "tickets").items()) if row["status"] in ("new", "open")]
+    long, gone = numbers[0], numbers[1]
+    for turn in range(130):  # a list of two pages
+        zendesk.change({"tickets": [{"id": long, "comment": {"body": f"turn {turn}"}}]})
+    zendesk.advance(120)
+    run = project.sync("ticket_audits")
+    assert run["rejected"] == 0 and audits_differ(project, zendesk) == []
+    mark = zendesk.mark()
+    assert project.sync("ticket_audits")["inserts"] == 0
+    assert zendesk.requests(mark, path="/audits") == []
+    zendesk.change({"tickets": [{"id": long, "subject": "changed"}], "delete": {"tickets": [gone]}})
+    zendesk.advance(120)
+    mark = zendesk.mark()
+    run = project.sync("ticket_audits")
+    assert (run["inserts"], run["updates"], run["deletes"]) == (1, 0, 0) and audits_differ(project, zendesk) == []
+    assert {line["path"] for line in zendesk.requests(mark, path="/audits")} == {f"/api/v2/tickets/{long}/audits"}
+
+
+@pytest.mark.parametrize("fault, path", [({"kind": "throttle", "retry_after": 0, "count": 3}, "/api/v2/tickets/*/audits"),
+                                         ({"kind": "reset", "count": 1}, "/api/v2/tickets/*/audits"),
+                                         ({"kind": "status", "status": 502, "count": 2}, "/api/v2/tickets/*/audits"),
+                                         ({"kind": "status", "status": 404, "body": {"error": "RecordNotFound", "description": "Not found"},
+                                           "count": 1}, "/api/v2/tickets/*/audits"),
+                                         ({"kind": "stale_cursor", "count": 1}, "/api/v2/incremental/*")])
+def test_audits_through_what_breaks(project, zendesk, fault, path):
+    """A ticket that is deleted between the export and its list has none."""
+    scene.ingest(project, zendesk, ("ticket_audits",), more=", page_size: 25")
+    zendesk.fault({**fault, "path": path, "nth": 9 if "audits" in path else 1})
+    project.sync("ticket_audits")
+    zendesk.clear_faults()
+    if fault.get("status") == 404:
+        [missed] = {row["ticket_id"] for row in zendesk.state()["audits"]} & set(living(zendesk, "tickets")) - {
+            row["ticket_id"] for row in table(project, "ticket_audits").values()}
+        zendesk.change({"system_update": [missed]})
+        zendesk.advance(120)
+        project.sync("ticket_audits")
+    assert audits_differ(project, zendesk) == []
+
+
+def test_audits_are_gone_on_with_after_a_death(project, zendesk):
+    scene.ingest(project, zendesk, ("ticket_audits",), more=", page_size: 10", sync="commit_after: 0s")
+    project.sync("ticket_audits")
+    changed = [number for number, row in sorted(living(zendesk, "tickets").items()) if row["status"] != "closed"][:70]
+    zendesk.change({"tickets": [{"id": number, "subject": f"changed {number}"} for number in changed]})
+    zendesk.advance(120)
+    zendesk.fault({"kind": "slow", "seconds": 0.02, "path": "/api/v2/tickets/*/audits", "count": -1})
+    mark = zendesk.mark()
+    process = project.start("sync", "ticket_audits")
+    harness.wait_until(lambda: len(zendesk.requests(mark, path="/audits")) > 45, what="lists")
+    process.kill()
+    process.communicate()
+    zendesk.clear_faults()
+    mark = zendesk.mark()
+    project.sync("ticket_audits")
+    assert audits_differ(project, zendesk) == []
+    assert len(zendesk.requests(mark, path="/audits")) <= len(changed) - 20  # not from the start
 
 
 def test_what_is_deleted_is_a_tombstone(project, zendesk):

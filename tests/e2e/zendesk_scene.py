@@ -13,12 +13,12 @@ sys.path.insert(0, str(SIMULATOR.parent.parent / "server"))
 import running  # noqa: E402  the client of the test side
 
 # Every stream, and where the simulator's state holds its records.
-STATES = {"tickets": "tickets", "ticket_comments": None, "ticket_metrics": "metrics", "ticket_metric_events": "metric_events",
+STATES = {"tickets": "tickets", "ticket_comments": None, "ticket_audits": None, "ticket_metrics": "metrics", "ticket_metric_events": "metric_events",
           "users": "users", "organizations": "organizations", "groups": "groups", "group_memberships": "group_memberships",
           "organization_memberships": "organization_memberships", "ticket_fields": "ticket_fields",
           "ticket_forms": "ticket_forms", "user_fields": "user_fields", "organization_fields": "organization_fields",
           "satisfaction_ratings": "satisfaction_ratings", "brands": "brands", "tags": None, "macros": "macros"}
-EXPORTS = ("tickets", "ticket_comments", "ticket_metrics", "ticket_metric_events", "users", "organizations")
+EXPORTS = ("tickets", "ticket_comments", "ticket_audits", "ticket_metrics", "ticket_metric_events", "users", "organizations")
 WRITES = ("POST", "PUT", "DELETE", "PATCH")
 
 
