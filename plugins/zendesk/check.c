@@ -91,23 +91,10 @@ int32_t zendesk_check_path(struct zendesk_client *client, const char *name, cons
 }
 
 int32_t zendesk_check_jobs(struct zendesk_client *client, struct dray_json_writer *writer, struct dray_error *error) {
-  struct dray_json *root = NULL;
-  struct dray_error why;
-  dray_error_init(&why);
   if (strcmp(client->settings.use_bulk, "never") == 0) return DRAY_OK;
-  const int32_t rc = zendesk_get(client, "/api/v2/job_statuses?page%5Bsize%5D=1", &root, &why);
-  dray_json_free(root);
-  if (is_final(rc)) {
-    if (error != NULL) *error = why;
-    return rc;
-  }
-  const int refused = why.http_status == 403 || why.http_status == 404;
-  dray_check_step_write(writer, "jobs", rc == DRAY_OK ? "what becomes of a job can be seen" : why.text,
-                        rc == DRAY_OK ? NULL
-                        : refused ? "rows go one by one: grant the OAuth client the scope read, which jobs need beside "
-                                    "the scopes of resources, or set use_bulk: never"
-                                  : fix_of(rc));
-  return DRAY_OK;
+  return zendesk_check_path(client, "jobs", "/api/v2/job_statuses?page%5Bsize%5D=1",
+                            "read (jobs are of no resource; else rows go one by one, as with use_bulk: never)", 0,
+                            writer, error);
 }
 
 int32_t zendesk_check_stream(struct zendesk_client *client, const struct zendesk_stream *stream,

@@ -15,7 +15,7 @@ import running  # noqa: E402
 
 # One of each way that pages follow each other. The first is read once for every allocation that may fail: it is small, and the exports'
 # budget holds thousands.
-STREAMS = ["organizations", "tickets", "satisfaction_ratings"]
+STREAMS = ["organizations", "tickets", "ticket_audits", "satisfaction_ratings"]
 
 
 @unittest.skipUnless(kit.BIN, "DRAY_BIN names no program")
