@@ -17,7 +17,7 @@ SOLVED = 2    # questions that are answered on it
 
 def ask(url, path, body=None):
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url + path, data, {"Content-Type": "application/json"}), timeout=60) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url + path, data, {"Content-Type": "application/json"}), timeout=600) as answer:
         return json.load(answer)
 
 

@@ -62,7 +62,7 @@ DRAY_NODISCARD int32_t settings_token(const struct dray_services *services, cons
 // The answer of check: one step.
 DRAY_NODISCARD int32_t settings_check(const struct dray_services *services, const struct settings *settings,
                                       struct dray_buffer *out, struct dray_error *error);
-// What every call that may last looks at. The broken one sleeps on, three seconds, once the run was cancelled.
+// What every call that may last looks at. The broken one sleeps on, five seconds, once the run was cancelled.
 DRAY_NODISCARD int32_t settings_cancelled(const struct dray_services *services, int broken, struct dray_error *error);
 
 extern const struct dray_source_vtable source_vtable;

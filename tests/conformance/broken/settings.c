@@ -95,7 +95,7 @@ int32_t settings_check(const struct dray_services *services, const struct settin
 }
 
 int32_t settings_cancelled(const struct dray_services *services, int broken, struct dray_error *error) {
-  const struct timespec nap = {3, 0};
+  const struct timespec nap = {5, 0};
   if (!broken) return dray_cancel_check(services, error);
   if (!HAS(CANCEL_HANG) && dray_cancelled(services)) (void)nanosleep(&nap, NULL);
   return DRAY_OK;

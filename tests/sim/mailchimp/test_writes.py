@@ -377,7 +377,7 @@ def test_an_audience_is_made_and_used(api):
 
 def fetch(url, headers=None):
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=600)
     connection.request("GET", f"{parts.path}?{parts.query}", headers=headers or {})
     answer = connection.getresponse()
     status, raw = answer.status, answer.read()

@@ -22,6 +22,8 @@ class Faults:
     def __init__(self, clock, own_kinds=None):
         self.clock, self.own_kinds = clock, own_kinds or {}
         self.lock = threading.Lock()
+        self.cleared = threading.Condition(self.lock)
+        self.clears = 0
         self.list = []
 
     def add(self, orders):
@@ -47,6 +49,14 @@ class Faults:
     def clear(self):
         with self.lock:
             self.list.clear()
+            self.clears += 1
+            self.cleared.notify_all()
+
+    def pause(self, seconds):
+        """What `slow` takes, unless all faults are cleared before."""
+        with self.lock:
+            clears = self.clears
+            self.cleared.wait_for(lambda: self.clears > clears, seconds)
 
     def all(self):
         with self.lock:

@@ -56,14 +56,14 @@ class Running:
             self.process.wait()
         self.process.stdout.close()
 
-    def connect(self, timeout=30):
+    def connect(self, timeout=600):
         if self.tls:
             trusting = ssl.create_default_context()
             trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
             return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=trusting)
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def request(self, method, path, body=None, headers=None, connection=None, timeout=30):
+    def request(self, method, path, body=None, headers=None, connection=None, timeout=600):
         """`body` is a JSON value, text or bytes. On a connection of its own unless one is given."""
         headers = dict(headers or {})
         if isinstance(body, (dict, list)):

@@ -178,7 +178,9 @@ class Simulator:
             request.faults = self.faults.due(
                 lambda kind: kind in self.fault_kinds and self.fault_fits(kind, request), request)
             struck = self.faults.due(KINDS - {"connect_reset"}, request)
-            time.sleep(sum(fault.get("seconds", 1) for fault in struck if fault["kind"] == "slow"))
+            slow = sum(fault.get("seconds", 1) for fault in struck if fault["kind"] == "slow")
+            if slow > 0:
+                self.faults.pause(slow)
             fault = next((fault for fault in struck if fault["kind"] != "slow"), None)
             dripping = next((fault for fault in struck if fault["kind"] == "slow" and fault.get("drip_s")), None)
             if fault is None:

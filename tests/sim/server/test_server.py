@@ -77,7 +77,7 @@ def test_gzip_when_asked_for(notes):
 
 
 def raw_exchange(port, data, shut=False):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as plain:
         plain.sendall(data)
         if shut:
             plain.shutdown(socket.SHUT_WR)

@@ -105,7 +105,7 @@ class Shop(Running):
         return self.data("query($id: ID!) { bulkOperation(id: $id) { id status errorCode createdAt completedAt objectCount "
                          "rootObjectCount fileSize url partialDataUrl query type } }", {"id": gid})["bulkOperation"]
 
-    def finished(self, gid, timeout=20):
+    def finished(self, gid, timeout=600):
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             operation = self.operation(gid)
@@ -132,10 +132,10 @@ class Shop(Running):
 
     def to_storage(self, parts):
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=600)
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=20, context=trusting)
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=600, context=trusting)
 
     def stage(self, lines):
         """Uploads a file of variables; its key."""

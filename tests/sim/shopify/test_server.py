@@ -222,7 +222,7 @@ def test_what_is_not_simulated_is_said_loudly(shop):
 # ---- price ----
 
 def test_an_answer_tells_its_price_and_the_bucket_comes_back_with_time(start):
-    shop = start("--bucket", 100, "--restore-rate", 10)
+    shop = start("--bucket", 100, "--restore-rate", 0.5)
     query = "{ customers(first: 250) { nodes { id defaultEmailAddress { emailAddress } } } }"
     cost = shop.gql(query)["extensions"]["cost"]
     assert cost["requestedQueryCost"] == 16 and cost["actualQueryCost"] <= 16

@@ -29,7 +29,7 @@ class Running:
         self.process.stdout.close()
 
     def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
@@ -213,15 +213,22 @@ def test_fault_refuse_batch_refuses_all_because_of_one(start):
     assert [one["id"] for one in receiver.state()] == [1]
 
 
-def test_fault_slow_and_a_second_request_under_the_key_meets_a_conflict(start):
-    receiver = start("--faults", '[{"kind": "slow", "seconds": 1.5}]')
-    connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=10)
+def test_fault_slow(start):
+    receiver = start("--faults", '[{"kind": "slow", "seconds": 0.3}]')
+    began = time.monotonic()
+    assert receiver.send([row(1, a=1)])[0] == 200
+    assert time.monotonic() - began >= 0.3
+
+
+def test_fault_hold_and_a_second_request_under_the_key_meets_a_conflict(start):
+    receiver = start("--faults", '[{"kind": "hold"}]')
+    connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=600)
     body = json.dumps({"object": "o", "sync": "s", "batch_id": "b", "rows": [row(1, a=1)]})
     connection.request("POST", "/hook", body, {"Content-Type": "application/json", "Idempotency-Key": "k"})
-    time.sleep(0.5)
-    began = time.monotonic()
+    while json.loads(receiver.request("GET", "/_control")[2])["holding"] == 0:
+        time.sleep(0.02)
     assert receiver.send([row(1, a=1)], {"Idempotency-Key": "k"})[0] == 409
-    assert time.monotonic() - began < 0.9
+    assert receiver.request("POST", "/_control", '{"clear": true}')[0] == 200
     assert connection.getresponse().status == 200
     connection.close()
 

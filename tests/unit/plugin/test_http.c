@@ -224,6 +224,7 @@ static void test_big_body_streams_through_flat_memory(void **state) {
   struct http_reply reply;
   struct dray_http_request request = http_request(&server, "GET", "/big?mb=200");
   request.response_bytes_max = UINT64_MAX;
+  request.timeout_ms = 600000;
   http_exchange(http, &request, &reply);
   assert_code(reply, DRAY_OK);
   assert_int_equal(reply.body_bytes, 200u << 20);
@@ -240,6 +241,7 @@ static void test_body_nobody_reads_waits_at_the_server(void **state) {
   uint64_t bytes = 0;
   dray_error_init(&error);
   request.response_bytes_max = UINT64_MAX;
+  request.timeout_ms = 600000;
   assert_int_equal(service->open(service->ctx, &request, &response, &error), DRAY_OK);
   const long before_kb = peak_kb();
   // Meanwhile the same client does other work, which drives the held transfer too.
