@@ -135,7 +135,7 @@ class Postgres:
                 return
             except machine.Failed:
                 time.sleep(0.2)
-        raise machine.Failed(f"PostgreSQL did not start: {(self.place.scratch / 'postgres.log').read_text()[-400:]}")
+        raise machine.Failed("PostgreSQL did not start" + self.last_words())
 
     def stop(self):
         self.server.send_signal(signal.SIGINT)  # a fast shutdown
@@ -155,8 +155,12 @@ class Postgres:
     def sql(self, *statements):
         done = subprocess.run(self.psql(*statements), env={**os.environ, **self.env}, capture_output=True, text=True)
         if done.returncode != 0:
-            raise machine.Failed("psql: " + " ".join(done.stderr.split())[-300:])
+            raise machine.Failed("psql: " + " ".join(done.stderr.split())[-300:] + self.last_words())
         return done.stdout
+
+    def last_words(self):
+        """What a server said that is about to be gone, and with it its log."""
+        return "\nthe server's log:\n" + (self.place.scratch / "postgres.log").read_text(errors="replace")[-3000:]
 
     def load(self, name, csv):
         """A table from a CSV file, with its key, hint bits set: nobody pays for being the first reader."""
