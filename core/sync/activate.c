@@ -103,11 +103,12 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
     DRAY_TRY(dray_buffer_append_str(&activation->options, "{}", error));
   }
   struct dray_str catalog;
-  DRAY_TRY(dr_destination_discover(activation->destination, &catalog, error));
-  DRAY_TRY(dr_catalog_object(catalog, sync->object, &run->arena, &activation->object, error));
+  // First, so that the catalogue may be of this object under these options alone: see dray/destination.h.
   activation->caps.struct_size = sizeof(activation->caps);
   DRAY_TRY(dr_destination_caps(activation->destination, dray_str_of(sync->object),
                                dray_buffer_view(&activation->options), &activation->caps, error));
+  DRAY_TRY(dr_destination_discover(activation->destination, &catalog, error));
+  DRAY_TRY(dr_catalog_object(catalog, sync->object, &run->arena, &activation->object, error));
   activation->object.dynamic = (activation->caps.flags & DRAY_CAPS_DYNAMIC_FIELDS) != 0;
   DRAY_TRY(check_operations(run, &activation->caps, error));
   DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, 0, &activation->object, error));

@@ -218,13 +218,26 @@ int32_t mc_fail(const struct dray_api_answer *answer, const char *doing, struct 
   return dray_api_fail(answer, doing, words[0] != '\0' ? words : NULL, error);
 }
 
+int32_t mc_get_start(struct mc_client *client, const char *path, struct dray_api_pending **out,
+                     struct dray_error *error) {
+  const struct dray_api_request request = {.method = "GET", .path = dray_str_of(path)};
+  return dray_api_start(&client->api, &request, out, error);
+}
+
 int32_t mc_get(struct mc_client *client, const char *path, struct dray_json **out, int32_t *out_status,
                struct dray_error *error) {
+  return mc_get_finish(client, path, NULL, out, out_status, error);
+}
+
+int32_t mc_get_finish(struct mc_client *client, const char *path, struct dray_api_pending *pending,
+                      struct dray_json **out, int32_t *out_status, struct dray_error *error) {
   struct dray_api_answer answer = {.status = 0};
   const struct dray_api_request request = {.method = "GET", .path = dray_str_of(path)};
   int32_t rc = DRAY_OK;
   for (int32_t tried = 0;; tried++) {
-    rc = dray_api_call(&client->api, &request, &answer, error);
+    rc = pending != NULL ? dray_api_finish(pending, &answer, error)
+                         : dray_api_call(&client->api, &request, &answer, error);
+    pending = NULL;
     if (rc != DRAY_OK || !mc_is_throttled(&answer)) break;
     rc = mc_wait_to_retry(client, tried, error);
     if (rc != DRAY_OK) break;

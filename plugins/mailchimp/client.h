@@ -42,6 +42,11 @@ int32_t mc_fail(const struct dray_api_answer *answer, const char *doing, struct 
 // (NULL allowed) gets the status of a refusal. @owner dray_json_free.
 DRAY_NODISCARD int32_t mc_get(struct mc_client *client, const char *path, struct dray_json **out, int32_t *out_status,
                               struct dray_error *error);
+// The same in two steps, to have several under way: `pending` is of mc_get_start for this path, taken over.
+DRAY_NODISCARD int32_t mc_get_start(struct mc_client *client, const char *path, struct dray_api_pending **out,
+                                    struct dray_error *error);
+DRAY_NODISCARD int32_t mc_get_finish(struct mc_client *client, const char *path, struct dray_api_pending *pending,
+                                     struct dray_json **out, int32_t *out_status, struct dray_error *error);
 
 // A time as queries want it: 2026-01-31T10:00:00+00:00, in `out` (DRAY_FORMAT_BYTES_MAX). Fractions are cut.
 void mc_time(int64_t us, char *out);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The destination role.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "check.h"
@@ -20,6 +21,11 @@ struct dray_destination {
   struct mc_settings settings;
   struct mc_client client;
   struct dray_buffer document; // what check or discover handed out last
+
+  // What caps was asked of last, which a catalogue is for then.
+  const struct mc_object *target; // NULL: everything
+  char target_list[72];
+  struct mc_known_fields known;
 
   // From begin to end.
   const struct mc_object *object; // NULL: not begun
@@ -44,6 +50,7 @@ static void destination_abort(struct dray_destination *destination) {
 static void destination_destroy(struct dray_destination *destination) {
   if (destination == NULL) return;
   destination_abort(destination);
+  mc_known_fields_free(&destination->known);
   mc_client_free(&destination->client);
   mc_settings_free(&destination->settings);
   dray_receipts_free(&destination->receipts);
@@ -95,12 +102,21 @@ static int32_t write_catalog(struct dray_destination *destination, const struct 
   return dray_catalog_end(&writer, mc_options_spec, out_json, error);
 }
 
+// Of all audiences, or of the one that is written to.
+static int32_t load_merge_fields(struct dray_destination *destination, struct dray_field_list *out,
+                                 struct dray_error *error) {
+  if (destination->target == NULL) return mc_merge_fields_load(&destination->client, out, error);
+  if (destination->target->kind != MC_OBJECT_MEMBERS) return DRAY_OK;
+  DRAY_TRY(mc_known_fields_ask(&destination->client, destination->target_list, &destination->known, error));
+  return mc_merge_fields_take(destination->known.root, out, error);
+}
+
 static int32_t destination_discover(struct dray_destination *destination, struct dray_str *out_json,
                                     struct dray_error *error) {
   struct dray_field_list merge_fields;
   dray_field_list_init(&merge_fields, MERGE_TEXT_BYTES_MAX);
   int32_t rc = mc_client_ready(&destination->client, error);
-  if (rc == DRAY_OK) rc = mc_merge_fields_load(&destination->client, &merge_fields, error);
+  if (rc == DRAY_OK) rc = load_merge_fields(destination, &merge_fields, error);
   // A field that a run makes has no type before and one after it: rows must be the same to both.
   for (size_t i = 0; i < merge_fields.count; i++) merge_fields.items[i].type.id = 0;
   if (rc == DRAY_OK) rc = write_catalog(destination, &merge_fields, out_json, error);
@@ -131,8 +147,11 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
     out->doubt = DRAY_DOUBT_RESEND; // all of it may be done twice
     out->batch_rows_max = MC_BATCH_ROWS_MAX;
     out->batch_bytes_max = BATCH_BYTES_MAX;
-    // A tag that is new is made once.
-    out->parallel_max = object->kind == MC_OBJECT_TAGS ? 1 : (uint32_t)destination->settings.max_connections;
+    // A tag that is new is made once. Else one more than connections, which the rate key counts: its request is ready
+    // when an answer comes, and the wire stays busy while receipts are written.
+    out->parallel_max = object->kind == MC_OBJECT_TAGS ? 1 : (uint32_t)destination->settings.max_connections + 1;
+    destination->target = object;
+    (void)snprintf(destination->target_list, sizeof(destination->target_list), "%s", options.list_id);
   }
   mc_options_free(&options);
   return rc;
@@ -151,7 +170,8 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   if (destination->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
   DRAY_TRY(mc_columns_find(object, plan, destination->columns, &merge_count, error));
   if (merge_count > 0) {
-    DRAY_TRY(mc_merge_columns_resolve(&destination->client, &destination->options, plan, destination->columns, error));
+    DRAY_TRY(mc_merge_columns_resolve(&destination->client, &destination->options, plan, &destination->known,
+                                      destination->columns, error));
   }
   destination->schema = plan->schema;
   destination->object = object;

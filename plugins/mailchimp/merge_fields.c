@@ -12,6 +12,7 @@
 #define LOCK_KEY "merge_fields"
 #define LOCK_WAIT_MS 120000
 #define TOLD_BYTES_MAX (1u << 20)
+#define KNOWN_MS 60000 // a run that reads for longer asks again before it writes
 
 static int32_t merge_kind(struct dray_str type) {
   static const struct {
@@ -29,9 +30,44 @@ static int32_t merge_kind(struct dray_str type) {
 
 static int32_t ask(struct mc_client *client, const char *list_id, struct dray_json **out, struct dray_error *error) {
   char path[200];
-  (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.type",
+  int32_t status = 0;
+  (void)snprintf(path, sizeof(path),
+                 "/lists/%s/merge-fields?count=1000&fields=merge_fields.tag,merge_fields.name,merge_fields.type",
                  list_id);
-  return mc_get(client, path, out, NULL, error);
+  const int32_t rc = mc_get(client, path, out, &status, error);
+  if (rc == DRAY_OK || status != 404) return rc;
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "list_id", "the account has no audience %s", list_id);
+}
+
+// ---- between discover and begin ----
+
+void mc_known_fields_free(struct mc_known_fields *known) {
+  dray_json_free(known->root);
+  *known = (struct mc_known_fields){.root = NULL};
+}
+
+int32_t mc_known_fields_ask(struct mc_client *client, const char *list_id, struct mc_known_fields *out,
+                            struct dray_error *error) {
+  const struct dray_clock_service *clock = client->services->clock;
+  mc_known_fields_free(out);
+  DRAY_TRY(ask(client, list_id, &out->root, error));
+  out->asked_ms = clock->monotonic_ms(clock->ctx);
+  (void)snprintf(out->list_id, sizeof(out->list_id), "%s", list_id);
+  return DRAY_OK;
+}
+
+// What was asked for a moment ago, once; NULL: nothing.
+static struct dray_json *take_known(const struct mc_client *client, const char *list_id,
+                                    struct mc_known_fields *known) {
+  const struct dray_clock_service *clock = client->services->clock;
+  struct dray_json *root = NULL;
+  const int good = strcmp(known->list_id, list_id) == 0 && clock->monotonic_ms(clock->ctx) - known->asked_ms < KNOWN_MS;
+  if (good) {
+    root = known->root;
+    known->root = NULL;
+  }
+  mc_known_fields_free(known);
+  return root;
 }
 
 // ---- once a run ----
@@ -171,14 +207,16 @@ static int32_t make(struct mc_client *client, const char *list_id, struct mc_col
 
 // One pass over the columns. *out_missing = whether one was not there.
 static int32_t resolve(struct mc_client *client, const struct mc_options *options, const struct dray_write_plan *plan,
-                       struct mc_column *columns, int may_make, int *out_missing, struct dray_error *error) {
+                       struct mc_known_fields *known, struct mc_column *columns, int may_make, int *out_missing,
+                       struct dray_error *error) {
   const size_t column_count = (size_t)plan->schema->n_children;
   struct dray_json *root = NULL;
   *out_missing = 0;
   if (!may_make) DRAY_TRY(recall(plan, options->list_id, &root, error));
   int32_t rc = DRAY_OK;
   if (root == NULL) {
-    DRAY_TRY(ask(client, options->list_id, &root, error));
+    if (!may_make) root = take_known(client, options->list_id, known);
+    if (root == NULL) DRAY_TRY(ask(client, options->list_id, &root, error));
     rc = remember(plan, options->list_id, root, error);
   }
   for (size_t i = 0; rc == DRAY_OK && i < column_count; i++) {
@@ -199,16 +237,16 @@ static int32_t resolve(struct mc_client *client, const struct mc_options *option
 }
 
 int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
-                                 const struct dray_write_plan *plan, struct mc_column *columns,
-                                 struct dray_error *error) {
+                                 const struct dray_write_plan *plan, struct mc_known_fields *known,
+                                 struct mc_column *columns, struct dray_error *error) {
   const struct dray_state_service *state = client->services->state;
   const struct dray_str key = dray_str_of(LOCK_KEY);
   int missing = 0;
-  DRAY_TRY(resolve(client, options, plan, columns, 0, &missing, error));
+  DRAY_TRY(resolve(client, options, plan, known, columns, 0, &missing, error));
   if (!missing) return DRAY_OK;
   // Several lanes begin at once: one makes the fields, the others find them.
   DRAY_TRY(state->lock(state->ctx, key, LOCK_WAIT_MS, error));
-  const int32_t rc = resolve(client, options, plan, columns, 1, &missing, error);
+  const int32_t rc = resolve(client, options, plan, known, columns, 1, &missing, error);
   state->unlock(state->ctx, key);
   return rc;
 }

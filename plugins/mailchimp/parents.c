@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define IDS_PAGE 1000
+#define PAGE_PATH_BYTES 400
 #define PARENTS_MAX 1000000u
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -38,17 +39,22 @@ void mc_parents_free(struct mc_parents *parents) {
 // What is done with a record: `record` is an element of the page's array.
 typedef int32_t take_record(void *ctx, const struct dray_json *record, struct dray_error *error);
 
-// Calls `take` with every record of a collection. `path` has everything but count and offset. *out_gone (NULL allowed)
-// = 1 when there is no such collection any more.
-static int32_t each_record(struct mc_client *client, const char *path, const char *records, take_record *take,
-                           void *ctx, int *out_gone, struct dray_error *error) {
+static void page_path(const char *path, uint64_t offset, char out[PAGE_PATH_BYTES]) {
+  (void)snprintf(out, PAGE_PATH_BYTES, "%s%ccount=%d&offset=%llu", path, strchr(path, '?') != NULL ? '&' : '?',
+                 IDS_PAGE, (unsigned long long)offset);
+}
+
+// Calls `take` with every record of a collection. `path` has everything but count and offset; `first`: its first page
+// where that is under way, taken over, or NULL. *out_gone (NULL allowed) = 1 when there is no such collection any more.
+static int32_t each_record(struct mc_client *client, const char *path, struct dray_api_pending *first,
+                           const char *records, take_record *take, void *ctx, int *out_gone, struct dray_error *error) {
   for (uint64_t offset = 0;; offset += IDS_PAGE) {
     struct dray_json *root = NULL;
-    char asked[400];
+    char asked[PAGE_PATH_BYTES];
     int32_t status = 0;
-    (void)snprintf(asked, sizeof(asked), "%s%ccount=%d&offset=%llu", path, strchr(path, '?') != NULL ? '&' : '?',
-                   IDS_PAGE, (unsigned long long)offset);
-    int32_t rc = mc_get(client, asked, &root, &status, error);
+    page_path(path, offset, asked);
+    int32_t rc = mc_get_finish(client, asked, first, &root, &status, error);
+    first = NULL;
     if (rc != DRAY_OK) {
       if (status != 404 || out_gone == NULL) return rc;
       *out_gone = 1;
@@ -101,13 +107,17 @@ static int32_t take_id(void *ctx, const struct dray_json *record, struct dray_er
   return taking->with_archive ? add(taking->into, id, "", 1, error) : DRAY_OK;
 }
 
+static int32_t fail_no_list(const char *id, struct dray_error *error) {
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "list_ids", "the account has no audience %s", id);
+}
+
 static int32_t check_all_there(const struct mc_client *client, const struct mc_parents *lists,
                                struct dray_error *error) {
   for (const struct dray_json *id = client->settings->list_ids->child; id != NULL; id = id->next) {
     size_t at = 0;
     while (at < lists->count && !dray_str_is(id->text, lists->items[at].first)) at++;
     if (at < lists->count) continue;
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "list_ids", "the account has no audience %s", id->text.data);
+    return fail_no_list(id->text.data, error);
   }
   return DRAY_OK;
 }
@@ -115,7 +125,7 @@ static int32_t check_all_there(const struct mc_client *client, const struct mc_p
 static int32_t load_lists(struct mc_client *client, int32_t with_archive, struct mc_parents *out,
                           struct dray_error *error) {
   struct taking taking = {.into = out, .only = client->settings->list_ids, .with_archive = with_archive};
-  DRAY_TRY(each_record(client, "/lists?fields=lists.id,total_items", "lists", take_id, &taking, NULL, error));
+  DRAY_TRY(each_record(client, "/lists?fields=lists.id,total_items", NULL, "lists", take_id, &taking, NULL, error));
   return check_all_there(client, out, error);
 }
 
@@ -130,7 +140,7 @@ static int32_t load_below(struct mc_client *client, const char *collection, cons
     int gone = 0;
     (void)snprintf(path, sizeof(path), "/lists/%s/%s?fields=%s.id,total_items", lists.items[i].first, collection,
                    records);
-    rc = each_record(client, path, records, take_id, &taking, &gone, error);
+    rc = each_record(client, path, NULL, records, take_id, &taking, &gone, error);
   }
   mc_parents_free(&lists);
   return rc;
@@ -146,7 +156,7 @@ static int32_t load_campaigns(struct mc_client *client, struct mc_parents *out, 
   int32_t rc = dray_api_segment(&escaped, dray_str_of(since), error);
   if (rc == DRAY_OK) {
     (void)snprintf(path, sizeof(path), "/reports?fields=reports.id,total_items&since_send_time=%s", escaped.data);
-    rc = each_record(client, path, "reports", take_id, &taking, NULL, error);
+    rc = each_record(client, path, NULL, "reports", take_id, &taking, NULL, error);
   }
   dray_buffer_free(&escaped);
   return rc;
@@ -214,18 +224,62 @@ static int32_t take_field(void *ctx, const struct dray_json *record, struct dray
   return rc;
 }
 
-int32_t mc_merge_fields_load(struct mc_client *client, struct dray_field_list *out, struct dray_error *error) {
-  struct mc_parents lists = {.items = NULL};
-  int32_t rc = load_lists(client, 0, &lists, error);
-  for (size_t i = 0; rc == DRAY_OK && i < lists.count; i++) {
-    char path[200];
-    int gone = 0;
-    (void)snprintf(path, sizeof(path),
-                   "/lists/%s/merge-fields?fields=merge_fields.tag,merge_fields.name,"
-                   "merge_fields.type,total_items",
-                   lists.items[i].first);
-    rc = each_record(client, path, "merge_fields", take_field, out, &gone, error);
+int32_t mc_merge_fields_take(const struct dray_json *root, struct dray_field_list *out, struct dray_error *error) {
+  const struct dray_json *fields = dray_json_get(root, "merge_fields");
+  for (const struct dray_json *one = fields != NULL ? fields->child : NULL; one != NULL; one = one->next) {
+    DRAY_TRY(take_field(out, one, error));
   }
+  dray_field_list_end(out);
+  return DRAY_OK;
+}
+
+static void fields_path(const struct mc_parent *list, char out[PAGE_PATH_BYTES]) {
+  (void)snprintf(out, PAGE_PATH_BYTES,
+                 "/lists/%s/merge-fields?fields=merge_fields.tag,merge_fields.name,merge_fields.type,total_items",
+                 list->first);
+}
+
+// The audiences of list_ids need not be looked for: those that are not there have no merge fields either.
+static int32_t load_chosen(struct mc_client *client, struct mc_parents *out, struct dray_error *error) {
+  const struct dray_json *chosen = client->settings->list_ids;
+  if (chosen->child_count == 0) return load_lists(client, 0, out, error);
+  for (const struct dray_json *id = chosen->child; id != NULL; id = id->next) {
+    DRAY_TRY(add(out, id->text.data, "", 0, error));
+  }
+  return DRAY_OK;
+}
+
+static int32_t load_fields_of(struct mc_client *client, const struct mc_parent *list, struct dray_api_pending *first,
+                              struct dray_field_list *out, struct dray_error *error) {
+  char path[PAGE_PATH_BYTES];
+  int gone = 0;
+  fields_path(list, path);
+  DRAY_TRY(each_record(client, path, first, "merge_fields", take_field, out, &gone, error));
+  return gone && client->settings->list_ids->child_count > 0 ? fail_no_list(list->first, error) : DRAY_OK;
+}
+
+int32_t mc_merge_fields_load(struct mc_client *client, struct dray_field_list *out, struct dray_error *error) {
+  struct dray_api_pending *ahead[MC_CONNECTIONS_MAX] = {NULL};
+  const size_t ahead_max = (size_t)client->settings->max_connections;
+  struct mc_parents lists = {.items = NULL};
+  size_t started = 0;
+  int32_t rc = load_chosen(client, &lists, error);
+  for (size_t i = 0; rc == DRAY_OK && i < lists.count; i++) {
+    for (; rc == DRAY_OK && started < lists.count && started < i + ahead_max; started++) {
+      char path[PAGE_PATH_BYTES], asked[PAGE_PATH_BYTES];
+      fields_path(&lists.items[started], path);
+      page_path(path, 0, asked);
+      rc = mc_get_start(client, asked, &ahead[started % ahead_max], error);
+    }
+    struct dray_api_pending *first = ahead[i % ahead_max];
+    ahead[i % ahead_max] = NULL;
+    if (rc == DRAY_OK) {
+      rc = load_fields_of(client, &lists.items[i], first, out, error);
+    } else {
+      dray_api_drop(first);
+    }
+  }
+  for (size_t i = 0; i < ahead_max; i++) dray_api_drop(ahead[i]);
   dray_field_list_end(out);
   mc_parents_free(&lists);
   return rc;

@@ -35,6 +35,9 @@ void mc_parents_free(struct mc_parents *parents);
 // text. `out` was initialised. @errors those of mc_get.
 DRAY_NODISCARD int32_t mc_merge_fields_load(struct mc_client *client, struct dray_field_list *out,
                                             struct dray_error *error);
+// The same of one audience's answer.
+DRAY_NODISCARD int32_t mc_merge_fields_take(const struct dray_json *root, struct dray_field_list *out,
+                                            struct dray_error *error);
 // The column of a merge field's type.
 struct dray_type mc_merge_type(struct dray_str type);
 // Writes merge_tag; returns 0 when it does not fit.

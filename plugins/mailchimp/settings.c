@@ -49,7 +49,7 @@ static const struct dray_setting table[] = {
      .offset = MEMBER(max_connections),
      .default_json = "4",
      .minimum = 1,
-     .maximum = 10,
+     .maximum = MC_CONNECTIONS_MAX,
      .description = "requests at once, of all processes of the project together; the vendor allows a user ten, over "
                     "all its apps"},
     {.name = "overlap_seconds",

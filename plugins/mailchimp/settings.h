@@ -7,6 +7,8 @@
 
 #include "dray/sdk.h"
 
+#define MC_CONNECTIONS_MAX 10 // that the vendor allows
+
 struct mc_settings {
   int32_t has_api_key, has_access_token; // exactly one
   char *dc;                              // NULL: of the key or the token

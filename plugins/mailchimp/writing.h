@@ -59,11 +59,22 @@ DRAY_NODISCARD int32_t mc_members_body(const struct mc_writing *writing, const u
                                        int how, int sync_tags, struct dray_error *error);
 int mc_says_tags(const struct mc_writing *writing, uint64_t row);
 
+// The merge fields of one audience, from discover to begin (merge_fields.c).
+struct mc_known_fields {
+  struct dray_json *root; // NULL: not known
+  int64_t asked_ms;
+  char list_id[72];
+};
+// @errors CONFIG_VALUE for an audience that is not there, those of mc_get.
+DRAY_NODISCARD int32_t mc_known_fields_ask(struct mc_client *client, const char *list_id, struct mc_known_fields *out,
+                                           struct dray_error *error);
+void mc_known_fields_free(struct mc_known_fields *known);
+
 // Finds the merge fields that the columns name, and makes those that are missing where the options say so
-// (merge_fields.c). `columns`: one for each of the plan's schema. Asks once a run, whatever its lanes. @errors
-// SCHEMA_FIELD, those of the client.
+// (merge_fields.c). `columns`: one for each of the plan's schema. Asks once a run, whatever its lanes, and not at all
+// for what is `known` since a moment, which is used up. @errors SCHEMA_FIELD, CONFIG_VALUE, those of the client.
 DRAY_NODISCARD int32_t mc_merge_columns_resolve(struct mc_client *client, const struct mc_options *options,
-                                                const struct dray_write_plan *plan, struct mc_column *columns,
-                                                struct dray_error *error);
+                                                const struct dray_write_plan *plan, struct mc_known_fields *known,
+                                                struct mc_column *columns, struct dray_error *error);
 
 #endif // MAILCHIMP_WRITING_H

@@ -7,6 +7,7 @@ import pytest
 
 import mailchimp_scene as scene
 
+FIELDS = "GET /3.0/lists/{list_id}/merge-fields"
 COLUMNS = ("email_address", "merge_fname", "language", "vip")
 
 
@@ -262,8 +263,38 @@ def test_lanes_share_the_connections_and_keep_them_busy(project, tmp_path):
         calls = scene.Calls(sim)
         run = project.sync("out")
         assert (run["updates"], run["applied"]) == (8000, 8000), run
-        assert calls.writes() == {"POST /3.0/lists/{list_id}": 16}
+        assert calls.made() == {"POST /3.0/lists/{list_id}": 16, FIELDS: 1}, "asked once a run, whatever its lanes"
         told = sim.calls()
         assert told["in_flight_max"] == 4 and told["throttled"] == 0, told
     finally:
         sim.stop()
+
+
+def test_two_processes_and_their_lanes_share_the_connections(project, tmp_path):
+    sim = scene.start(tmp_path, "--latency-ms", 60, members=20)
+    try:
+        project.environment.update(scene.environment(sim))
+        rows = people(6000)
+        scene.to_audience(project, sim, COLUMNS, rows, more=", max_connections: 3")
+        config = project.folder / "dray.yaml"
+        head, out = config.read_text().split("syncs:\n")
+        other = out.replace("out:", "other:").replace("files, stream: people", "others, stream: others")
+        config.write_text(f"{head}  others: {{plugin: file, path: others.csv}}\nsyncs:\n{out}{other}")
+        (project.folder / "others.csv").write_text((project.folder / "people.csv").read_text().replace("@dray.test", "@other.test"))
+        runs = [project.start("sync", name) for name in ("out", "other")]
+        assert [run.wait(60) for run in runs] == [0, 0]
+        told = sim.calls()
+        assert told["in_flight_max"] == 3 and told["throttled"] == 0, told
+        assert {email for email in scene.members(sim) if email.endswith(".test")} >= {row[0] for row in rows} | {
+            row[0].replace("@dray", "@other") for row in rows}
+    finally:
+        sim.stop()
+
+
+def test_an_audience_that_is_not_there_is_named(account, sim):
+    scene.to_audience(account, sim, COLUMNS, people(3), target="object: members")
+    config = account.folder / "dray.yaml"
+    config.write_text(config.read_text().replace(sim.hello["list_id"], "abcdef1234"))
+    calls = scene.Calls(sim)
+    result = account.dray("sync", "out", "--json").expect(4)
+    assert "config_value" in result.errors() and "abcdef1234" in result.out + result.err and calls.writes() == {}, result

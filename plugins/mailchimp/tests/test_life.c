@@ -261,6 +261,7 @@ static int32_t make_batch(const struct row *rows, size_t count, struct ArrowSche
 
 static struct dray_receipt items[BATCH_MAX];
 static struct dray_receipts receipts;
+static int asks_caps; // and for the catalogue, before it begins
 
 // A whole life; DRAY_OK when the batch has its receipts.
 static int32_t write_rows(const struct row *rows, size_t count, const char *options, struct dray_error *why) {
@@ -278,6 +279,12 @@ static int32_t write_rows(const struct row *rows, size_t count, const char *opti
                                        .match_key_count = 1,
                                        .options_json = dray_str_of(options)};
   if (rc == DRAY_OK) rc = mailchimp_destination_vtable.create(&fake.host, dray_str_of(SETTINGS), &destination, why);
+  struct dray_caps caps = {.struct_size = sizeof(caps)};
+  struct dray_str catalog;
+  if (rc == DRAY_OK && asks_caps) {
+    rc = mailchimp_destination_vtable.caps(destination, plan.object, plan.options_json, &caps, why);
+    if (rc == DRAY_OK) rc = mailchimp_destination_vtable.discover(destination, &catalog, why);
+  }
   if (rc == DRAY_OK) rc = mailchimp_destination_vtable.begin(destination, &plan, why);
   if (rc == DRAY_OK) rc = mailchimp_destination_vtable.write(destination, &batch, &info, &receipts, why);
   for (uint64_t i = 0; i < receipts.count && rc == DRAY_OK; i++) items[i].text = dray_str_make(NULL, items[i].text.len);
@@ -370,6 +377,55 @@ static void test_what_may_have_arrived_is_unknown_and_what_did_not_is_an_error(v
   }
 }
 
+static int32_t run_of_one_audience(void *ctx) {
+  static const struct fake_exchange exchanges[] = {
+      FIELDS, {.body = "{\"total_created\":0,\"total_updated\":1,\"error_count\":0,\"errors\":[]}"}};
+  static const struct row rows[] = {{DRAY_OP_UPDATE, "a@x.test", NULL, "A", 3, NULL}};
+  (void)ctx;
+  begin(exchanges, 2);
+  asks_caps = 1; // as a run does
+  const int32_t rc = write_rows(rows, 1, OPTIONS, &error);
+  asks_caps = 0;
+  fake_host_expect_idle(&fake);
+  return rc == DRAY_OK && items[0].status != DRAY_RECEIPT_APPLIED ? DRAY_E_OUT_OF_MEMORY : rc;
+}
+
+static void test_what_the_catalogue_was_made_of_is_not_asked_for_again(void **state) {
+  (void)state;
+  ok(run_of_one_audience(NULL));
+  expect_line(0, "GET https://us7.api.mailchimp.com/3.0/lists/l1/merge-fields?count=1000&fields=merge_fields.tag,"
+                 "merge_fields.name,merge_fields.type");
+  expect_line(1, "POST https://us7.api.mailchimp.com/3.0/lists/l1");
+  assert_true(torture_every(run_of_one_audience, NULL) > 20);
+}
+
+static void test_an_audience_that_is_not_there_is_a_matter_of_the_config(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {{.status = 404, .body = "{\"title\":\"Resource Not Found\"}"}};
+  static const struct row rows[] = {{DRAY_OP_UPDATE, "a@x.test", NULL, "A", 3, NULL}};
+  begin(exchanges, 1);
+  assert_int_equal(write_rows(rows, 1, OPTIONS, &error), DRAY_E_CONFIG_VALUE);
+  assert_string_equal(error.field, "list_id");
+}
+
+static void test_merge_fields_of_audiences_are_asked_for_side_by_side(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {FIELDS, FIELDS, FIELDS,
+                                                   FIELDS, FIELDS, {.status = 404, .body = "{}"}};
+  struct dray_destination *destination = NULL;
+  struct dray_str catalog;
+  begin(exchanges, 6);
+  ok(mailchimp_destination_vtable.create(&fake.host,
+                                         dray_str_of("{\"api_key\":{\"$secret\":\"api_key\"},\"max_connections\":3,"
+                                                     "\"list_ids\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}"),
+                                         &destination, &error));
+  assert_int_equal(mailchimp_destination_vtable.discover(destination, &catalog, &error), DRAY_E_CONFIG_VALUE);
+  assert_non_null(strstr(error.text, "audience f"));
+  assert_non_null(strstr(fake.events, "start 0\nstart 1\nstart 2\nfinish 0\nstart 3\n"));
+  mailchimp_destination_vtable.destroy(destination);
+  fake_host_expect_idle(&fake);
+}
+
 static void test_removals_go_side_by_side(void **state) {
   (void)state;
   static const struct fake_exchange exchanges[] = {
@@ -448,6 +504,9 @@ int main(void) {
       cmocka_unit_test(test_activities_become_rows_with_a_place_among_their_like),
       cmocka_unit_test(test_updates_touch_no_consent_and_new_ones_leave_alone_who_is_there),
       cmocka_unit_test(test_what_may_have_arrived_is_unknown_and_what_did_not_is_an_error),
+      cmocka_unit_test(test_what_the_catalogue_was_made_of_is_not_asked_for_again),
+      cmocka_unit_test(test_an_audience_that_is_not_there_is_a_matter_of_the_config),
+      cmocka_unit_test(test_merge_fields_of_audiences_are_asked_for_side_by_side),
       cmocka_unit_test(test_removals_go_side_by_side),
       cmocka_unit_test(test_every_failing_allocation_is_survived),
   };

@@ -40,7 +40,9 @@ struct dray_caps {
   uint32_t doubt;           // DRAY_DOUBT_*
   uint64_t batch_rows_max;  // >= 1
   uint64_t batch_bytes_max; // >= 1
-  uint32_t parallel_max;    // batches in flight, each by an instance of its own, with begin and end; 1: in order
+  // Batches in flight, each by an instance of its own, with begin and end; 1: in order. Where requests share a
+  // rate_key, its concurrency_max is the limit, and one more here has the next request ready when an answer comes.
+  uint32_t parallel_max;
   uint32_t reserved;
   uint32_t jobs_max; // since 1.2, with ASYNC: batches in jobs at once; the host polls before it sends more. 0: 16
   uint32_t reserved_jobs;
@@ -118,6 +120,8 @@ struct dray_destination_vtable {
   // JSON Schema of options_json}. An object may leave `fields` out when it takes any; a field its `type`, when it takes
   // values of any type as they are. `compare` is "caseless" for a text that the destination finds whatever the case of
   // its letters (sdk/catalog.h, DRAY_FIELD_CASELESS).
+  // A run asks `caps` of its object before: custom fields that only other objects or options have need not be looked up
+  // then.
   DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json,
                                      struct dray_error *error);
 

@@ -156,6 +156,10 @@ static int64_t now_us(void *ctx) {
   return ((struct fake_host *)ctx)->now_us;
 }
 
+static int64_t monotonic_ms(void *ctx) {
+  return now_us(ctx) / 1000;
+}
+
 static int32_t sleep_ms(void *ctx, int64_t duration_ms, struct dray_str why, struct dray_error *error) {
   (void)why, (void)error;
   ((struct fake_host *)ctx)->now_us += duration_ms * 1000;
@@ -230,7 +234,8 @@ static void random_fill(void *ctx, void *buffer, uint64_t buffer_bytes) {
 static const void *service(void *ctx, uint32_t id) {
   static struct dray_log_service log = {.struct_size = sizeof(log), .level = DRAY_LOG_ERROR, .write = log_write};
   static struct dray_cancel_service cancel = {.struct_size = sizeof(cancel), .cancelled = is_cancelled};
-  static struct dray_clock_service clock = {.struct_size = sizeof(clock), .now_us = now_us, .sleep_ms = sleep_ms};
+  static struct dray_clock_service clock = {
+      .struct_size = sizeof(clock), .now_us = now_us, .monotonic_ms = monotonic_ms, .sleep_ms = sleep_ms};
   static struct dray_http_service http = {.struct_size = sizeof(http),
                                           .open = http_open,
                                           .status = http_status,
