@@ -120,7 +120,7 @@ static int32_t open_ledger(struct dr_delivery *delivery, struct dr_parcel *parce
   const struct dr_hash128 hash = dr_hash_bytes(dray_str_make(text, n > 0 ? (uint64_t)n : 0), dr_store_seed(run->store));
   (void)snprintf(parcel->batch.idempotency_key, sizeof(parcel->batch.idempotency_key), "dray-%016llx%016llx",
                  (unsigned long long)hash.high, (unsigned long long)hash.low);
-  DRAY_TRY(dr_store_batch_sending(run->store, run->sync->name, &parcel->batch, error));
+  DRAY_TRY(dr_settle_sending(delivery, parcel, error));
   (void)dr_fault_point("delivery.sending");
   return DRAY_OK;
 }
@@ -359,6 +359,7 @@ int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end
     delivery->run->report->ignored += parcel.outgoing.ignored;
     delivery->run->report->parked += parcel.outgoing.parked;
   }
+  parcel.may_join = (delivery->caps.flags & DRAY_CAPS_ASYNC) == 0; // else jobs may be waited for before the next batch
   const int32_t rc = deliver_parcel(delivery, &parcel, round, error);
   dr_parcel_free(&parcel);
   return rc;

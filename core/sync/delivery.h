@@ -22,10 +22,14 @@ DRAY_NODISCARD int32_t dr_waiting_load(struct dr_context *run, struct dr_waiting
 int dr_waiting_has(const struct dr_waiting *waiting, struct dr_hash128 key);
 void dr_waiting_free(struct dr_waiting *waiting);
 
+struct dr_parcel;
+
 struct dr_delivery {
   struct dr_context *run;
   pthread_mutex_t *lock; // of the run, held but for calls and waits, when several lanes deliver; NULL: this one alone
   struct dr_destination_instance *destination;
+  int goes_on;                // another batch follows most batches at once
+  struct dr_parcel *answered; // in the mirror already; its receipts are written together with the next `sending`
   struct dray_caps caps;
   struct dr_changeset *set;  // borrowed
   char changeset[512];       // its file's name in the sync's folder

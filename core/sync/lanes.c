@@ -77,9 +77,17 @@ static int32_t open_lane(struct lane *lane, struct dray_error *error) {
   DRAY_TRY(dr_delivery_open(run, destination, &first->caps, first->set, lanes->path, lanes->plan, first->lock,
                             &lane->own, error));
   lane->own.waiting = first->waiting; // lent
+  lane->own.goes_on = 1;
   lane->delivery = &lane->own;
   lane->opened = 1;
   return DRAY_OK;
+}
+
+// What was answered is written down, whatever made the lanes stop.
+static void settle_last(struct lane *lane) {
+  struct dray_error failure;
+  dray_error_init(&failure);
+  stop(lane->lanes, dr_settle_last(lane->delivery, &failure), &failure);
 }
 
 static void *work(void *ctx) {
@@ -103,6 +111,7 @@ static void *work(void *ctx) {
     }
     stop(lanes, rc, &failure);
   }
+  if (lane->delivery != NULL) settle_last(lane);
   (void)pthread_mutex_unlock(&lanes->lock);
   return NULL;
 }
@@ -145,10 +154,12 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
                         .path = path,
                         .plan = plan};
   if (beside > 0) delivery->lock = &lanes.lock;
+  delivery->goes_on = 1;
   const size_t started = start(&lanes, lane, beside);
   (void)work(&(struct lane){.lanes = &lanes, .delivery = delivery});
   for (size_t i = 0; i < started; i++) (void)pthread_join(lane[i].thread, NULL);
   delivery->lock = NULL;
+  delivery->goes_on = 0;
   int32_t rc = lanes.rc;
   if (lanes.full) delivery->run->report->unsent += unsent(&lanes, delivery);
   if (rc != DRAY_OK && error != NULL) *error = lanes.failure;

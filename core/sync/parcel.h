@@ -20,6 +20,7 @@ struct dr_parcel {
   int64_t throttled_ms;
   struct dr_arena texts; // of receipts that outlive their call
   int doubtful;          // an earlier call may have arrived: a failure of this one proves nothing
+  int may_join;          // its receipts may be written with the next batch: whoever made it does not look at it again
 };
 
 // ---- parcel.c ----
@@ -43,6 +44,12 @@ DRAY_NODISCARD int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_
 // Writes down what became of every row; the batch goes to `state`.
 DRAY_NODISCARD int32_t dr_settle(struct dr_delivery *delivery, struct dr_parcel *parcel, int state,
                                  struct dray_error *error);
+// Writes `sending` of the parcel into the ledger, and in the same transaction the receipts of the batch before it where
+// these wait for that.
+DRAY_NODISCARD int32_t dr_settle_sending(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                         struct dray_error *error);
+// Writes the receipts that wait: no batch follows.
+DRAY_NODISCARD int32_t dr_settle_last(struct dr_delivery *delivery, struct dray_error *error);
 // As its receipts say: rows in a job and rows in doubt stay open, as batches of their own where they must.
 DRAY_NODISCARD int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel,
                                        struct dray_error *error);

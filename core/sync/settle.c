@@ -123,23 +123,92 @@ static int32_t secure_doubt(struct dr_delivery *delivery, struct dr_parcel *parc
   return DRAY_OK;
 }
 
+// In a transaction of the store.
+static int32_t write_receipts(struct dr_delivery *delivery, struct dr_parcel *parcel, int state,
+                              struct dray_error *error) {
+  DRAY_TRY(record_rows(delivery, parcel, error));
+  parcel->batch.state = state;
+  return parcel->batch.id != 0 ? dr_store_batch_update(delivery->run->store, &parcel->batch, error) : DRAY_OK;
+}
+
+static int32_t end_transaction(struct dr_delivery *delivery, int32_t rc, struct dray_error *error) {
+  if (rc == DRAY_OK) return dr_store_commit(delivery->run->store, error);
+  dr_store_rollback(delivery->run->store);
+  return rc;
+}
+
 int32_t dr_settle(struct dr_delivery *delivery, struct dr_parcel *parcel, int state, struct dray_error *error) {
-  struct dr_context *run = delivery->run;
   (void)dr_fault_point("delivery.answered");
   DRAY_TRY(secure_doubt(delivery, parcel, error));
   DRAY_TRY(dr_settle_mirror(delivery, parcel, error));
   (void)dr_fault_point("delivery.mirrored");
-  DRAY_TRY(dr_store_begin(run->store, error));
-  int32_t rc = record_rows(delivery, parcel, error);
-  parcel->batch.state = state;
-  if (rc == DRAY_OK && parcel->batch.id != 0) rc = dr_store_batch_update(run->store, &parcel->batch, error);
-  if (rc != DRAY_OK) {
-    dr_store_rollback(run->store);
-    return rc;
-  }
-  DRAY_TRY(dr_store_commit(run->store, error));
+  DRAY_TRY(dr_store_begin(delivery->run->store, error));
+  DRAY_TRY(end_transaction(delivery, write_receipts(delivery, parcel, state, error), error));
   (void)dr_fault_point("delivery.settled");
   return DRAY_OK;
+}
+
+// ---- together with the next batch ----
+
+// Whether nothing is left to do for the parcel but to write down its receipts.
+static int may_join(const struct dr_delivery *delivery, const struct dr_parcel *parcel) {
+  if (!delivery->goes_on || !parcel->may_join || delivery->answered != NULL) return 0;
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const int32_t status = parcel->receipts[i].status;
+    if (status != DRAY_RECEIPT_APPLIED && status != DRAY_RECEIPT_UNCHANGED && status != DRAY_RECEIPT_REJECTED) return 0;
+  }
+  return 1;
+}
+
+// As dr_settle, up to the receipts: these go with `sending` of the lane's next batch, which is made at once. A commit
+// costs several syncs, and every lane waits for it. Takes the parcel over.
+static int32_t settle_joined(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_parcel *answered = malloc(sizeof(*answered));
+  if (answered == NULL) return dr_settle(delivery, parcel, DR_BATCH_ACKED, error);
+  (void)dr_fault_point("delivery.answered");
+  const int32_t rc = dr_settle_mirror(delivery, parcel, error);
+  if (rc != DRAY_OK) {
+    free(answered);
+    return rc;
+  }
+  (void)dr_fault_point("delivery.mirrored");
+  *answered = *parcel;
+  memset(parcel, 0, sizeof(*parcel));
+  delivery->answered = answered;
+  return DRAY_OK;
+}
+
+static void free_answered(struct dr_delivery *delivery) {
+  dr_parcel_free(delivery->answered);
+  free(delivery->answered);
+  delivery->answered = NULL;
+}
+
+int32_t dr_settle_sending(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  if (delivery->answered == NULL) {
+    return dr_store_batch_sending(run->store, run->sync->name, &parcel->batch, error);
+  }
+  int32_t rc = dr_store_begin(run->store, error);
+  if (rc == DRAY_OK) {
+    rc = write_receipts(delivery, delivery->answered, DR_BATCH_ACKED, error);
+    if (rc == DRAY_OK) rc = dr_store_batch_sending(run->store, run->sync->name, &parcel->batch, error);
+    rc = end_transaction(delivery, rc, error);
+  }
+  free_answered(delivery);
+  if (rc == DRAY_OK) (void)dr_fault_point("delivery.settled");
+  return rc;
+}
+
+int32_t dr_settle_last(struct dr_delivery *delivery, struct dray_error *error) {
+  if (delivery->answered == NULL) return DRAY_OK;
+  int32_t rc = dr_store_begin(delivery->run->store, error);
+  if (rc == DRAY_OK) {
+    rc = end_transaction(delivery, write_receipts(delivery, delivery->answered, DR_BATCH_ACKED, error), error);
+  }
+  free_answered(delivery);
+  if (rc == DRAY_OK) (void)dr_fault_point("delivery.settled");
+  return rc;
 }
 
 int32_t dr_settle_release(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
@@ -229,6 +298,7 @@ int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel, 
   const size_t pending = dr_parcel_count(parcel, DRAY_RECEIPT_PENDING);
   const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
   if (pending == parcel->outgoing.count) return settle_pending(delivery, parcel, error);
+  if (may_join(delivery, parcel)) return settle_joined(delivery, parcel, error);
   if (pending > 0) DRAY_TRY(split(delivery, parcel, error));
   const int open = pending == 0 && unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
   DRAY_TRY(dr_settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, error));
