@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request as it came and an answer as it will leave. No sockets here, nothing of a vendor."""
 
+import gzip
 import hashlib
 import json
 import urllib.parse
+
+GZIP_BYTES_MIN = 860
 
 
 def no_duplicates(pairs):
@@ -74,3 +77,13 @@ class Answer:
         else:
             self.raw = body.encode() if isinstance(body, str) else body or b""
             self.content_type = content_type or ("text/plain; charset=utf-8" if self.raw else None)
+        self.packed = None  # (the same as gzip, of what raw)
+
+    def pack(self, request):
+        """What leaves for this client: `raw` itself, or other bytes, which are gzip."""
+        asks = request is not None and "gzip" in request.headers.get("accept-encoding", "")
+        if not asks or len(self.raw) < GZIP_BYTES_MIN or any(name.lower() == "content-encoding" for name, _ in self.headers):
+            return self.raw
+        if self.packed is None or self.packed[1] is not self.raw:
+            self.packed = gzip.compress(self.raw, 1), self.raw
+        return self.packed[0]

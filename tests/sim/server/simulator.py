@@ -189,7 +189,9 @@ class Simulator:
                 answered = answer, dripping
             else:
                 answered = self.fail(request, fault)
-            # The simulator's own work counts: a measurement with a latency measures the client.
+            # The simulator's own work counts, packing too: a measurement with a latency measures the client.
+            if answered[0] is not None:
+                answered[0].pack(request)
             time.sleep(max(0, begun + self.options.latency_ms / 1000 - time.monotonic()))
             return answered
         finally:

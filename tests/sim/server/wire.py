@@ -18,7 +18,6 @@ from .exchange import Answer, Request
 
 HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
-GZIP_BYTES_MIN = 860
 GONE = (ConnectionError, TimeoutError, ssl.SSLError, OSError)
 
 
@@ -222,7 +221,7 @@ class Connection:
 
     def send(self, request, answer, keep, fault=None):
         """Sends it whole, unless the fault is `cut` or has `drip_s`. False when the connection is not to be used again."""
-        raw, status = answer.raw, answer.status
+        raw, status = answer.pack(request), answer.status
         bodyless = status == 204 or status == 304 or 100 <= status < 200
         given = {name.lower() for name, _ in answer.headers}
         lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}"]
@@ -230,9 +229,7 @@ class Connection:
             lines.append("Date: " + email.utils.formatdate(self.simulator.clock.now(), usegmt=True))
         if answer.content_type and not bodyless and "content-type" not in given:
             lines.append("Content-Type: " + answer.content_type)
-        if (request is not None and "gzip" in request.headers.get("accept-encoding", "") and "content-encoding" not in given
-                and len(raw) >= GZIP_BYTES_MIN):
-            raw = gzip.compress(raw, 1)
+        if raw is not answer.raw:
             lines.append("Content-Encoding: gzip")
         lines += [f"{name}: {value}" for name, value in answer.headers]
         if not bodyless:
