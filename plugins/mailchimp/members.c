@@ -168,6 +168,23 @@ static void refuse_hopeless(struct mc_writing *writing) {
   }
 }
 
+static void note_left(struct mc_writing *writing, uint64_t row, const struct dray_json *member, void *ctx) {
+  (void)ctx;
+  writing->left[row] = dray_json_string(dray_json_get(member, "unsubscribe_reason"), "").len > 0;
+}
+
+// Who had unsubscribed before it was archived comes back like that; a batch's answer does not show it.
+static int32_t bring_back(struct mc_writing *writing, const struct round *back, struct dray_error *error) {
+  const struct mc_look_up look_up = {
+      .fields = "unsubscribe_reason", .rows = back->rows, .row_count = back->count, .take = note_left};
+  struct round asked = {.count = 0}, none;
+  if (writing->options->never_resubscribe) DRAY_TRY(mc_look_up(writing, &look_up, error));
+  for (uint64_t i = 0; i < back->count; i++) {
+    if (!writing->settled[back->rows[i]]) asked.rows[asked.count++] = back->rows[i];
+  }
+  return send_round(writing, &asked, MC_AS_BACK, 1, &none, error);
+}
+
 int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
   struct round old = {.count = 0}, fresh = {.count = 0}, back = {.count = 0}, other, none;
   for (uint64_t row = 0; row < writing->row_count; row++) {
@@ -192,7 +209,7 @@ int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
   if (other.count > 0) DRAY_TRY(send_round(writing, &other, MC_AS_NEW, 1, &none, error));
   DRAY_TRY(send_round(writing, &fresh, MC_AS_NEW, 0, &other, error));
   if (other.count > 0) DRAY_TRY(send_round(writing, &other, MC_AS_OLD, 1, &back, error));
-  if (other.count > 0 && back.count > 0) DRAY_TRY(send_round(writing, &back, MC_AS_BACK, 1, &none, error));
+  if (other.count > 0 && back.count > 0) DRAY_TRY(bring_back(writing, &back, error));
   writing->settled_count += hopeless;
   return DRAY_OK;
 }

@@ -22,6 +22,10 @@ int mc_says_tags(const struct mc_writing *writing, uint64_t row) {
 
 // ---- status ----
 
+static int asks_in(struct dray_str status) {
+  return dray_str_is(status, "subscribed") || dray_str_is(status, "pending");
+}
+
 static struct dray_str status_of(const struct mc_writing *writing, uint64_t row, int as_new) {
   const struct dray_view *view = &writing->changes->view;
   struct dray_str status = {NULL, 0};
@@ -30,9 +34,9 @@ static struct dray_str status_of(const struct mc_writing *writing, uint64_t row,
     if (writing->columns[i].kind != MC_COLUMN_STATUS || column->type.id != DRAY_TYPE_STRING) continue;
     if (is_said(writing, i, row, as_new) && !dray_column_is_null(column, row)) status = dray_column_bytes(column, row);
   }
-  if (as_new) return status.len > 0 ? status : dray_str_of(writing->options->new_status);
-  const int asks_back = dray_str_is(status, "subscribed") || dray_str_is(status, "pending");
-  return asks_back && writing->options->never_resubscribe ? dray_str_make(NULL, 0) : status;
+  if (as_new && status.len == 0) status = dray_str_of(writing->options->new_status);
+  if (as_new) return writing->left[row] && asks_in(status) ? dray_str_of("unsubscribed") : status;
+  return asks_in(status) && writing->options->never_resubscribe ? dray_str_make(NULL, 0) : status;
 }
 
 // ---- merge fields ----

@@ -26,6 +26,7 @@ struct mc_writing {
   uint64_t row_count;
   uint8_t settled[MC_BATCH_ROWS_MAX]; // rows that have their receipt
   uint64_t settled_count;
+  uint8_t left[MC_BATCH_ROWS_MAX]; // rows whose member had unsubscribed before it was archived
 };
 
 // The row's address without blanks around it; len 0: none.
@@ -42,6 +43,21 @@ DRAY_NODISCARD int32_t mc_settle_failed(struct mc_writing *writing, const uint64
 // NULL. @errors of mc_settle_failed.
 DRAY_NODISCARD int32_t mc_send(struct mc_writing *writing, const char *method, const uint64_t *rows, uint64_t row_count,
                                struct dray_json **out, struct dray_error *error);
+
+// MD5 of the address in small letters: how members are called in paths. 0: no address, or no memory.
+int mc_member_hash(struct dray_str email, char out[33]);
+// Members of rows, each asked for by itself. `take` gets the fields that were asked for, or NULL where nobody is there.
+struct mc_look_up {
+  const char *fields;
+  const uint64_t *rows;
+  uint64_t row_count;
+  void (*take)(struct mc_writing *writing, uint64_t row, const struct dray_json *member, void *ctx);
+  void *ctx;
+};
+// Rows whose member could not be looked up have been settled. No request of this instance is under way. @errors of
+// mc_settle_failed.
+DRAY_NODISCARD int32_t mc_look_up(struct mc_writing *writing, const struct mc_look_up *look_up,
+                                  struct dray_error *error);
 
 // Write the rows of the batch. @errors those that promise that nothing was applied.
 DRAY_NODISCARD int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error);

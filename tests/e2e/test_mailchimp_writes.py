@@ -3,6 +3,8 @@
 """Rows to a Mailchimp audience, whatever it answers: the audience is what the rows say, nobody is brought back, every row is
 accounted for, and nothing is sent twice without need."""
 
+import hashlib
+
 import pytest
 
 import mailchimp_scene as scene
@@ -94,6 +96,27 @@ def test_who_was_removed_and_comes_again_leaves_the_archive(account, sim):
     run = account.sync("out")
     assert (run["inserts"], run["applied"]) == (10, 10), run
     assert {scene.members(sim)[row[0]]["status"] for row in rows} == {"subscribed"}
+    expect_held(sim, rows)
+    expect_idle(account, sim)
+
+
+def test_who_was_unsubscribed_and_archived_comes_back_unsubscribed(account, sim):
+    rows = people(20)
+    scene.to_audience(account, sim, COLUMNS, rows)
+    account.sync("out")
+    member = hashlib.md5(b"p3@dray.test").hexdigest()
+    reply = sim.request("PATCH", f"/3.0/lists/{sim.hello['list_id']}/members/{member}", {"status": "unsubscribed"},
+                        {"Authorization": "Bearer " + sim.hello["api_key"]})
+    assert reply.status == 200, reply
+    scene.write_rows(account, COLUMNS, rows[10:])
+    account.sync("out")
+    assert scene.members(sim)["p3@dray.test"]["status"] == "archived"
+    scene.write_rows(account, COLUMNS, rows)
+    run = account.sync("out")
+    assert (run["inserts"], run["applied"]) == (10, 10), run
+    held = scene.members(sim)
+    assert [row[0] for row in rows if held[row[0]]["status"] != "subscribed"] == ["p3@dray.test"]
+    assert held["p3@dray.test"]["status"] == "unsubscribed"
     expect_held(sim, rows)
     expect_idle(account, sim)
 
@@ -287,6 +310,23 @@ def test_two_processes_and_their_lanes_share_the_connections(project, tmp_path):
         assert told["in_flight_max"] == 3 and told["throttled"] == 0, told
         assert {email for email in scene.members(sim) if email.endswith(".test")} >= {row[0] for row in rows} | {
             row[0].replace("@dray", "@other") for row in rows}
+    finally:
+        sim.stop()
+
+
+def test_looking_members_up_keeps_within_the_connections(project, tmp_path):
+    sim = scene.start(tmp_path, "--latency-ms", 20, members=20)
+    try:
+        project.environment.update(scene.environment(sim))
+        rows = [(f"P{n}@Dray.test", "Ada", "en", "false") for n in range(80)]
+        scene.to_audience(project, sim, COLUMNS, rows, more=", max_connections: 3")
+        project.sync("out")
+        for row in rows[:40:2]:
+            sim.change({"op": "archive", "email": row[0]})
+        scene.write_rows(project, COLUMNS, rows[40:])
+        run = project.sync("out")
+        assert (run["deletes"], run["applied"], run["rejected"]) == (40, 40, 0), run
+        assert sim.calls()["in_flight_max"] == 3 and sim.calls()["throttled"] == 0, sim.calls()
     finally:
         sim.stop()
 
