@@ -5,8 +5,10 @@
 #include "base/queue.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct slot {
   void *item;
@@ -33,9 +35,13 @@ struct dr_queue *dr_queue_new(size_t items_max, size_t bytes_max) {
   }
   queue->capacity = items_max;
   queue->bytes_max = bytes_max;
+  pthread_condattr_t steady; // a clock that nobody sets
+  (void)pthread_condattr_init(&steady);
+  (void)pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
   (void)pthread_mutex_init(&queue->lock, NULL);
-  (void)pthread_cond_init(&queue->not_full, NULL);
-  (void)pthread_cond_init(&queue->not_empty, NULL);
+  (void)pthread_cond_init(&queue->not_full, &steady);
+  (void)pthread_cond_init(&queue->not_empty, &steady);
+  (void)pthread_condattr_destroy(&steady);
   return queue;
 }
 
@@ -54,11 +60,29 @@ static int is_full(const struct dr_queue *queue, size_t bytes) {
   return queue->bytes_max > 0 && queue->count > 0 && queue->bytes + bytes > queue->bytes_max;
 }
 
-int dr_queue_push(struct dr_queue *queue, void *item, size_t bytes) {
+static struct timespec moment_after(int64_t wait_ms) {
+  struct timespec moment;
+  (void)clock_gettime(CLOCK_MONOTONIC, &moment);
+  moment.tv_sec += (time_t)(wait_ms / 1000);
+  moment.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+  moment.tv_sec += moment.tv_nsec / 1000000000;
+  moment.tv_nsec %= 1000000000;
+  return moment;
+}
+
+// Waits for a signal, until `moment` if there is one. 1: the moment has come.
+static int wait_for(pthread_cond_t *signal, pthread_mutex_t *lock, const struct timespec *moment) {
+  if (moment != NULL) return pthread_cond_timedwait(signal, lock, moment) == ETIMEDOUT;
+  (void)pthread_cond_wait(signal, lock);
+  return 0;
+}
+
+static int push(struct dr_queue *queue, void *item, size_t bytes, const struct timespec *moment) {
+  int late = 0;
   (void)pthread_mutex_lock(&queue->lock);
-  while (!queue->closed && is_full(queue, bytes)) (void)pthread_cond_wait(&queue->not_full, &queue->lock);
-  const int closed = queue->closed;
-  if (!closed) {
+  while (!late && !queue->closed && is_full(queue, bytes)) late = wait_for(&queue->not_full, &queue->lock, moment);
+  const int refused = queue->closed ? -1 : is_full(queue, bytes);
+  if (refused == 0) {
     queue->slots[(queue->head + queue->count) % queue->capacity] = (struct slot){item, bytes};
     queue->count++;
     queue->bytes += bytes;
@@ -66,23 +90,45 @@ int dr_queue_push(struct dr_queue *queue, void *item, size_t bytes) {
     (void)pthread_cond_signal(&queue->not_empty);
   }
   (void)pthread_mutex_unlock(&queue->lock);
-  return closed ? -1 : 0;
+  return refused;
 }
 
-void *dr_queue_pop(struct dr_queue *queue) {
-  void *item = NULL;
+static int pop(struct dr_queue *queue, const struct timespec *moment, void **out) {
+  int late = 0;
+  *out = NULL;
   (void)pthread_mutex_lock(&queue->lock);
-  while (!queue->closed && queue->count == 0) (void)pthread_cond_wait(&queue->not_empty, &queue->lock);
+  while (!late && !queue->closed && queue->count == 0) late = wait_for(&queue->not_empty, &queue->lock, moment);
+  const int nothing = queue->count == 0 && !queue->closed;
   if (queue->count > 0) {
     const struct slot slot = queue->slots[queue->head];
     queue->head = (queue->head + 1) % queue->capacity;
     queue->count--;
     queue->bytes -= slot.bytes;
-    item = slot.item;
+    *out = slot.item;
     (void)pthread_cond_signal(&queue->not_full);
   }
   (void)pthread_mutex_unlock(&queue->lock);
+  return nothing;
+}
+
+int dr_queue_push(struct dr_queue *queue, void *item, size_t bytes) {
+  return push(queue, item, bytes, NULL);
+}
+
+void *dr_queue_pop(struct dr_queue *queue) {
+  void *item;
+  (void)pop(queue, NULL, &item);
   return item;
+}
+
+int dr_queue_push_within(struct dr_queue *queue, void *item, size_t bytes, int64_t wait_ms) {
+  const struct timespec moment = moment_after(wait_ms);
+  return push(queue, item, bytes, &moment);
+}
+
+int dr_queue_pop_within(struct dr_queue *queue, int64_t wait_ms, void **out) {
+  const struct timespec moment = moment_after(wait_ms);
+  return pop(queue, &moment, out);
 }
 
 void *dr_queue_peek(struct dr_queue *queue, int *out_closed, size_t *out_count) {

@@ -20,6 +20,10 @@ void dr_queue_free(struct dr_queue *queue, void (*free_item)(void *));
 int dr_queue_push(struct dr_queue *queue, void *item, size_t bytes);
 // Blocks while empty. NULL: closed and drained.
 void *dr_queue_pop(struct dr_queue *queue);
+// As push and pop, but wait no longer than `wait_ms`. 1: that was not enough, nothing was done (push: the item stays
+// the caller's; pop: *out is NULL). pop: 0 with *out = NULL: closed and drained.
+int dr_queue_push_within(struct dr_queue *queue, void *item, size_t bytes, int64_t wait_ms);
+int dr_queue_pop_within(struct dr_queue *queue, int64_t wait_ms, void **out);
 // What pop would give without waiting, left where it is; for the side that pops. *out_closed: nothing comes behind what
 // is there.
 void *dr_queue_peek(struct dr_queue *queue, int *out_closed, size_t *out_count);

@@ -83,12 +83,34 @@ static void test_peek_shows_what_comes_next_and_whether_anything_follows(void **
   dr_queue_free(queue, ignore);
 }
 
+static void test_waiting_ends_in_time_and_nothing_is_lost(void **state) {
+  (void)state;
+  struct dr_queue *queue = dr_queue_new(1, 0);
+  int first = 0, second = 0;
+  void *item = &second;
+  assert_int_equal(dr_queue_pop_within(queue, 1, &item), 1);
+  assert_null(item);
+  assert_int_equal(dr_queue_push_within(queue, &first, 1, 1), 0);
+  assert_int_equal(dr_queue_push_within(queue, &second, 1, 1), 1);
+  assert_int_equal(dr_queue_pop_within(queue, 60000, &item), 0);
+  assert_ptr_equal(item, &first);
+  assert_int_equal(dr_queue_push_within(queue, &second, 1, 60000), 0);
+  dr_queue_close(queue);
+  assert_int_equal(dr_queue_push_within(queue, &first, 1, 60000), -1);
+  assert_int_equal(dr_queue_pop_within(queue, 60000, &item), 0);
+  assert_ptr_equal(item, &second);
+  assert_int_equal(dr_queue_pop_within(queue, 60000, &item), 0); // closed and drained
+  assert_null(item);
+  dr_queue_free(queue, ignore);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_items_arrive_in_order_within_the_bound),
       cmocka_unit_test(test_closed_queue_refuses_and_frees_what_it_holds),
       cmocka_unit_test(test_item_larger_than_the_bound_may_enter_an_empty_queue),
       cmocka_unit_test(test_peek_shows_what_comes_next_and_whether_anything_follows),
+      cmocka_unit_test(test_waiting_ends_in_time_and_nothing_is_lost),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
