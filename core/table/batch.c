@@ -9,8 +9,13 @@
 
 #include "table/fill.h"
 
+struct dr_batch *dr_batch_ref(struct dr_batch *batch) {
+  (void)atomic_fetch_add_explicit(&batch->others, 1, memory_order_relaxed);
+  return batch;
+}
+
 void dr_batch_free(struct dr_batch *batch) {
-  if (batch == NULL) return;
+  if (batch == NULL || atomic_fetch_sub_explicit(&batch->others, 1, memory_order_acq_rel) != 0) return;
   for (size_t i = 0; batch->absent != NULL && i < batch->schema->field_count; i++) free(batch->absent[i]);
   free(batch->absent);
   free(batch->deleted);

@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A canonical batch: rows in typed columns, immutable, owned. Everything between the border casts and
-// the writers works on these.
+// A canonical batch: rows in typed columns, immutable, owned by one or shared by several. Everything between the
+// border casts and the writers works on these.
 #ifndef DR_TABLE_BATCH_H
 #define DR_TABLE_BATCH_H
+
+#include <stdatomic.h>
 
 #include "table/schema.h"
 
@@ -22,9 +24,13 @@ struct dr_batch {
   uint8_t *deleted;         // bitmap of tombstones from _dray_deleted, or NULL
   uint64_t first_row;       // number of the first row in its stream, from 0
   uint64_t bytes;           // about what it occupies
+  _Atomic uint32_t others;  // holders beside the first
 };
 
-void dr_batch_free(struct dr_batch *batch); // NULL allowed
+// One holder more, on any thread: what several hold is not changed any more. Returns `batch`.
+struct dr_batch *dr_batch_ref(struct dr_batch *batch);
+// One holder less; the last one frees it. NULL allowed.
+void dr_batch_free(struct dr_batch *batch);
 static inline uint64_t dr_batch_rows(const struct dr_batch *batch) {
   return batch->view.row_count;
 }

@@ -143,6 +143,20 @@ static void test_gather_picks_rows_with_their_marks(void **state) {
   dr_schema_unref(schema);
 }
 
+static void test_the_last_of_several_holders_frees(void **state) {
+  (void)state;
+  struct dr_schema *schema = wide_schema();
+  struct dr_batch *batch = batch_of(schema, wide_cells, 1);
+  struct dr_batch *same = dr_batch_ref(dr_batch_ref(batch));
+  assert_ptr_equal(same, batch);
+  dr_batch_free(batch);
+  dr_batch_free(batch);
+  assert_int_equal(dr_batch_rows(same), 1); // the sanitizer sees the rest
+  assert_int_equal(dray_column_int64(&same->view.columns[1], 0), 1);
+  dr_batch_free(same);
+  dr_schema_unref(schema);
+}
+
 static void test_gather_of_no_rows(void **state) {
   (void)state;
   struct dr_schema *schema = wide_schema();
@@ -220,6 +234,7 @@ int main(void) {
       cmocka_unit_test(test_wrap_refuses_another_schemas_array_and_leaves_it),
       cmocka_unit_test(test_wrap_refuses_absent_values_that_are_there),
       cmocka_unit_test(test_gather_picks_rows_with_their_marks),
+      cmocka_unit_test(test_the_last_of_several_holders_frees),
       cmocka_unit_test(test_gather_of_no_rows),
       cmocka_unit_test(test_gather_of_many_random_rows),
       cmocka_unit_test(test_gather_survives_every_failed_allocation),
