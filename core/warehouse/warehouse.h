@@ -98,6 +98,16 @@ DRAY_NODISCARD int32_t dr_table_writer_changes(struct dr_table_writer *writer, c
                                                struct dray_error *error);
 DRAY_NODISCARD int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch,
                                             struct dray_error *error);
+// Whether rows go straight into the table, which is new or empty, and are there as they were given.
+int dr_table_writer_direct(const struct dr_table_writer *writer);
+// For UPSERT and HISTORY of a direct writer, beside or in place of dr_table_writer_changes: the rows of the batch that
+// are inserts where nothing is there yet, all but those that are marked as deleted and those whose key is not whole.
+// *out_rows: how many that were. Whether keys come once is the caller's to know.
+DRAY_NODISCARD int32_t dr_table_writer_inserts(struct dr_table_writer *writer, const struct dr_batch *batch,
+                                               uint64_t *out_rows, struct dray_error *error);
+// No row comes any more: what can be done with those that are there, such as the index over a new table's key, is done
+// now and not by dr_table_writer_merge.
+DRAY_NODISCARD int32_t dr_table_writer_loaded(struct dr_table_writer *writer, struct dray_error *error);
 // Says that the checkpoint which dr_table_writer_merge will be given is the one that the warehouse has. When the merge
 // then finds nothing to write, it leaves the state row alone as well: the generation stays the expected one.
 void dr_table_writer_may_idle(struct dr_table_writer *writer);

@@ -254,6 +254,43 @@ int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_bat
   return DRAY_OK;
 }
 
+int dr_table_writer_direct(const struct dr_table_writer *writer) {
+  return writer->direct;
+}
+
+static const struct dray_column_view *key_column(const struct dr_table_writer *writer, const struct dr_batch *batch,
+                                                 size_t key) {
+  const ptrdiff_t at = dr_schema_find(batch->schema, dray_str_of(writer->options->key[key]));
+  assert(at >= 0);
+  return &batch->view.columns[at];
+}
+
+static int has_key(const struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t row) {
+  for (size_t k = 0; k < writer->options->key_count; k++) {
+    if (dray_column_is_null(key_column(writer, batch, k), row)) return 0;
+  }
+  return 1;
+}
+
+int32_t dr_table_writer_inserts(struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t *out_rows,
+                                struct dray_error *error) {
+  const uint64_t count = dr_batch_rows(batch);
+  uint64_t rows = 0;
+  int whole = 1; // no key can be null
+  assert(writer->open && writer->direct && !writer->timed);
+  assert(writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY);
+  for (size_t k = 0; k < writer->options->key_count; k++) whole &= key_column(writer, batch, k)->validity == NULL;
+  for (uint64_t start = 0, i = 0; i <= count; i++) {
+    if (i < count && !dr_batch_is_deleted(batch, i) && (whole || has_key(writer, batch, i))) continue;
+    DRAY_TRY(dr_load_rows(writer, batch, start, i - start, DRAY_OP_INSERT, error));
+    rows += i - start;
+    start = i + 1;
+  }
+  writer->upsert_count += rows;
+  *out_rows = rows;
+  return DRAY_OK;
+}
+
 void dr_table_writer_may_idle(struct dr_table_writer *writer) {
   writer->may_idle = 1;
 }
@@ -264,16 +301,27 @@ int dr_table_writer_idle(const struct dr_table_writer *writer) {
 
 // ---- ending ----
 
+static int32_t make_key(struct dr_table_writer *writer, struct dray_error *error) {
+  if (writer->late_ddl == NULL) return DRAY_OK;
+  const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
+  if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
+  free(writer->late_ddl);
+  writer->late_ddl = NULL;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_loaded(struct dr_table_writer *writer, struct dray_error *error) {
+  assert(writer->open);
+  return writer->direct ? make_key(writer, error) : DRAY_OK;
+}
+
 static int32_t finish_table(struct dr_table_writer *writer, uint64_t *out_written, struct dray_error *error) {
   uint64_t written = writer->upsert_count;
   if (!writer->direct) {
     written = 0;
     DRAY_TRY(dr_merge_staging(writer, &written, error));
   }
-  if (writer->late_ddl != NULL) {
-    const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(writer->late_ddl), NULL, NULL, NULL, error);
-    if (code != DRAY_OK) return dray_error_prefix(error, "making the key of table %s", writer->table.table);
-  }
+  DRAY_TRY(make_key(writer, error));
   *out_written = written;
   return DRAY_OK;
 }

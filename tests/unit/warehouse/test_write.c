@@ -161,6 +161,46 @@ static void test_an_old_plan_is_renewed_inside_the_transaction(void **state) {
   dr_schema_unref(schema);
 }
 
+// Rows of a first load: those marked as deleted and those without a key are no inserts. The key is made before the merge.
+static void test_inserts_go_straight_and_leave_out_what_is_none(void **state) {
+  (void)state;
+  struct world world;
+  struct dr_table_plan plan;
+  struct dr_table_writer *writer = NULL;
+  uint64_t rows = 0, written = 0;
+  struct dr_schema *schema = world_schema(pair, 2);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, id_key, 1);
+  world_open(&world, "w.db", WORLD_PLAIN);
+  assert_ok(dr_table_plan(&world.warehouse, &options, &plan, &world_error));
+  assert_ok(dr_table_writer_begin(&world.warehouse, &options, &plan, 0, &writer, &world_error));
+  assert_true(dr_table_writer_direct(writer));
+  struct dr_batch *batch =
+      world_batch(schema, ROWS("1", "a", NULL, "b", "3", "c", "4", NULL, "5", "e", "6", "f", NULL, "g"), 7);
+  batch->deleted = calloc(1, 1);
+  assert_non_null(batch->deleted);
+  batch->deleted[0] = 1u << 2 | 1u << 5;
+  assert_ok(dr_table_writer_inserts(writer, batch, &rows, &world_error));
+  assert_int_equal(rows, 3);
+  dr_batch_free(batch);
+  batch = world_batch(schema, ROWS("7", "h", "8", "i"), 2);
+  assert_ok(dr_table_writer_inserts(writer, batch, &rows, &world_error));
+  assert_int_equal(rows, 2);
+  dr_batch_free(batch);
+  assert_ok(dr_table_writer_loaded(writer, &world_error));
+  assert_ok(dr_table_writer_loaded(writer, &world_error)); // done already
+  assert_ok(dr_table_writer_merge(writer, 1, dray_str_of(""), &written, &world_error));
+  assert_int_equal(written, 5);
+  assert_ok(dr_table_writer_commit(writer, &world_error));
+  dr_table_writer_free(writer);
+  assert_string_equal(world_query(&world, "SELECT id, v FROM t ORDER BY id"), "1|a\n4|~\n5|e\n7|h\n8|i\n");
+  assert_ok(dr_table_writer_begin(&world.warehouse, &options, &plan, 1, &writer, &world_error));
+  assert_false(dr_table_writer_direct(writer)); // it has rows
+  dr_table_writer_free(writer);
+  dr_table_plan_free(&plan);
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
 // ---- what is left when it does not end ----
 
 static void test_a_writer_that_is_freed_leaves_no_trace(void **state) {
@@ -557,6 +597,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test_setup(test_the_fence_stops_a_second_writer_before_it_writes, world_fresh),
       cmocka_unit_test_setup(test_two_writers_at_once_the_second_waits_or_is_busy, world_fresh),
       cmocka_unit_test_setup(test_an_old_plan_is_renewed_inside_the_transaction, world_fresh),
+      cmocka_unit_test_setup(test_inserts_go_straight_and_leave_out_what_is_none, world_fresh),
       cmocka_unit_test_setup(test_a_writer_that_is_freed_leaves_no_trace, world_fresh),
       cmocka_unit_test_setup(test_a_kill_at_any_step_leaves_the_table_before_or_after, world_fresh),
       cmocka_unit_test_setup(test_hostile_names_and_values_stay_names_and_values, world_fresh),
