@@ -56,15 +56,16 @@ int dr_mirror_exists(const char *folder);
 
 // ---- the pass ----
 enum {
-  DR_DIFF_FULL = 1u,  // the input is all there is: keys of the mirror that do not come are deletes
-  DR_DIFF_RESYNC = 2u // every row is a change, equal to the mirror or not
+  DR_DIFF_FULL = 1u,   // the input is all there is: keys of the mirror that do not come are deletes
+  DR_DIFF_RESYNC = 2u, // every row is a change, equal to the mirror or not
+  DR_DIFF_PASSING = 4u // the change set is of use to this process alone: it is not made durable
 };
 enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3 };
 struct dr_diff_options {
   uint32_t flags;             // DR_DIFF_*
   int duplicates;             // DR_DUPLICATES_*: what happens to several rows with one key in one pass
   const char *order_column;   // FIRST and LAST by its value, rows without one lose; NULL: by place
-  const char *changeset_path; // written here, durable when dr_diff_finish returns
+  const char *changeset_path; // written here, durable when dr_diff_finish returns, unless PASSING
 };
 
 struct dr_diff_counts {

@@ -49,7 +49,7 @@ static int32_t open_temporary(struct dr_diff *diff, struct dray_error *error) {
   diff->created = 1;
   dr_out_init(&diff->out, diff->fd, diff->temporary);
   diff->out.level = diff->mirror->scratch ? DR_LEVEL_NONE : CHANGES_LEVEL;
-  diff->out.to_be_synced = !diff->mirror->scratch;
+  diff->out.to_be_synced = !diff->passing;
   diff->records.block_bytes = CHANGES_BLOCK_BYTES;
   return dr_out_header(&diff->out, DR_MAGIC_CHANGES, &diff->mirror->info, error);
 }
@@ -74,6 +74,7 @@ static int32_t make_scratch(struct dr_diff *diff, struct dray_error *error) {
 static int32_t set_options(struct dr_diff *diff, const struct dr_diff_options *options, struct dray_error *error) {
   diff->full = (options->flags & DR_DIFF_FULL) != 0;
   diff->resync = (options->flags & DR_DIFF_RESYNC) != 0;
+  diff->passing = (options->flags & DR_DIFF_PASSING) != 0 || diff->mirror->scratch;
   diff->duplicates = options->duplicates == 0 ? DR_DUPLICATES_REJECT : options->duplicates;
   diff->order_column = -1;
   if (options->order_column != NULL) {
@@ -267,7 +268,7 @@ static int32_t publish(struct dr_diff *diff, uint64_t changes, struct dray_error
   char *slash = strrchr(folder, '/');
   if (slash != NULL) slash[slash == folder] = '\0';
   int32_t rc = fault("changeset.finish", diff, error);
-  const int durable = changes > 0 && !diff->mirror->scratch;
+  const int durable = changes > 0 && !diff->passing;
   if (rc == DRAY_OK && durable) rc = dr_fd_sync(diff->fd, diff->temporary, error);
   const int fd = diff->fd;
   diff->fd = -1;
