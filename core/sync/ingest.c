@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "sync/noting.h"
-#include "sync/spool.h"
 
 #define PAGE_ROWS 16384
 #define PAGE_BYTES (4u << 20)
@@ -32,13 +31,13 @@ static int write_mode(int mode) {
   }
 }
 
-static int32_t plan_table(struct dr_ingest *ingest, struct dray_error *error) {
+int32_t dr_ingest_plan(struct dr_ingest *ingest, struct dray_error *error) {
   dr_table_plan_free(&ingest->plan);
   memset(&ingest->plan, 0, sizeof(ingest->plan));
   return dr_table_plan(ingest->warehouse, &ingest->table, &ingest->plan, error);
 }
 
-static int is_keyed(const struct dr_ingest *ingest) {
+int dr_ingest_is_keyed(const struct dr_ingest *ingest) {
   return ingest->table.mode == DR_WRITE_UPSERT || ingest->table.mode == DR_WRITE_HISTORY;
 }
 
@@ -86,13 +85,13 @@ static int32_t heed_drift(struct dr_context *run, struct dr_ingest *ingest, stru
   DRAY_TRY(dr_context_leave_out(run, names, count, error));
   ingest->table.schema = run->mapping.schema;
   ingest->table.key = run->mapping.key;
-  return plan_table(ingest, error);
+  return dr_ingest_plan(ingest, error);
 }
 
 static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   ingest->table.key = run->mapping.key;
   ingest->table.key_count = run->mapping.key_count;
-  if (!is_keyed(ingest) || run->mapping.key_count > 0) return DRAY_OK;
+  if (!dr_ingest_is_keyed(ingest) || run->mapping.key_count > 0) return DRAY_OK;
   return dray_fail(error, DRAY_E_SCHEMA_KEY,
                    "%s has no primary key: declare `key:` in the sync, or choose `mode: append` or `replace`",
                    run->sync->stream != NULL ? run->sync->stream : "the model");
@@ -131,11 +130,11 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
   // What is gone shows only where everything is read.
   const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
-  const int follow = is_keyed(ingest) && sync->valid_from == NULL; // tombstones go through the mirror
+  const int follow = dr_ingest_is_keyed(ingest) && sync->valid_from == NULL; // tombstones go through the mirror
   DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, follow, NULL, error));
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
-  DRAY_TRY(plan_table(ingest, error));
+  DRAY_TRY(dr_ingest_plan(ingest, error));
   DRAY_TRY(heed_drift(run, ingest, error));
   DRAY_TRY(choose_time(run, ingest, error));
   struct dr_run_report *report = run->report;
@@ -156,13 +155,13 @@ void dr_ingest_close(struct dr_ingest *ingest) {
 
 // ---- committing a window ----
 
-static int same_checkpoint(const struct dr_ingest *ingest, struct dray_str checkpoint) {
+int dr_ingest_same_checkpoint(const struct dr_ingest *ingest, struct dray_str checkpoint) {
   return dray_str_equal(dray_buffer_view(&ingest->state.checkpoint), checkpoint);
 }
 
-static int32_t remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,
-                        struct dray_str checkpoint, struct dray_error *error) {
-  if (!same_checkpoint(ingest, checkpoint)) {
+int32_t dr_ingest_remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,
+                           struct dray_str checkpoint, struct dray_error *error) {
+  if (!dr_ingest_same_checkpoint(ingest, checkpoint)) {
     dray_buffer_clear(&ingest->state.checkpoint);
     DRAY_TRY(dray_buffer_append(&ingest->state.checkpoint, checkpoint.data, (size_t)checkpoint.len, error));
   }
@@ -233,7 +232,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   run->report->applied += written;
   DRAY_TRY(dr_mirror_commit(run->mirror, next, error));
   (void)dr_fault_point("sync.mirror_committed");
-  return remember(run, ingest, next, checkpoint, error);
+  return dr_ingest_remember(run, ingest, next, checkpoint, error);
 }
 
 static struct dray_str checkpoint_of(const struct dr_ingest *ingest, const struct dr_pass *pass) {
@@ -265,9 +264,9 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
   const struct dray_str checkpoint = checkpoint_of(ingest, &pass);
   const uint64_t changes = pass.inserts + pass.updates + pass.deletes - pass.withheld;
   const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
-  if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !same_checkpoint(ingest, checkpoint))) {
+  if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !dr_ingest_same_checkpoint(ingest, checkpoint))) {
     rc = commit_window(run, ingest, &pass, checkpoint, error);
-    if (rc == DRAY_OK && ingest->plan.ddl_count > 0) rc = plan_table(ingest, error); // the DDL has run
+    if (rc == DRAY_OK && ingest->plan.ddl_count > 0) rc = dr_ingest_plan(ingest, error); // the DDL has run
   }
   run->report->apply_ms += dr_monotonic_ms() - read;
   *out_ended = pass.ended;
@@ -276,186 +275,6 @@ static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int 
     if (error != NULL) *error = pass.broken;
   }
   dr_pass_close(&pass, 1);
-  return rc;
-}
-
-// ---- without the mirror: rows go straight through ----
-
-struct direct {
-  struct dr_table_writer *writer; // NULL between windows
-  struct dr_spool *spool;         // where rows wait until all are read; NULL: they do not
-  uint64_t rows;                  // written in this window
-  int64_t begun_ms;               // when it was begun
-  int safe;                       // nothing was read behind `state`
-  char *state;
-  size_t state_bytes;
-};
-
-static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                             struct dray_error *error) {
-  const uint64_t next = ingest->state.generation + 1;
-  const struct dray_str checkpoint = direct->state != NULL ? dray_str_make(direct->state, direct->state_bytes)
-                                                           : dray_buffer_view(&ingest->state.checkpoint);
-  uint64_t written = 0;
-  if (same_checkpoint(ingest, checkpoint)) dr_table_writer_may_idle(direct->writer);
-  int32_t rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
-  if (rc == DRAY_OK) rc = dr_table_writer_merge(direct->writer, next, checkpoint, &written, error);
-  const int idle = rc == DRAY_OK && dr_table_writer_idle(direct->writer);
-  if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
-  if (rc == DRAY_OK) rc = dr_table_writer_commit(direct->writer, error);
-  dr_table_writer_free(direct->writer);
-  direct->writer = NULL;
-  if (rc != DRAY_OK) return rc;
-  (void)dr_fault_point("sync.warehouse_committed");
-  run->report->applied += written;
-  direct->rows = 0;
-  direct->begun_ms = dr_monotonic_ms();
-  if (!idle) DRAY_TRY(remember(run, ingest, next, checkpoint, error));
-  dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
-  return ingest->plan.ddl_count > 0 ? plan_table(ingest, error) : DRAY_OK;
-}
-
-static int32_t direct_begin(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                            struct dray_error *error) {
-  if (direct->writer != NULL) return DRAY_OK;
-  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "loading", error));
-  return dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation,
-                               &direct->writer, error);
-}
-
-static int32_t direct_write(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                            const struct dr_batch *batch, struct dray_error *error) {
-  const uint64_t rows = dr_batch_rows(batch);
-  DRAY_TRY(direct_begin(run, ingest, direct, error));
-  const int32_t rc = dr_table_writer_rows(direct->writer, batch, error);
-  direct->rows += rows;
-  atomic_fetch_add_explicit(&dr_board()->applied, rows, memory_order_relaxed);
-  return rc;
-}
-
-static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                           struct dr_read_item *item, struct dray_error *error) {
-  struct dr_batch *batch = NULL;
-  struct dr_rejects rejects = {NULL, 0, 0};
-  int32_t rc = DRAY_OK;
-  if (item->rows > 0) rc = dr_mapping_run(&run->mapping, &item->array, item->first_row, &batch, &rejects, error);
-  if (rc == DRAY_OK) rc = dr_rows_refuse(run, is_keyed(ingest), &batch, &rejects, error);
-  if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
-  run->report->unreadable_rows += rejects.count;
-  run->report->rejected_rows += rejects.count;
-  run->report->rows_read += item->rows;
-  const uint64_t rows = rc == DRAY_OK && batch != NULL ? dr_batch_rows(batch) : 0;
-  run->report->inserts += rows;
-  if (rows > 0 && !dr_planning(run)) {
-    rc = direct->spool != NULL ? dr_spool_add(direct->spool, batch, error)
-                               : direct_write(run, ingest, direct, batch, error);
-  }
-  direct->safe = item->state != NULL;
-  if (item->state != NULL) {
-    free(direct->state);
-    direct->state = item->state;
-    direct->state_bytes = item->state_bytes;
-    item->state = NULL;
-  }
-  dr_rejects_free(&rejects);
-  dr_batch_free(batch);
-  return rc;
-}
-
-// Replace would empty the table when nothing is read, or nothing that can be written.
-static int32_t direct_guard(const struct dr_context *run, const struct dr_ingest *ingest, const struct direct *direct,
-                            struct dray_error *error) {
-  const struct dr_guard *guard = &run->sync->guard;
-  const uint64_t read = run->report->rows_read;
-  if (run->sync->mode != DR_MODE_REPLACE || direct->rows > 0 || ingest->state.generation == 0) return DRAY_OK;
-  if (!guard->on || (run->options->flags & DR_RUN_ALLOW_GUARD) != 0) return DRAY_OK;
-  if (read == 0 && !guard->empty) return DRAY_OK;
-  if (read > 0) {
-    return dray_fail(error, DRAY_E_GUARD,
-                     "none of the %llu rows that were read can be written: replacing would empty the table; nothing "
-                     "was changed",
-                     (unsigned long long)read);
-  }
-  return dray_fail(error, DRAY_E_GUARD, "nothing was read: replacing would empty the table; nothing was changed");
-}
-
-static int direct_is_over(const struct dr_context *run, const struct direct *direct) {
-  if (direct->writer == NULL) return 0;
-  return direct->rows >= run->sync->commit_rows || dr_monotonic_ms() - direct->begun_ms >= run->sync->commit_after_ms;
-}
-
-// The reading broke off. Every row that is written stays written, so that only a window that ends at a safe place may
-// be committed.
-static int32_t direct_broken(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct, int32_t why,
-                             struct dray_error *error) {
-  struct dray_error told;
-  dray_error_init(&told);
-  if (why == DRAY_E_CANCELLED || !direct->safe || direct->writer == NULL || dr_planning(run)) return why;
-  if (error != NULL) told = *error;
-  DRAY_TRY(direct_commit(run, ingest, direct, error));
-  if (error != NULL) *error = told;
-  return why;
-}
-
-// A model in the warehouse it is written to: one connection cannot do both at once, a table may be read by the model
-// that it is written from, and the read must not hold what the write waits for. So all is read first.
-static int32_t direct_spool(struct dr_context *run, struct direct *direct, struct dray_error *error) {
-  const struct dr_sync *sync = run->sync;
-  if (sync->model < 0 || dr_planning(run)) return DRAY_OK;
-  if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
-  return dr_spool_new(run->folder, run->mapping.schema, &direct->spool, error);
-}
-
-static int32_t direct_unspool(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                              struct dray_error *error) {
-  struct dr_batch *batch = NULL;
-  if (direct->spool == NULL) return DRAY_OK;
-  dr_reader_finish(run->reader);
-  for (;;) {
-    DRAY_TRY(dr_cancel_check(error));
-    DRAY_TRY(dr_spool_next(direct->spool, &batch, error));
-    if (batch == NULL) return DRAY_OK;
-    const int32_t rc = direct_write(run, ingest, direct, batch, error);
-    dr_batch_free(batch);
-    if (rc != DRAY_OK) return rc;
-  }
-}
-
-static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
-                           struct dray_error *error) {
-  const int windows = run->sync->mode != DR_MODE_REPLACE && dr_reader_incremental(run->reader);
-  DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
-  dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
-  DRAY_TRY(direct_spool(run, direct, error));
-  for (;;) {
-    struct dr_read_item *item = NULL;
-    int32_t rc = dr_reader_next(run->reader, &item, error);
-    if (rc != DRAY_OK) return windows ? direct_broken(run, ingest, direct, rc, error) : rc;
-    if (item == NULL) break;
-    rc = direct_item(run, ingest, direct, item, error);
-    dr_read_item_free(item);
-    if (rc != DRAY_OK) return rc;
-    if (windows && direct->safe && direct_is_over(run, direct)) DRAY_TRY(direct_commit(run, ingest, direct, error));
-  }
-  if (dr_planning(run)) return DRAY_OK;
-  DRAY_TRY(direct_unspool(run, ingest, direct, error));
-  DRAY_TRY(direct_guard(run, ingest, direct, error));
-  const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
-  const int moved = direct->state != NULL && !same_checkpoint(ingest, state);
-  if (moved || run->sync->mode == DR_MODE_REPLACE || ingest->plan.ddl_count > 0) {
-    DRAY_TRY(direct_begin(run, ingest, direct, error));
-  }
-  return direct->writer != NULL ? direct_commit(run, ingest, direct, error) : DRAY_OK;
-}
-
-static int32_t ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
-  const int64_t start = dr_monotonic_ms();
-  struct direct direct = {.begun_ms = start};
-  const int32_t rc = direct_rows(run, ingest, &direct, error);
-  dr_table_writer_free(direct.writer);
-  dr_spool_free(direct.spool);
-  free(direct.state);
-  run->report->apply_ms = dr_monotonic_ms() - start;
   return rc;
 }
 
@@ -487,7 +306,7 @@ static int32_t check_place(struct dr_context *run, const struct dr_ingest *inges
 // Rows that say since when they are as they are come one by one and in any order; the mirror, which knows one row a
 // key, would keep all but one of those that come together. Only what a full read no longer shows is found by it.
 static int goes_through_the_mirror(const struct dr_context *run, const struct dr_ingest *ingest) {
-  return is_keyed(ingest) && (ingest->table.valid_from == NULL || !dr_reader_incremental(run->reader));
+  return dr_ingest_is_keyed(ingest) && (ingest->table.valid_from == NULL || !dr_reader_incremental(run->reader));
 }
 
 int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
@@ -495,7 +314,8 @@ int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
   int32_t rc = dr_ingest_open(run, &ingest, error);
   if (rc == DRAY_OK) rc = check_place(run, &ingest, error);
   if (rc == DRAY_OK) {
-    rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error) : ingest_direct(run, &ingest, error);
+    rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error)
+                                               : dr_ingest_direct(run, &ingest, error);
   }
   run->report->generation = ingest.state.generation;
   dr_ingest_close(&ingest);

@@ -24,6 +24,18 @@ void dr_ingest_close(struct dr_ingest *ingest);
 // The first part of it: the warehouse, and where in it. Reads nothing; needs no close.
 DRAY_NODISCARD int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 
+// ---- for the two ways that rows take, by the mirror (ingest.c) and past it (direct.c) ----
+
+// What the table needs, anew.
+DRAY_NODISCARD int32_t dr_ingest_plan(struct dr_ingest *ingest, struct dray_error *error);
+int dr_ingest_is_keyed(const struct dr_ingest *ingest);
+int dr_ingest_same_checkpoint(const struct dr_ingest *ingest, struct dray_str checkpoint);
+// What was committed, in the store and in `ingest`.
+DRAY_NODISCARD int32_t dr_ingest_remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,
+                                          struct dray_str checkpoint, struct dray_error *error);
+// direct.c: the whole run.
+DRAY_NODISCARD int32_t dr_ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+
 // trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or
 // rebuilds the mirror from the
 // table when the two disagree (restored backup, second writer, lost file).
