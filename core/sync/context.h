@@ -31,6 +31,7 @@ struct dr_context {
                                   // discard_row); NULL: none
   struct dr_reader *reader;
   struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
+  struct dr_loading *loading;         // NULL: what is read is not loaded meanwhile; see loading.h
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
@@ -64,6 +65,7 @@ struct dr_pass {
   char *state;         // the source's state after the last row of the pass; NULL: none
   size_t state_bytes;
   uint64_t inserts, updates, deletes, unchanged;
+  int plain;                // every row that was read and has a key is an insert, of a key of its own
   struct dray_error broken; // code 0: none; else the reading broke off behind a safe place: what was read before counts
 };
 // Where a pass may end before the reader does.

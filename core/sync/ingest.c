@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "sync/loading.h"
 #include "sync/noting.h"
 
 #define PAGE_ROWS 16384
@@ -195,18 +196,31 @@ static int32_t load_changes(struct dr_table_writer *writer, const struct dr_pass
   return DRAY_OK;
 }
 
+// What was loaded while it was read, if that is what the pass found; else the changes are loaded now.
+static int32_t load_window(struct dr_context *run, struct dr_ingest *ingest, const struct dr_pass *pass, uint64_t count,
+                           struct dr_table_writer **writer, struct dray_error *error) {
+  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  *writer = dr_loading_end(run->loading, pass->plain ? pass->inserts : DR_LOADING_NONE);
+  run->loading = NULL;
+  if (*writer != NULL) return DRAY_OK;
+  DRAY_TRY(
+      dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, writer, error));
+  return baseline ? DRAY_OK : load_changes(*writer, pass, count, error);
+}
+
 // Into the table, all but its commit, and, beside it, into the mirror.
-static int32_t write_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
-                             uint64_t next, struct dray_str checkpoint, uint64_t *out_written,
+static int32_t write_changes(struct dr_context *run, struct dr_ingest *ingest, const struct dr_pass *pass,
+                             struct dray_str checkpoint, struct dr_table_writer **writer, uint64_t *out_written,
                              struct dray_error *error) {
   const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
   struct dr_noting *noting = NULL;
   // A window that more rows will follow is not merged: what they acknowledge would make it void.
   const int last = pass->ended || dr_reader_drained(run->reader);
   if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
-  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
-  int32_t rc = baseline ? DRAY_OK : load_changes(writer, pass, count, error);
-  if (rc == DRAY_OK) rc = dr_table_writer_merge(writer, next, checkpoint, out_written, error);
+  int32_t rc = load_window(run, ingest, pass, count, writer, error);
+  if (rc == DRAY_OK) {
+    rc = dr_table_writer_merge(*writer, ingest->state.generation + 1, checkpoint, out_written, error);
+  }
   rc = dr_noting_end(noting, rc, error);
   if (rc == DRAY_OK) run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
   return rc;
@@ -219,9 +233,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   struct dr_table_writer *writer = NULL;
   uint64_t written = 0;
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
-  int32_t rc =
-      dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, &writer, error);
-  if (rc == DRAY_OK) rc = write_changes(run, writer, pass, next, checkpoint, &written, error);
+  int32_t rc = write_changes(run, ingest, pass, checkpoint, &writer, &written, error);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
   if (rc == DRAY_OK) rc = dr_mirror_prepare(run->mirror, next, error);
   if (rc == DRAY_OK) rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
@@ -247,28 +259,43 @@ static uint64_t window_rows(const struct dr_context *run, const struct dr_ingest
   return into_new && !run->sync->commit_rows_given ? UINT64_MAX : run->sync->commit_rows;
 }
 
-static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {
+// What has to be written is: changes, a table that is new, a checkpoint that moved.
+static int32_t write_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
+                            struct dray_error *error) {
+  const struct dray_str checkpoint = checkpoint_of(ingest, pass);
+  const uint64_t changes = pass->inserts + pass->updates + pass->deletes - pass->withheld;
+  const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
+  DRAY_TRY(dr_guard_and_samples(run, pass, error));
+  if (dr_planning(run) || (changes == 0 && !first && dr_ingest_same_checkpoint(ingest, checkpoint))) return DRAY_OK;
+  DRAY_TRY(commit_window(run, ingest, pass, checkpoint, error));
+  return ingest->plan.ddl_count > 0 ? dr_ingest_plan(ingest, error) : DRAY_OK; // the DDL has run
+}
+
+static int32_t read_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
+                           struct dray_error *error) {
   const int whole = dr_reader_whole(run->reader) || dr_planning(run);
   const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_HISTORY;
-  uint32_t flags = removes && dr_reader_whole(run->reader) ? DR_DIFF_FULL : 0;
+  uint32_t flags = DR_DIFF_PASSING | (removes && dr_reader_whole(run->reader) ? DR_DIFF_FULL : 0);
   if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
-  struct dr_pass pass = {0};
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
-  const int64_t start = dr_monotonic_ms();
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
+  DRAY_TRY(dr_loading_new(run, ingest, &run->loading, error));
   const struct dr_pass_bounds bounds = {window_rows(run, ingest), run->sync->commit_after_ms};
-  DRAY_TRY(dr_pass_run(run, flags, whole ? NULL : &bounds, &pass, error));
+  return dr_pass_run(run, flags, whole ? NULL : &bounds, pass, error);
+}
+
+static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {
+  struct dr_pass pass = {0};
+  const int64_t start = dr_monotonic_ms();
+  int32_t rc = read_window(run, ingest, &pass, error);
   const int64_t read = dr_monotonic_ms();
-  run->report->read_ms += read - start;
-  int32_t rc = dr_guard_and_samples(run, &pass, error);
-  const struct dray_str checkpoint = checkpoint_of(ingest, &pass);
-  const uint64_t changes = pass.inserts + pass.updates + pass.deletes - pass.withheld;
-  const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
-  if (rc == DRAY_OK && !dr_planning(run) && (changes > 0 || first || !dr_ingest_same_checkpoint(ingest, checkpoint))) {
-    rc = commit_window(run, ingest, &pass, checkpoint, error);
-    if (rc == DRAY_OK && ingest->plan.ddl_count > 0) rc = dr_ingest_plan(ingest, error); // the DDL has run
+  if (rc == DRAY_OK) {
+    run->report->read_ms += read - start;
+    rc = write_window(run, ingest, &pass, error);
+    run->report->apply_ms += dr_monotonic_ms() - read;
   }
-  run->report->apply_ms += dr_monotonic_ms() - read;
+  (void)dr_loading_end(run->loading, DR_LOADING_NONE); // where it came to no commit
+  run->loading = NULL;
   *out_ended = pass.ended;
   if (rc == DRAY_OK && pass.broken.code != DRAY_OK) {
     rc = pass.broken.code;

@@ -11,6 +11,7 @@
 #include "base/board.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "sync/loading.h"
 #include "sync/prefilter.h"
 
 static int32_t keep_state(struct dr_pass *pass, struct dr_read_item *item) {
@@ -37,6 +38,7 @@ static int32_t add_item(struct dr_context *run, struct dr_diff *diff, struct dr_
   if (rc == DRAY_OK) rc = dr_rows_refuse(run, 0, &batch, &rejects, error);
   if (rc == DRAY_OK && rejects.count > 0) rc = dr_rows_unreadable(run, &rejects, error);
   if (rc == DRAY_OK && dr_batch_rows(batch) > 0) {
+    if (run->loading != NULL) dr_loading_add(run->loading, batch);
     rc = dr_diff_add(diff, batch, error);
     batch = NULL; // the diff's
   }
@@ -127,6 +129,7 @@ static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *c
   pass->inserts = counts->inserts;
   pass->updates = counts->updates;
   pass->deletes = counts->deletes;
+  pass->plain = counts->duplicate_keys == 0 && counts->deferred == 0 && counts->updates == 0 && counts->deletes == 0;
   // A row that could not be read is not a row that is gone.
   const int whole = (diff_flags & DR_DIFF_FULL) != 0 || dr_prefilter_is_partial(run->prefilter);
   if (pass->unreadable > 0 && whole) pass->withheld = counts->deletes;
@@ -191,6 +194,7 @@ int32_t dr_pass_run(struct dr_context *run, uint32_t diff_flags, const struct dr
   };
   rc = dr_diff_begin(run->mirror, &options, &diff, error);
   if (rc == DRAY_OK) rc = read_rows(run, diff, bounds, &pass, error);
+  if (run->loading != NULL) dr_loading_close(run->loading);
   if (rc == DRAY_OK) dr_board_phase("comparing");
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, &counts, error);
   if (rc == DRAY_OK) rc = add_counts(run, &counts, diff_flags, &pass, error);

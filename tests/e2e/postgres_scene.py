@@ -173,9 +173,9 @@ def assert_whole(project, server, rows, table="people", mode="mirror"):
 class Paused:
     """A run that stands still at a named step until it is let go."""
 
-    def __init__(self, project, step, number=1):
+    def __init__(self, project, step, number=1, env=None):
         self.project = project
-        self.run = project.start("sync", "people", env={"DRAY_FAULT": f"stop:{step}:{number}"})
+        self.run = project.start("sync", "people", env={**(env or {}), "DRAY_FAULT": f"stop:{step}:{number}"})
         harness.wait_until(lambda: self._worker() is not None or self.run.poll() is not None, what=f"the run at {step}")
         assert self.run.poll() is None, f"{step} was not passed: {project.finish(self.run)}"
 
