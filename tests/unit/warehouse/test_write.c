@@ -161,7 +161,8 @@ static void test_an_old_plan_is_renewed_inside_the_transaction(void **state) {
   dr_schema_unref(schema);
 }
 
-// Rows of a first load: those marked as deleted and those without a key are no inserts. The key is made before the merge.
+// Rows of a first load: those marked as deleted and those without a key are no inserts. The key is made before the
+// merge.
 static void test_inserts_go_straight_and_leave_out_what_is_none(void **state) {
   (void)state;
   struct world world;
