@@ -68,27 +68,37 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   return DRAY_OK;
 }
 
-// Asked for once in the life of an instance.
-static int32_t find_definitions(struct dray_destination *destination, int32_t object,
-                                const struct shopify_definitions **out, struct dray_error *error) {
-  *out = NULL;
-  if (shopify_objects[object].owner == NULL || !destination->settings.include_metafields) return DRAY_OK;
-  if (!destination->has_definitions[object]) {
-    DRAY_TRY(shopify_definitions_load(&destination->client, shopify_objects[object].owner,
-                                      &destination->definitions[object], error));
-    destination->has_definitions[object] = 1;
+// The definitions of the owners of objects [from, to), as far as they are not known. Asked for once in the life of an
+// instance.
+static int32_t load_definitions(struct dray_destination *destination, int32_t from, int32_t to,
+                                struct dray_error *error) {
+  const char *owners[SHOPIFY_OWNERS_MAX] = {NULL};
+  struct shopify_definitions *out[SHOPIFY_OWNERS_MAX] = {NULL};
+  size_t missing = 0;
+  if (!destination->settings.include_metafields) return DRAY_OK;
+  for (int32_t i = from; i < to; i++) {
+    if (shopify_objects[i].owner == NULL || destination->has_definitions[i]) continue;
+    shopify_definitions_free(&destination->definitions[i]); // of an attempt that failed
+    owners[missing] = shopify_objects[i].owner;
+    out[missing++] = &destination->definitions[i];
   }
-  *out = &destination->definitions[object];
+  DRAY_TRY(shopify_definitions_load(&destination->client, owners, missing, out, error));
+  for (int32_t i = from; i < to; i++) destination->has_definitions[i] = shopify_objects[i].owner != NULL;
   return DRAY_OK;
+}
+
+// NULL: the object has none.
+static const struct shopify_definitions *definitions_of(const struct dray_destination *destination, int32_t object) {
+  return destination->has_definitions[object] ? &destination->definitions[object] : NULL;
 }
 
 static int32_t destination_discover(struct dray_destination *destination, struct dray_str *out_json,
                                     struct dray_error *error) {
   struct dray_json_writer writer;
+  DRAY_TRY(load_definitions(destination, 0, SHOPIFY_OBJECT_COUNT, error));
   dray_catalog_begin(&writer, &destination->document, "objects", error);
   for (int32_t i = 0; i < SHOPIFY_OBJECT_COUNT; i++) {
-    const struct shopify_definitions *definitions = NULL;
-    DRAY_TRY(find_definitions(destination, i, &definitions, error));
+    const struct shopify_definitions *definitions = definitions_of(destination, i);
     dray_object_def_write(&shopify_objects[i].def, definitions != NULL ? &definitions->columns : NULL, &writer);
   }
   return dray_catalog_end(&writer, shopify_options_spec, out_json, error);
@@ -117,12 +127,12 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
 
 static int32_t begin(struct dray_destination *destination, const struct dray_write_plan *plan,
                      struct dray_error *error) {
-  const struct shopify_definitions *definitions = NULL;
   int32_t object = 0;
   DRAY_TRY(shopify_object_find(plan->object, &object, error));
   DRAY_TRY(shopify_options_bind(plan->options_json, &destination->options, error));
-  DRAY_TRY(find_definitions(destination, object, &definitions, error));
-  DRAY_TRY(shopify_mapping_make(object, plan, &destination->options, definitions, &destination->mapping, error));
+  DRAY_TRY(load_definitions(destination, object, object + 1, error));
+  DRAY_TRY(shopify_mapping_make(object, plan, &destination->options, definitions_of(destination, object),
+                                &destination->mapping, error));
   const uint64_t count = plan->insert_count + plan->update_count + plan->delete_count;
   destination->in_bulk =
       destination->options.bulk_threshold > 0 && count > (uint64_t)destination->options.bulk_threshold;

@@ -21,11 +21,13 @@ struct shopify_definitions {
   size_t count;
 };
 
-// Asks for the definitions of an owner, "CUSTOMER" say; `taken` are names that columns cannot have. Without the right
-// to see them there are none, and a warning says so. @errors those of shopify_ask, LIMIT, OUT_OF_MEMORY. @owner
-// shopify_definitions_free, also of zeroed ones.
-DRAY_NODISCARD int32_t shopify_definitions_load(struct shopify_client *client, const char *owner,
-                                                struct shopify_definitions *out, struct dray_error *error);
+#define SHOPIFY_OWNERS_MAX 8
+
+// Asks for the definitions of kinds of owners, "CUSTOMER" say, at most SHOPIFY_OWNERS_MAX, in one request for up to 250
+// of each; *out[i] are those of owners[i]. Without the right to see them there are none, and a warning says so. @errors
+// those of shopify_ask, LIMIT, OUT_OF_MEMORY. @owner shopify_definitions_free, also of zeroed ones.
+DRAY_NODISCARD int32_t shopify_definitions_load(struct shopify_client *client, const char *const *owners, size_t count,
+                                                struct shopify_definitions *const *out, struct dray_error *error);
 void shopify_definitions_free(struct shopify_definitions *definitions);
 
 // The type of a column for a metafield's type ("number_integer", "list.date"); *out_json = 1 when its values are read

@@ -299,6 +299,34 @@ def test_definition_deleted_after_discover(project, shops):
     assert project.sync("in")["inserts"] == 30
 
 
+def definitions_asked(shop, since=0):
+    asked = [(entry.get("operation") or {}).get("query", "") for entry in shop.ledger()[since:]]
+    return [query.count("metafieldDefinitions(") for query in asked if "metafieldDefinitions(" in query]
+
+
+def test_definitions_of_all_owners_are_one_request(project, shops):
+    """And more pages only for an owner with more than 250 of them."""
+    shop = shops.start("--customers", 5, "--orders", 3)
+    scene.reading(project, shop, "customers", use_bulk="never")
+    project.dray("discover", "shop").expect(0)
+    assert definitions_asked(shop) == [4, 2]  # source and destination
+    shop.change({"define": [{"ownerType": "CUSTOMER", "namespace": "many", "key": f"key_{i}", "type": "number_integer"}
+                            for i in range(300)]})
+    since = len(shop.ledger())
+    found = project.dray("discover", "shop").expect(0).out
+    assert definitions_asked(shop, since) == [4, 1, 2, 1]
+    assert all(f"metafield_many_key_{i}" in found for i in range(300)) and "metafield_custom_vip" in found
+
+
+def test_definitions_that_may_not_be_seen_take_none_of_the_others_away(project, shops):
+    shop = shops.start("--customers", 5, "--orders", 3)
+    scopes = [one for one in shop.state()["access"]["scopes"] if "orders" not in one]
+    shop.sim("POST", "access", {"scopes": scopes})
+    scene.reading(project, shop, "customers", use_bulk="never")
+    assert project.sync("in")["inserts"] == 5
+    assert project.query("SELECT count(metafield_custom_vip) FROM customers")[0][0] > 0
+
+
 def test_more_below_a_parent_than_its_page_holds(project, shops):
     """The rest of a connection is asked for by the parent's id, page by page."""
     shop = shops.start("--customers", 40)

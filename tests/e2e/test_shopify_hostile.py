@@ -99,12 +99,12 @@ def test_texts_of_all_kinds(project, shops):
             assert held[gid] == text.replace("\ud83d", "\ufffd").replace("\ude00", "\ufffd")
 
 
-def test_security_block_is_waited_for(project, shops):
+def test_security_block_ends_one_run(project, shops):
     shop = shops.start("--orders", 10)
     scene.reading(project, shop, "orders", use_bulk="never")
-    shop.fault({"kind": "status", "status": 430, "nth": 3})
-    result = project.dray("sync", "in", "--json")
-    assert result.line("run")["rejected"] == 0
+    shop.fault({"kind": "status", "status": 430, "nth": 2})
+    run = project.sync("in", code=1)
+    assert (run["error"], run["rejected"]) == ("throttled", 0)
     assert project.sync("in")["rejected"] == 0
     assert project.query("SELECT count(*) FROM orders") == [(10,)]
 

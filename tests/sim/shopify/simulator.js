@@ -213,10 +213,10 @@ class Simulator {
 
   /**
    * Records made, changed and deleted as by the shop's own users. {create: [{__typename, ...}], update: [{id, set,
-   * at}], delete: [id], metafields: [{id, namespace, key, type, value}], undefine: [{ownerType, namespace, key}],
-   * vanish: [bulk gid]}.
+   * at}], delete: [id], metafields: [{id, namespace, key, type, value}], define: [{ownerType, namespace, key,
+   * type}] of a type that is defined already, undefine: [{ownerType, namespace, key}], vanish: [bulk gid]}.
    */
-  change({ create = [], update = [], delete: gone = [], metafields = [], undefine = [], vanish = [] }) {
+  change({ create = [], update = [], delete: gone = [], metafields = [], define = [], undefine = [], vanish = [] }) {
     const made = create.map((order) => this.create(order));
     for (const { id, set = {}, at } of update) {
       const record = this.found(id);
@@ -242,6 +242,7 @@ class Simulator {
           $owner: id,
         });
     }
+    for (const order of define) this.define(order);
     for (const { ownerType, namespace, key } of undefine) {
       const definition = this.store.definition(ownerType, namespace, key);
       if (!definition) throw new Error(`no definition ${ownerType} ${namespace}.${key}`);
@@ -249,6 +250,16 @@ class Simulator {
     }
     for (const id of vanish) this.bulk.operations.get(id).vanished = true;
     return { created: made.map((record) => record.id) };
+  }
+
+  define({ ownerType, namespace, key, type }) {
+    const { definitions } = this.store;
+    const like = [...definitions.values()].find((one) => one.$type.name === type);
+    if (!like) throw new Error(`no definition has the type ${type}`);
+    if (this.store.definition(ownerType, namespace, key)) throw new Error(`${namespace}.${key} is defined`);
+    const id = this.store.newId('MetafieldDefinition');
+    const own = { ownerType, namespace, key, name: key, description: null, pinnedPosition: null, validations: [] };
+    definitions.set(id, { ...like, ...own, id });
   }
 
   found(id) {
