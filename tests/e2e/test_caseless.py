@@ -16,7 +16,7 @@ MANY = 1100  # more than two calls of Mailchimp, more than ten jobs of Zendesk; 
 
 
 class Mailchimp:
-    key, changes = "email_address", "merge_fname"
+    connection, key, changes = mailchimp_scene.CONNECTION, "email_address", "merge_fname"
 
     def __init__(self, folder, project):
         self.project, self.sim = project, mailchimp_scene.start(folder, members=20)
@@ -36,7 +36,7 @@ class Mailchimp:
 
 
 class Zendesk:
-    key, changes = "email", "name"
+    connection, key, changes = "zd", "email", "name"
 
     def __init__(self, folder, project):
         self.project, self.sim = project, zendesk_scene.Zendesk(folder, "--users", 40, "--tickets", 40)
@@ -56,7 +56,7 @@ class Zendesk:
 
 
 class Shopify:
-    key, changes = "email", "first_name"
+    connection, key, changes = "shop", "email", "first_name"
 
     def __init__(self, folder, project):
         shopify_scene.need_shop()
@@ -87,6 +87,12 @@ def vendor(request, tmp_path, project):
     made = request.param(tmp_path, project)
     yield made
     made.shops.end() if request.param is Shopify else made.sim.stop()
+
+
+def test_discover_says_of_which_fields_the_case_does_not_count(project, vendor):
+    lines = project.dray("discover", vendor.connection).expect(0).out.splitlines()
+    assert any(line.split()[:1] == [vendor.key] and line.endswith("in any case") for line in lines)
+    assert not any(line.split()[:1] == ["id"] and "case" in line for line in lines)
 
 
 def held_caseless(vendor):

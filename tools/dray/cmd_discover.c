@@ -40,9 +40,11 @@ static void print_entry(struct dr_output *output, const char *kind, const struct
     const struct dray_json *required = dray_json_get(column, "required");
     const struct dray_str column_name = dray_json_string(dray_json_get(column, "name"), "");
     const struct dray_str type = dray_json_string(dray_json_get(column, "type"), "any");
-    dr_print(output, "    %-32.*s %.*s%s%s\n", DRAY_STR_ARG(column_name), DRAY_STR_ARG(type),
+    const int caseless = dray_str_is(dray_json_string(dray_json_get(column, "compare"), ""), "caseless");
+    dr_print(output, "    %-32.*s %.*s%s%s%s\n", DRAY_STR_ARG(column_name), DRAY_STR_ARG(type),
              nullable != NULL && nullable->kind == DRAY_JSON_BOOL && !nullable->boolean ? " not null" : "",
-             required != NULL && required->kind == DRAY_JSON_BOOL && required->boolean ? " required" : "");
+             required != NULL && required->kind == DRAY_JSON_BOOL && required->boolean ? " required" : "",
+             caseless ? " in any case" : "");
   }
 }
 
