@@ -187,6 +187,28 @@ static void test_a_mirror_from_before_is_refused_and_made_anew_without_removals(
   scene_end(&scene);
 }
 
+#define STEP 61 // of some thousand allocations
+
+static void test_failing_allocation_makes_no_row_two(void **state) {
+  (void)state;
+  int had = 1;
+  for (uint64_t n = 1; had; n += STEP) {
+    struct scene scene;
+    begin(&scene, CASELESS, MIRROR);
+    rows(&scene, "[[\"anna@x.org\",\"a\"],[\"b@x.org\",\"B\"]]");
+    scene.arm = n;
+    const int32_t rc = scene_run(&scene, 0);
+    had = scene.starved;
+    if (!had) assert_int_equal(rc, DRAY_OK);
+    scene.arm = 0;
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.mirror_rows, 2);
+    assert_true(scene_count(&scene, "GOT anna@x.org update") >= 1);
+    assert_int_equal(scene_count(&scene, "GOT Anna@x.org"), 0);
+    scene_end(&scene);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_without_the_word_another_spelling_is_another_row),
@@ -196,6 +218,7 @@ int main(void) {
       cmocka_unit_test(test_a_key_of_two_columns_is_folded_where_it_is_said),
       cmocka_unit_test(test_the_field_that_rows_are_found_by_decides),
       cmocka_unit_test(test_a_mirror_from_before_is_refused_and_made_anew_without_removals),
+      cmocka_unit_test(test_failing_allocation_makes_no_row_two),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
