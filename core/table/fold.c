@@ -232,7 +232,7 @@ int32_t dr_batch_fold(struct dr_batch *batch, struct dr_schema *schema, const si
                       struct dr_batch **out, struct dray_error *error) {
   struct ArrowArray array = {.release = NULL};
   struct dr_batch *folded = NULL;
-  assert(schema->field_count == batch->schema->field_count + count);
+  assert(schema->field_count == batch->schema->field_count + count && batch->others == 0);
   int32_t code = dr_struct_array_new(schema->field_count, (int64_t)dr_batch_rows(batch), &array, error);
   if (code == DRAY_OK) code = add_columns(batch, from, count, &array, error);
   if (code == DRAY_OK) {
