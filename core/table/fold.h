@@ -24,7 +24,8 @@ size_t dr_fold_text(const char *text, size_t len, char *out);
 
 // Turns a batch into one of `schema`, which has the batch's fields and behind them `count` texts more: the i-th is
 // field from[i], a text, folded, null and absent where that is. The batch, which nobody else holds, is consumed, also
-// when it fails; its columns are moved. Nothing is allocated by row. @errors OUT_OF_MEMORY, DATA_TOO_LARGE when a column would pass 2 GiB.
+// when it fails; its columns are moved. Nothing is allocated by row. @errors OUT_OF_MEMORY, DATA_TOO_LARGE when a
+// column would pass 2 GiB.
 DRAY_NODISCARD int32_t dr_batch_fold(struct dr_batch *batch, struct dr_schema *schema, const size_t *from, size_t count,
                                      struct dr_batch **out, struct dray_error *error);
 
