@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -177,15 +178,14 @@ def test_list_of_a_suite(suite):
 # ---- whole runs against a server ----
 
 @pytest.fixture
-def place(tmp_path):
-    made = machine.Place(tmp_path, 5000, 1)
-    tmp_path.chmod(0o755)
-    for above in tmp_path.parents:  # the server's user has to come through
-        if above.name.startswith("pytest-"):
-            above.chmod(0o755)
-    made.build = BUILD
-    yield made
-    made.close()
+def place():
+    """Not below pytest's folder: the server's user has to come through, and every pytest that starts closes that one to others."""
+    with tempfile.TemporaryDirectory(prefix="dray-bench-") as folder:
+        os.chmod(folder, 0o755)
+        made = machine.Place(folder, 5000, 1)
+        made.build = BUILD
+        yield made
+        made.close()
 
 
 def test_warehouse_rows_are_right_on_both_sides(place):
