@@ -98,7 +98,7 @@ static int32_t send_group(struct zendesk_work *work, size_t way, struct dray_err
   case ZENDESK_DONE:
     if (take_job(work, job)) {
       work->jobs.count++;
-      zendesk_open_note(work->open, job->id);
+      zendesk_open_begun(work->open, job->id);
       settle_group(work, ways[way].action, NULL);
     } else {
       settle_group(work, ways[way].action, "the answer names no job");

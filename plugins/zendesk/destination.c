@@ -175,7 +175,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   work->receipts = &destination->receipts;
   work->open = &destination->open;
   work->wholes = &destination->wholes;
-  work->told = told;
+  work->told = destination->open.told = told;
   dray_buffer_init(&work->body, ZENDESK_BODY_BYTES_MAX);
   dray_buffer_init(&work->path, PATH_BYTES_MAX);
   for (size_t k = 0; k < ZENDESK_ROWS_MAX; k++) dray_buffer_init(&work->items[k].key, KEY_BYTES_MAX);

@@ -3,6 +3,7 @@
 //
 // Jobs that are at work: several are asked for by one call, and whether the account's jobs may be seen at all. Zendesk
 // shows jobs to agents whose token has the scope read; a 403 says nothing of whether any is at work.
+#include <pthread.h>
 #include <stdio.h>
 
 #include "work.h"
@@ -27,12 +28,14 @@ static void remove_at(struct zendesk_open *open, size_t at) {
   open->count--;
   memmove(&open->ids[at], &open->ids[at + 1], (open->count - at) * sizeof(open->ids[0]));
   memmove(&open->fresh[at], &open->fresh[at + 1], (open->count - at) * sizeof(open->fresh[0]));
+  memmove(&open->of_run[at], &open->of_run[at + 1], (open->count - at) * sizeof(open->of_run[0]));
 }
 
 void zendesk_open_note(struct zendesk_open *open, const char *id) {
   if (find(open, id) >= 0) return;
   if (open->count == ZENDESK_OPEN_MAX) remove_at(open, 0); // it is asked for by itself when its turn comes
   (void)snprintf(open->ids[open->count], sizeof(open->ids[0]), "%s", id);
+  open->of_run[open->count] = 0;
   open->fresh[open->count++] = 0;
 }
 
@@ -40,15 +43,53 @@ int zendesk_open_has(const struct zendesk_open *open, const char *id) {
   return find(open, id) >= 0;
 }
 
+// ---- jobs of the run ----
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct zendesk_open begun; // by all lanes of the run that began one last
+
+static void note_of_run(struct zendesk_open *open, const char *id) {
+  zendesk_open_note(open, id);
+  open->of_run[find(open, id)] = 1;
+}
+
+void zendesk_open_begun(struct zendesk_open *open, const char *id) {
+  note_of_run(open, id);
+  if (open->told.run[0] == '\0') return;
+  (void)pthread_mutex_lock(&lock);
+  if (strcmp(begun.told.run, open->told.run) != 0) begun.count = 0;
+  begun.told = open->told;
+  zendesk_open_note(&begun, id);
+  (void)pthread_mutex_unlock(&lock);
+}
+
+// What other lanes have begun, without what they have seen the end of.
+static void learn(struct zendesk_open *open) {
+  (void)pthread_mutex_lock(&lock);
+  if (open->told.run[0] != '\0' && strcmp(begun.told.run, open->told.run) == 0) {
+    for (size_t i = open->count; i > 0; i--) {
+      if (open->of_run[i - 1] && find(&begun, open->ids[i - 1]) < 0) remove_at(open, i - 1);
+    }
+    for (size_t i = 0; i < begun.count; i++) note_of_run(open, begun.ids[i]);
+  }
+  (void)pthread_mutex_unlock(&lock);
+}
+
 void zendesk_open_forget(struct zendesk_open *open, const char *id) {
-  const ptrdiff_t at = find(open, id);
+  ptrdiff_t at = find(open, id);
   if (at >= 0) remove_at(open, (size_t)at);
+  (void)pthread_mutex_lock(&lock);
+  at = find(&begun, id);
+  if (at >= 0) remove_at(&begun, (size_t)at);
+  (void)pthread_mutex_unlock(&lock);
 }
 
 void zendesk_open_free(struct zendesk_open *open) {
   dray_json_free(open->answer);
   memset(open, 0, sizeof(*open));
 }
+
+// ---- asking ----
 
 static const struct dray_json *status_in(const struct dray_json *root, const char *id) {
   const struct dray_json *list = dray_json_get(root, "job_statuses");
@@ -97,8 +138,9 @@ static int is_fresh(const struct zendesk_client *client, const struct zendesk_op
 int32_t zendesk_open_ask(struct zendesk_client *client, struct zendesk_open *open, const struct zendesk_jobs *jobs,
                          struct dray_error *error) {
   int stale = 0;
-  for (size_t j = 0; j < jobs->count; j++) zendesk_open_note(open, jobs->items[j].id);
   for (size_t j = 0; j < jobs->count; j++) stale |= !is_fresh(client, open, jobs->items[j].id);
+  if (stale) learn(open);
+  for (size_t j = 0; j < jobs->count; j++) zendesk_open_note(open, jobs->items[j].id);
   return stale && open->count > 1 && !open->one_by_one ? ask_many(client, open, error) : DRAY_OK;
 }
 

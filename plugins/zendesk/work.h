@@ -45,11 +45,13 @@ struct zendesk_jobs {
 // Jobs that this instance knows to be open: when one is asked for, all are.
 struct zendesk_open {
   char ids[ZENDESK_OPEN_MAX][ZENDESK_JOB_ID_BYTES_MAX];
-  uint8_t fresh[ZENDESK_OPEN_MAX]; // it stands in `answer`, and was not taken from there yet
+  uint8_t fresh[ZENDESK_OPEN_MAX];  // it stands in `answer`, and was not taken from there yet
+  uint8_t of_run[ZENDESK_OPEN_MAX]; // a lane of this run began it
   size_t count;
   struct dray_json *answer; // of the last show_many
   int64_t asked_us;
-  int one_by_one; // the account has no show_many
+  int one_by_one;           // the account has no show_many
+  struct zendesk_told told; // the run, whose other lanes begin jobs too
 };
 
 // Rows of which every value is sent the next time, since Zendesk did not know the record that a change was of.
@@ -160,6 +162,8 @@ int zendesk_wholes_add(struct zendesk_wholes *wholes, int64_t row);
 // ---- open.c ----
 
 void zendesk_open_note(struct zendesk_open *open, const char *id);
+// The same of a job that was begun now, for all lanes of the run: one of them asks for the jobs of all.
+void zendesk_open_begun(struct zendesk_open *open, const char *id);
 int zendesk_open_has(const struct zendesk_open *open, const char *id);
 void zendesk_open_forget(struct zendesk_open *open, const char *id);
 void zendesk_open_free(struct zendesk_open *open);

@@ -41,7 +41,7 @@ def test_open_jobs_are_asked_for_by_one_call(project, zendesk, answer):  # noqa:
     assert_people(zendesk, rows)
     many, single = polls(zendesk, mark)
     if answer == "together":  # a dozen jobs, several rounds: one by one it is a dozen calls a round
-        assert 1 <= many <= 12 and single <= 4, (many, single)
+        assert 1 <= many <= 8 and single <= 1, (many, single)
     else:
         assert 1 <= many <= 4 and single >= 12, (many, single)  # an instance, of which a run has four, asks once
 

@@ -47,6 +47,21 @@ static void test_of_too_many_open_jobs_the_oldest_goes(void **state) {
   zendesk_open_free(&open);
 }
 
+// What lanes of a run tell each other shows in what they ask for, which tests/e2e/test_zendesk_jobs.py counts.
+static void test_jobs_of_a_run_are_no_other_runs(void **state) {
+  struct zendesk_open first = {.told = {.run = "acme 1"}}, second = {.told = {.run = "acme 2"}};
+  (void)state;
+  zendesk_open_begun(&first, "a");
+  zendesk_open_begun(&second, "b");
+  assert_true(zendesk_open_has(&first, "a") && !zendesk_open_has(&first, "b"));
+  assert_true(zendesk_open_has(&second, "b") && !zendesk_open_has(&second, "a"));
+  zendesk_open_forget(&second, "b");
+  assert_int_equal(0, second.count);
+  assert_int_equal(1, first.count);
+  zendesk_open_free(&first);
+  zendesk_open_free(&second);
+}
+
 // ---- rows that are sent whole ----
 
 static int32_t note_wholes(void *ctx) {
@@ -180,6 +195,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_open_jobs_are_known_once_until_they_end),
       cmocka_unit_test(test_of_too_many_open_jobs_the_oldest_goes),
+      cmocka_unit_test(test_jobs_of_a_run_are_no_other_runs),
       cmocka_unit_test(test_rows_that_lack_a_name_are_put_off_once),
       cmocka_unit_test(test_a_run_is_told_once_and_no_other_hears_it),
       cmocka_unit_test(test_what_could_not_be_kept_was_not_told),
