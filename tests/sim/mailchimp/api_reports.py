@@ -175,7 +175,7 @@ class OAuth:
         return 200, {"dc": DC, "role": user.role, "accountname": self.account.name, "user_id": 198230,
                      "login": {"email": "nora@nordlicht.example", "avatar": None, "login_id": 198230,
                                "login_name": "nordlicht", "login_email": "nora@nordlicht.example"},
-                     "login_url": "https://login.mailchimp.com", "api_endpoint": request.base}
+                     "login_url": "https://login.mailchimp.com", "api_endpoint": request.base.replace("//login.mailchimp.com", f"//{DC}.api.mailchimp.com")}
 
     def authorize(self, request):
         """The page where the user says yes; here that is said at once and the browser sent back with a code."""

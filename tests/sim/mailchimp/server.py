@@ -245,7 +245,7 @@ class Downloads(Simulator):
     """The host that hands out results: its own port, no credentials, the ledger and the faults of the API's."""
 
     def __init__(self, api):
-        options = argparse.Namespace(**{**vars(api.options), "ledger": None})
+        options = argparse.Namespace(**{**vars(api.options), "ledger": None, "traffic": None})
         super().__init__(options)
         self.clock, self.lock, self.ledger, self.faults, self.calls = api.clock, api.lock, api.ledger, api.faults, api.calls
         self.router = Router([Route("GET", "/{name}", lambda request: self.give(api, request), ("Expires", "Signature"))])

@@ -45,6 +45,7 @@ class Request:
         self.route = None   # the Route that matched
         self.params = {}    # what its template took from the path
         self.faults = []    # the vendor's own kinds of faults that strike this request
+        self.struck = []    # and those that all simulators have
         self.who = None     # whom the simulator took it for; goes into the ledger
         self.rows = None    # what each row of a write became; goes into the ledger
         self.secret = False  # the body holds credentials: only its digest goes into the ledger

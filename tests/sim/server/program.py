@@ -16,6 +16,7 @@ def options_of(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free, told in the first line printed")
     parser.add_argument("--ledger", metavar="PATH", help="append-only JSON lines, one for each request")
+    parser.add_argument("--traffic", metavar="PATH", help="JSON lines, each different exchange whole, for judges")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--now", metavar="ISO", help="the simulator's own clock at its start (default: the real time)")
     parser.add_argument("--latency-ms", type=float, default=0, help="how long every answer takes at least")

@@ -3,11 +3,31 @@
 """For tests: a simulator started as a program, asked over real sockets, ended with its test."""
 
 import http.client
+import itertools
 import json
+import os
 import pathlib
+import shutil
 import ssl
 import subprocess
 import sys
+
+NUMBERS = itertools.count(1)
+
+
+def traffic_path(script):
+    """Where a judge finds this simulator's exchanges: a file of the folder that DRAY_TRAFFIC names, which holds those of one
+    process of tests. None: nowhere."""
+    folder = os.environ.get("DRAY_TRAFFIC")
+    if not folder:
+        return None
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.environ.get("DRAY_TRAFFIC_OF") != str(os.getpid()):  # what an earlier process left
+        os.environ["DRAY_TRAFFIC_OF"] = str(os.getpid())
+        for file in folder.iterdir():
+            file.unlink()
+    return folder / f"{pathlib.Path(script).resolve().parent.name}.{__name__}.{next(NUMBERS)}.ndjson"
 
 
 class Reply:
@@ -32,6 +52,9 @@ class Running:
         more = ["--ledger", str(ledger)] if ledger else []
         self.tls = "--tls" in arguments
         program = "node" if str(script).endswith(".js") else sys.executable
+        self.traffic = traffic_path(script)
+        if self.traffic and program != "node":  # the simulator that node runs has whole exchanges in its ledger
+            more += ["--traffic", str(self.traffic)]
         self.process = subprocess.Popen([program, str(script), *more, *map(str, arguments)], stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         if not line:
@@ -55,6 +78,8 @@ class Running:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+        if self.traffic and self.ledger_path and not self.traffic.exists() and self.ledger_path.exists():
+            shutil.copyfile(self.ledger_path, self.traffic)
 
     def connect(self, timeout=600):
         if self.tls:

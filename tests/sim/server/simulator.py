@@ -15,6 +15,7 @@ from .clock import Clock
 from .exchange import Answer
 from .faults import KINDS, Faults
 from .ledger import Ledger
+from .traffic import Traffic
 
 LEDGER_BODY_BYTES = 64 * 1024
 HTML = "<!doctype html><html><head><title>Sign in</title></head><body><p>Please sign in to continue.</p></body></html>"
@@ -64,6 +65,7 @@ class Simulator:
         self.lock = threading.RLock()
         self.faults = Faults(self.clock, self.fault_kinds)
         self.ledger = Ledger(options.ledger)
+        self.traffic = Traffic(getattr(options, "traffic", None))
         self.calls = Calls()
 
     # ---- what a vendor fills in ----
@@ -177,7 +179,7 @@ class Simulator:
                 return early, None
             request.faults = self.faults.due(
                 lambda kind: kind in self.fault_kinds and self.fault_fits(kind, request), request)
-            struck = self.faults.due(KINDS - {"connect_reset"}, request)
+            struck = request.struck = self.faults.due(KINDS - {"connect_reset"}, request)
             slow = sum(fault.get("seconds", 1) for fault in struck if fault["kind"] == "slow")
             if slow > 0:
                 self.faults.pause(slow)

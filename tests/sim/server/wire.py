@@ -117,6 +117,7 @@ class Connection:
             request.in_flight = calls.in_flight
         try:
             answer, fault = self.simulator.answer_to(request)
+            self.simulator.traffic.note(request, answer if answer is not None else Answer(502), fault)
             if fault is not None and fault["kind"] in ("reset", "stall"):
                 if fault["kind"] == "stall":
                     time.sleep(fault.get("seconds", 120))

@@ -18,6 +18,7 @@ const TABLE = [
   ['now', 'text', null, "the simulator's own clock at its start, ISO (default: the real time)"],
   ['latency-ms', 'number', 0, 'how long every answer takes at least'],
   ['tls', 'pair', null, 'CERT KEY: PEM files; both ports serve https'],
+  ['storage-url', 'text', null, 'how links name the storage host (default: its port on this machine)'],
   ['shop', 'text', 'dray-test.myshopify.com', 'the only shop there is'],
   ['customers', 'number', 200, ''],
   ['orders', 'number', 400, 'with 1 to 4 lines each'],

@@ -17,6 +17,16 @@ const HTML =
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+/** The operation of a request on which no work is done, for who judges requests; undefined when it has none. */
+function operationOf(request) {
+  try {
+    const { query, variables, operationName } = JSON.parse(request.raw.toString());
+    return typeof query === 'string' ? { query, variables, operationName } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What was asked how often, and how much at a time; over both ports. */
 class Calls {
   constructor() {
@@ -113,6 +123,7 @@ class Port {
       this.server.listen(port, '127.0.0.1', () => {
         this.number = this.server.address().port;
         this.url = `${this.simulator.options.tls ? 'https' : 'http'}://127.0.0.1:${this.number}`;
+        if (this.name === 'storage' && this.simulator.options.storageUrl) this.url = this.simulator.options.storageUrl;
         done(this.number);
       });
     });
@@ -160,6 +171,8 @@ class Port {
     const own = new Set(['throttled', 'graphql_error', 'user_error', 'bulk']);
     request.faults = faults.due((kind) => own.has(kind) && kind !== 'bulk', request);
     const struck = faults.due((kind) => !own.has(kind) && kind !== 'connect_reset', request);
+    const kinds = [...request.faults, ...struck].map((fault) => fault.kind);
+    if (kinds.length) request.note.faults = kinds;
     for (const slow of struck.filter((fault) => fault.kind === 'slow')) await wait((slow.seconds ?? 1) * 1000);
     const fault = struck.find((one) => one.kind !== 'slow');
     const dripping = struck.find((one) => one.kind === 'slow' && one.drip_s);
@@ -168,6 +181,7 @@ class Port {
     if (fault.applied || fault.kind === 'cut') answer = await this.work(request, `applied, then fault: ${fault.kind}`);
     else {
       const quiet = fault.kind === 'reset' || fault.kind === 'stall';
+      request.note.asked = operationOf(request);
       this.write(request, { status: quiet ? null : (fault.status ?? 200) }, `fault: ${fault.kind}`);
     }
     const given = Object.fromEntries(Object.entries(fault.headers || {}));
