@@ -5,7 +5,8 @@
 // inner operations of bulk operations and the lines of their results. Shares no code with the simulator: the answer is
 // walked here by the selection, not executed.
 //
-//     node shopify_check.js LEDGER...     prints {"checked": {...}, "roots": {...}, "violations": [...]}
+//     node shopify_check.js LEDGER...     prints {"checked": {...}, "roots": {...}, "met": {...}, "asked": {...},
+//     "violations": [...]}
 'use strict';
 
 const fs = require('fs');
@@ -44,11 +45,14 @@ class Check {
     this.violations = [];
     this.checked = { operations: 0, refused: 0, answers: 0, values: 0, inner: 0, lines: 0 };
     this.roots = {};
+    this.met = {}; // file -> root -> faults, codes of errors, userErrors or data, with counts
+    this.asked = {}; // file -> root fields, those of inner operations too
+    this.file = null;
     this.documents = new Map();
   }
 
   say(line, kind, where, message, refused = false) {
-    if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ line, kind, where, message, refused });
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ file: this.file, line, kind, where, message, refused });
   }
 
   document(source) {
@@ -69,7 +73,8 @@ class Check {
   // ---- an exchange ----
 
   exchange(line, entry) {
-    const { operation: asked, answer } = entry;
+    const { answer } = entry;
+    const asked = entry.operation || entry.asked; // a fault struck, and no work was done on what was asked
     this.checked.operations += 1;
     const refused = Boolean(answer && answer.errors && (answer.data === undefined || answer.data === null));
     if (refused) this.checked.refused += 1;
@@ -95,10 +100,29 @@ class Check {
       if (selection.kind !== Kind.FIELD) continue;
       const name = `${operation.operation} ${selection.name.value}`;
       this.roots[name] = (this.roots[name] || 0) + 1;
+      this.ask(name);
+      this.meet(name, (selection.alias || selection.name).value, entry);
       if (/^bulkOperationRun/.test(selection.name.value))
         this.bulkArguments(line, selection, given.coerced || {}, answer);
     }
     if (answer) this.answer(line, document, operation, answer);
+  }
+
+  ask(name) {
+    const asked = (this.asked[this.file] = this.asked[this.file] || []);
+    if (!asked.includes(name)) asked.push(name);
+  }
+
+  /** Counts what became of a root field. */
+  meet(name, key, { answer, faults, status }) {
+    const roots = (this.met[this.file] = this.met[this.file] || {});
+    const met = (roots[name] = roots[name] || {});
+    const count = (what) => (met[what] = (met[what] || 0) + 1);
+    (faults || []).forEach((kind) => kind !== 'slow' && count(kind === 'status' || kind === 'throttle' ? status : kind));
+    ((answer && answer.errors) || []).forEach((error) => count((error.extensions && error.extensions.code) || 'error'));
+    const value = answer && answer.data && answer.data[key];
+    if (value && value.userErrors && value.userErrors.length) count('userErrors');
+    else if (value) count('data');
   }
 
   /** What the client gave as inner operation, whether or not it was taken. */
@@ -109,7 +133,12 @@ class Check {
       const payload = answer && answer.data && answer.data[(selection.alias || selection.name).value];
       const refused = !payload || (payload.userErrors || []).length > 0;
       this.checked.inner += 1;
-      this.document(source).problems.forEach((message) =>
+      const inner = this.document(source);
+      const operation = inner.document && graphql.getOperationAST(inner.document);
+      (operation ? operation.selectionSet.selections : []).forEach((one) =>
+        this.ask(`bulk ${operation.operation} ${one.name.value}`),
+      );
+      inner.problems.forEach((message) =>
         this.say(line, 'inner', String(source).slice(0, 200), message, refused),
       );
     }
@@ -329,16 +358,18 @@ class Check {
 function main(files) {
   const check = new Check(schemaOf());
   for (const file of files) {
+    check.file = file;
     fs.readFileSync(file, 'utf8')
       .split('\n')
       .forEach((raw, at) => {
         if (raw === '') return;
         const entry = JSON.parse(raw);
         if (entry.event === 'bulk_result') check.result(at + 1, entry);
-        else if (entry.operation) check.exchange(at + 1, entry);
+        else if (entry.operation || entry.asked) check.exchange(at + 1, entry);
       });
   }
-  process.stdout.write(JSON.stringify({ checked: check.checked, roots: check.roots, violations: check.violations }));
+  const { checked, roots, met, asked, violations } = check;
+  process.stdout.write(JSON.stringify({ checked, roots, met, asked, violations }));
 }
 
 main(process.argv.slice(2));

@@ -17,6 +17,48 @@ const { shopifyApi, Session, LogSeverity } = require('@shopify/shopify-api');
 
 const VERSION = '2026-10';
 
+/** The other reads and writes of the scope: orders with lines, tags, consent, an order's note, a bulk operation. */
+async function more(client, told) {
+  const ask = async (query, variables) => (await client.request(query, { variables })).data;
+  const list = await ask(`{ orders(first: 250) { nodes { id note totalPriceSet { shopMoney { amount } }
+    lineItems(first: 20) { nodes { id quantity } } } } products(first: 250) { nodes { id variants(first: 9) { nodes { id } } } } }`);
+  told.orders = list.orders.nodes;
+  told.products = list.products.nodes;
+  const [order, customer] = [told.orders[0].id, told.set.customer.id];
+  told.tags = await ask(
+    'mutation($id: ID!) { tagsAdd(id: $id, tags: ["more"]) { userErrors { message } } tagsRemove(id: $id, tags: ["client"]) { userErrors { message } } }',
+    { id: customer },
+  );
+  told.consent = await ask(
+    `mutation($i: CustomerEmailMarketingConsentUpdateInput!) { customerEmailMarketingConsentUpdate(input: $i) {
+      customer { defaultEmailAddress { marketingState } } userErrors { message code } } }`,
+    {
+      i: {
+        customerId: customer,
+        emailMarketingConsent: { marketingState: 'SUBSCRIBED', marketingOptInLevel: 'SINGLE_OPT_IN' },
+      },
+    },
+  );
+  told.order = await ask(
+    'mutation($i: OrderInput!) { orderUpdate(input: $i) { order { id note } userErrors { message } } }',
+    { i: { id: order, note: 'by the official client' } },
+  );
+  const inner = '{ orders { edges { node { id lineItems { edges { node { id quantity } } } } } } }';
+  const begun = await ask(
+    'mutation($q: String!) { bulkOperationRunQuery(query: $q) { bulkOperation { id } userErrors { message } } }',
+    { q: inner },
+  );
+  const id = begun.bulkOperationRunQuery.bulkOperation.id;
+  let operation = { status: 'CREATED' };
+  while (['CREATED', 'RUNNING'].includes(operation.status)) {
+    operation = (
+      await ask('query($id: ID!) { bulkOperation(id: $id) { status objectCount fileSize url } }', { id })
+    ).bulkOperation;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  told.bulk = { ...operation, lines: (await (await real(operation.url)).text()).trim().split('\n').map((line) => JSON.parse(line)) };
+}
+
 async function main() {
   const api = shopifyApi({
     apiKey: 'dray-client',
@@ -62,6 +104,8 @@ async function main() {
   );
   told.metafields = fields.data.metafieldsSet;
   told.cost = fields.extensions.cost;
+
+  await more(client, told);
 
   try {
     await client.request('{ customers(first: 1) { nodes { shoesize } } }');

@@ -220,6 +220,23 @@ def test_a_bad_operation_is_refused_by_both(tmp_path):
     assert [(one["kind"], one["refused"]) for one in report.violations] == [("operation", True), ("variables", True), ("inner", True)]
 
 
+def the_rest_agrees(told, made, shop):
+    orders = {one["id"]: one for one in shop.records("Order")}
+    assert {one["id"]: [(line["id"], line["quantity"]) for line in one["lineItems"]["nodes"]] for one in told["orders"]} == {
+        gid: [(line["id"], line["quantity"]) for line in orders[gid]["lineItems"]] for gid in (one["id"] for one in told["orders"])}
+    assert len(told["orders"]) == min(250, len(orders))
+    assert {one["id"]: [variant["id"] for variant in one["variants"]["nodes"]] for one in told["products"]} == {
+        one["id"]: one["variants"] for one in shop.records("Product")}
+    assert made["tags"] == ["more"] and made["emailMarketing"]["state"] == "SUBSCRIBED"
+    assert told["consent"]["customerEmailMarketingConsentUpdate"]["customer"]["defaultEmailAddress"]["marketingState"] == "SUBSCRIBED"
+    assert orders[told["order"]["orderUpdate"]["order"]["id"]]["note"] == "by the official client"
+    lines = told["bulk"]["lines"]
+    assert told["bulk"]["status"] == "COMPLETED" and len(lines) == int(told["bulk"]["objectCount"])
+    assert {one["id"] for one in lines if "__parentId" not in one} == set(orders)
+    assert {(one["__parentId"], one["id"], one["quantity"]) for one in lines if "__parentId" in one} == {
+        (gid, line["id"], line["quantity"]) for gid, order in orders.items() for line in order["lineItems"]}
+
+
 def test_the_official_client_reads_and_writes(tmp_path):
     path = tmp_path / "ledger.ndjson"
     with module.Shop("--token", "", ledger=path) as shop:
@@ -234,6 +251,7 @@ def test_the_official_client_reads_and_writes(tmp_path):
         assert told["set"] == {"customer": {"id": made["id"], "email": made["email"], "tags": ["client"]}, "userErrors": []}
         assert told["metafields"] == {"metafields": [{"key": "vip", "value": "true"}], "userErrors": []}
         assert [(one["key"], one["value"]) for one in made["metafields"]] == [("vip", "true")]
+        the_rest_agrees(told, made, shop)
         assert told["refused"] == {"name": "GraphqlQueryError", "code": "undefinedField"}
         assert told["refreshed"]["refresh"] in shop.state()["access"]["refresh_tokens"]
         assert told["shop"]["myshopifyDomain"] == shop.hello["shop"] and told["cost"]["requestedQueryCost"] == 10
