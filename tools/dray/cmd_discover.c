@@ -19,6 +19,24 @@ static void print_names(struct dr_output *output, const char *title, const struc
   dr_print(output, "\n");
 }
 
+static int is_member(const struct dray_json *of, const char *name, int value) {
+  const struct dray_json *member = dray_json_get(of, name);
+  return member != NULL && member->kind == DRAY_JSON_BOOL && member->boolean == value;
+}
+
+// A column of a table, or a field of an object with what a write may do with it.
+static void print_column(struct dr_output *output, const struct dray_json *column) {
+  const struct dray_str name = dray_json_string(dray_json_get(column, "name"), "");
+  const struct dray_str type = dray_json_string(dray_json_get(column, "type"), "any");
+  const struct dray_str description = dray_json_string(dray_json_get(column, "description"), "");
+  const int caseless = dray_str_is(dray_json_string(dray_json_get(column, "compare"), ""), "caseless");
+  dr_print(output, "    %-32.*s %.*s%s%s%s%s%s%s%.*s\n", DRAY_STR_ARG(name), DRAY_STR_ARG(type),
+           is_member(column, "nullable", 0) ? " not null" : "", is_member(column, "required", 1) ? " required" : "",
+           is_member(column, "match_key", 1) ? " match key" : "", caseless ? " in any case" : "",
+           is_member(column, "writable", 0) ? " read only" : "", description.len > 0 ? ": " : "",
+           DRAY_STR_ARG(description));
+}
+
 // A stream, table or object, then its columns or fields.
 static void print_entry(struct dr_output *output, const char *kind, const struct dray_json *entry) {
   const struct dray_str schema = dray_json_string(dray_json_get(entry, "schema"), "");
@@ -36,15 +54,7 @@ static void print_entry(struct dr_output *output, const char *kind, const struct
   if (columns == NULL) columns = dray_json_get(entry, "fields");
   for (const struct dray_json *column = columns != NULL ? columns->child : NULL; column != NULL;
        column = column->next) {
-    const struct dray_json *nullable = dray_json_get(column, "nullable");
-    const struct dray_json *required = dray_json_get(column, "required");
-    const struct dray_str column_name = dray_json_string(dray_json_get(column, "name"), "");
-    const struct dray_str type = dray_json_string(dray_json_get(column, "type"), "any");
-    const int caseless = dray_str_is(dray_json_string(dray_json_get(column, "compare"), ""), "caseless");
-    dr_print(output, "    %-32.*s %.*s%s%s%s\n", DRAY_STR_ARG(column_name), DRAY_STR_ARG(type),
-             nullable != NULL && nullable->kind == DRAY_JSON_BOOL && !nullable->boolean ? " not null" : "",
-             required != NULL && required->kind == DRAY_JSON_BOOL && required->boolean ? " required" : "",
-             caseless ? " in any case" : "");
+    print_column(output, column);
   }
 }
 
