@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: the dray authors
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials of vendors that are renewed, lost on the way, or of somebody who may too little."""
+
+import pytest
+
+import harness
+import mailchimp_scene
+import shopify_scene
+import zendesk_scene
+
+CLIENT = "client_id: dray-client, client_secret: !secret env:SHOP_SECRET, refresh_token: !secret env:SHOP_REFRESH"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shopify_scene.need_shop()
+    shops = shopify_scene.Shops(tmp_path)
+    yield shops.start("--customers", 20, "--orders", 20)
+    shops.end()
+
+
+@pytest.fixture
+def zendesk(tmp_path):
+    with zendesk_scene.Zendesk(tmp_path, "--users", 20, "--tickets", 10) as made:
+        yield made
+
+
+def refreshes(sim, path):
+    return [line for line in sim.ledger() if line.get("path") == path]
+
+
+def test_shopify_forgives_a_refresh_whose_answer_is_lost(project, shop):
+    """The token before stays good until its successor is used: the next run renews again."""
+    shopify_scene.reading(project, shop, "orders", auth=CLIENT, use_bulk="never")
+    shop.fault({"kind": "reset", "applied": True, "path": "/admin/oauth/access_token"})
+    project.dray("sync", "in")
+    assert project.sync("in")["rejected"] == 0
+    assert len(refreshes(shop, "/admin/oauth/access_token")) == 2
+    assert project.query("SELECT count(*) FROM orders") == [(20,)]
+
+
+def test_shopify_rotates_once_for_two_processes(project, shop):
+    shopify_scene.reading(project, shop, "orders", "customers", auth=CLIENT, use_bulk="never")
+    for turn in (1, 2):
+        both = [project.start("sync", f"in.{stream}", "--json") for stream in ("orders", "customers")]
+        for process in both:
+            project.finish(process).expect(0)
+        assert len(refreshes(shop, "/admin/oauth/access_token")) == turn
+        shop.advance(4000)  # the access token lives an hour
+    secrets = [shop.state()["access"]["refresh_tokens"], "shprt_dray_first"]
+    assert all(str(secret).encode() not in path.read_bytes() for secret in secrets for path in project.state_files())
+
+
+def test_a_pair_that_zendesk_gave_and_nobody_received_ends_with_a_clear_error(project, zendesk):
+    """The old pair is dead and the new one unknown: only somebody who grants access again can help, and that is said."""
+    zendesk_scene.ingest(project, zendesk, ("users",), auth="refresh")
+    zendesk.fault({"kind": "reset", "applied": True, "path": "/oauth/tokens"})
+    project.dray("sync", "users")
+    result = project.dray("sync", "users", "--json")
+    assert result.code == 5 and "auth_rejected" in result.errors(), result
+    checked = project.dray("check")
+    assert checked.code != 0 and "refresh" in (checked.out + checked.err + result.out + result.err).lower(), checked
+
+
+def test_check_of_a_destination_names_the_role(project, tmp_path):
+    with zendesk_scene.Zendesk(tmp_path, "--users", 10, "--tickets", 10, "--role", "agent") as zendesk:
+        zendesk_scene.activate(project, zendesk, "users", {"external_id": "TEXT", "name": "TEXT"}, "external_id")
+        checked = project.dray("check")
+        assert "admin" in checked.out + checked.err and ("FAIL" in checked.out or "warn" in checked.out), checked
+
+
+def test_check_of_an_audience_names_the_role(project, tmp_path):
+    with mailchimp_scene.start(tmp_path, members=10) as sim:
+        project.environment.update(mailchimp_scene.environment(sim, "viewer_key"))
+        mailchimp_scene.to_audience(project, sim, ("email_address",), [("a@dray.test",)])
+        checked = project.dray("check")
+        assert checked.code != 0 and "FAIL" in checked.out and "viewer" in checked.out + checked.err, checked
+        assert "manager" in (checked.out + checked.err).lower()
+        result = project.dray("sync", "out", "--json")
+        assert result.code == 5 and "auth_forbidden" in result.errors() and project.rows("out") == [], result
+    harness.assert_no_canary(checked.out, "check")
