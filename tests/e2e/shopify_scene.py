@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A simulated shop, a project that reads it into SQLite or writes to it, and what both sides hold."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -59,6 +60,12 @@ class Shops:
             one.stop()
         assert not any(defects), defects
         assert not any(leaks), "a token was sent to the download host"
+
+
+def days_ago(days):
+    """Arguments for a shop that lives so long before us. By our own clock it is decided what was long ago."""
+    then = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)
+    return "--now", then.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def connection(shop, auth="access_token: !secret env:SHOP_TOKEN", **settings):

@@ -115,7 +115,7 @@ def test_values_are_those_of_the_shop(project, shops):
 
 
 def test_second_run_reads_what_changed(project, shops):
-    shop = shops.start()
+    shop = shops.start(*scene.days_ago(3))
     scene.reading(project, shop, "customers", "orders", lookback_hours=0)
     run_all(project)
     shop.advance(7200)
@@ -188,7 +188,7 @@ def test_download_that_breaks_off_goes_on_in_the_next_run(project, shops):
 
 
 def test_long_gap_is_read_in_bulk_from_where_it_was(project, shops):
-    shop = shops.start("--orders", 60)
+    shop = shops.start("--orders", 60, *scene.days_ago(3))
     scene.reading(project, shop, "orders", window_days=1, lookback_hours=0)
     project.sync("in")
     shop.advance(60)
