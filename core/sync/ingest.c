@@ -138,6 +138,7 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
   DRAY_TRY(dr_ingest_plan(ingest, error));
   DRAY_TRY(heed_drift(run, ingest, error));
   DRAY_TRY(choose_time(run, ingest, error));
+  ingest->first = ingest->state.generation == 0 && !ingest->plan.table_exists;
   struct dr_run_report *report = run->report;
   report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
   if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
@@ -271,17 +272,23 @@ static int32_t write_window(struct dr_context *run, struct dr_ingest *ingest, st
   return ingest->plan.ddl_count > 0 ? dr_ingest_plan(ingest, error) : DRAY_OK; // the DDL has run
 }
 
+// Whether all is read before anything is compared: what is gone shows only then. Of the first read of a log of changes
+// nothing can be gone, and a long one that breaks off goes on from its last safe place.
+static int reads_whole(const struct dr_context *run, const struct dr_ingest *ingest) {
+  return dr_reader_whole(run->reader) && !(ingest->first && dr_reader_incremental(run->reader));
+}
+
 static int32_t read_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
                            struct dray_error *error) {
-  const int whole = dr_reader_whole(run->reader) || dr_planning(run);
+  const int whole = reads_whole(run, ingest);
   const int removes = run->sync->mode == DR_MODE_MIRROR || run->sync->mode == DR_MODE_HISTORY;
-  uint32_t flags = DR_DIFF_PASSING | (removes && dr_reader_whole(run->reader) ? DR_DIFF_FULL : 0);
+  uint32_t flags = DR_DIFF_PASSING | (removes && whole ? DR_DIFF_FULL : 0);
   if ((run->options->flags & DR_RUN_FULL) != 0) flags |= DR_DIFF_RESYNC;
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
   DRAY_TRY(dr_loading_new(run, ingest, &run->loading, error));
   const struct dr_pass_bounds bounds = {window_rows(run, ingest), run->sync->commit_after_ms};
-  return dr_pass_run(run, flags, whole ? NULL : &bounds, pass, error);
+  return dr_pass_run(run, flags, whole || dr_planning(run) ? NULL : &bounds, pass, error);
 }
 
 static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {

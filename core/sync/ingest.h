@@ -16,6 +16,7 @@ struct dr_ingest {
   struct dr_table_options table;
   struct dr_table_plan plan;
   struct dr_table_state state; // as last committed in the warehouse
+  int first;                   // 1: nothing was ever written, so that nothing can be gone
 };
 
 // Opens warehouse and reader, decides mapping and table plan.
