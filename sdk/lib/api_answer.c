@@ -77,7 +77,9 @@ int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, c
     (void)dray_text_excerpt(dray_buffer_view(&answer->body), excerpt, sizeof(excerpt));
     what = excerpt;
   }
-  (void)dray_fail(error, code, "%s: answered %d%s%s", doing, status, what[0] != '\0' ? ": " : "", what);
+  const char *secret = status == 401 && answer->secret != NULL ? answer->secret : "";
+  (void)dray_fail_field(error, code, secret, "%s: answered %d%s%s%s%s%s", doing, status, what[0] != '\0' ? ": " : "",
+                        what, secret[0] != '\0' ? " (check `" : "", secret, secret[0] != '\0' ? "`)" : "");
   if (error == NULL) return code;
   const int64_t wait_ms = dray_api_retry_after_ms(answer);
   error->http_status = status;

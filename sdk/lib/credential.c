@@ -69,6 +69,12 @@ uint64_t dray_credential_generation(const struct dray_credential *credential) {
   return credential->generation;
 }
 
+const char *dray_credential_setting(const struct dray_credential *credential) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  if (terms->grant == DRAY_GRANT_STATIC) return terms->token_setting;
+  return terms->grant == DRAY_GRANT_REFRESH_TOKEN ? terms->refresh_setting : terms->secret_setting;
+}
+
 static int is_due(const struct dray_credential *credential, int64_t renew_us) {
   const struct dray_clock_service *clock = credential->services->clock;
   return renew_us != 0 && clock->now_us(clock->ctx) >= renew_us;

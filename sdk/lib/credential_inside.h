@@ -32,6 +32,9 @@ void dray_credential_pair_free(struct dray_credential_pair *pair);
 void dray_credential_wipe(char **text);                                              // back to NULL
 void dray_credential_mask(const struct dray_services *services, const char *secret); // NULL: nothing
 
+// The setting that is to be looked at when a token is refused; NULL: the terms name none.
+const char *dray_credential_setting(const struct dray_credential *credential);
+
 // Asks for a token. `refresh`: the stored one, NULL: the configured one is used. *out is empty before and filled on
 // success only. @errors as dray_credential_token.
 DRAY_NODISCARD int32_t dray_credential_ask(struct dray_credential *credential, const char *refresh,

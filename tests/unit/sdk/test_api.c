@@ -135,13 +135,16 @@ static void test_a_second_refusal_is_the_answer(void **state) {
   assert_int_equal(call(&scene, "GET", "/x", NULL, 0), DRAY_OK);
   assert_int_equal(scene.answer.status, 401);
   assert_int_equal(dray_api_fail(&scene.answer, "acme lists", NULL, &scene.error), DRAY_E_AUTH_REJECTED);
-  assert_string_equal(scene.error.text, "acme lists: answered 401: still no");
+  assert_string_equal(scene.error.text, "acme lists: answered 401: still no (check `key`)");
+  assert_string_equal(scene.error.field, "key");
   end(&scene);
 
   static const struct fake_exchange once[] = {{.status = 401}};
   begin(&scene, once, 1, &static_terms); // nothing to renew
   assert_int_equal(call(&scene, "GET", "/x", NULL, 0), DRAY_OK);
   assert_int_equal(scene.answer.status, 401);
+  assert_int_equal(dray_api_fail(&scene.answer, "acme lists", "", &scene.error), DRAY_E_AUTH_REJECTED);
+  assert_string_equal(scene.error.text, "acme lists: answered 401 (check `key`)");
   end(&scene);
 }
 

@@ -50,6 +50,7 @@ struct dray_api_answer {
   struct dray_buffer body;
   struct dray_http_response *response; // for its headers
   const struct dray_services *services;
+  const char *secret; // the setting of the credential it was asked with, borrowed from its terms; NULL: there is none
 };
 void dray_api_answer_free(struct dray_api_answer *answer);                               // back to zero
 struct dray_str dray_api_header(const struct dray_api_answer *answer, const char *name); // len 0: absent
@@ -78,8 +79,9 @@ void dray_api_drop(struct dray_api_pending *pending); // NULL is allowed
 int dray_api_in_doubt(const struct dray_error *error);
 // The error for a status of 400 and more: AUTH_REJECTED (401), AUTH_FORBIDDEN (402, 403, 423), THROTTLED (429),
 // HTTP_SERVER (408, 5xx), HTTP_STATUS; with http_status and retry_after_ms, and `what` in the text: the vendor's own
-// words, or NULL for the start of the body. A server error is in doubt where the request writes, but for 501, 503 and
-// 505, which promise that nothing was done. Returns its code.
+// words, or NULL for the start of the body. 401 names the credential's setting, in the text and as the field. A server
+// error is in doubt where the request writes, but for 501, 503 and 505, which promise that nothing was done. Returns
+// its code.
 int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, const char *what,
                       struct dray_error *error);
 // Milliseconds to wait from Retry-After (seconds, also with a fraction, or an HTTP date), -1 when it says nothing.
