@@ -1,12 +1,17 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a project, a receiver that is ended with its test, the real data."""
+"""Fixtures: a project, a receiver that is ended with its test, the real data, simulated accounts of vendors."""
 
 import os
+import sys
 
 import pytest
 
 import harness
+
+sys.path.insert(0, str(harness.ROOT / "tests" / "bench"))
+
+from driver import accounts  # noqa: E402  pylint: disable=wrong-import-position
 
 
 @pytest.fixture
@@ -53,3 +58,48 @@ def retail(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chinook():
     return real("chinook") / "chinook.sqlite"
+
+
+def vendor(name):
+    """The class of a vendor's simulated accounts, if this machine can run them."""
+    made = accounts.VENDORS[name]
+    why = made.missing()
+    if why and os.environ.get("CI") == "true":
+        pytest.fail(why)
+    if why:
+        pytest.skip(f"skipped: {why}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def shared_account(tmp_path_factory):
+    """Gives the account of a vendor that the tests of a file share, made when it is first asked for, without faults."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = vendor(name)(tmp_path_factory.mktemp(name), size=150)
+        made[name].sim.sim("DELETE", "faults")
+        return made[name]
+    yield get
+    defects = {name: account.defects() for name, account in made.items()}
+    for account in made.values():
+        account.sim.stop()
+    assert not any(defects.values()), defects
+
+
+@pytest.fixture
+def own_account(tmp_path):
+    """Gives accounts of a test's own, with options of their own."""
+    running = []
+
+    def start(name, *options, size=60):
+        folder = tmp_path / f"{name}{len(running)}"
+        folder.mkdir()
+        running.append(vendor(name)(folder, *options, size=size))
+        return running[-1]
+    yield start
+    defects = [account.defects() for account in running]
+    for account in running:
+        account.sim.stop()
+    assert not any(defects), defects

@@ -4,10 +4,8 @@
 without the fault brings both sides together."""
 
 import datetime
-import json
 import os
 import signal
-import sqlite3
 import sys
 import time
 
@@ -186,43 +184,6 @@ def test_clocks_an_hour_apart(project, tmp_path, vendor, hours):
             assert run["updates"] in (3, 5) and run["rows_read"] < first["rows_read"], run
 
 
-# ---- credentials that end in the middle ----
-
-ENDS = {"shopify": lambda account: account.sim.sim("POST", "access", {"revoke": "all"}),
-        "zendesk": lambda account: account.sim.change({"revoke": "all"}),
-        "mailchimp": lambda account: account.sim.change({"op": "key_revoke", "key": account.sim.hello["api_key"]})}
-
-
-def test_credentials_that_are_revoked_in_the_middle_of_a_read(project, account):
-    """What cannot be renewed ends the run with a clear error; what came before is kept, and no secret is told."""
-    way, vendor = Reading(project, account), account.plugin
-    if vendor == "zendesk":  # of a client's own credentials there are always more; a token that was given is the last
-        text = (project.folder / "dray.yaml").read_text(encoding="utf-8")
-        project.write("dray.yaml", text.replace("client_id: dray_client, client_secret", "access_token"))
-        project.environment["ZENDESK_SECRET"] = account.sim.hello["access_token"]
-    account.sim.fault({"kind": "slow", "seconds": 0.15, **READ[vendor], "count": -1})
-    begin = len(account.sim.ledger())
-    process = project.start("sync", "in", "--json")
-    harness.wait_until(lambda: len(pages(account, begin)) >= 2, what="two pages")
-    ENDS[vendor](account)
-    result = project.finish(process)
-    assert result.code == 5 and "auth_rejected" in result.errors(), result
-    secrets = [value for name, value in project.environment.items() if isinstance(value, str) and name.isupper()]
-    assert not any(secret in result.out + result.err for secret in secrets)
-    checked = project.dray("check")
-    assert checked.code != 0 and "FAIL" in checked.out
-    assert way.sync == "in" and not any(secret in checked.out + checked.err for secret in secrets)
-
-
-def pages(account, begin):
-    """Requests of the stream that were answered."""
-    lines = account.sim.ledger()[begin:]
-    if account.plugin == "shopify":
-        return [one for one in lines if ((one.get("operation") or {}).get("query") or "").startswith("query($first")]
-    part = {"zendesk": "/incremental/users", "mailchimp": "/members"}[account.plugin]
-    return [one for one in lines if part in one.get("path", "")]
-
-
 # ---- rows ----
 
 REFUSALS = {
@@ -251,45 +212,3 @@ def test_a_whole_batch_is_refused(project, account):
         assert "refused today" in result.out + result.err, result
     settle(way)
     assert project.rows("out") == []
-
-
-FIELDS = {  # a custom field of the object, and how the vendor's own users drop it
-    "shopify": ("metafield_custom_loyalty_points", {"undefine": [{"ownerType": "CUSTOMER", "namespace": "custom", "key": "loyalty_points"}]}),
-    "zendesk": ("user_fields.visits", {"drop_fields": ["users.visits"]}),
-    "mailchimp": ("merge_ltv", {"op": "field_drop", "tag": "LTV"}),
-}
-
-
-@pytest.mark.parametrize("before", ["first run", "second run"])
-def test_a_custom_field_that_is_deleted_before_it_is_written(project, account, before):
-    """Its name is told, and nothing is written without it in silence."""
-    field, order = FIELDS[account.plugin]
-    target = account.targets[0]
-    key = target.columns[0]
-    project.environment.update(account.environment())
-    name = {"shopify": None, "zendesk": "name", "mailchimp": None}[account.plugin]
-    mapping = {key: key, "points": field, **({"name": name} if name else {})}
-    project.config(f"connections:\n  vendor: {account.connection(target.more)}\n  wh: {{plugin: sqlite, path: warehouse.db}}\n"
-                   f"models:\n  rows: {{warehouse: wh, sql: 'SELECT * FROM people', key: {key}}}\n"
-                   f"syncs:\n  out:\n    from: {{model: rows}}\n    to: {{connection: vendor, object: {target.object}{target.to}}}\n"
-                   f"    mode: upsert\n    map: {json.dumps(mapping)}\n")
-    names = list(mapping)
-
-    def fill(points):
-        with sqlite3.connect(project.folder / "warehouse.db") as connection:
-            connection.execute("DROP TABLE IF EXISTS people")
-            connection.execute(f"CREATE TABLE people ({', '.join(one + (' INTEGER' if one == 'points' else ' TEXT') for one in names)})")
-            connection.executemany(f"INSERT INTO people VALUES ({', '.join('?' * len(names))})",
-                                   [[accounts.value_of(one, n, 0) if one != "points" else points + n for one in names] for n in range(5)])
-        connection.close()
-
-    fill(100)
-    project.dray("discover", "vendor").expect(0)
-    if before == "second run":
-        assert project.sync("out")["applied"] == 5
-        fill(200)
-    account.sim.change(order)
-    result = project.dray("sync", "out", "--json")
-    told = result.out + result.err + str(project.rows("out"))
-    last = field.rpartition("_")[2] if account.plugin != "zendesk" else "visits"
-    assert result.code not in (0,) and last in told.lower(), (result, project.rows("out"))
