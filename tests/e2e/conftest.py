@@ -8,6 +8,10 @@ import sys
 import pytest
 
 import harness
+import mysql_server
+import postgres_server
+import scene
+import shopify_scene
 
 sys.path.insert(0, str(harness.ROOT / "tests" / "bench"))
 
@@ -58,6 +62,35 @@ def retail(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chinook():
     return real("chinook") / "chinook.sqlite"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    made = scene.started(postgres_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def mysql():
+    made = scene.started(mysql_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def clean_shopify_traffic():
+    """All that the tests of a file asked of shops is judged by Shopify's schema at their end."""
+    yield
+    shopify_scene.expect_clean_traffic()
+
+
+@pytest.fixture
+def shops(tmp_path):
+    shopify_scene.need_shop()
+    made = shopify_scene.Shops(tmp_path)
+    yield made
+    made.end()
 
 
 def vendor(name):

@@ -1,9 +1,12 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""Projects that several files of tests begin with."""
+"""Projects and servers that several files of tests begin with."""
 
+import os
 import sqlite3
 import textwrap
+
+import pytest
 
 import harness
 
@@ -69,3 +72,13 @@ def people(project):
 
 def held(receiver, name="people", key="id"):
     return sorted(receiver.state(name), key=lambda row: row[key])
+
+
+def started(servers):
+    """A server of its own for the tests of a file, whose password is a canary."""
+    why = servers.missing()
+    if why is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    return servers.Server(harness.CANARY_BEARER)

@@ -18,7 +18,6 @@ import pytest
 
 import harness
 import mysql_server
-import postgres_server
 import scene
 
 LIVES = int(os.environ.get("DRAY_DIFF_LIVES", "12"))
@@ -266,29 +265,6 @@ def test_random_lives_are_the_same_by_both(block, tmp_path):
 
 
 # ---- on servers ----
-
-
-def started(servers):
-    why = servers.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return servers.Server(harness.CANARY_BEARER)
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    made = started(postgres_server)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def mysql():
-    made = started(mysql_server)
-    yield made
-    made.close()
 
 
 def literal(value):

@@ -3,16 +3,13 @@
 """First loads that begin while the source is still read, into all three engines: whatever comes and whatever breaks, table,
 report and what is recorded are those of a load that begins when all is read (DRAY_LOAD_ROWS=0)."""
 
-import os
 import shutil
 import signal
 
 import pytest
 
 import harness
-import mysql_server
 import postgres_scene
-import postgres_server
 
 PASSWORD = harness.CANARY_BEARER
 COUNT = 3000  # of about 600 bytes: several batches
@@ -76,34 +73,11 @@ class Maria:
         return [tuple(row) for row in self.server.rows("people", ("id", "name", "score"), order="id, score")]
 
 
-def started(servers):
-    why = servers.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return servers.Server(PASSWORD)
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    made = started(postgres_server)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def maria():
-    made = started(mysql_server)
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres", "maria"])
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
 def warehouse(request, project):
     made = Sqlite(project) if request.param == "sqlite" else None
     if made is None:
-        made = {"postgres": Postgres, "maria": Maria}[request.param](request.getfixturevalue(request.param))
+        made = {"postgres": Postgres, "mysql": Maria}[request.param](request.getfixturevalue(request.param))
     made.fresh()
     project.environment.update(made.environment)
     return made

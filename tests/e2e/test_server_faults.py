@@ -10,32 +10,9 @@ import pytest
 
 import harness
 import mysql_server
-import postgres_server
+import scene
 
 PASSWORD = harness.CANARY_BEARER
-
-
-def started(servers):
-    why = servers.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return servers.Server(PASSWORD)
-
-
-@pytest.fixture(scope="module")
-def mysql():
-    made = started(mysql_server)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    made = started(postgres_server)
-    yield made
-    made.close()
 
 
 # ---- certificates of clients ----
@@ -142,7 +119,7 @@ BIG = [(i, "x" * 900 + str(i), i) for i in range(1, 20001)]
 @pytest.fixture
 def small():
     """A server whose tables share one file of a few megabytes. (A file system that is full ends the server itself.)"""
-    made = started(mysql_server)
+    made = scene.started(mysql_server)
     made.stop()
     made.start(*(option.format(16) for option in ROOM))
     made.fresh()

@@ -18,19 +18,7 @@ BELOW = {"customer_addresses": ("Customer", "addresses"), "order_line_items": ("
 LISTS = {"order_transactions": "OrderTransaction", "order_refunds": "Refund", "fulfillments": "Fulfillment"}
 EVERY = ["shop", *PARENTS, *BELOW, *LISTS, "inventory_levels", "deleted_records"]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def traffic():
-    yield
-    scene.expect_clean_traffic()
-
-
-@pytest.fixture
-def shops(tmp_path):
-    scene.need_shop()
-    made = scene.Shops(tmp_path)
-    yield made
-    made.end()
+pytestmark = pytest.mark.usefixtures("clean_shopify_traffic")
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,7 @@ import shopify_scene as scene
 
 SUBMIT = "bulkOperationRunQuery"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def traffic():
-    yield
-    scene.expect_clean_traffic()
-
-
-@pytest.fixture
-def shops(tmp_path):
-    scene.need_shop()
-    made = scene.Shops(tmp_path)
-    yield made
-    made.end()
+pytestmark = pytest.mark.usefixtures("clean_shopify_traffic")
 
 
 def kill_behind_operation(project, shop, *options):

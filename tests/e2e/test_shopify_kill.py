@@ -12,11 +12,7 @@ import shopify_scene as scene
 
 ROWS = 120 # a job has 100 at least
 
-
-@pytest.fixture(scope="module", autouse=True)
-def traffic():
-    yield
-    scene.expect_clean_traffic()
+pytestmark = pytest.mark.usefixtures("clean_shopify_traffic")
 
 
 @pytest.fixture(scope="module")
