@@ -12,6 +12,7 @@
 #define REASON_BYTES_MAX (2 * DRAY_ERROR_TEXT_MAX)
 #define TEXT_BYTES_MAX ((uint64_t)INT32_MAX) // Arrow's offsets are int32
 #define ROWS_MAX ((uint64_t)INT32_MAX)
+#define SHORT_BYTES 64 // texts up to this are copied and looked at in one go
 
 struct grow {
   void *data; // owned
@@ -21,10 +22,12 @@ struct grow {
 
 struct column {
   struct dray_type type;
+  unsigned takes;      // bit 1 << type.id; 0: nothing is appended by its caller (_dray_absent)
   const char *name;    // of the builder's schema
   int64_t absent_bit;  // -1: reserved
   uint64_t count;      // values, the open row's included
-  uint64_t null_count; // likewise
+  uint64_t room;       // values for which there is memory in `values` and, once there is one, in `validity`
+  uint64_t null_count; // as count
   uint64_t data_bytes; // used of `data`
   struct grow validity, values, data;
 };
@@ -53,6 +56,7 @@ struct dray_builder {
 static int32_t describe_column(const struct ArrowSchema *schema, struct column *column, int64_t *next_bit,
                                struct dray_error *error) {
   DRAY_TRY(dray_schema_type(schema, &column->type, error));
+  column->takes = 1u << column->type.id;
   column->name = schema->name != NULL ? schema->name : "";
   column->absent_bit = dray_column_reserved(column->name) ? -1 : (*next_bit)++;
   return DRAY_OK;
@@ -69,6 +73,7 @@ static int32_t describe(struct dray_builder *builder, struct dray_error *error) 
       return dray_fail(error, DRAY_E_SCHEMA_TYPE, "%s must be one column of bytes", DRAY_COLUMN_ABSENT);
     }
     builder->absent = (ptrdiff_t)i;
+    column->takes = 0;
   }
   builder->absent_bytes = (size_t)(bits + 7) / 8;
   return DRAY_OK;
@@ -152,14 +157,34 @@ static inline void put_bit(void *bits, uint64_t i, int value) {
   }
 }
 
-// Room for one more value with `len` bytes of text, the validity bit included once there is a bitmap.
-static inline int32_t reserve_value(struct column *column, uint64_t len, struct dray_error *error) {
+static uint64_t room_in(const struct column *column) {
+  const size_t width = dray_type_width(column->type.id), bytes = column->values.capacity;
+  const uint64_t bits = (uint64_t)column->validity.capacity * 8;
+  uint64_t values = 0;
+  if (width != 0) {
+    values = bytes / width;
+  } else if (column->type.id == DRAY_TYPE_BOOL) {
+    values = (uint64_t)bytes * 8;
+  } else if (bytes > 0) {
+    values = bytes / sizeof(int32_t) - 1; // offsets are one more
+  }
+  return column->validity.data != NULL && bits < values ? bits : values;
+}
+
+static int32_t make_room(struct column *column, struct dray_error *error) {
   const size_t count = (size_t)column->count, width = dray_type_width(column->type.id);
+  size_t bytes = (count + 2) * sizeof(int32_t);
+  if (width != 0) bytes = (count + 1) * width;
+  if (column->type.id == DRAY_TYPE_BOOL) bytes = count / 8 + 1;
   if (column->validity.data != NULL) DRAY_TRY(reserve(&column->validity, count / 8 + 1, error));
-  if (width != 0) return reserve(&column->values, (count + 1) * width, error);
-  if (column->type.id == DRAY_TYPE_BOOL) return reserve(&column->values, count / 8 + 1, error);
-  DRAY_TRY(reserve(&column->values, (count + 2) * sizeof(int32_t), error));
-  return reserve(&column->data, (size_t)(column->data_bytes + len), error);
+  DRAY_TRY(reserve(&column->values, bytes, error));
+  column->room = room_in(column);
+  return DRAY_OK;
+}
+
+// Room for one more value, the validity bit included once there is a bitmap. Texts need room in `data` besides.
+static inline int32_t reserve_value(struct column *column, struct dray_error *error) {
+  return column->count < column->room ? DRAY_OK : make_room(column, error);
 }
 
 // Begins the bitmap: everything so far was a value.
@@ -167,6 +192,7 @@ static int32_t make_validity(struct column *column, struct dray_error *error) {
   const size_t bytes = (size_t)column->count / 8 + 1;
   DRAY_TRY(reserve(&column->validity, bytes, error));
   memset(column->validity.data, 0xFF, bytes);
+  column->room = room_in(column);
   return DRAY_OK;
 }
 
@@ -190,10 +216,9 @@ static int32_t refuse_column(const struct dray_builder *builder, size_t index, c
 
 // The column, when it is one of `types` (bits 1 << id) and has nothing in this row yet; else NULL.
 static inline struct column *claim(struct dray_builder *builder, size_t index, unsigned types) {
-  if (index >= builder->column_count || (ptrdiff_t)index == builder->absent) return NULL;
+  if (index >= builder->column_count) return NULL;
   struct column *column = &builder->columns[index];
-  if (column->count != builder->rows || (types >> column->type.id & 1) == 0) return NULL;
-  return column;
+  return column->count == builder->rows && (column->takes & types) != 0 ? column : NULL;
 }
 
 static inline void settle(struct dray_builder *builder, struct column *column, uint64_t bytes) {
@@ -203,29 +228,44 @@ static inline void settle(struct dray_builder *builder, struct column *column, u
   builder->row_bytes += bytes;
 }
 
-static inline void put_text(struct column *column, struct dray_str value) {
+// The text's bytes are in `data` already.
+static inline void put_end(struct column *column, uint64_t len) {
   int32_t *offsets = column->values.data;
   if (column->count == 0) offsets[0] = 0;
-  if (value.len > 0) memcpy((char *)column->data.data + column->data_bytes, value.data, (size_t)value.len);
-  column->data_bytes += value.len;
+  column->data_bytes += len;
   offsets[column->count + 1] = (int32_t)column->data_bytes;
 }
 
-static int32_t append_null(struct dray_builder *builder, struct column *column, struct dray_error *error) {
-  const size_t width = dray_type_width(column->type.id);
-  DRAY_TRY(reserve_value(column, 0, error));
-  if (column->validity.data == NULL) DRAY_TRY(make_validity(column, error));
-  if (width != 0) {
-    memset((char *)column->values.data + column->count * width, 0, width);
-  } else if (column->type.id == DRAY_TYPE_BOOL) {
+static inline void put_zero(struct column *column) {
+  switch (column->type.id) {
+  case DRAY_TYPE_BOOL:
     put_bit(column->values.data, column->count, 0);
-  } else {
-    put_text(column, dray_str_make(NULL, 0));
+    return;
+  case DRAY_TYPE_DECIMAL:
+    ((struct dray_decimal *)column->values.data)[column->count] = (struct dray_decimal){0, 0};
+    return;
+  case DRAY_TYPE_DATE:
+    ((int32_t *)column->values.data)[column->count] = 0;
+    return;
+  case DRAY_TYPE_INT64:
+  case DRAY_TYPE_FLOAT64:
+  case DRAY_TYPE_TIMESTAMP:
+    ((int64_t *)column->values.data)[column->count] = 0;
+    return;
+  default:
+    put_end(column, 0);
+    return;
   }
+}
+
+static int32_t append_null(struct dray_builder *builder, struct column *column, struct dray_error *error) {
+  DRAY_TRY(reserve_value(column, error));
+  if (column->validity.data == NULL) DRAY_TRY(make_validity(column, error));
+  put_zero(column);
   put_bit(column->validity.data, column->count, 0);
   column->count++;
   column->null_count++;
-  builder->row_bytes += width + 1;
+  builder->row_bytes += dray_type_width(column->type.id) + 1;
   return DRAY_OK;
 }
 
@@ -255,7 +295,7 @@ int32_t dray_builder_null(struct dray_builder *builder, size_t index, struct dra
 int32_t dray_builder_bool(struct dray_builder *builder, size_t index, int32_t value, struct dray_error *error) {
   struct column *column = claim(builder, index, 1u << DRAY_TYPE_BOOL);
   if (column == NULL) return refuse_column(builder, index, "bool", error);
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   put_bit(column->values.data, column->count, value != 0);
   settle(builder, column, 1);
   return DRAY_OK;
@@ -264,7 +304,7 @@ int32_t dray_builder_bool(struct dray_builder *builder, size_t index, int32_t va
 int32_t dray_builder_int64(struct dray_builder *builder, size_t index, int64_t value, struct dray_error *error) {
   struct column *column = claim(builder, index, 1u << DRAY_TYPE_INT64);
   if (column == NULL) return refuse_column(builder, index, "int64", error);
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   ((int64_t *)column->values.data)[column->count] = value;
   settle(builder, column, 8);
   return DRAY_OK;
@@ -273,7 +313,7 @@ int32_t dray_builder_int64(struct dray_builder *builder, size_t index, int64_t v
 int32_t dray_builder_float64(struct dray_builder *builder, size_t index, double value, struct dray_error *error) {
   struct column *column = claim(builder, index, 1u << DRAY_TYPE_FLOAT64);
   if (column == NULL) return refuse_column(builder, index, "float64", error);
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   ((double *)column->values.data)[column->count] = value;
   settle(builder, column, 8);
   return DRAY_OK;
@@ -289,7 +329,7 @@ int32_t dray_builder_decimal(struct dray_builder *builder, size_t index, struct 
     return dray_fail_field(error, DRAY_E_DATA_OVERFLOW, column->name, "%s does not fit decimal(%d,%d)", text,
                            column->type.precision, column->type.scale);
   }
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   ((struct dray_decimal *)column->values.data)[column->count] = value;
   settle(builder, column, 16);
   return DRAY_OK;
@@ -301,7 +341,7 @@ int32_t dray_builder_date(struct dray_builder *builder, size_t index, int32_t da
   if (days < DRAY_DATE_MIN || days > DRAY_DATE_MAX) {
     return dray_fail_field(error, DRAY_E_DATA_DATE, column->name, "day %d is outside the years 0001 to 9999", days);
   }
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   ((int32_t *)column->values.data)[column->count] = days;
   settle(builder, column, 4);
   return DRAY_OK;
@@ -314,26 +354,66 @@ int32_t dray_builder_timestamp(struct dray_builder *builder, size_t index, int64
     return dray_fail_field(error, DRAY_E_DATA_DATE, column->name, "%lld µs is outside the years 0001 to 9999",
                            (long long)us);
   }
-  DRAY_TRY(reserve_value(column, 0, error));
+  DRAY_TRY(reserve_value(column, error));
   ((int64_t *)column->values.data)[column->count] = us;
   settle(builder, column, 8);
   return DRAY_OK;
 }
 
+static int32_t refuse_text(const struct column *column, struct dray_str value, struct dray_error *error) {
+  return dray_fail_field(error, DRAY_E_DATA_UTF8, column->name,
+                         "'%.*s' is not valid UTF-8 from its byte %llu on, or holds a NUL", DRAY_VALUE_ARG(value),
+                         (unsigned long long)dray_value_shown(value) + 1);
+}
+
+// Copies at most SHORT_BYTES; 1 when all of it is ASCII without a NUL, which most text is. 0 tells nothing.
+static inline int copy_short(char *to, const char *from, size_t len) {
+  static const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
+  uint64_t word = ones, odd = 0;
+  if (len >= 8) {
+    for (size_t i = 0; i + 8 < len; i += 8) {
+      memcpy(&word, from + i, 8);
+      memcpy(to + i, &word, 8);
+      odd |= word | (word - ones);
+    }
+    memcpy(&word, from + len - 8, 8); // again what came before, where the length is odd
+    memcpy(to + len - 8, &word, 8);
+  } else if (len >= 4) {
+    uint32_t first, last;
+    memcpy(&first, from, 4);
+    memcpy(&last, from + len - 4, 4);
+    memcpy(to, &first, 4);
+    memcpy(to + len - 4, &last, 4);
+    word = (uint64_t)first << 32 | last;
+  } else {
+    for (size_t i = 0; i < len; i++) {
+      to[i] = from[i];
+      odd |= (uint64_t)((signed char)from[i] <= 0) << 7;
+    }
+  }
+  return ((odd | word | (word - ones)) & tops) == 0;
+}
+
 static int32_t append_bytes(struct dray_builder *builder, struct column *column, struct dray_str value,
                             struct dray_error *error) {
-  if (column->type.id != DRAY_TYPE_BYTES && !dray_text_valid(value)) {
-    return dray_fail_field(error, DRAY_E_DATA_UTF8, column->name,
-                           "'%.*s' is not valid UTF-8 from its byte %llu on, or holds a NUL", DRAY_VALUE_ARG(value),
-                           (unsigned long long)dray_value_shown(value) + 1);
-  }
+  const int is_text = column->type.id != DRAY_TYPE_BYTES;
   if (value.len > TEXT_BYTES_MAX - column->data_bytes) {
+    if (is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
     return dray_fail_field(error, DRAY_E_DATA_TOO_LARGE, column->name,
                            "a value of %llu bytes passes the 2 GiB that one column of a batch holds",
                            (unsigned long long)value.len);
   }
-  DRAY_TRY(reserve_value(column, value.len, error));
-  put_text(column, value);
+  DRAY_TRY(reserve_value(column, error));
+  DRAY_TRY(reserve(&column->data, (size_t)(column->data_bytes + value.len), error));
+  if (value.len <= SHORT_BYTES) {
+    const int plain =
+        value.len == 0 || copy_short((char *)column->data.data + column->data_bytes, value.data, value.len);
+    if (!plain && is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
+  } else {
+    if (is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
+    memcpy((char *)column->data.data + column->data_bytes, value.data, (size_t)value.len);
+  }
+  put_end(column, value.len);
   settle(builder, column, value.len + sizeof(int32_t));
   return DRAY_OK;
 }
@@ -598,7 +678,7 @@ static void move_column(struct column *column, struct ArrowArray *child) {
   child->null_count = (int64_t)column->null_count;
   child->n_buffers = text ? 3 : 2;
   child->buffers = private_data->buffers;
-  column->count = column->null_count = column->data_bytes = 0;
+  column->count = column->room = column->null_count = column->data_bytes = 0;
 }
 
 int32_t dray_builder_finish(struct dray_builder *builder, struct ArrowArray *out, struct dray_error *error) {

@@ -383,6 +383,49 @@ static void test_builder_failed_append_changes_nothing(void **state) {
   end(&fixture);
 }
 
+// One byte that does not belong, at every place of texts of every length up to where they are looked at otherwise: it
+// is refused in texts, taken in bytes, and what comes in its place is what the row holds.
+static void test_builder_looks_at_every_byte_of_a_text(void **state) {
+  (void)state;
+  static const char odd[] = {'\0', '\x80', '\xff', '\xc3', '\x7f', '\x01'}; // the last two belong
+  struct fixture fixture;
+  struct ArrowArray array;
+  struct dray_view view;
+  uint64_t row = 0;
+  begin(&fixture, &all_types[S], 2, 0, 0); // s, z
+  for (size_t len = 1; len <= 80; len++) {
+    char *text = malloc(len); // exactly: nothing is to be read behind it
+    assert_non_null(text);
+    for (size_t at = 0; at < len; at++) {
+      for (size_t k = 0; k < sizeof odd; k++) {
+        memset(text, 'a', len);
+        text[at] = odd[k];
+        const int32_t code = dray_builder_bytes(fixture.builder, 0, dray_str_make(text, len), NULL);
+        assert_int_equal(code, k < 4 ? DRAY_E_DATA_UTF8 : DRAY_OK);
+        assert_int_equal(dray_builder_bytes(fixture.builder, 1, dray_str_make(text, len), NULL), DRAY_OK);
+        dray_builder_abandon_row(fixture.builder);
+      }
+    }
+    memset(text, (int)('a' + len % 26), len);
+    if (len >= 2) memcpy(text, "\xc3\xa9", 2);
+    assert_int_equal(dray_builder_bytes(fixture.builder, 0, dray_str_make(text, len), NULL), DRAY_OK);
+    assert_int_equal(dray_builder_bytes(fixture.builder, 1, dray_str_make(text, len), NULL), DRAY_OK);
+    end_row(&fixture);
+    free(text);
+  }
+  finish(&fixture, &array, &view);
+  for (size_t len = 1; len <= 80; len++, row++) {
+    char text[80];
+    memset(text, (int)('a' + len % 26), len);
+    if (len >= 2) memcpy(text, "\xc3\xa9", 2);
+    for (size_t c = 0; c < 2; c++) {
+      assert_true(dray_str_equal(dray_column_bytes(&view.columns[c], row), dray_str_make(text, len)));
+    }
+  }
+  let_go(&array, &view);
+  end(&fixture);
+}
+
 static void test_builder_refuses_what_only_a_bug_can_do(void **state) {
   (void)state;
   struct fixture fixture;
@@ -566,6 +609,7 @@ int main(void) {
       cmocka_unit_test(test_builder_misfit_keeps_what_fits_and_tells_the_first_that_does_not),
       cmocka_unit_test(test_builder_misfit_is_no_row_where_the_wire_is_to_blame_or_nothing_can_say_it),
       cmocka_unit_test(test_builder_failed_append_changes_nothing),
+      cmocka_unit_test(test_builder_looks_at_every_byte_of_a_text),
       cmocka_unit_test(test_builder_refuses_what_only_a_bug_can_do),
       cmocka_unit_test(test_builder_refuses_schemas_it_cannot_fill),
       cmocka_unit_test(test_builder_text_reads_as_the_columns_type),
