@@ -150,8 +150,8 @@ static const uint8_t sizes[] = {
     [PG_WIRE_FLOAT4] = 4, [PG_WIRE_FLOAT8] = 8, [PG_WIRE_DATE] = 4, [PG_WIRE_TIMESTAMP] = 8, [PG_WIRE_UUID] = 16,
 };
 
-int32_t pg_decode(const struct pg_column *column, const char *data, int32_t len, struct dray_builder *builder,
-                  size_t index, struct dray_error *error) {
+static inline int32_t decode(const struct pg_column *column, const char *data, int32_t len,
+                             struct dray_builder *builder, size_t index, struct dray_error *error) {
   if (len < 0) return dray_builder_null(builder, index, error);
   if ((size_t)column->wire < sizeof sizes && sizes[column->wire] != 0 && sizes[column->wire] != len) {
     return dray_fail(error, DRAY_E_DATA_TYPE, "a value of %d bytes where %d belong", len, sizes[column->wire]);
@@ -184,6 +184,31 @@ int32_t pg_decode(const struct pg_column *column, const char *data, int32_t len,
   default: // TEXT, BYTES, JSON
     return dray_builder_bytes(builder, index, dray_str_make(data, (uint64_t)len), error);
   }
+}
+
+int32_t pg_decode(const struct pg_column *column, const char *data, int32_t len, struct dray_builder *builder,
+                  size_t index, struct dray_error *error) {
+  return decode(column, data, len, builder, index, error);
+}
+
+static int32_t broken_row(struct dray_error *error) {
+  return dray_fail(error, DRAY_E_INTERNAL, "the server sent a row that is not of the form that COPY has");
+}
+
+int32_t pg_decode_row(const struct pg_column *columns, size_t count, struct dray_str fields,
+                      struct dray_builder *builder, struct dray_error *why, struct dray_error *error) {
+  const char *at = fields.data, *end = at + fields.len;
+  for (size_t i = 0; i < count; i++) {
+    if (end - at < 4) return broken_row(error);
+    const int32_t size = (int32_t)pg_get32(at);
+    at += 4;
+    if (size < -1 || size > end - at) return broken_row(error);
+    if (decode(&columns[i], at, size, builder, i, why) != DRAY_OK) {
+      DRAY_TRY(dray_builder_misfit(builder, i, why, error));
+    }
+    if (size > 0) at += size;
+  }
+  return DRAY_OK;
 }
 
 // ---- text: only for statements that cannot be wrapped ----

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows as COPY takes them in binary. A row is a count of fields, then each field with its length; a batch is columns.
-// So it goes in two passes over the columns: one adds up how long each row becomes, one writes each column's fields
-// into the rows, every loop over one type.
+// Rows as COPY takes them in binary: a count of fields, then each field with its length. A batch goes piece by piece,
+// so that what is written is still in the nearest cache when libpq copies it. How much room a piece needs at most is
+// known beforehand, so that values are written one behind the other without a look at how much is left.
 #include "types.h"
 
 #include <stdlib.h>
@@ -14,6 +14,10 @@
 #define GROUP 10000
 #define GROUP_DIGITS 4
 #define GROUPS_MAX 12
+#define PIECE_ROWS 512
+#define PIECE_BYTES (UINT64_C(1) << 16)
+#define SHORT_BYTES 16 // copies of short texts are of this size, or of the next
+#define SLACK_BYTES 64
 
 void pg_encoder_init(struct pg_encoder *encoder) {
   memset(encoder, 0, sizeof *encoder);
@@ -22,8 +26,7 @@ void pg_encoder_init(struct pg_encoder *encoder) {
 
 void pg_encoder_free(struct pg_encoder *encoder) {
   dray_buffer_free(&encoder->out);
-  free(encoder->at);
-  free(encoder->numbers);
+  free(encoder->fields);
   memset(encoder, 0, sizeof *encoder);
 }
 
@@ -32,11 +35,15 @@ void pg_encoder_free(struct pg_encoder *encoder) {
 // The groups of a number, last one first; returns how many. The fraction's last group is filled up with zeros.
 static int split(unsigned __int128 value, int32_t scale, uint16_t groups[GROUPS_MAX]) {
   static const uint32_t tens[] = {1, 10, 100, 1000, 10000};
-  const int32_t cut = scale % GROUP_DIGITS;
+  const uint32_t cut = tens[scale % GROUP_DIGITS];
   int n = 0;
-  if (cut > 0) {
-    groups[n++] = (uint16_t)((uint32_t)(value % tens[cut]) * tens[GROUP_DIGITS - cut]);
-    value /= tens[cut];
+  if (value >> 64 != 0 && cut > 1) {
+    groups[n++] = (uint16_t)((uint32_t)(value % cut) * (GROUP / cut));
+    value /= cut;
+  } else if (cut > 1) { // nearly all numbers: 128 bits are divided by a call
+    const uint64_t small = (uint64_t)value;
+    groups[n++] = (uint16_t)((uint32_t)(small % cut) * (GROUP / cut));
+    value = small / cut;
   }
   while (value >> 64 != 0) {
     groups[n++] = (uint16_t)(value % GROUP);
@@ -84,7 +91,7 @@ int pg_encodes(int32_t type, int wire) {
   return 0;
 }
 
-// ---- the first pass: lengths ----
+// ---- how much room rows need at most ----
 
 static uint64_t fixed_size(int wire) {
   switch (wire) {
@@ -99,94 +106,82 @@ static uint64_t fixed_size(int wire) {
   case PG_WIRE_FLOAT8:
   case PG_WIRE_TIMESTAMP:
     return 8;
+  case PG_WIRE_NUMERIC:
+    return PG_NUMERIC_BYTES_MAX;
+  case PG_WIRE_JSONB:
+    return 1; // the version, besides the text
   default:
     return 0;
   }
 }
 
-static void add_fixed(uint64_t *sizes, const struct dray_column_view *column, uint64_t rows, uint64_t size) {
-  if (column->validity == NULL) {
-    for (uint64_t row = 0; row < rows; row++) sizes[row] += FIELD_HEAD_BYTES + size;
-    return;
-  }
-  for (uint64_t row = 0; row < rows; row++) {
-    sizes[row] += FIELD_HEAD_BYTES + (dray_column_is_null(column, row) ? 0 : size);
-  }
+static int is_text(int wire) {
+  return wire == PG_WIRE_TEXT || wire == PG_WIRE_BYTES || wire == PG_WIRE_JSON || wire == PG_WIRE_JSONB;
 }
 
-static void add_texts(uint64_t *sizes, const struct dray_column_view *column, uint64_t rows, uint64_t more) {
-  for (uint64_t row = 0; row < rows; row++) {
-    sizes[row] += FIELD_HEAD_BYTES;
-    if (!dray_column_is_null(column, row)) sizes[row] += dray_column_bytes(column, row).len + more;
+// Nulls take less: they are counted as values.
+static uint64_t bound(const struct dray_view *view, const int *wires, uint64_t from, uint64_t rows) {
+  uint64_t row_bytes = ROW_HEAD_BYTES + FIELD_HEAD_BYTES * (uint64_t)view->column_count, text_bytes = 0;
+  for (size_t i = 0; i < view->column_count; i++) {
+    const struct dray_column_view *column = &view->columns[i];
+    row_bytes += fixed_size(wires[i]);
+    if (!is_text(wires[i])) continue;
+    const int32_t *offsets = column->offsets + column->offset + from;
+    text_bytes += (uint64_t)(offsets[rows] - offsets[0]);
   }
+  return rows * row_bytes + text_bytes;
 }
 
-// Numerics are made here, once, into places of a fixed size each with its length before it.
-static void add_numerics(uint64_t *sizes, const struct dray_column_view *column, uint64_t rows, char *numbers) {
-  for (uint64_t row = 0; row < rows; row++) {
-    sizes[row] += FIELD_HEAD_BYTES;
-    if (dray_column_is_null(column, row)) continue;
-    char *place = numbers + row * PG_NUMERIC_BYTES_MAX;
-    const size_t len = pg_numeric_write(dray_column_decimal(column, row), column->type.scale, place + 1);
-    place[0] = (char)len;
-    sizes[row] += len;
+// As many rows as are about one piece; one row at least.
+static uint64_t choose_rows(const struct dray_view *view, const int *wires, uint64_t from, uint64_t *out_bytes) {
+  uint64_t rows = view->row_count - from < PIECE_ROWS ? view->row_count - from : PIECE_ROWS;
+  uint64_t bytes = bound(view, wires, from, rows);
+  while (rows > 1 && bytes > PIECE_BYTES) {
+    rows = (rows + 1) / 2;
+    bytes = bound(view, wires, from, rows);
   }
+  *out_bytes = bytes;
+  return rows;
 }
 
-// ---- the second pass: fields ----
+// ---- one value: returns where the next one goes ----
 
-static inline char *head(char *out, uint64_t *at, uint32_t size) {
-  char *to = out + *at;
+static inline char *put_head(char *to, uint32_t size) {
   pg_put32(to, size);
-  *at += FIELD_HEAD_BYTES + size;
   return to + FIELD_HEAD_BYTES;
 }
 
-static inline void put_null(char *out, uint64_t *at) {
-  pg_put32(out + *at, UINT32_MAX);
-  *at += FIELD_HEAD_BYTES;
+static inline char *put_8(char *to, uint64_t bits) {
+  pg_put64(put_head(to, 8), bits);
+  return to + FIELD_HEAD_BYTES + 8;
 }
 
-#define FOR_ROWS(body)                                                                                                 \
-  for (uint64_t row = 0; row < rows; row++) {                                                                          \
-    if (dray_column_is_null(column, row)) {                                                                            \
-      put_null(out, &at[row]);                                                                                         \
-      continue;                                                                                                        \
-    }                                                                                                                  \
-    body;                                                                                                              \
+static inline char *put_4(char *to, uint32_t bits) {
+  pg_put32(put_head(to, 4), bits);
+  return to + FIELD_HEAD_BYTES + 4;
+}
+
+static inline char *put_numeric(char *to, struct dray_decimal value, int32_t scale) {
+  const size_t size = pg_numeric_write(value, scale, to + FIELD_HEAD_BYTES);
+  return put_head(to, (uint32_t)size) + size;
+}
+
+// Most texts are short, and a copy of a fixed size costs least; it may write, but never read, beyond the text's end.
+// `readable`: bytes from its beginning to the end of all texts of the column.
+static inline void copy_text(char *to, struct dray_str text, uint64_t readable) {
+  if (text.len <= SHORT_BYTES && readable >= SHORT_BYTES) {
+    memcpy(to, text.data, SHORT_BYTES);
+  } else if (text.len <= SLACK_BYTES && readable >= SLACK_BYTES) {
+    memcpy(to, text.data, SLACK_BYTES);
+  } else if (text.len > 0) {
+    memcpy(to, text.data, text.len);
   }
-
-static void put_bool(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows) {
-  FOR_ROWS(head(out, &at[row], 1)[0] = dray_column_bool(column, row) != 0 ? 1 : 0)
 }
 
-static void put_64(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows, int64_t shift) {
-  FOR_ROWS(pg_put64(head(out, &at[row], 8), (uint64_t)dray_column_int64(column, row) - (uint64_t)shift))
-}
-
-static void put_float(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows) {
-  const uint64_t *bits = (const uint64_t *)column->values + column->offset;
-  FOR_ROWS(pg_put64(head(out, &at[row], 8), bits[row]))
-}
-
-static void put_date(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows) {
-  FOR_ROWS(pg_put32(head(out, &at[row], 4), (uint32_t)(dray_column_date(column, row) - PG_EPOCH_DAYS)))
-}
-
-static void put_numeric(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows,
-                        const char *numbers) {
-  FOR_ROWS({
-    const char *place = numbers + row * PG_NUMERIC_BYTES_MAX;
-    memcpy(head(out, &at[row], (uint32_t)place[0]), place + 1, (size_t)place[0]);
-  })
-}
-
-static void put_text(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows) {
-  FOR_ROWS({
-    const struct dray_str text = dray_column_bytes(column, row);
-    char *to = head(out, &at[row], (uint32_t)text.len);
-    if (text.len > 0) memcpy(to, text.data, text.len);
-  })
+static inline char *put_text(char *to, struct dray_str text, const char *end) {
+  to = put_head(to, (uint32_t)text.len);
+  copy_text(to, text, (uint64_t)(end - text.data));
+  return to + text.len;
 }
 
 // jsonb has no way to hold U+0000; the server would refuse the whole load without naming the value.
@@ -203,142 +198,120 @@ static int holds_nul(struct dray_str json) {
   return 0;
 }
 
-static int32_t put_json(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows,
-                        struct dray_error *error) {
-  FOR_ROWS({
-    const struct dray_str text = dray_column_bytes(column, row);
-    if (text.len > 0 && holds_nul(text)) {
-      return dray_fail_field(error, DRAY_E_DATA_JSON, column->name,
-                             "column '%s': a text in the JSON holds \\u0000, which jsonb does not take", column->name);
-    }
-    char *to = head(out, &at[row], (uint32_t)text.len + 1);
-    to[0] = 1; // the version
-    if (text.len > 0) memcpy(to + 1, text.data, text.len);
-  })
-  return DRAY_OK;
-}
-
-static int32_t put_narrow(char *out, uint64_t *at, const struct dray_column_view *column, uint64_t rows, int wire,
-                          struct dray_error *error) {
-  const int64_t least = wire == PG_WIRE_INT4 ? INT32_MIN : INT16_MIN,
-                most = wire == PG_WIRE_INT4 ? INT32_MAX : INT16_MAX;
-  FOR_ROWS({
-    const int64_t value = dray_column_int64(column, row);
-    if (value < least || value > most) {
-      return dray_fail_field(error, DRAY_E_DATA_OVERFLOW, column->name, "column '%s' is %s, and %lld does not fit",
-                             column->name, wire == PG_WIRE_INT4 ? "integer" : "smallint", (long long)value);
-    }
-    if (wire == PG_WIRE_INT4) {
-      pg_put32(head(out, &at[row], 4), (uint32_t)value);
-    } else {
-      pg_put16(head(out, &at[row], 2), (uint16_t)value);
-    }
-  })
-  return DRAY_OK;
-}
-
-// ---- batches ----
-
-static int32_t make_room(struct pg_encoder *encoder, uint64_t rows, struct dray_error *error) {
-  if (rows <= encoder->at_capacity) return DRAY_OK;
-  uint64_t *grown = realloc(encoder->at, rows * sizeof *grown);
-  if (grown == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %llu rows", (unsigned long long)rows);
-  encoder->at = grown;
-  encoder->at_capacity = rows;
-  return DRAY_OK;
-}
-
-static int32_t make_number_room(struct pg_encoder *encoder, uint64_t columns, uint64_t rows, struct dray_error *error) {
-  const uint64_t bytes = columns * rows * PG_NUMERIC_BYTES_MAX;
-  if (bytes <= encoder->numbers_capacity) return DRAY_OK;
-  char *grown = realloc(encoder->numbers, bytes);
-  if (grown == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %llu rows", (unsigned long long)rows);
-  encoder->numbers = grown;
-  encoder->numbers_capacity = bytes;
-  return DRAY_OK;
-}
-
-static uint64_t count_numerics(const struct dray_view *view) {
-  uint64_t count = 0;
-  for (size_t i = 0; i < view->column_count; i++) count += view->columns[i].type.id == DRAY_TYPE_DECIMAL;
-  return count;
-}
-
-static void measure(struct pg_encoder *encoder, const struct dray_view *view, const int *wires) {
-  char *numbers = encoder->numbers;
-  for (uint64_t row = 0; row < view->row_count; row++) encoder->at[row] = ROW_HEAD_BYTES;
-  for (size_t i = 0; i < view->column_count; i++) {
-    const struct dray_column_view *column = &view->columns[i];
-    const uint64_t fixed = fixed_size(wires[i]);
-    if (fixed > 0) {
-      add_fixed(encoder->at, column, view->row_count, fixed);
-    } else if (wires[i] == PG_WIRE_NUMERIC) {
-      add_numerics(encoder->at, column, view->row_count, numbers);
-      numbers += view->row_count * PG_NUMERIC_BYTES_MAX;
-    } else {
-      add_texts(encoder->at, column, view->row_count, wires[i] == PG_WIRE_JSONB);
-    }
+static char *put_json(char *to, const struct dray_column_view *column, struct dray_str text, struct dray_error *error) {
+  if (text.len > 0 && holds_nul(text)) {
+    (void)dray_fail_field(error, DRAY_E_DATA_JSON, column->name,
+                          "column '%s': a text in the JSON holds \\u0000, which jsonb does not take", column->name);
+    return NULL;
   }
+  to = put_head(to, (uint32_t)text.len + 1);
+  *to++ = 1; // the version
+  if (text.len > 0) memcpy(to, text.data, text.len);
+  return to + text.len;
 }
 
-static int32_t put_column(const struct pg_encoder *encoder, const struct dray_column_view *column, uint64_t rows,
-                          int wire, const char *numbers, struct dray_error *error) {
-  char *out = encoder->out.data;
-  uint64_t *at = encoder->at;
-  switch (wire) {
+static char *put_narrow(char *to, const struct dray_column_view *column, int64_t value, int wire,
+                        struct dray_error *error) {
+  const int wide = wire == PG_WIRE_INT4;
+  if (value < (wide ? INT32_MIN : INT16_MIN) || value > (wide ? INT32_MAX : INT16_MAX)) {
+    (void)dray_fail_field(error, DRAY_E_DATA_OVERFLOW, column->name, "column '%s' is %s, and %lld does not fit",
+                          column->name, wide ? "integer" : "smallint", (long long)value);
+    return NULL;
+  }
+  if (wide) return put_4(to, (uint32_t)value);
+  pg_put16(put_head(to, 2), (uint16_t)value);
+  return to + FIELD_HEAD_BYTES + 2;
+}
+
+// ---- rows ----
+
+struct pg_field {
+  const struct dray_column_view *column;
+  const char *end; // of all its texts
+  int wire;
+};
+
+// NULL: refused.
+static inline char *put_value(char *to, const struct pg_field *field, uint64_t row, struct dray_error *error) {
+  const struct dray_column_view *column = field->column;
+  switch (field->wire) {
   case PG_WIRE_BOOL:
-    put_bool(out, at, column, rows);
-    return DRAY_OK;
+    to = put_head(to, 1);
+    *to++ = dray_column_bool(column, row) != 0 ? 1 : 0;
+    return to;
   case PG_WIRE_INT8:
-    put_64(out, at, column, rows, 0);
-    return DRAY_OK;
+    return put_8(to, (uint64_t)dray_column_int64(column, row));
   case PG_WIRE_TIMESTAMP:
-    put_64(out, at, column, rows, PG_EPOCH_US);
-    return DRAY_OK;
+    return put_8(to, (uint64_t)dray_column_int64(column, row) - (uint64_t)PG_EPOCH_US);
   case PG_WIRE_FLOAT8:
-    put_float(out, at, column, rows);
-    return DRAY_OK;
+    return put_8(to, ((const uint64_t *)column->values)[row + (uint64_t)column->offset]);
   case PG_WIRE_DATE:
-    put_date(out, at, column, rows);
-    return DRAY_OK;
+    return put_4(to, (uint32_t)(dray_column_date(column, row) - PG_EPOCH_DAYS));
   case PG_WIRE_NUMERIC:
-    put_numeric(out, at, column, rows, numbers);
-    return DRAY_OK;
+    return put_numeric(to, dray_column_decimal(column, row), column->type.scale);
   case PG_WIRE_JSONB:
-    return put_json(out, at, column, rows, error);
+    return put_json(to, column, dray_column_bytes(column, row), error);
   case PG_WIRE_INT2:
   case PG_WIRE_INT4:
-    return put_narrow(out, at, column, rows, wire, error);
+    return put_narrow(to, column, dray_column_int64(column, row), field->wire, error);
   default: // TEXT, BYTES, JSON
-    put_text(out, at, column, rows);
-    return DRAY_OK;
+    return put_text(to, dray_column_bytes(column, row), field->end);
   }
 }
 
-int32_t pg_encode(struct pg_encoder *encoder, const struct dray_view *view, const int *wires,
-                  struct dray_error *error) {
-  const uint64_t rows = view->row_count;
-  uint64_t total = 0;
-  char *out = NULL;
-  dray_buffer_clear(&encoder->out);
-  DRAY_TRY(make_room(encoder, rows, error));
-  DRAY_TRY(make_number_room(encoder, count_numerics(view), rows, error));
-  measure(encoder, view, wires);
-  for (uint64_t row = 0; row < rows; row++) {
-    const uint64_t size = encoder->at[row];
-    encoder->at[row] = total;
-    total += size;
+static char *put_row(char *to, const struct pg_field *fields, size_t count, uint64_t row, struct dray_error *error) {
+  pg_put16(to, (uint16_t)count);
+  to += ROW_HEAD_BYTES;
+  for (size_t i = 0; i < count; i++) {
+    if (dray_column_is_null(fields[i].column, row)) {
+      to = put_head(to, UINT32_MAX);
+      continue;
+    }
+    to = put_value(to, &fields[i], row, error);
+    if (to == NULL) return NULL;
   }
-  DRAY_TRY(dray_buffer_reserve(&encoder->out, total, &out, error));
-  for (uint64_t row = 0; row < rows; row++) {
-    pg_put16(out + encoder->at[row], (uint16_t)view->column_count);
-    encoder->at[row] += ROW_HEAD_BYTES;
+  return to;
+}
+
+static int32_t make_fields(struct pg_encoder *encoder, const struct dray_view *view, const int *wires,
+                           struct dray_error *error) {
+  if (view->column_count > encoder->field_capacity) {
+    struct pg_field *grown = realloc(encoder->fields, view->column_count * sizeof *grown);
+    if (grown == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", view->column_count);
+    encoder->fields = grown;
+    encoder->field_capacity = view->column_count;
   }
-  const char *numbers = encoder->numbers;
   for (size_t i = 0; i < view->column_count; i++) {
-    DRAY_TRY(put_column(encoder, &view->columns[i], rows, wires[i], numbers, error));
-    if (wires[i] == PG_WIRE_NUMERIC) numbers += rows * PG_NUMERIC_BYTES_MAX;
+    const struct dray_column_view *column = &view->columns[i];
+    const int text = is_text(wires[i]);
+    encoder->fields[i] = (struct pg_field){
+        .column = column,
+        .end = text ? column->data + column->offsets[(uint64_t)column->offset + view->row_count] : NULL,
+        .wire = wires[i]};
   }
-  encoder->out.len = total;
+  return DRAY_OK;
+}
+
+int32_t pg_encode(struct pg_encoder *encoder, const struct dray_view *view, const int *wires, uint64_t *row,
+                  struct dray_error *error) {
+  struct dray_error why;
+  uint64_t bytes = 0;
+  char *out = NULL;
+  dray_error_init(&why);
+  dray_buffer_clear(&encoder->out);
+  if (*row >= view->row_count) return DRAY_OK;
+  if (*row == 0) DRAY_TRY(make_fields(encoder, view, wires, error));
+  const uint64_t end = *row + choose_rows(view, wires, *row, &bytes);
+  DRAY_TRY(dray_buffer_reserve(&encoder->out, bytes + SLACK_BYTES, &out, error));
+  char *to = out;
+  for (uint64_t i = *row; i < end; i++) {
+    to = put_row(to, encoder->fields, view->column_count, i, &why);
+    if (to == NULL) {
+      if (error != NULL) *error = why;
+      return why.code;
+    }
+  }
+  encoder->out.len = (size_t)(to - out);
+  *row = end;
   return DRAY_OK;
 }

@@ -42,6 +42,15 @@ static int32_t send_bytes(struct dray_warehouse *warehouse, const char *data, si
   return DRAY_OK;
 }
 
+static int32_t send_rows(struct dray_warehouse *warehouse, const struct dray_view *view, struct dray_error *error) {
+  struct pg_encoder *encoder = &warehouse->encoder;
+  for (uint64_t row = 0; row < view->row_count;) {
+    DRAY_TRY(pg_encode(encoder, view, warehouse->load.wires, &row, error));
+    DRAY_TRY(send_bytes(warehouse, encoder->out.data, encoder->out.len, error));
+  }
+  return DRAY_OK;
+}
+
 // ---- the end of a load ----
 
 static int32_t end_copy(struct dray_warehouse *warehouse, const char *why, struct dray_error *error) {
@@ -190,8 +199,7 @@ int32_t pg_load_batch(struct dray_warehouse *warehouse, struct dray_str schema, 
   DRAY_TRY(dray_view_init(&view, batch_schema, batch, error));
   int32_t code = dray_cancel_check(&warehouse->session.services, error);
   if (code == DRAY_OK) code = go_on(warehouse, schema, table, &view, error);
-  if (code == DRAY_OK) code = pg_encode(&warehouse->encoder, &view, warehouse->load.wires, error);
-  if (code == DRAY_OK) code = send_bytes(warehouse, warehouse->encoder.out.data, warehouse->encoder.out.len, error);
+  if (code == DRAY_OK) code = send_rows(warehouse, &view, error);
   if (code != DRAY_OK) {
     if (code == DRAY_E_NET_CLOSED && warehouse->in_transaction) warehouse->lost = 1;
     pg_load_abandon(warehouse);

@@ -274,14 +274,6 @@ static void reading_free(struct pg_reading *reading) {
 
 // ---- rows ----
 
-static int32_t take_value(struct pg_reading *reading, size_t index, const char *data, int32_t len,
-                          struct dray_error *error) {
-  const int32_t code = reading->by_copy
-                           ? pg_decode(&reading->columns[index], data, len, reading->builder, index, &reading->why)
-                           : pg_decode_text(data, len, reading->builder, index, &reading->why);
-  return code == DRAY_OK ? DRAY_OK : dray_builder_misfit(reading->builder, index, &reading->why, error);
-}
-
 static int32_t broken_row(struct dray_error *error) {
   return dray_fail(error, DRAY_E_INTERNAL, "the server sent a row that is not of the form that COPY has");
 }
@@ -303,14 +295,8 @@ static int32_t take_message(struct pg_reading *reading, const char *data, size_t
   at += 2;
   if (count == -1) return DRAY_OK;
   if (count < 0 || (size_t)count != reading->column_count) return broken_row(error);
-  for (size_t i = 0; i < reading->column_count; i++) {
-    if (end - at < 4) return broken_row(error);
-    const int32_t size = (int32_t)pg_get32(at);
-    at += 4;
-    if (size < -1 || size > end - at) return broken_row(error);
-    DRAY_TRY(take_value(reading, i, at, size, error));
-    if (size > 0) at += size;
-  }
+  const struct dray_str fields = dray_str_make(at, (uint64_t)(end - at));
+  DRAY_TRY(pg_decode_row(reading->columns, reading->column_count, fields, reading->builder, &reading->why, error));
   return dray_builder_end_row(reading->builder, out_full, error);
 }
 
@@ -329,13 +315,18 @@ static int32_t next_by_copy(struct pg_reading *reading, int32_t *out_full, struc
   return pg_fail_lost(link, DOING, error);
 }
 
+static int32_t take_text(struct pg_reading *reading, const PGresult *result, int row, size_t index,
+                         struct dray_error *error) {
+  const int len = PQgetisnull(result, row, (int)index) ? -1 : PQgetlength(result, row, (int)index);
+  const char *data = PQgetvalue(result, row, (int)index);
+  const int32_t code = pg_decode_text(data, len, reading->builder, index, &reading->why);
+  return code == DRAY_OK ? DRAY_OK : dray_builder_misfit(reading->builder, index, &reading->why, error);
+}
+
 static int32_t take_result(struct pg_reading *reading, const PGresult *result, int32_t *out_full,
                            struct dray_error *error) {
   for (int row = 0; row < PQntuples(result); row++) {
-    for (size_t i = 0; i < reading->column_count; i++) {
-      const int len = PQgetisnull(result, row, (int)i) ? -1 : PQgetlength(result, row, (int)i);
-      DRAY_TRY(take_value(reading, i, PQgetvalue(result, row, (int)i), len, error));
-    }
+    for (size_t i = 0; i < reading->column_count; i++) DRAY_TRY(take_text(reading, result, row, i, error));
     DRAY_TRY(dray_builder_end_row(reading->builder, out_full, error));
   }
   return DRAY_OK;

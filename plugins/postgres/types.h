@@ -73,25 +73,30 @@ void pg_column_decide(struct pg_column *column, char category, char kind);
 // Appends a binary value (len -1: null). @errors DATA_* for a value that the type does not hold.
 DRAY_NODISCARD int32_t pg_decode(const struct pg_column *column, const char *data, int32_t len,
                                  struct dray_builder *builder, size_t index, struct dray_error *error);
+// Appends the fields of a row as COPY lays them out, each behind its length. A value that its type does not hold makes
+// its row one that is rejected; `why` is the error of the last one. @errors INTERNAL for bytes that are no row, those
+// of dray_builder_misfit.
+DRAY_NODISCARD int32_t pg_decode_row(const struct pg_column *columns, size_t count, struct dray_str fields,
+                                     struct dray_builder *builder, struct dray_error *why, struct dray_error *error);
 // Appends a value in the server's text form.
 DRAY_NODISCARD int32_t pg_decode_text(const char *data, int32_t len, struct dray_builder *builder, size_t index,
                                       struct dray_error *error);
 
 // ---- encode.c ----
 
-// Rows in binary, as COPY takes them: built column by column into one buffer that is used again.
+// Rows in binary, as COPY takes them: built piece by piece into one buffer that is used again.
 struct pg_encoder {
-  struct dray_buffer out; // the rows of the last batch
-  uint64_t *at;           // owned: where each row's next field goes
-  uint64_t at_capacity;
-  char *numbers; // owned: numerics of one column, made when their lengths are wanted
-  uint64_t numbers_capacity;
+  struct dray_buffer out;  // the rows of the last piece
+  struct pg_field *fields; // owned: the columns of the batch, encode.c
+  size_t field_capacity;
 };
 void pg_encoder_init(struct pg_encoder *encoder);
 void pg_encoder_free(struct pg_encoder *encoder);
-// Encodes all rows; wires[i] is what column i goes into. @errors DATA_OVERFLOW, DATA_JSON, LIMIT, OUT_OF_MEMORY.
+// Encodes the next rows of a batch into encoder->out, from *row on (0 in the first call), and moves *row behind them:
+// 64 KiB of rows, or one that is longer. Nothing in `out`: all are done. wires[i] is what column i goes into. View and
+// wires must stay until then. @errors DATA_OVERFLOW, DATA_JSON, LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t pg_encode(struct pg_encoder *encoder, const struct dray_view *view, const int *wires,
-                                 struct dray_error *error);
+                                 uint64_t *row, struct dray_error *error);
 // Whether a column of this canonical type can go into that wire.
 int pg_encodes(int32_t type, int wire);
 

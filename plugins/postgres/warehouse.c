@@ -194,6 +194,7 @@ static int32_t encode_params(struct dray_warehouse *warehouse, const struct dray
       [DRAY_TYPE_TIMESTAMP] = PG_WIRE_TIMESTAMP,
   };
   int chosen[64];
+  uint64_t row = 0;
   const size_t most = sizeof out->types / sizeof out->types[0];
   if (view->row_count != 1 || view->column_count > most) {
     return dray_fail(error, DRAY_E_PLUGIN_CONTRACT,
@@ -206,7 +207,7 @@ static int32_t encode_params(struct dray_warehouse *warehouse, const struct dray
     out->types[i] = pg_oids[view->columns[i].type.id];
     out->formats[i] = 1;
   }
-  DRAY_TRY(pg_encode(&warehouse->encoder, view, chosen, error));
+  DRAY_TRY(pg_encode(&warehouse->encoder, view, chosen, &row, error));
   const char *at = warehouse->encoder.out.data + 2; // behind the count of fields
   for (size_t i = 0; i < view->column_count; i++) {
     const int32_t len = (int32_t)pg_get32(at);

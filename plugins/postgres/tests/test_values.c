@@ -137,7 +137,9 @@ static void test_rows_lie_as_copy_takes_them(void **state) {
   assert_ok(dray_view_init(&view, &schema, &array, &error));
   pg_encoder_init(&encoder);
   for (int again = 0; again < 2; again++) {
-    assert_ok(pg_encode(&encoder, &view, wires, &error));
+    uint64_t row = 0;
+    assert_ok(pg_encode(&encoder, &view, wires, &row, &error));
+    assert_int_equal(row, 2);
     assert_int_equal(encoder.out.len, sizeof first - 1 + 2 + 6 * 4);
     assert_memory_equal(encoder.out.data, first, sizeof first - 1);
     assert_memory_equal(encoder.out.data + sizeof first - 1, "\0\6\xff\xff\xff\xff\xff\xff\xff\xff", 10);
@@ -146,7 +148,8 @@ static void test_rows_lie_as_copy_takes_them(void **state) {
   for (int n = 1;; n++) { // each allocation fails once
     pg_encoder_init(&encoder);
     (void)torture_arm((uint64_t)n);
-    const int32_t code = pg_encode(&encoder, &view, wires, &error);
+    uint64_t row = 0;
+    const int32_t code = pg_encode(&encoder, &view, wires, &row, &error);
     const int failed = torture_arm(0);
     pg_encoder_free(&encoder);
     if (!failed) break;
@@ -154,6 +157,243 @@ static void test_rows_lie_as_copy_takes_them(void **state) {
   }
   dray_view_free(&view);
   dray_array_release(&array);
+  dray_builder_free(builder);
+  dray_schema_release(&schema);
+}
+
+// ---- batches of any size ----
+
+#define PIECE_BYTES 65536 // as encode.c has it: what a piece is at most, unless it is one row
+#define CELL_COLUMNS 11
+
+static const struct {
+  struct dray_column_def def;
+  int wire;
+} cells[CELL_COLUMNS] = {
+    {{"bool", {DRAY_TYPE_BOOL, 0, 0}, 1}, PG_WIRE_BOOL},
+    {{"int2", {DRAY_TYPE_INT64, 0, 0}, 1}, PG_WIRE_INT2},
+    {{"int4", {DRAY_TYPE_INT64, 0, 0}, 1}, PG_WIRE_INT4},
+    {{"int8", {DRAY_TYPE_INT64, 0, 0}, 1}, PG_WIRE_INT8},
+    {{"float8", {DRAY_TYPE_FLOAT64, 0, 0}, 1}, PG_WIRE_FLOAT8},
+    {{"numeric", {DRAY_TYPE_DECIMAL, 38, 5}, 1}, PG_WIRE_NUMERIC},
+    {{"text", {DRAY_TYPE_STRING, 0, 0}, 1}, PG_WIRE_TEXT},
+    {{"bytes", {DRAY_TYPE_BYTES, 0, 0}, 1}, PG_WIRE_BYTES},
+    {{"date", {DRAY_TYPE_DATE, 0, 0}, 1}, PG_WIRE_DATE},
+    {{"time", {DRAY_TYPE_TIMESTAMP, 0, 0}, 1}, PG_WIRE_TIMESTAMP},
+    {{"jsonb", {DRAY_TYPE_JSON, 0, 0}, 1}, PG_WIRE_JSONB},
+};
+
+// Numbers that look like chance, the same each time.
+static uint64_t chance(uint64_t *state) {
+  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return *state >> 33;
+}
+
+// A text of `len` bytes, some of them not ASCII.
+static struct dray_str make_text(char *out, size_t len, uint64_t *state) {
+  for (size_t i = 0; i < len; i++) out[i] = (char)('a' + chance(state) % 26);
+  if (len >= 2 && chance(state) % 4 == 0) memcpy(out + len - 2, "\xC3\xA9", 2);
+  return dray_str_make(out, len);
+}
+
+// Gives `row` a value or null in each column; texts are up to `text_max` long.
+static void add_cells(struct dray_builder *builder, size_t text_max, char *room, uint64_t *state) {
+  static const uint64_t highs[] = {0, 0, 1, UINT64_C(123456789012345678)};
+  for (size_t i = 0; i < CELL_COLUMNS; i++) {
+    const int64_t number = (int64_t)(chance(state) << 31 | chance(state)) - (INT64_C(1) << 61);
+    const size_t len = chance(state) % (text_max + 1);
+    if (chance(state) % 7 == 0) {
+      assert_ok(dray_builder_null(builder, i, &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_BOOL) {
+      assert_ok(dray_builder_bool(builder, i, number & 1, &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_INT64) {
+      const int bits = cells[i].wire == PG_WIRE_INT2 ? 16 : cells[i].wire == PG_WIRE_INT4 ? 32 : 64;
+      assert_ok(dray_builder_int64(builder, i, number >> (64 - bits), &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_FLOAT64) {
+      assert_ok(dray_builder_float64(builder, i, (double)number / 7, &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_DECIMAL) {
+      const struct dray_decimal decimal = {(uint64_t)number >> chance(state) % 64, (int64_t)highs[chance(state) % 4]};
+      assert_ok(dray_builder_decimal(builder, i, decimal, &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_DATE) {
+      assert_ok(dray_builder_date(builder, i, (int32_t)(number % 100000), &error));
+    } else if (cells[i].def.type.id == DRAY_TYPE_TIMESTAMP) {
+      assert_ok(dray_builder_timestamp(builder, i, number % (INT64_C(1) << 50), &error));
+    } else {
+      assert_ok(dray_builder_bytes(builder, i, make_text(room, len, state), &error));
+    }
+  }
+  assert_ok(dray_builder_end_row(builder, NULL, &error));
+}
+
+// Decodes what was encoded; every row must be whole.
+static void decode_rows(struct dray_str rows, uint64_t count, struct dray_builder *builder) {
+  struct pg_column columns[CELL_COLUMNS] = {{.name = NULL}};
+  struct dray_error why = {.struct_size = sizeof why};
+  const char *at = rows.data, *end = rows.data + rows.len;
+  for (size_t i = 0; i < CELL_COLUMNS; i++) {
+    columns[i].type = cells[i].def.type;
+    columns[i].wire = cells[i].wire;
+  }
+  for (uint64_t row = 0; row < count; row++) {
+    const char *from = at + 2;
+    assert_true(end - at >= 2);
+    assert_int_equal(pg_get16(at), CELL_COLUMNS);
+    at = from;
+    for (size_t i = 0; i < CELL_COLUMNS; i++) {
+      const int32_t len = (int32_t)pg_get32(at);
+      at += 4 + (len > 0 ? len : 0);
+      assert_true(at <= end);
+    }
+    const struct dray_str fields = dray_str_make(from, (uint64_t)(at - from));
+    assert_ok(pg_decode_row(columns, CELL_COLUMNS, fields, builder, &why, &error));
+    assert_ok(dray_builder_end_row(builder, NULL, &error));
+  }
+  assert_true(at == end);
+}
+
+static void assert_same_cells(const struct dray_view *a, const struct dray_view *b, uint64_t from) {
+  struct dray_buffer left, right;
+  dray_buffer_init(&left, 1u << 20);
+  dray_buffer_init(&right, 1u << 20);
+  for (size_t i = 0; i < CELL_COLUMNS; i++) {
+    for (uint64_t row = 0; row < b->row_count; row++) {
+      assert_int_equal(dray_column_is_null(&a->columns[i], from + row), dray_column_is_null(&b->columns[i], row));
+      if (dray_column_is_null(&b->columns[i], row)) continue;
+      dray_buffer_clear(&left);
+      dray_buffer_clear(&right);
+      assert_ok(dray_column_text(&a->columns[i], from + row, &left, &error));
+      assert_ok(dray_column_text(&b->columns[i], row, &right, &error));
+      assert_string_equal(left.data, right.data);
+    }
+  }
+  dray_buffer_free(&left);
+  dray_buffer_free(&right);
+}
+
+// Encodes the rows from `from` on, decodes them again, and compares.
+static void check_round(const struct ArrowSchema *schema, struct ArrowArray *array, uint64_t from) {
+  int wires[CELL_COLUMNS];
+  struct dray_view whole, view;
+  struct pg_encoder encoder;
+  struct dray_buffer rows;
+  struct dray_builder *builder = NULL;
+  struct ArrowArray back;
+  for (size_t i = 0; i < CELL_COLUMNS; i++) wires[i] = cells[i].wire;
+  assert_ok(dray_view_init(&whole, schema, array, &error));
+  array->offset += (int64_t)from;
+  array->length -= (int64_t)from;
+  assert_ok(dray_view_init(&view, schema, array, &error));
+  pg_encoder_init(&encoder);
+  dray_buffer_init(&rows, 1u << 30);
+  uint64_t done = 0;
+  while (done < view.row_count) {
+    const uint64_t before = done;
+    assert_ok(pg_encode(&encoder, &view, wires, &done, &error));
+    assert_true(done > before);
+    assert_true(done == before + 1 || encoder.out.len <= PIECE_BYTES);
+    assert_ok(dray_buffer_append(&rows, encoder.out.data, encoder.out.len, &error));
+  }
+  assert_ok(pg_encode(&encoder, &view, wires, &done, &error));
+  assert_int_equal(encoder.out.len, 0); // nothing is left
+  assert_ok(dray_builder_new(schema, 0, 0, &builder, &error));
+  decode_rows(dray_buffer_view(&rows), view.row_count, builder);
+  assert_int_equal(dray_builder_rows(builder), view.row_count);
+  assert_ok(dray_builder_finish(builder, &back, &error));
+  if (back.release != NULL) {
+    struct dray_view again;
+    assert_ok(dray_view_init(&again, schema, &back, &error));
+    assert_same_cells(&whole, &again, from);
+    dray_view_free(&again);
+    dray_array_release(&back);
+  }
+  dray_builder_free(builder);
+  dray_buffer_free(&rows);
+  pg_encoder_free(&encoder);
+  dray_view_free(&view);
+  dray_view_free(&whole);
+}
+
+static void test_batches_of_any_size_come_back(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t rows, from;
+    size_t text_max;
+  } cases[] = {{1, 0, 20},    {2, 1, 20},    {511, 0, 20},  {512, 0, 20},   {513, 0, 20},   {1024, 0, 4}, {1025, 3, 0},
+               {1500, 9, 70}, {300, 5, 200}, {40, 7, 9000}, {5, 1, 300000}, {513, 512, 20}, {600, 0, 1},  {64, 64, 20}};
+  static char room[300001];
+  uint64_t seed = 1;
+  for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+    struct dray_column_def defs[CELL_COLUMNS];
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    struct dray_builder *builder = NULL;
+    for (size_t i = 0; i < CELL_COLUMNS; i++) defs[i] = cells[i].def;
+    assert_ok(dray_schema_make(defs, CELL_COLUMNS, &schema, &error));
+    assert_ok(dray_builder_new(&schema, 0, 0, &builder, &error));
+    for (uint64_t row = 0; row < cases[k].rows; row++) add_cells(builder, cases[k].text_max, room, &seed);
+    assert_ok(dray_builder_finish(builder, &array, &error));
+    check_round(&schema, &array, cases[k].from);
+    dray_array_release(&array);
+    dray_builder_free(builder);
+    dray_schema_release(&schema);
+  }
+}
+
+// In the middle of a batch, behind whole pieces: the error names the column, and nothing of the row's piece is given.
+static void test_a_value_that_does_not_fit_ends_the_batch(void **state) {
+  (void)state;
+  static const struct dray_column_def def = {"i", {DRAY_TYPE_INT64, 0, 0}, 1};
+  static const int wires[] = {PG_WIRE_INT2};
+  struct ArrowSchema schema;
+  struct ArrowArray array;
+  struct dray_builder *builder = NULL;
+  struct dray_view view;
+  struct pg_encoder encoder;
+  uint64_t row = 0, pieces = 0;
+  int32_t code = DRAY_OK;
+  assert_ok(dray_schema_make(&def, 1, &schema, &error));
+  assert_ok(dray_builder_new(&schema, 0, 0, &builder, &error));
+  for (int64_t i = 0; i < 2000; i++) {
+    assert_ok(dray_builder_int64(builder, 0, i == 1500 ? 32768 : i, &error));
+    assert_ok(dray_builder_end_row(builder, NULL, &error));
+  }
+  assert_ok(dray_builder_finish(builder, &array, &error));
+  assert_ok(dray_view_init(&view, &schema, &array, &error));
+  pg_encoder_init(&encoder);
+  for (; code == DRAY_OK && row < view.row_count; pieces++) code = pg_encode(&encoder, &view, wires, &row, &error);
+  assert_int_equal(code, DRAY_E_DATA_OVERFLOW);
+  assert_string_equal(error.field, "i");
+  assert_true(row <= 1500 && pieces > 1);
+  assert_int_equal(encoder.out.len, 0);
+  pg_encoder_free(&encoder);
+  dray_view_free(&view);
+  dray_array_release(&array);
+  dray_builder_free(builder);
+  dray_schema_release(&schema);
+}
+
+// Any cut of a row is told, and never read beyond.
+static void test_a_row_that_is_cut_is_refused(void **state) {
+  (void)state;
+  static const struct dray_column_def defs[] = {{"i", {DRAY_TYPE_INT64, 0, 0}, 1}, {"s", {DRAY_TYPE_STRING, 0, 0}, 1}};
+  static const struct pg_column columns[] = {{.type = {DRAY_TYPE_INT64, 0, 0}, .wire = PG_WIRE_INT4},
+                                             {.type = {DRAY_TYPE_STRING, 0, 0}, .wire = PG_WIRE_TEXT}};
+  static const char row[] = "\0\0\0\4\0\0\0\7\0\0\0\3abc";
+  struct ArrowSchema schema;
+  struct dray_builder *builder = NULL;
+  struct dray_error why = {.struct_size = sizeof why};
+  assert_ok(dray_schema_make(defs, 2, &schema, &error));
+  assert_ok(dray_builder_new(&schema, 0, 0, &builder, &error));
+  for (size_t len = 0; len < sizeof row; len++) {
+    char *cut = malloc(len + 1); // exactly: what lies behind it is not to be read
+    assert_non_null(cut);
+    char *end = cut + 1;
+    memcpy(end, row, len);
+    const int32_t code = pg_decode_row(columns, 2, dray_str_make(end, len), builder, &why, &error);
+    assert_int_equal(code, len < sizeof row - 1 ? DRAY_E_INTERNAL : DRAY_OK);
+    dray_builder_abandon_row(builder);
+    free(cut);
+  }
   dray_builder_free(builder);
   dray_schema_release(&schema);
 }
@@ -266,6 +506,9 @@ int main(void) {
       cmocka_unit_test(test_numbers_that_do_not_fit_are_refused),
       cmocka_unit_test(test_modifiers_give_precision_and_scale),
       cmocka_unit_test(test_rows_lie_as_copy_takes_them),
+      cmocka_unit_test(test_batches_of_any_size_come_back),
+      cmocka_unit_test(test_a_value_that_does_not_fit_ends_the_batch),
+      cmocka_unit_test(test_a_row_that_is_cut_is_refused),
       cmocka_unit_test(test_a_statement_ends_where_it_ends),
       cmocka_unit_test(test_tls_is_verified_unless_the_server_is_this_machine),
       cmocka_unit_test(test_settings_that_make_no_sense_are_refused),
