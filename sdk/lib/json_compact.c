@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rewrites a document without blanks and with the fewest escapes, so that equal documents that were only spelled
-// differently become equal bytes. Order of members and digits of numbers stay.
+// differently become equal bytes. Order of members and digits of numbers stay. Most documents are compact already,
+// since another part of the library wrote them: those are looked through, and taken as they are.
 #include "dray/sdk/json.h"
+#include "json_compact_scan.h"
 #include "json_document.h"
 #include "json_text.h"
 
@@ -74,6 +76,7 @@ static const yajl_callbacks callbacks = {.yajl_null = on_null,
                                          .yajl_end_array = on_end_array};
 
 int32_t dray_json_compact(struct dray_str text, struct dray_buffer *out, struct dray_error *error) {
+  if (dray_json_is_compact(text)) return dray_buffer_append(out, text.data, (size_t)text.len, error);
   struct compaction c = {.emitter = {.out = out}};
   const size_t before = out->len;
   const int32_t rc = dray_json_document_read(text, &callbacks, &c, error);

@@ -226,6 +226,70 @@ static void test_compact_leaves_the_buffer_alone_when_it_fails(void **state) {
   dray_buffer_free(&out);
 }
 
+// A blank behind a document sends it another way: what is compact already is not parsed. Both ways must agree, on
+// documents and on what chance makes of them.
+static void assert_both_ways_agree(const char *text, size_t len) {
+  char blank[600];
+  struct dray_buffer straight, parsed;
+  dray_buffer_init(&straight, 4000);
+  dray_buffer_init(&parsed, 4000);
+  memcpy(blank, text, len);
+  blank[len] = ' ';
+  const int32_t one = dray_json_compact(dray_str_make(text, len), &straight, NULL);
+  const int32_t other = dray_json_compact(dray_str_make(blank, len + 1), &parsed, NULL);
+  if (one != other || straight.len != parsed.len ||
+      (straight.len > 0 && memcmp(straight.data, parsed.data, straight.len) != 0)) {
+    fail_msg("'%.*s': %d and %d, '%s' and '%s'", (int)len, text, one, other, straight.len > 0 ? straight.data : "",
+             parsed.len > 0 ? parsed.data : "");
+  }
+  dray_buffer_free(&straight);
+  dray_buffer_free(&parsed);
+}
+
+static void test_compact_text_is_taken_as_it_is_only_when_it_is_compact(void **state) {
+  (void)state;
+  static const char *const seeds[] = {
+      "{\"id\":\"gid://shop/Order/"
+      "1\",\"lines\":[{\"n\":1,\"price\":-0.50},{\"n\":2,\"price\":1e+9}],\"note\":null,\"paid\":true}",
+      "[\"a \\\"b\\\" \\\\ c\\n\",\"\xC3\xA9\xF0\x9F\x98\x80 and more than eight bytes\",[],{},[[[{\"\":[]}]]],false]",
+      "\"alone\"",
+      "-12.75E-3",
+      "[1,[2,[3,[4,{\"a\":{\"b\":{\"c\":[0,-0,10]}}}]]]]",
+  };
+  static const char bytes[] = "{}[]\",:\\ 0123456789-+.eEtrufalsn/b\t\n\x01\x7F\x80\xC3\xA9\xFF";
+  uint64_t chance = 20261122;
+  char deep[300];
+  for (size_t depth = DRAY_JSON_DEPTH_MAX - 1; depth <= DRAY_JSON_DEPTH_MAX + 1; depth++) {
+    memset(deep, '[', depth);
+    memset(deep + depth, ']', depth);
+    assert_both_ways_agree(deep, 2 * depth);
+  }
+  assert_both_ways_agree("", 0);
+  for (size_t seed = 0; seed < sizeof seeds / sizeof seeds[0]; seed++) {
+    assert_both_ways_agree(seeds[seed], strlen(seeds[seed]));
+    for (int round = 0; round < 20000; round++) {
+      char text[512];
+      size_t len = strlen(seeds[seed]);
+      memcpy(text, seeds[seed], len);
+      for (int change = 0; change <= round % 3; change++) {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        const size_t at = (size_t)(chance >> 8) % len;
+        const char byte = bytes[(chance >> 40) % (sizeof bytes - 1)];
+        const size_t how = chance % 3;
+        if (how == 0) text[at] = byte;
+        if (how == 1 && len > 1) memmove(text + at, text + at + 1, --len - at);
+        if (how == 2) {
+          memmove(text + at + 1, text + at, len++ - at);
+          text[at] = byte;
+        }
+      }
+      assert_both_ways_agree(text, len);
+    }
+  }
+}
+
 static const char *torture_text(void) {
   static char text[20000];
   size_t len = (size_t)snprintf(text, sizeof(text), "{\"deep\": [[[[[[[[[[\"\\u00e9\"]]]]]]]]]]");
@@ -288,6 +352,7 @@ int main(void) {
       cmocka_unit_test(test_string_falls_back_when_there_is_none),
       cmocka_unit_test(test_compact_keeps_order_digits_and_meaning),
       cmocka_unit_test(test_compact_leaves_the_buffer_alone_when_it_fails),
+      cmocka_unit_test(test_compact_text_is_taken_as_it_is_only_when_it_is_compact),
       cmocka_unit_test(test_tree_survives_every_failing_allocation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
