@@ -102,21 +102,35 @@ static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *cha
   return DRAY_OK;
 }
 
+// Whether a journal that ends at `end` is worth a merge.
+static int is_due(const struct dr_mirror *mirror, uint64_t end) {
+  const uint64_t bytes = end - mirror->journal->frames;
+  int stale = dr_base_rows(mirror->base) > 0 && !mirror->base_map.identical;
+  for (size_t i = 0; i < mirror->schema_count; i++) stale |= !mirror->schemas[i].map.identical;
+  const int grown = bytes > JOURNAL_BYTES_MIN && bytes > mirror->base->in.bytes / JOURNAL_SHARE;
+  return grown || stale || mirror->overflow || mirror->pending_overflow;
+}
+
 // Appends the frame to the journal and remembers what is in it.
 static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t count, struct dray_error *error) {
   struct dray_buffer *frame = &mirror->frame;
   struct dr_change_reader reader;
   struct dr_change change;
+  const uint64_t begin = mirror->journal->end;
   uint64_t body = 0;
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES, mirror->schemas[schema].id);
   dr_put_u32(frame->data + DR_FRAME_HEADER_BYTES + 4, count);
-  mirror->ahead.made = 0; // lacks these
+  if (mirror->ahead.made) dr_ahead_drop(mirror); // it lacks these
   DRAY_TRY(fault("mirror.ack", mirror, error));
   DRAY_TRY(dr_journal_append_frame(mirror->journal, DR_FRAME_ACK, frame->data, frame->len, &body, error));
+  if (mirror->ahead.wanted && mirror->ahead.merge == NULL && is_due(mirror, mirror->journal->end)) {
+    dr_ahead_begin(mirror, begin);
+  }
   (void)dr_change_reader_init(&reader,
                               dray_str_make(frame->data + DR_FRAME_HEADER_BYTES, frame->len - DR_FRAME_HEADER_BYTES));
   while (dr_change_next(&reader, &change)) {
     DRAY_TRY(dr_mirror_remember(mirror, &change, body + change.offset, schema, error));
+    dr_ahead_add(mirror, &change, body + change.offset, schema);
   }
   return DRAY_OK;
 }
@@ -250,7 +264,7 @@ int32_t dr_mirror_commit(struct dr_mirror *mirror, uint64_t generation, struct d
 int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
   DRAY_TRY(dr_mirror_usable(mirror, error));
   struct dr_journal *journal = mirror->journal;
-  mirror->ahead.made = 0;
+  dr_ahead_drop(mirror);
   if (journal->end == mirror->committed_end) return DRAY_OK;
   int32_t rc = fault("mirror.rollback", mirror, error);
   if (rc == DRAY_OK) {
@@ -261,22 +275,6 @@ int32_t dr_mirror_rollback(struct dr_mirror *mirror, struct dray_error *error) {
   dr_mirror_drop_schemas(mirror, journal->end);
   dr_mirror_settle_pending(mirror, 0);
   return DRAY_OK;
-}
-
-// Whether a journal that ends at `end` is worth a merge.
-static int is_due(const struct dr_mirror *mirror, uint64_t end) {
-  const uint64_t bytes = end - mirror->journal->frames;
-  int stale = dr_base_rows(mirror->base) > 0 && !mirror->base_map.identical;
-  for (size_t i = 0; i < mirror->schema_count; i++) stale |= !mirror->schemas[i].map.identical;
-  const int grown = bytes > JOURNAL_BYTES_MIN && bytes > mirror->base->in.bytes / JOURNAL_SHARE;
-  return grown || stale || mirror->overflow || mirror->pending_overflow;
-}
-
-void dr_mirror_merge_ahead(struct dr_mirror *mirror, const atomic_int *stop) {
-  struct dray_error ignored; // whatever it is, the merge that comes later meets it again
-  dray_error_init(&ignored);
-  if (dr_mirror_usable(mirror, &ignored) != DRAY_OK || mirror->inherited || !mirror->pending) return;
-  if (is_due(mirror, mirror->journal->end)) dr_mirror_write_ahead(mirror, stop);
 }
 
 int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error) {

@@ -149,9 +149,13 @@ DRAY_NODISCARD int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr
 // Merges journal and base when the journal has grown past its share, or rows are held under an older schema; for the
 // end of a run. Nothing while changes are acknowledged and not committed.
 DRAY_NODISCARD int32_t dr_mirror_compact(struct dr_mirror *mirror, struct dray_error *error);
-// The work of that merge, if one will be due, before the commit: while the other side is still at work. What it writes
-// counts for nothing until dr_mirror_compact, when all was committed and nothing acknowledged or taken back in between;
-// else it is thrown away. Ends early when *stop (NULL allowed) becomes other than 0.
-void dr_mirror_merge_ahead(struct dr_mirror *mirror, const atomic_int *stop);
+// The work of that merge before the commit, while the other side is still at work, in two steps. From the first on what
+// is acknowledged is sorted as well, as soon as a merge will be due.
+void dr_mirror_gather(struct dr_mirror *mirror);
+// The second writes the base of it. It may run in a thread of its own beside dr_mirror_prepare, dr_mirror_commit and
+// dr_mirror_info; all else waits for its end, which comes early when *stop (NULL allowed) becomes other than 0. What it
+// writes counts for nothing until dr_mirror_compact, when all was committed and nothing acknowledged or taken back in
+// between; else it is thrown away.
+void dr_mirror_write_ahead(struct dr_mirror *mirror, const atomic_int *stop);
 
 #endif // DR_DIFF_DIFF_H

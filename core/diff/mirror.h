@@ -38,10 +38,13 @@ struct dr_journal_schema {
   struct dr_payload payload;
 };
 
-// The next base, written beside what it will be made of: see dr_mirror_merge_ahead.
+// The next base, written beside what it will be made of: see dr_mirror_gather.
+struct dr_merge;
 struct dr_ahead {
-  int made;            // of all that is acknowledged: it holds what the mirror does once that is committed
-  struct dr_head head; // that will name it
+  int wanted;             // what is acknowledged goes into `merge` as well, from where a merge is due
+  int made;               // of all that is acknowledged: it holds what the mirror does once that is committed
+  struct dr_head head;    // that will name it
+  struct dr_merge *merge; // owned; NULL: none is due yet, or it was written
 };
 
 struct dr_mirror {
@@ -155,8 +158,13 @@ DRAY_NODISCARD int32_t dr_cursor_next(struct dr_mirror *mirror, struct dr_cursor
 // Makes a new base of base and committed journal, under the current schema, or takes the one that was written ahead.
 // Nothing may be pending.
 DRAY_NODISCARD int32_t dr_mirror_rewrite(struct dr_mirror *mirror, struct dray_error *error);
-// Writes that base of all that is acknowledged; a failure leaves none.
-void dr_mirror_write_ahead(struct dr_mirror *mirror, const atomic_int *stop);
+// Begins the base that is written ahead, with what the journal holds before `end`. What fails from here on ends it, and
+// nothing else: the merge that comes later meets it again.
+void dr_ahead_begin(struct dr_mirror *mirror, uint64_t end);
+// One more change of the journal; `place`: of its payload there. Nothing where none was begun.
+void dr_ahead_add(struct dr_mirror *mirror, const struct dr_change *change, uint64_t place, size_t schema);
+// What was gathered or written is not what will be committed.
+void dr_ahead_drop(struct dr_mirror *mirror);
 // Whether the base that was written ahead is what base and journal are now.
 static inline int dr_mirror_is_ahead(const struct dr_mirror *mirror) {
   return mirror->ahead.made && !mirror->pending;

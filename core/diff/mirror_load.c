@@ -263,6 +263,7 @@ int32_t dr_mirror_load(struct dr_mirror *mirror, struct dray_error *error) {
 }
 
 void dr_mirror_unload(struct dr_mirror *mirror) {
+  dr_ahead_drop(mirror);
   dr_base_close(mirror->base);
   mirror->base = NULL;
   dr_payload_free(&mirror->base_payload);

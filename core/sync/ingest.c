@@ -209,43 +209,52 @@ static int32_t load_window(struct dr_context *run, struct dr_ingest *ingest, con
   return baseline ? DRAY_OK : load_changes(*writer, pass, count, error);
 }
 
-// Into the table, all but its commit, and, beside it, into the mirror.
+// Into the table, all but its commit.
 static int32_t write_changes(struct dr_context *run, struct dr_ingest *ingest, const struct dr_pass *pass,
-                             struct dray_str checkpoint, struct dr_table_writer **writer, uint64_t *out_written,
-                             struct dray_error *error) {
-  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
-  struct dr_noting *noting = NULL;
-  // A window that more rows will follow is not merged: what they acknowledge would make it void.
-  const int last = pass->ended || dr_reader_drained(run->reader);
-  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
-  int32_t rc = load_window(run, ingest, pass, count, writer, error);
-  if (rc == DRAY_OK) {
-    rc = dr_table_writer_merge(*writer, ingest->state.generation + 1, checkpoint, out_written, error);
-  }
-  rc = dr_noting_end(noting, rc, error);
-  if (rc == DRAY_OK) run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
-  return rc;
+                             uint64_t count, struct dray_str checkpoint, struct dr_table_writer **writer,
+                             uint64_t *out_written, struct dray_error *error) {
+  DRAY_TRY(load_window(run, ingest, pass, count, writer, error));
+  return dr_table_writer_merge(*writer, ingest->state.generation + 1, checkpoint, out_written, error);
 }
 
-// One transaction: data, state row; around it the mirror's prepare and commit.
-static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
-                             struct dray_str checkpoint, struct dray_error *error) {
+// One transaction: data, state row; around it the mirror's prepare and commit. What fails between the two leaves the
+// mirror's proposal: the next run settles it by the warehouse's generation.
+static int32_t commit_both(struct dr_context *run, struct dr_ingest *ingest, struct dr_table_writer *writer,
+                           uint64_t written, struct dray_error *error) {
   const uint64_t next = ingest->state.generation + 1;
-  struct dr_table_writer *writer = NULL;
-  uint64_t written = 0;
-  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
-  int32_t rc = write_changes(run, ingest, pass, checkpoint, &writer, &written, error);
-  if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
-  if (rc == DRAY_OK) rc = dr_mirror_prepare(run->mirror, next, error);
-  if (rc == DRAY_OK) rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
-  if (rc == DRAY_OK) rc = dr_table_writer_commit(writer, error);
-  dr_table_writer_free(writer);
-  if (rc != DRAY_OK) return rc; // the mirror's proposal stays: the next run settles it by the warehouse's generation
+  (void)dr_fault_point("sync.merged");
+  DRAY_TRY(dr_mirror_prepare(run->mirror, next, error));
+  DRAY_TRY(dr_context_state(run, DR_RUN_COMMITTING, "committing", error));
+  DRAY_TRY(dr_table_writer_commit(writer, error));
   (void)dr_fault_point("sync.warehouse_committed");
   run->report->applied += written;
   DRAY_TRY(dr_mirror_commit(run->mirror, next, error));
   (void)dr_fault_point("sync.mirror_committed");
-  return dr_ingest_remember(run, ingest, next, checkpoint, error);
+  return DRAY_OK;
+}
+
+// Beside the load its changes are acknowledged in the mirror; beside what is left of it, the commits above all, the
+// mirror is merged.
+static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, struct dr_pass *pass,
+                             struct dray_str checkpoint, struct dray_error *error) {
+  const uint64_t count = dr_changeset_count(pass->set) - pass->withheld; // deletes are the last of a set
+  // A window that more rows will follow is not merged: what they acknowledge would make it void.
+  const int last = pass->ended || dr_reader_drained(run->reader);
+  struct dr_table_writer *writer = NULL;
+  struct dr_noting *noting = NULL;
+  uint64_t written = 0;
+  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
+  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
+  int32_t rc = write_changes(run, ingest, pass, count, checkpoint, &writer, &written, error);
+  rc = dr_noting_acked(noting, rc, error);
+  if (rc == DRAY_OK) {
+    run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
+    rc = commit_both(run, ingest, writer, written, error);
+  }
+  dr_table_writer_free(writer);
+  dr_noting_end(noting, rc);
+  if (rc != DRAY_OK) return rc;
+  return dr_ingest_remember(run, ingest, ingest->state.generation + 1, checkpoint, error);
 }
 
 static struct dray_str checkpoint_of(const struct dr_ingest *ingest, const struct dr_pass *pass) {

@@ -12,11 +12,16 @@
 struct dr_noting;
 
 // Begins to acknowledge the first `count` changes of the pass and, with `merges`, to merge them ahead of the commit.
-// The mirror belongs to the thread until dr_noting_end.
+// The mirror belongs to the thread until dr_noting_acked.
 DRAY_NODISCARD int32_t dr_noting_start(struct dr_mirror *mirror, const struct dr_pass *pass, uint64_t count, int merges,
                                        struct dr_noting **out, struct dray_error *error);
-// Waits for its end and frees it; NULL does nothing. `code`: of the load beside it; when that has failed nothing more
-// is merged, and it is what is returned. @errors those of dr_changeset_open and dr_mirror_ack_all.
-DRAY_NODISCARD int32_t dr_noting_end(struct dr_noting *noting, int32_t code, struct dray_error *error);
+// Waits until all is acknowledged; NULL does nothing. `code`: of the load beside it; when that has failed nothing is
+// merged, and it is what is returned. The merge goes on beside dr_mirror_prepare, dr_mirror_commit and what the server
+// does meanwhile; nothing else is done with the mirror before dr_noting_end. @errors those of dr_changeset_open and
+// dr_mirror_ack_all.
+DRAY_NODISCARD int32_t dr_noting_acked(struct dr_noting *noting, int32_t code, struct dray_error *error);
+// Waits for the end of the merge, which comes soon where the window has failed (`code`), and frees it; NULL does
+// nothing.
+void dr_noting_end(struct dr_noting *noting, int32_t code);
 
 #endif // DR_SYNC_NOTING_H

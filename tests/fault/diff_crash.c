@@ -193,9 +193,10 @@ static int32_t next_generation(const struct place *place, struct dr_mirror *mirr
   DRAY_TRY(rows_of(schema, generation, &batch, error));
   int32_t rc = pass(place, mirror, batch, &counts, error);
   DRAY_TRY(rc);
+  if (generation % 2 == 0) dr_mirror_gather(mirror);
   rc = acknowledge(place, mirror, error);
   if (rc == DRAY_OK && generation % 3 == 0) rc = think_again(place, mirror, generation, error);
-  if (rc == DRAY_OK && generation % 2 == 0) dr_mirror_merge_ahead(mirror, NULL);
+  if (rc == DRAY_OK && generation % 2 == 0) dr_mirror_write_ahead(mirror, NULL);
   if (rc == DRAY_OK) rc = commit(place, mirror, generation, error);
   if (rc != DRAY_OK) { // a journal that failed takes nothing more: nobody knows what is on the disk
     struct dray_error again;

@@ -210,7 +210,7 @@ static int32_t random_pass(struct life *life, struct dray_error *error) {
 // How a batch is settled with the other side. Returns 0 when the run should stop taking.
 static int32_t commit_taken(struct life *life, struct dray_error *error) {
   const uint64_t generation = life->generation + 1;
-  if (draw(life, 2) == 0) dr_mirror_merge_ahead(life->mirror, NULL);
+  if (draw(life, 2) == 0) dr_mirror_write_ahead(life->mirror, NULL);
   add_state(life, disk_position(), 0, generation, life->taken);
   DRAY_TRY(dr_mirror_commit(life->mirror, generation, error));
   settle(life);
@@ -221,7 +221,7 @@ static int32_t commit_taken(struct life *life, struct dray_error *error) {
 static int32_t prepare_taken(struct life *life, struct dray_error *error) {
   const uint64_t generation = life->generation + 1;
   const int agrees = draw(life, 3) != 0, ends = draw(life, 4) == 0;
-  if (draw(life, 2) == 0) dr_mirror_merge_ahead(life->mirror, NULL);
+  if (draw(life, 2) == 0) dr_mirror_write_ahead(life->mirror, NULL);
   DRAY_TRY(dr_mirror_prepare(life->mirror, generation, error));
   if (agrees) {
     add_state(life, disk_position(), 0, generation, life->taken);
@@ -246,6 +246,7 @@ static int32_t take_changes(struct life *life, int all, int commit_each, struct 
   const uint64_t likely = all ? 8 : draw(life, 9);
   uint64_t seq = 0;
   DRAY_TRY(dr_changeset_open(life->set_path, &set, error));
+  if (draw(life, 2) == 0) dr_mirror_gather(life->mirror);
   int32_t rc = DRAY_OK;
   while (rc == DRAY_OK) {
     struct dr_changes *changes = NULL;

@@ -3,6 +3,7 @@
 //
 // The life of a mirror: what survives, what is forgotten, when files are rewritten and when they are left alone.
 #include <dirent.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -442,11 +443,16 @@ static struct stat stat_of(const char *name) {
   return info;
 }
 
+static void gather_pass_of(int64_t qty) {
+  pass_of_many(9000, qty, 0);
+  dr_mirror_gather(world.mirror);
+  assert_ok(&world, world_ack(&world, NULL));
+}
+
 // Acknowledges a pass over 9000 rows and merges it ahead.
 static void merge_ahead_of(int64_t qty) {
-  pass_of_many(9000, qty, 0);
-  assert_ok(&world, world_ack(&world, NULL));
-  dr_mirror_merge_ahead(world.mirror, NULL);
+  gather_pass_of(qty);
+  dr_mirror_write_ahead(world.mirror, NULL);
 }
 
 static void assert_holds(int64_t qty, uint64_t base, uint64_t generation) {
@@ -504,12 +510,51 @@ static void test_process_that_ends_after_merging_ahead_leaves_the_mirror_as_it_w
   assert_holds(1, 2, 1);
 }
 
+static void *write_ahead(void *mirror) {
+  dr_mirror_write_ahead(mirror, NULL);
+  return NULL;
+}
+
+static void test_merge_ahead_goes_on_beside_prepare_and_commit(void **state) {
+  (void)state;
+  for (int64_t generation = 1; generation <= 3; generation++) {
+    struct dr_mirror_info info;
+    pthread_t thread;
+    gather_pass_of(generation);
+    assert_int_equal(pthread_create(&thread, NULL, write_ahead, world.mirror), 0);
+    assert_ok(&world, dr_mirror_prepare(world.mirror, (uint64_t)generation, &world.error));
+    dr_mirror_info(world.mirror, &info);
+    assert_int_equal(info.prepared_generation, generation);
+    world_commit(&world, (uint64_t)generation);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    const struct stat made = stat_of(generation == 1 ? "base.2" : generation == 2 ? "base.3" : "base.4");
+    assert_true(made.st_size > 0);
+    assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+    const struct stat taken = stat_of(generation == 1 ? "base.2" : generation == 2 ? "base.3" : "base.4");
+    assert_int_equal(taken.st_mtim.tv_sec, made.st_mtim.tv_sec);
+    assert_int_equal(taken.st_mtim.tv_nsec, made.st_mtim.tv_nsec); // nobody wrote it again
+  }
+  assert_holds(3, 4, 3);
+}
+
+// What the journal held before the gathering began is part of the base.
+static void test_merge_ahead_holds_what_was_committed_before(void **state) {
+  (void)state;
+  pass_of_many(100, 1, 0);
+  assert_ok(&world, world_ack(&world, NULL));
+  world_commit(&world, 1);
+  gather_pass_of(1); // the other rows
+  dr_mirror_write_ahead(world.mirror, NULL);
+  world_commit(&world, 2);
+  assert_ok(&world, dr_mirror_compact(world.mirror, &world.error));
+  assert_holds(1, 2, 2);
+}
+
 static void test_merge_ahead_that_is_given_up_leaves_nothing(void **state) {
   (void)state;
   const atomic_int stop = 1;
-  pass_of_many(9000, 1, 0);
-  assert_ok(&world, world_ack(&world, NULL));
-  dr_mirror_merge_ahead(world.mirror, &stop);
+  gather_pass_of(1);
+  dr_mirror_write_ahead(world.mirror, &stop);
   assert_int_equal(stat_of("base.2").st_size, 0);
   assert_int_equal(files_in(world.folder), 3);
   world_commit(&world, 1);
@@ -642,6 +687,8 @@ int main(void) {
       TEST(test_base_that_was_merged_ahead_is_taken_after_its_commit),
       TEST(test_base_that_was_merged_ahead_lacks_what_is_acknowledged_later),
       TEST(test_process_that_ends_after_merging_ahead_leaves_the_mirror_as_it_was),
+      TEST(test_merge_ahead_goes_on_beside_prepare_and_commit),
+      TEST(test_merge_ahead_holds_what_was_committed_before),
       TEST(test_merge_ahead_that_is_given_up_leaves_nothing),
       TEST(test_merges_of_few_changes_keep_rows_and_size),
       TEST(test_row_larger_than_a_block_is_kept_whole),

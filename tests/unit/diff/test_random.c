@@ -553,7 +553,7 @@ static int end_round(struct life *life, int any, int must_commit) {
   const uint64_t next = life->generation + 1;
   const uint64_t kind = must_commit ? chance(3) : chance(6);
   struct dr_mirror_info info;
-  if (one_in(2)) dr_mirror_merge_ahead(mirror, NULL);
+  if (one_in(2)) dr_mirror_write_ahead(mirror, NULL);
   if (kind >= 1 && kind <= 3) expect_ok(life, dr_mirror_prepare(mirror, next, error));
   if (kind == 2 || kind == 3) {
     reopen(life);
@@ -601,6 +601,7 @@ static void round_of(struct life *life, int clean) {
   uint8_t *acked = calloc(expected.count + 1, 1);
   assert_non_null(acked);
   (void)run_pass(life, &question, &expected);
+  if (one_in(2)) dr_mirror_gather(life->world.mirror);
   check_set(life, &expected, clean ? 1 : chance(4), acked);
   if (end_round(life, expected.count > 0, clean)) apply(life, &expected, acked);
   if (one_in(3)) expect_ok(life, dr_mirror_compact(life->world.mirror, &life->world.error));

@@ -67,8 +67,9 @@ static int32_t whole_life(void) {
   DRAY_TRY(dr_mirror_prepare(world.mirror, 1, &world.error));
   DRAY_TRY(dr_mirror_commit(world.mirror, 1, &world.error));
   DRAY_TRY(pass(DR_DIFF_FULL, second));
+  dr_mirror_gather(world.mirror);
   DRAY_TRY(acknowledge_all());
-  dr_mirror_merge_ahead(world.mirror, NULL); // a failure is no more than a merge that is not done
+  dr_mirror_write_ahead(world.mirror, NULL); // a failure is no more than a merge that is not done
   DRAY_TRY(dr_mirror_commit(world.mirror, 2, &world.error));
   world_close(&world);
   DRAY_TRY(world_open(&world));
