@@ -153,7 +153,7 @@ int32_t dr_base_out_end(struct dr_base_out *base, struct dr_footer *out, uint64_
                         struct dray_error *error) {
   struct dr_footer footer = {.records = base->count};
   assert(!base->has_rows || base->rows.count == base->count);
-  DRAY_TRY(dr_rows_out_end(&base->rows, error));
+  DRAY_TRY(dr_rows_out_close(&base->rows, error));
   footer.entries_offset = base->has_rows ? base->out.offset : base->entries_at;
   DRAY_TRY(put_all_entries(base, error));
   footer.keys_count = footer.entries_count = base->keys.len / base->key_bytes;

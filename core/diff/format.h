@@ -53,6 +53,17 @@ uint64_t dr_seed_id(uint64_t seed);
 
 // ---- writing ----
 
+// What packs blocks.
+struct dr_packer {
+  struct ZSTD_CCtx_s *zstd; // made with the first block
+  int level;                // or DR_LEVEL_NONE
+};
+void dr_packer_free(struct dr_packer *packer);
+// Packs `raw` into `to`, which has room for dr_packed_max. *out_len = 0: it would not get smaller.
+DRAY_NODISCARD int32_t dr_pack(struct dr_packer *packer, struct dray_str raw, char *to, size_t room, size_t *out_len,
+                               struct dray_error *error);
+size_t dr_packed_max(size_t raw_bytes);
+
 // A file being written from its start to its end, buffered.
 struct dr_out {
   int fd;
@@ -60,9 +71,8 @@ struct dr_out {
   uint64_t offset;  // where the next byte goes
   uint64_t digest;  // over the checksums of all blocks so far
   struct dray_buffer waiting;
-  struct ZSTD_CCtx_s *zstd; // made with the first block that is packed
-  int level;                // of packing; may be set to another
-  int to_be_synced;         // may be set: the disk begins at once with what is written
+  struct dr_packer packer; // its level may be set to another
+  int to_be_synced;        // may be set: the disk begins at once with what is written
 };
 void dr_out_init(struct dr_out *out, int fd, const char *path);
 void dr_out_free(struct dr_out *out); // does not close fd
@@ -74,24 +84,35 @@ DRAY_NODISCARD int32_t dr_out_header(struct dr_out *out, const char *magic, cons
 DRAY_NODISCARD int32_t dr_out_block(struct dr_out *out, uint32_t kind, uint64_t first, uint32_t count, int pack,
                                     struct dray_str raw, struct dray_error *error);
 
+// Writes a block of another file as it is stored there, under a new number.
+struct dr_block;
+DRAY_NODISCARD int32_t dr_out_stored_block(struct dr_out *out, const struct dr_block *block, uint64_t first,
+                                           struct dray_error *error);
+
 // A file without a name in `folder`: no crash leaves it behind. *out_path: for messages, to be freed.
 DRAY_NODISCARD int32_t dr_temp_open(const char *folder, char **out_path, int *out_fd, struct dray_error *error);
 
 // Records of any length, numbered from 0, in packed blocks; remembers where each block begins.
-struct dr_block;
+struct dr_packing; // records_out.c
 struct dr_rows_out {
   struct dr_out *out; // borrowed
   uint64_t count;     // records so far
   uint64_t first;     // of the open block
   size_t block_bytes; // a block is closed when it has so many; may be set to another
   struct dray_buffer lengths, bytes, raw;
-  struct dray_buffer places; // 16 bytes a block: first record, offset
+  struct dray_buffer places;  // 16 bytes a block: first record, offset
+  struct dr_packing *packing; // the thread that writes blocks; NULL: who adds records does
 };
 void dr_rows_out_init(struct dr_rows_out *rows, struct dr_out *out);
 void dr_rows_out_free(struct dr_rows_out *rows);
+// From here on a thread packs and writes the blocks, where one can be had: `out` and `places` are its own until
+// dr_rows_out_close. What fails there is told by a later call.
+DRAY_NODISCARD int32_t dr_rows_out_beside(struct dr_rows_out *rows, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_rows_out_add(struct dr_rows_out *rows, const struct dray_str *pieces, size_t piece_count,
                                        struct dray_error *error);
 DRAY_NODISCARD int32_t dr_rows_out_end(struct dr_rows_out *rows, struct dray_error *error); // closes the open block
+// Likewise, and waits until all blocks are written.
+DRAY_NODISCARD int32_t dr_rows_out_close(struct dr_rows_out *rows, struct dray_error *error);
 // Closes the open block and writes `block` behind it as it is stored, under new numbers.
 DRAY_NODISCARD int32_t dr_rows_out_copy(struct dr_rows_out *rows, const struct dr_block *block,
                                         struct dray_error *error);

@@ -20,14 +20,13 @@ void dr_out_init(struct dr_out *out, int fd, const char *path) {
   memset(out, 0, sizeof *out);
   out->fd = fd;
   out->path = path;
-  out->level = PACK_LEVEL;
+  out->packer.level = PACK_LEVEL;
   dray_buffer_init(&out->waiting, (size_t)DR_BLOCK_BYTES_MAX + WAITING_BYTES);
 }
 
 void dr_out_free(struct dr_out *out) {
   dray_buffer_free(&out->waiting);
-  ZSTD_freeCCtx(out->zstd);
-  out->zstd = NULL;
+  dr_packer_free(&out->packer);
 }
 
 int32_t dr_out_flush(struct dr_out *out, struct dray_error *error) {
@@ -121,19 +120,27 @@ done:
 
 // ---- blocks ----
 
-// Packs `raw` into `waiting` behind `at`, where room was made. *out_len = 0: it would not get smaller.
-static int32_t pack_into(struct dr_out *out, struct dray_str raw, char *at, size_t room, size_t *out_len,
-                         struct dray_error *error) {
-  if (out->zstd == NULL) out->zstd = ZSTD_createCCtx();
-  if (out->zstd == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to pack blocks of %s", out->path);
-  const size_t len = ZSTD_compressCCtx(out->zstd, at, room, raw.data, (size_t)raw.len, out->level);
+size_t dr_packed_max(size_t raw_bytes) {
+  return ZSTD_compressBound(raw_bytes);
+}
+
+int32_t dr_pack(struct dr_packer *packer, struct dray_str raw, char *to, size_t room, size_t *out_len,
+                struct dray_error *error) {
+  if (packer->zstd == NULL) packer->zstd = ZSTD_createCCtx();
+  if (packer->zstd == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to pack blocks of a mirror");
+  const size_t len = ZSTD_compressCCtx(packer->zstd, to, room, raw.data, (size_t)raw.len, packer->level);
   if (ZSTD_isError(len)) {
     return dray_fail(error,
                      ZSTD_getErrorCode(len) == ZSTD_error_memory_allocation ? DRAY_E_OUT_OF_MEMORY : DRAY_E_INTERNAL,
-                     "a block of %s cannot be packed: %s", out->path, ZSTD_getErrorName(len));
+                     "a block of a mirror cannot be packed: %s", ZSTD_getErrorName(len));
   }
   *out_len = len < raw.len ? len : 0;
   return DRAY_OK;
+}
+
+void dr_packer_free(struct dr_packer *packer) {
+  ZSTD_freeCCtx(packer->zstd);
+  packer->zstd = NULL;
 }
 
 // A block whose stored body lies behind its header's place in `waiting` already.
@@ -161,19 +168,28 @@ int32_t dr_out_block(struct dr_out *out, uint32_t kind, uint64_t first, uint32_t
     return dray_fail(error, DRAY_E_DATA_TOO_LARGE, "a row of %llu bytes is larger than the %u that %s can hold",
                      (unsigned long long)raw.len, DR_BLOCK_BYTES_MAX, out->path);
   }
-  if (out->level == DR_LEVEL_NONE) pack = 0;
-  const size_t room = pack ? ZSTD_compressBound((size_t)raw.len) : (size_t)raw.len;
+  if (out->packer.level == DR_LEVEL_NONE) pack = 0;
+  const size_t room = pack ? dr_packed_max((size_t)raw.len) : (size_t)raw.len;
   char *to = NULL;
   DRAY_TRY(dray_buffer_reserve(&out->waiting, DR_BLOCK_HEADER_BYTES + room + DR_BLOCK_SUM_BYTES, &to, error));
   char *body = to + DR_BLOCK_HEADER_BYTES;
   size_t len = 0;
-  if (pack) DRAY_TRY(pack_into(out, raw, body, room, &len, error));
+  if (pack) DRAY_TRY(dr_pack(&out->packer, raw, body, room, &len, error));
   const int packed = len != 0;
   if (!packed) {
     len = (size_t)raw.len;
     if (len > 0) memcpy(body, raw.data, len);
   }
   return end_block(out, to, kind, packed, len, (size_t)raw.len, first, count, error);
+}
+
+int32_t dr_out_stored_block(struct dr_out *out, const struct dr_block *block, uint64_t first,
+                            struct dray_error *error) {
+  char *to = NULL;
+  const size_t stored = (size_t)block->stored.len;
+  DRAY_TRY(dray_buffer_reserve(&out->waiting, DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES, &to, error));
+  memcpy(to + DR_BLOCK_HEADER_BYTES, block->stored.data, stored);
+  return end_block(out, to, block->kind, (int)block->packed, stored, block->raw_bytes, first, block->count, error);
 }
 
 int32_t dr_out_table(struct dr_out *out, uint32_t kind, const struct dray_buffer *items, size_t item_bytes,
@@ -186,77 +202,6 @@ int32_t dr_out_table(struct dr_out *out, uint32_t kind, const struct dray_buffer
                           dray_str_make(items->data + at, len), error));
   }
   *out_offset = begin;
-  return DRAY_OK;
-}
-
-// ---- records ----
-
-void dr_rows_out_init(struct dr_rows_out *rows, struct dr_out *out) {
-  memset(rows, 0, sizeof *rows);
-  rows->out = out;
-  rows->block_bytes = DR_BLOCK_RAW_BYTES;
-  dray_buffer_init(&rows->lengths, DR_BLOCK_BYTES_MAX);
-  dray_buffer_init(&rows->bytes, DR_BLOCK_BYTES_MAX);
-  dray_buffer_init(&rows->raw, (size_t)DR_BLOCK_BYTES_MAX * 2);
-  dray_buffer_init(&rows->places, SIZE_MAX / 4);
-}
-
-void dr_rows_out_free(struct dr_rows_out *rows) {
-  dray_buffer_free(&rows->lengths);
-  dray_buffer_free(&rows->bytes);
-  dray_buffer_free(&rows->raw);
-  dray_buffer_free(&rows->places);
-}
-
-static int32_t add_place(struct dr_rows_out *rows, struct dray_error *error) {
-  uint8_t place[16];
-  dr_put_u64(place, rows->first);
-  dr_put_u64(place + 8, rows->out->offset);
-  return dray_buffer_append(&rows->places, place, sizeof place, error);
-}
-
-int32_t dr_rows_out_end(struct dr_rows_out *rows, struct dray_error *error) {
-  const uint32_t count = (uint32_t)(rows->count - rows->first);
-  if (count == 0) return DRAY_OK;
-  dray_buffer_clear(&rows->raw);
-  DRAY_TRY(dray_buffer_append(&rows->raw, rows->lengths.data, rows->lengths.len, error));
-  DRAY_TRY(dray_buffer_append(&rows->raw, rows->bytes.data, rows->bytes.len, error));
-  DRAY_TRY(add_place(rows, error));
-  DRAY_TRY(dr_out_block(rows->out, DR_BLOCK_ROWS, rows->first, count, 1, dray_buffer_view(&rows->raw), error));
-  dray_buffer_clear(&rows->lengths);
-  dray_buffer_clear(&rows->bytes);
-  rows->first = rows->count;
-  return DRAY_OK;
-}
-
-int32_t dr_rows_out_add(struct dr_rows_out *rows, const struct dray_str *pieces, size_t piece_count,
-                        struct dray_error *error) {
-  uint8_t length[10];
-  size_t used = 0;
-  uint64_t left = 0;
-  for (size_t i = 0; i < piece_count; i++) {
-    DRAY_TRY(dray_buffer_append(&rows->bytes, pieces[i].data, (size_t)pieces[i].len, error));
-    left += pieces[i].len;
-  }
-  for (; left >= 0x80; left >>= 7) length[used++] = (uint8_t)(left | 0x80);
-  length[used++] = (uint8_t)left;
-  DRAY_TRY(dray_buffer_append(&rows->lengths, length, used, error));
-  rows->count++;
-  return rows->bytes.len >= rows->block_bytes ? dr_rows_out_end(rows, error) : DRAY_OK;
-}
-
-int32_t dr_rows_out_copy(struct dr_rows_out *rows, const struct dr_block *block, struct dray_error *error) {
-  struct dr_out *out = rows->out;
-  char *to = NULL;
-  const size_t stored = (size_t)block->stored.len;
-  DRAY_TRY(dr_rows_out_end(rows, error));
-  DRAY_TRY(dray_buffer_reserve(&out->waiting, DR_BLOCK_HEADER_BYTES + stored + DR_BLOCK_SUM_BYTES, &to, error));
-  DRAY_TRY(add_place(rows, error));
-  memcpy(to + DR_BLOCK_HEADER_BYTES, block->stored.data, stored);
-  rows->count += block->count;
-  DRAY_TRY(end_block(out, to, DR_BLOCK_ROWS, (int)block->packed, stored, block->raw_bytes, rows->first, block->count,
-                     error));
-  rows->first = rows->count;
   return DRAY_OK;
 }
 

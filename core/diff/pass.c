@@ -17,8 +17,8 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "diff/beside.h"
 #include "diff/worker.h"
-#include "diff/writer.h"
 
 // A change set is read once or twice, from its start to its end, and does not live long.
 #define CHANGES_LEVEL (-20)
@@ -48,7 +48,7 @@ static int32_t open_temporary(struct dr_diff *diff, struct dray_error *error) {
   if (diff->fd < 0) return dr_fail_errno(error, "create", diff->temporary);
   diff->created = 1;
   dr_out_init(&diff->out, diff->fd, diff->temporary);
-  diff->out.level = diff->mirror->scratch ? DR_LEVEL_NONE : CHANGES_LEVEL;
+  diff->out.packer.level = diff->mirror->scratch ? DR_LEVEL_NONE : CHANGES_LEVEL;
   diff->out.to_be_synced = !diff->passing;
   diff->records.block_bytes = CHANGES_BLOCK_BYTES;
   return dr_out_header(&diff->out, DR_MAGIC_CHANGES, &diff->mirror->info, error);
@@ -140,6 +140,12 @@ static void share_memory(struct dr_diff *diff) {
   dr_wait_init(diff, keys_alone ? rest - 2 * diff->waiting_max : rest / 2);
 }
 
+// Reading old rows, which takes long where many rows changed, holds nobody up. Two windows are all that the budget has
+// room for.
+static int32_t write_window(void *diff, void *window, struct dray_error *error) {
+  return dr_rest_write(diff, window, error);
+}
+
 int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *options, struct dr_diff **out,
                       struct dray_error *error) {
   DRAY_TRY(ready_mirror(mirror, error));
@@ -160,7 +166,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
   share_memory(diff);
   if (rc == DRAY_OK) rc = make_scratch(diff, error);
   if (rc == DRAY_OK) rc = open_temporary(diff, error);
-  if (rc == DRAY_OK && mirror->threads != 1) rc = dr_writer_start(diff, &diff->writer, error);
+  if (rc == DRAY_OK && mirror->threads != 1) rc = dr_beside_start(write_window, diff, &diff->writer, error);
   if (rc == DRAY_OK && mirror->threads != 1) rc = dr_worker_start(diff, dr_share(mirror, 16), &diff->worker, error);
   if (rc != DRAY_OK) {
     dr_diff_free(diff);
@@ -173,7 +179,7 @@ int32_t dr_diff_begin(struct dr_mirror *mirror, const struct dr_diff_options *op
 void dr_diff_free(struct dr_diff *diff) {
   if (diff == NULL) return;
   (void)dr_worker_end(diff->worker, 1, NULL);
-  (void)dr_writer_end(diff->writer, NULL);
+  (void)dr_beside_end(diff->writer, NULL);
   if (!diff->finished) diff->mirror->busy = 0;
   if (diff->fd >= 0) (void)close(diff->fd);
   if (diff->created) (void)unlink(diff->temporary);
@@ -225,7 +231,7 @@ static int32_t check_open(const struct dr_diff *diff, struct dray_error *error) 
 static int32_t end_pass(struct dr_diff *diff, int32_t rc) {
   (void)dr_worker_end(diff->worker, 1, NULL);
   diff->worker = NULL;
-  (void)dr_writer_end(diff->writer, NULL);
+  (void)dr_beside_end(diff->writer, NULL);
   diff->writer = NULL;
   dr_filter_free(&diff->filter);
   diff->finished = 1;
@@ -296,7 +302,7 @@ int32_t dr_diff_finish(struct dr_diff *diff, struct dr_diff_counts *out, struct 
   if (diff->wait.spills) give_back_memory(); // where there is little
   if (rc == DRAY_OK) rc = dr_wait_flush(diff, 1, error);
   if (rc == DRAY_OK) rc = dr_diff_prove(diff, error); // beside the last records
-  const int32_t written = dr_writer_end(diff->writer, rc == DRAY_OK ? error : NULL);
+  const int32_t written = dr_beside_end(diff->writer, rc == DRAY_OK ? error : NULL);
   diff->writer = NULL;
   if (rc == DRAY_OK) rc = written;
   diff->counts.unchanged += diff->rest_unchanged;

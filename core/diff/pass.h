@@ -110,12 +110,12 @@ struct dr_hashed {
 };
 
 struct dr_worker; // worker.h
-struct dr_writer; // writer.h
+struct dr_beside; // beside.h
 struct dr_diff {
   struct dr_mirror *mirror; // borrowed
   struct dr_worker *worker; // NULL: the caller works. While there is one, the caller hashes, and has only `worker`,
                             // `full` and `finished`
-  struct dr_writer *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
+  struct dr_beside *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
                             // made of is its own: see rest.c
   int full, resync;
   int passing; // the set is not made durable

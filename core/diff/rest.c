@@ -4,11 +4,11 @@
 // The rest: rows that the filter did not take, between their look-up and their records. They wait until there are many,
 // so that the mirror's rows are read in the order in which they stand there: a block of them is unpacked once for all
 // that need one of it. Records are written in the order of the input, by a thread of their own where there is one
-// (writer.c): what is done from dr_rest_write on touches nothing that the thread that takes batches does.
+// (beside.c): what is done from dr_rest_write on touches nothing that the thread that takes batches does.
 #include <stdlib.h>
 
+#include "diff/beside.h"
 #include "diff/pass.h"
-#include "diff/writer.h"
 #include "dray/destination.h"
 
 int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t row_hash) {
@@ -330,7 +330,7 @@ int32_t dr_rest_flush(struct dr_diff *diff, struct dray_error *error) {
   struct dr_window *window = diff->filling;
   if (window->count == 0) return DRAY_OK;
   if (diff->writer == NULL) return dr_rest_write(diff, window, error);
-  DRAY_TRY(dr_writer_give(diff->writer, window, error));
+  DRAY_TRY(dr_beside_give(diff->writer, window, error));
   diff->filling = window == diff->windows ? diff->windows + 1 : diff->windows; // written, or never used
   return DRAY_OK;
 }
