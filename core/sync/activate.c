@@ -188,6 +188,7 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   char *path = dr_path_join(run->folder, name);
   struct dr_changeset *set = NULL;
   struct dr_delivery delivery;
+  const uint64_t kept_back = run->report->kept_back;
   memset(&delivery, 0, sizeof(delivery));
   if (path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
   const struct dr_delivery_plan plan = plan_of(run, activation, NULL);
@@ -203,6 +204,7 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
   dr_delivery_close(&delivery);
   dr_changeset_close(set);
   free(path);
+  run->report->kept_back = kept_back; // they come again with this run's own changes
   return rc;
 }
 

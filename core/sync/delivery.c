@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "sync/parcel.h"
 
-#define THROTTLE_TOTAL_MS_MAX (30 * 60 * 1000)
-
 // ---- open and close ----
 
 static int32_t begin(struct dr_delivery *delivery, const struct dr_delivery_plan *plan, struct dray_error *error) {
@@ -82,6 +80,7 @@ void dr_delivery_close(struct dr_delivery *delivery) {
   free(delivery->columns);
   free(delivery->stand_ins);
   dr_waiting_free(&delivery->waiting);
+  free(delivery->held);
   memset(delivery, 0, sizeof(*delivery));
 }
 
@@ -165,11 +164,10 @@ static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *par
     return dr_send_wait(delivery, pause, failure->text, error);
   }
   if (failure->error_class == DRAY_CLASS_THROTTLED) {
-    const int64_t asked = failure->retry_after_ms > 0 ? failure->retry_after_ms : dr_backoff_ms(parcel->attempt);
-    parcel->throttled_ms += asked;
-    if (parcel->throttled_ms > THROTTLE_TOTAL_MS_MAX) return DRAY_OK;
     *out_next = NEXT_AGAIN;
-    return dr_send_wait(delivery, asked, failure->text, error);
+    const int32_t rc = dr_limit_wait(delivery, failure->retry_after_ms, failure->text, error);
+    if (rc == DRAY_E_THROTTLED && delivery->counted == 0) delivery->run->report->unsent += parcel->outgoing.count;
+    return rc;
   }
   return DRAY_OK;
 }
@@ -179,12 +177,14 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
   const uint32_t doubt = delivery->caps.doubt;
   if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
   dr_parcel_keep_texts(parcel);
+  int64_t asked_ms = 0;
   for (uint32_t tries = 1; dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) > 0 && tries < DR_SEND_ATTEMPTS_MAX; tries++) {
     struct dray_error failure;
     dray_error_init(&failure);
     // A job that was answered meanwhile must not be sent again beside itself.
     if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) > 0) return DRAY_OK;
-    DRAY_TRY(dr_send_wait(delivery, dr_backoff_ms(tries), "a batch is in doubt", error));
+    const int64_t pause = dr_backoff_ms(tries);
+    DRAY_TRY(dr_send_wait(delivery, pause > asked_ms ? pause : asked_ms, "a batch is in doubt", error));
     int32_t rc;
     if (doubt == DRAY_DOUBT_READ_BACK) {
       parcel->answer.count = 0;
@@ -200,6 +200,7 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
       if (error != NULL) *error = failure;
       return rc;
     }
+    asked_ms = rc != DRAY_OK ? failure.retry_after_ms : 0;
     if (rc != DRAY_OK) dr_log(DRAY_LOG_INFO, delivery->run->sync->name, "resolving a batch in doubt: %s", failure.text);
   }
   return DRAY_OK;
@@ -212,7 +213,7 @@ static int32_t put_off(struct dr_delivery *delivery, struct dr_parcel *parcel, s
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < parcel->outgoing.count; i++) {
     const struct dray_receipt *receipt = &parcel->receipts[i];
-    if (receipt->status != DRAY_RECEIPT_RETRY) continue;
+    if (receipt->status != DRAY_RECEIPT_RETRY || dr_limit_is(receipt)) continue;
     rc = dr_rows_put_off(run, parcel->changes, parcel->outgoing.change[i], receipt->code, receipt->text, error);
   }
   if (rc != DRAY_OK) {
@@ -225,33 +226,48 @@ static int32_t put_off(struct dr_delivery *delivery, struct dr_parcel *parcel, s
   return dr_store_commit(run->store, error);
 }
 
-// Sends again what was not taken for a passing reason: each run of such rows as a batch of its own.
+// The end of the run of rows from i on that were put off for the same kind of reason: they stand together in the set.
+static size_t end_of_run(const struct dr_parcel *parcel, size_t i) {
+  const int limited = dr_limit_is(&parcel->receipts[i]);
+  size_t end = i + 1;
+  while (end < parcel->outgoing.count && parcel->receipts[end].status == DRAY_RECEIPT_RETRY &&
+         dr_limit_is(&parcel->receipts[end]) == limited &&
+         parcel->outgoing.change[end] == parcel->outgoing.change[end - 1] + 1) {
+    end++;
+  }
+  return end;
+}
+
+// Sends again what was not taken for a passing reason: each run of such rows as a batch of its own. Those that a limit
+// kept back are only put by, however often that is.
 static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
                           struct dray_error *error) {
-  const size_t count = dr_parcel_count(parcel, DRAY_RECEIPT_RETRY);
+  const size_t limited = dr_limit_count(parcel);
+  const size_t count = dr_parcel_count(parcel, DRAY_RECEIPT_RETRY) - limited;
+  int64_t pause = dr_backoff_ms(round);
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const struct dray_receipt *receipt = &parcel->receipts[i];
+    if (receipt->status != DRAY_RECEIPT_RETRY) continue;
+    if (dr_limit_is(receipt)) {
+      const size_t end = end_of_run(parcel, i);
+      const struct dr_held held = {(uint64_t)parcel->outgoing.rows[i], end - i, round};
+      DRAY_TRY(dr_limit_hold(delivery, &held, parcel->receipts + i, error));
+      i = end - 1;
+    } else if (receipt->retry_after_ms > pause) {
+      pause = receipt->retry_after_ms;
+    }
+  }
   if (count == 0) return DRAY_OK;
   if (round >= DR_SEND_ATTEMPTS_MAX) {
     dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%zu rows were put off %u times; the next run sends them again",
            count, round);
     return put_off(delivery, parcel, count, error);
   }
-  int64_t pause = dr_backoff_ms(round);
-  for (size_t i = 0; i < parcel->outgoing.count; i++) {
-    const struct dray_receipt *receipt = &parcel->receipts[i];
-    if (receipt->status == DRAY_RECEIPT_RETRY && receipt->retry_after_ms > pause) pause = receipt->retry_after_ms;
-  }
   DRAY_TRY(dr_send_wait(delivery, pause, "the destination put rows off", error));
   for (size_t i = 0; i < parcel->outgoing.count;) {
-    if (parcel->receipts[i].status != DRAY_RECEIPT_RETRY) {
-      i++;
-      continue;
-    }
-    size_t end = i + 1;
-    while (end < parcel->outgoing.count && parcel->receipts[end].status == DRAY_RECEIPT_RETRY &&
-           parcel->outgoing.change[end] == parcel->outgoing.change[end - 1] + 1) {
-      end++;
-    }
-    DRAY_TRY(dr_send_range(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round + 1, error));
+    const int again = parcel->receipts[i].status == DRAY_RECEIPT_RETRY && !dr_limit_is(&parcel->receipts[i]);
+    const size_t end = again ? end_of_run(parcel, i) : i + 1;
+    if (again) DRAY_TRY(dr_send_range(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round + 1, error));
     i = end;
   }
   return DRAY_OK;
@@ -260,6 +276,9 @@ static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel
 int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
                        struct dray_error *error) {
   int32_t cleared = DRAY_OK;
+  if (dr_limit_count(parcel) + dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) < parcel->outgoing.count) {
+    dr_limit_passed(delivery);
+  }
   // Sending again would bring rows that are in a job there a second time.
   if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
   // Interrupted: what is known is settled all the same.
@@ -362,7 +381,7 @@ int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end
   parcel.may_join = (delivery->caps.flags & DRAY_CAPS_ASYNC) == 0; // else jobs may be waited for before the next batch
   const int32_t rc = deliver_parcel(delivery, &parcel, round, error);
   dr_parcel_free(&parcel);
-  return rc;
+  return rc == DRAY_OK ? dr_limit_send(delivery, error) : rc;
 }
 
 int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,

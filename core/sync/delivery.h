@@ -24,6 +24,12 @@ void dr_waiting_free(struct dr_waiting *waiting);
 
 struct dr_parcel;
 
+// Rows that a limit of the destination has kept back: they are sent when it has been waited for. (limit.c)
+struct dr_held {
+  uint64_t first, count; // changes
+  uint32_t round;        // that they are sent in
+};
+
 struct dr_delivery {
   struct dr_context *run;
   pthread_mutex_t *lock; // of the run, held but for calls and waits, when several lanes deliver; NULL: this one alone
@@ -44,6 +50,14 @@ struct dr_delivery {
   int counted;             // > 0: the report has these rows already
   uint64_t pending_before; // rows pending when this was opened
   struct dr_waiting waiting;
+  struct dr_held *held; // owned
+  size_t held_count, held_capacity;
+  int64_t held_pause_ms; // the longest time that one of them was asked to wait; 0: none was said
+  char held_said[200];   // what the destination said of one of them
+  int64_t limit_ms;      // waited for the destination's limit since it took a row
+  uint32_t limit_waits;  // so often
+  int limit_over;        // the patience with it is over, and rows were left
+  int sending_held;
   char run_name[32];
 };
 

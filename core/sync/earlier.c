@@ -156,6 +156,10 @@ int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait
       if (error != NULL) *error = failure;
       return rc; // the jobs stay in the ledger
     }
+    if (rc == DRAY_OK && delivery->held_count > 0) {
+      DRAY_TRY(dr_limit_send(delivery, error)); // perhaps into other jobs
+      continue;
+    }
     if (rc == DRAY_OK) {
       failures = 0;
       delivery->run->report->pending = delivery->pending_before + left.rows;

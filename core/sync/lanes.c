@@ -161,7 +161,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
   delivery->lock = NULL;
   delivery->goes_on = 0;
   int32_t rc = lanes.rc;
-  if (lanes.full) delivery->run->report->unsent += unsent(&lanes, delivery);
+  if (lanes.full || rc == DRAY_E_THROTTLED) delivery->run->report->unsent += unsent(&lanes, delivery);
   if (rc != DRAY_OK && error != NULL) *error = lanes.failure;
   for (size_t i = 0; i < started; i++) {
     if (!lane[i].opened) continue;

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c has its rows and
-// receipts, settle.c writes down what became of it, delivery.c sends, earlier.c takes up what earlier runs left open.
+// receipts, settle.c writes down what became of it, delivery.c sends, limit.c waits for the
+// destination's limits, earlier.c takes up what earlier runs left open.
 #ifndef DR_SYNC_PARCEL_H
 #define DR_SYNC_PARCEL_H
 
@@ -17,10 +18,9 @@ struct dr_parcel {
   struct dray_receipt *receipts; // per row of outgoing, in its order
   struct dray_receipts answer;
   uint32_t attempt, failures; // calls of write; those that failed for a passing reason
-  int64_t throttled_ms;
-  struct dr_arena texts; // of receipts that outlive their call
-  int doubtful;          // an earlier call may have arrived: a failure of this one proves nothing
-  int may_join;          // its receipts may be written with the next batch: whoever made it does not look at it again
+  struct dr_arena texts;      // of receipts that outlive their call
+  int doubtful;               // an earlier call may have arrived: a failure of this one proves nothing
+  int may_join; // its receipts may be written with the next batch: whoever made it does not look at it again
 };
 
 // ---- parcel.c ----
@@ -80,5 +80,24 @@ DRAY_NODISCARD int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_pa
 // Settles a parcel by its receipts: asks after what is in doubt, sends again what was put off.
 DRAY_NODISCARD int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
                                       struct dray_error *error);
+
+// ---- limit.c ----
+
+// Whether the row was not taken because of a limit of the destination (429 and its like).
+int dr_limit_is(const struct dray_receipt *receipt);
+size_t dr_limit_count(const struct dr_parcel *parcel);
+// Waits as long as was asked, or the backoff where nothing was said. In all it waits for half an hour while no row is
+// taken. @errors THROTTLED (with what was said), CANCELLED.
+DRAY_NODISCARD int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked_ms, const char *said,
+                                     struct dray_error *error);
+// The destination has taken rows, or said why not: the half hour begins anew.
+void dr_limit_passed(struct dr_delivery *delivery);
+// Puts rows by whose receipts begin at `receipts`.
+DRAY_NODISCARD int32_t dr_limit_hold(struct dr_delivery *delivery, const struct dr_held *held,
+                                     const struct dray_receipt *receipts, struct dray_error *error);
+// Sends what was put by, and what is put by meanwhile, after each wait. Rows that the limit still keeps back when the
+// half hour is over are left to the next run and counted: they are not refused. Inside of itself it does nothing.
+// @errors THROTTLED when nothing else was taken either since rows were left.
+DRAY_NODISCARD int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error);
 
 #endif // DR_SYNC_PARCEL_H

@@ -177,7 +177,8 @@ static int32_t begin(struct dr_context *run, struct dray_error *error) {
 static int32_t exit_code_of(const struct dr_run_report *report) {
   if (report->error.code != DRAY_OK) return dray_error_info(report->error.code)->exit_code;
   const int partial = report->rejected_rows > 0 || report->parked > 0 || report->in_doubt > 0 ||
-                      report->deletes_withheld > 0 || report->deferred > 0 || report->unsent > 0;
+                      report->deletes_withheld > 0 || report->deferred > 0 || report->unsent > 0 ||
+                      report->kept_back > 0;
   return partial ? 3 : 0;
 }
 
@@ -203,7 +204,7 @@ static void end(struct dr_context *run, int32_t rc) {
   dray_error_init(&second);
   int32_t told = dr_store_run_update(run->store, &run->record, &second);
   const int seen = run->reader != NULL && dr_reader_whole(run->reader) && !run->held_back;
-  const int complete = rc == DRAY_OK && seen && report->unsent == 0;
+  const int complete = rc == DRAY_OK && seen && report->unsent == 0 && report->kept_back == 0;
   // A full read has seen every row: older records are of rows that are gone or were taken. A baseline resolves all. Of
   // rows that were deferred nothing was seen, and of changes that were left nothing is known: then all records stay.
   if (told == DRAY_OK && complete && (run->options->flags & DR_RUN_BASELINE) == 0) {

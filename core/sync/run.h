@@ -51,8 +51,9 @@ struct dr_run_report {
   uint64_t sent, applied, refused, parked, pending, in_doubt;
   uint64_t deletes_withheld; // rows could not be read, so what is missing is not known
   uint64_t deferred;         // rows the next run looks at again (diff.h)
-  uint64_t unsent;           // changes left to the next run: the destination had as many jobs as it takes
-  uint64_t ignored;          // changes that the mode does not send
+  uint64_t unsent;    // changes left to the next run: the destination had as many jobs as it takes, or took no more
+  uint64_t kept_back; // rows that a limit of the destination kept back (429): neither sent nor refused
+  uint64_t ignored;   // changes that the mode does not send
   uint64_t mirror_rows, generation, spilled_bytes;
   int64_t read_ms, apply_ms, total_ms;
   int rebuilt; // the mirror was rebuilt from the table first

@@ -310,8 +310,7 @@ static int32_t take_line(struct dray_str line, int32_t operation, struct shopify
     const struct dray_json *errors = dray_json_get(root, "errors");
     // Errors of a line have the path of the mutation itself, or none.
     if ((payload == NULL || payload->kind != DRAY_JSON_OBJECT) && errors != NULL && errors->child != NULL) {
-      rc = shopify_settle(task, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
-                          dray_json_string(dray_json_get(errors->child, "message"), "no reason given"), texts, error);
+      rc = shopify_judge_error(task, errors->child, texts, error);
     } else {
       rc = shopify_judge(task, payload, errors, field, texts, error);
     }

@@ -234,12 +234,15 @@ static const struct dray_json *error_of(const struct dray_json *errors, const ch
   return NULL;
 }
 
-static int32_t judge_error(struct shopify_task *task, const struct dray_json *one, struct dray_buffer *texts,
-                           struct dray_error *error) {
+int32_t shopify_judge_error(struct shopify_task *task, const struct dray_json *one, struct dray_buffer *texts,
+                            struct dray_error *error) {
   const struct dray_str code = shopify_error_code(one);
   const struct dray_str message = dray_json_string(dray_json_get(one, "message"), "no outcome was given");
   if (one == NULL || dray_str_is(code, "INTERNAL_SERVER_ERROR") || dray_str_is(code, "TIMEOUT")) {
     return shopify_settle(task, DRAY_RECEIPT_UNKNOWN, DRAY_E_HTTP_SERVER, message, texts, error);
+  }
+  if (dray_str_is(code, "THROTTLED")) {
+    return shopify_settle(task, DRAY_RECEIPT_RETRY, DRAY_E_THROTTLED, message, texts, error);
   }
   const int denied = dray_str_is(code, "ACCESS_DENIED");
   return shopify_settle(task, DRAY_RECEIPT_REJECTED, denied ? DRAY_E_AUTH_FORBIDDEN : DRAY_E_DATA_REJECTED, message,
@@ -255,7 +258,7 @@ int32_t shopify_judge(struct shopify_task *task, const struct dray_json *payload
       task->status = DRAY_RECEIPT_UNCHANGED; // nobody was found
       return DRAY_OK;
     }
-    return judge_error(task, one, texts, error);
+    return shopify_judge_error(task, one, texts, error);
   }
   const struct dray_json *user_errors = dray_json_get(payload, "userErrors");
   if (user_errors != NULL && user_errors->child_count > 0) return refuse(task, user_errors, texts, error);

@@ -69,6 +69,9 @@ DRAY_NODISCARD int32_t shopify_write_bulk_line(const struct shopify_task *task, 
 DRAY_NODISCARD int32_t shopify_judge(struct shopify_task *task, const struct dray_json *payload,
                                      const struct dray_json *errors, const char *alias, struct dray_buffer *texts,
                                      struct dray_error *error);
+// The same of an error that is known to be the task's; NULL: nothing was said. A limit is no refusal.
+DRAY_NODISCARD int32_t shopify_judge_error(struct shopify_task *task, const struct dray_json *one,
+                                           struct dray_buffer *texts, struct dray_error *error);
 // Writes the outcome of a task. @errors LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t shopify_settle(struct shopify_task *task, int32_t status, int32_t code, struct dray_str text,
                                       struct dray_buffer *texts, struct dray_error *error);

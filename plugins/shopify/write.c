@@ -211,12 +211,17 @@ static int32_t write_file(const struct work *work, int32_t operation, struct dra
   return DRAY_OK;
 }
 
-static void settle_job(struct work *work, int32_t operation, int32_t status, int32_t code, int64_t retry_after_ms) {
+// All tasks of a job. Without memory the reason is lost, what became of them is not.
+static void settle_job(struct work *work, int32_t operation, const struct dray_receipt *as) {
+  const size_t text = work->texts.len;
+  const int kept = dray_buffer_append(&work->texts, as->text.data, (size_t)as->text.len, NULL) == DRAY_OK;
   for (size_t i = 0; i < work->count; i++) {
     if (work->tasks[i].status != 0 || work->tasks[i].operation != operation) continue;
-    work->tasks[i].status = status;
-    work->tasks[i].code = code;
-    work->tasks[i].retry_after_ms = retry_after_ms;
+    work->tasks[i].status = as->status;
+    work->tasks[i].code = as->code;
+    work->tasks[i].retry_after_ms = as->retry_after_ms;
+    work->tasks[i].text = text;
+    work->tasks[i].text_len = kept ? (size_t)as->text.len : 0;
   }
 }
 
@@ -242,11 +247,20 @@ static int32_t send_job(struct work *work, int32_t operation, int *out_sent, str
     rc = shopify_job_start(&destination->client, operation, dray_buffer_view(&file), id, &started, &why);
     if (rc == DRAY_OK && started) rc = shopify_handle_write(id, operation, &lines, &destination->handle, &fits, &why);
     if (rc == DRAY_OK) {
-      settle_job(work, operation, started ? DRAY_RECEIPT_PENDING : DRAY_RECEIPT_RETRY, started ? 0 : DRAY_E_BUSY,
-                 started ? 0 : SLOT_RETRY_MS);
+      // A limit of the shop, whoever is at work there: no row is refused for it.
+      const struct dray_receipt busy = {
+          .status = DRAY_RECEIPT_RETRY,
+          .code = DRAY_E_THROTTLED,
+          .retry_after_ms = SLOT_RETRY_MS,
+          .text = dray_str_of("Shopify is at work on as many bulk operations as it takes at once")};
+      const struct dray_receipt begun = {.status = DRAY_RECEIPT_PENDING};
+      settle_job(work, operation, started ? &begun : &busy);
       work->pending = started;
     } else if (dray_api_in_doubt(&why)) {
-      settle_job(work, operation, DRAY_RECEIPT_UNKNOWN, rc == DRAY_E_CANCELLED ? DRAY_E_NET_CLOSED : rc, 0);
+      const struct dray_receipt lost = {.status = DRAY_RECEIPT_UNKNOWN,
+                                        .code = rc == DRAY_E_CANCELLED ? DRAY_E_NET_CLOSED : rc,
+                                        .text = dray_str_of(why.text)};
+      settle_job(work, operation, &lost);
       rc = DRAY_OK;
     } else if (rc == DRAY_E_HTTP_STATUS && why.http_status == 0) { // Shopify does not want it as a job
       dray_log_printf(&destination->services, DRAY_LOG_WARN, "rows are sent one by one: %s", why.text);

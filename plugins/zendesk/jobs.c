@@ -162,12 +162,22 @@ static int has_text(const struct dray_json *value) {
   return value != NULL && value->kind == DRAY_JSON_STRING && value->text.len > 0;
 }
 
-// Words that tell of a passing reason: the row is as good as before.
-static int is_passing(const char *words) {
-  static const char *const signs[] = {"Conflict",  "conflict", "TooMany",      "Throttled",
-                                      "throttled", "Timeout",  "DatabaseError"};
+// Words that tell of a passing reason, and its code: the row is as good as before. 0: it is not passing.
+static int32_t passing(const char *words) {
+  static const struct {
+    const char *sign;
+    int32_t code;
+  } signs[] = {{"TooManyRequests", DRAY_E_THROTTLED},
+               {"TooManyJobs", DRAY_E_THROTTLED},
+               {"Throttled", DRAY_E_THROTTLED},
+               {"throttled", DRAY_E_THROTTLED},
+               {"TooMany", DRAY_E_BUSY},
+               {"Conflict", DRAY_E_BUSY},
+               {"conflict", DRAY_E_BUSY},
+               {"Timeout", DRAY_E_BUSY},
+               {"DatabaseError", DRAY_E_BUSY}};
   for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-    if (strstr(words, signs[i]) != NULL) return 1;
+    if (strstr(words, signs[i].sign) != NULL) return signs[i].code;
   }
   return 0;
 }
@@ -207,9 +217,10 @@ static void put_refusal(int64_t row, const char *words, struct zendesk_verdict *
     return;
   }
   const int is_half = wholes != NULL && zendesk_is_nameless(words) && !zendesk_wholes_has(wholes, row);
-  const int passing = is_passing(words) || (is_half && zendesk_wholes_add(wholes, row));
-  dray_receipt_put(receipts, row, passing ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED,
-                   passing ? DRAY_E_BUSY : DRAY_E_DATA_REJECTED, 0, "%s", words);
+  int32_t code = passing(words);
+  if (code == 0 && is_half && zendesk_wholes_add(wholes, row)) code = DRAY_E_BUSY;
+  dray_receipt_put(receipts, row, code != 0 ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED,
+                   code != 0 ? code : DRAY_E_DATA_REJECTED, 0, "%s", words);
 }
 
 static void put_result(int64_t row, const struct dray_json *result, struct zendesk_verdict *verdict) {

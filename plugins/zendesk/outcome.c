@@ -13,16 +13,18 @@ void zendesk_settle(struct zendesk_work *work, struct zendesk_item *item, int32_
   dray_receipt_put(work->receipts, item->row, status, code, 0, text != NULL ? "%s" : NULL, text);
 }
 
+void zendesk_put_off(struct zendesk_work *work, struct zendesk_item *item, const struct dray_error *why) {
+  item->settled = 1;
+  dray_receipt_put(work->receipts, item->row, DRAY_RECEIPT_RETRY, why->code, why->retry_after_ms, "%s", why->text);
+}
+
 int32_t zendesk_give_up(struct zendesk_work *work, const struct dray_error *why, struct dray_error *error) {
   if (!work->sent) {
     if (error != NULL) *error = *why;
     return why->code;
   }
   for (size_t k = 0; k < work->count; k++) {
-    struct zendesk_item *item = &work->items[k];
-    if (item->settled) continue;
-    item->settled = 1;
-    dray_receipt_put(work->receipts, item->row, DRAY_RECEIPT_RETRY, why->code, why->retry_after_ms, "%s", why->text);
+    if (!work->items[k].settled) zendesk_put_off(work, &work->items[k], why);
   }
   return DRAY_OK;
 }

@@ -139,7 +139,7 @@ static int32_t make_primary(struct zendesk_work *work, struct zendesk_item *item
   int32_t rc = zendesk_list(work->client, path, "identities", &visitor, &why);
   dray_buffer_free(&email);
   if (rc != DRAY_OK) { // the rest of the row can be repeated
-    zendesk_settle(work, item, DRAY_RECEIPT_RETRY, why.code, why.text);
+    zendesk_put_off(work, item, &why);
     return DRAY_OK;
   }
   if (identity.id[0] == '\0' || identity.primary) {
@@ -152,6 +152,8 @@ static int32_t make_primary(struct zendesk_work *work, struct zendesk_item *item
   if (rc != DRAY_OK) return rc;
   if (outcome.kind == ZENDESK_DONE) {
     zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
+  } else if (outcome.kind == ZENDESK_ALL) { // a limit, or no right: the row has no part in it
+    zendesk_put_off(work, item, &outcome.why);
   } else {
     const int refused = outcome.kind == ZENDESK_REFUSED || outcome.kind == ZENDESK_FORBIDDEN;
     zendesk_settle(work, item, refused ? DRAY_RECEIPT_REJECTED : DRAY_RECEIPT_RETRY,

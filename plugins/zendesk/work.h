@@ -121,6 +121,8 @@ DRAY_NODISCARD int32_t zendesk_give_up(struct zendesk_work *work, const struct d
                                        struct dray_error *error);
 void zendesk_settle(struct zendesk_work *work, struct zendesk_item *item, int32_t status, int32_t code,
                     const char *text);
+// The row is to be sent again: the error is not about what it is. Its code and the time to wait go along.
+void zendesk_put_off(struct zendesk_work *work, struct zendesk_item *item, const struct dray_error *why);
 
 // ---- bulk.c ----
 

@@ -282,6 +282,21 @@ def test_many_rows_go_by_a_job(project, shops):
     assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 1499
 
 
+def test_slots_taken_by_others_refuse_no_row(project, shops):
+    """Five bulk operations of other apps are at work: the rows wait for one, for as long as a run waits, and are the next run's then."""
+    shop = shops.start("--bulk-seconds", 0.3)
+    shop.sim("POST", "bulk", {"count": 5, "seconds": 600, "type": "MUTATION"})
+    customers(project, shop, 1500)
+    result = project.dray("sync", "out", env={"DRAY_LIMIT_MS": "1000"}).expect(3)
+    assert "1,500 rows were kept back by a limit of the destination" in result.err + result.out, result
+    assert project.rows("out") == []
+    assert not any(email and email.startswith("dray") for email in by_email(shop))
+    shop.sim("POST", "clock", {"advance_s": 601})
+    run = project.sync("out")
+    assert (run["applied"], run["refused"], run["kept_back"]) == (1500, 0, 0)
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 1500
+
+
 def test_job_survives_a_restart(project, shops):
     shop = shops.start("--bulk-seconds", 3)
     customers(project, shop, 1200)

@@ -120,6 +120,25 @@ def test_storms_of_429(way, header):
     settle(way)
 
 
+def test_a_storm_of_429_that_does_not_end(project, account):
+    """The run ends, says why and what to do, and marks nothing; the next one without the storm sends each row, once."""
+    way = Writing(project, account)
+    way.begin()
+    account.sim.fault({"kind": "throttle", "retry_after": 1, "count": 10000, **way.place[account.plugin]})
+    result = project.dray("sync", "out", env={"DRAY_LIMIT_MS": "1500"}).expect(1)
+    assert "has taken no row for" in result.err and "slow down" in result.err + result.out, result
+    assert f"{len(ROWS)} changes were not sent" in result.err + result.out, result
+    assert project.rows("out") == []
+    account.sim.sim("DELETE", "faults")
+    begin = len(account.sim.ledger())
+    run = project.dray("sync", "out", "--json").expect(0).line("run")
+    assert (run["sent"], run["applied"], run["refused"]) == (len(ROWS), len(ROWS), 0), run
+    way.expect_equal()
+    written = account.writes(account.sim.ledger()[begin:])
+    project.dray("sync", "out", "--json").expect(0)
+    assert account.writes(account.sim.ledger()[begin:]) == written > 0
+
+
 def test_a_job_refused_by_429_without_a_word_is_waited_for(project, tmp_path):
     """Zendesk's default is a minute; who ends the run meanwhile has lost nothing."""
     with accounts.VENDORS["zendesk"](tmp_path) as account:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model into Zendesk: every object and operation, what is refused, and what nobody knows."""
 
+import collections
+import json
 import os
 import random
 
@@ -338,6 +340,46 @@ def test_a_single_ticket_in_doubt_is_made_once(project, zendesk, fault, to):
     scene.fill(project, rows)
     project.dray("sync", "out")
     project.dray("sync", "out").expect(0)
+    held = by_external_id(zendesk, "tickets", "mine-")
+    assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}
+
+
+def made(zendesk):
+    """How often each ticket was made one by one, by the ledger."""
+    return collections.Counter(json.loads(line["body"])["ticket"]["external_id"]
+                               for line in zendesk.requests(methods=("POST",), path="/api/v2/tickets")
+                               for row in line["rows"] or [] if row["became"] == "created")
+
+
+def test_a_limit_that_lets_one_row_through_at_a_time(project, zendesk):
+    """More refusals than a row may have: none of them is the row's, and all are sent by the same run."""
+    zendesk.fault(*({"kind": "throttle", "retry_after": 0, "path": "/api/v2/tickets", "method": "POST", "nth": nth}
+                    for nth in range(2, 25, 2)))
+    tickets(project, zendesk, "create", more=", use_bulk: never")
+    rows = [request(n) for n in range(12)]
+    scene.fill(project, rows)
+    run = project.sync("out")
+    assert (run["applied"], run["refused"], run["rejected"], run["kept_back"]) == (12, 0, 0, 0)
+    assert zendesk.calls()["throttled"] > 5
+    assert made(zendesk) == {row["external_id"]: 1 for row in rows}
+    assert project.rows("out") == []
+
+
+def test_a_limit_in_a_jobs_result_is_not_the_rows_fault(project, zendesk):
+    """What the limit keeps back for longer than a run waits is the next run's, and the run says so."""
+    zendesk.fault({"kind": "job_rows", "indexes": [0], "error": "TooManyRequests", "details": "429", "count": 200},
+                  {"kind": "throttle", "retry_after": 0, "path": "/api/v2/tickets", "method": "POST", "count": 500})
+    tickets(project, zendesk)
+    rows = [request(n) for n in range(10)]
+    scene.fill(project, rows)
+    result = project.dray("sync", "out", env={"DRAY_LIMIT_MS": "200"}).expect(3)
+    assert "1 rows were kept back by a limit of the destination and are not refused" in result.err + result.out
+    assert project.rows("out") == []
+    held = by_external_id(zendesk, "tickets", "mine-")
+    assert sorted(len(found) for found in held.values()) == [1] * 9
+    zendesk.clear_faults()
+    run = project.sync("out")
+    assert (run["applied"], run["refused"], run["kept_back"]) == (1, 0, 0)
     held = by_external_id(zendesk, "tickets", "mine-")
     assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}
 

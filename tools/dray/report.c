@@ -88,6 +88,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
       {"deletes_withheld", report->deletes_withheld},
       {"deferred", report->deferred},
       {"unsent", report->unsent},
+      {"kept_back", report->kept_back},
       {"ignored", report->ignored},
       {"recovered_batches", report->recovered},
       {"mirror_rows", report->mirror_rows},
@@ -145,10 +146,15 @@ static void print_rejects(struct dr_output *output, const struct dr_run_report *
              dr_thousands(report->pending, a));
   }
   if (report->unsent > 0) {
-    dr_print(
-        output,
-        "  %s changes were not sent: the destination is at work on as many jobs as it takes; the next run sends them\n",
-        dr_thousands(report->unsent, a));
+    const int limited = report->error.code == DRAY_E_THROTTLED;
+    dr_print(output, "  %s changes were not sent: %s; the next run sends them\n", dr_thousands(report->unsent, a),
+             limited ? "the destination asks to slow down" : "the destination is at work on as many jobs as it takes");
+  }
+  if (report->kept_back > 0) {
+    dr_print(output,
+             "  %s rows were kept back by a limit of the destination and are not refused: run again later, and it "
+             "sends them\n",
+             dr_thousands(report->kept_back, a));
   }
   if (report->in_doubt > 0) {
     dr_print(output, "  %s rows are in doubt: `dray explain state_in_doubt`\n", dr_thousands(report->in_doubt, a));

@@ -350,6 +350,11 @@ static void test_outcomes_are_in_the_vendors_words(void **state) {
   expect_outcome(SHOPIFY_TAGS_ADD, "null",
                  "[{\"message\":\"oops\",\"path\":[\"r0\"],\"extensions\":{\"code\":\"INTERNAL_SERVER_ERROR\"}}]",
                  DRAY_RECEIPT_UNKNOWN, "oops");
+  // Not the row's fault, whatever else stands in the answer.
+  expect_outcome(SHOPIFY_TAGS_ADD, "null",
+                 "[{\"message\":\"no\",\"path\":[\"r1\"]},{\"message\":\"Throttled\",\"path\":[\"r0\"],"
+                 "\"extensions\":{\"code\":\"THROTTLED\"}}]",
+                 DRAY_RECEIPT_RETRY, "Throttled");
 }
 
 // ---- the README ----

@@ -7,7 +7,8 @@
 //   "calls": ["transient", null, ...]            errors of the calls of write, by their number; then none
 //   "refuse": [ID, ...]                          a batch with such a row is refused as a whole
 //   "poll", "read_back"                          the status of every row; else what the ledger says
-// Receipts: applied, unchanged, rejected, retry, pending, unknown (it arrived), lost (unknown, and it did not arrive).
+// Receipts: applied, unchanged, rejected, retry, limited (429), pending, in_job (pending, and it did not
+// arrive), unknown (it arrived), lost (unknown, and it did not arrive).
 //
 // Lines of the ledger: "CALL key attempt", "TRY id" for every row that came, "GOT id op {row}" for every row that
 // arrived, "KEY key" for every batch that did, "POLL handle", "BEGIN", "END", "ABORT".
@@ -169,6 +170,7 @@ static const struct {
   int arrives;
 } words[] = {{"applied", DRAY_RECEIPT_APPLIED, 1},   {"unchanged", DRAY_RECEIPT_UNCHANGED, 1},
              {"rejected", DRAY_RECEIPT_REJECTED, 0}, {"retry", DRAY_RECEIPT_RETRY, 0},
+             {"limited", DRAY_RECEIPT_RETRY, 0},     {"in_job", DRAY_RECEIPT_PENDING, 0},
              {"pending", DRAY_RECEIPT_PENDING, 1},   {"unknown", DRAY_RECEIPT_UNKNOWN, 1},
              {"lost", DRAY_RECEIPT_UNKNOWN, 0}};
 
@@ -177,6 +179,17 @@ static size_t word_of(const char *word) {
     if (strcmp(words[i].word, word) == 0) return i;
   }
   return 0;
+}
+
+static struct dray_receipt receipt_of(int64_t row, size_t word) {
+  struct dray_receipt receipt = {.row = row, .status = words[word].status};
+  if (receipt.status == DRAY_RECEIPT_REJECTED) receipt.text = dray_str_of("the probe does not like it");
+  if (strcmp(words[word].word, "limited") == 0) {
+    receipt.code = DRAY_E_THROTTLED;
+    receipt.retry_after_ms = 1;
+    receipt.text = dray_str_of("429: the probe has had enough");
+  }
+  return receipt;
 }
 
 static const char *op_name(int64_t op) {
@@ -195,8 +208,7 @@ static int32_t take_row(struct dray_destination *destination, const struct row *
     DRAY_TRY(dray_buffer_printf(&destination->lines, error, "GOT %s %s %.*s\n", row->id, op_name(row->op),
                                 DRAY_STR_ARG(dray_buffer_view(&row->json))));
   }
-  *receipt = (struct dray_receipt){.row = row->number, .status = words[word].status};
-  if (receipt->status == DRAY_RECEIPT_REJECTED) receipt->text = dray_str_of("the probe does not like it");
+  *receipt = receipt_of(row->number, word);
   return DRAY_OK;
 }
 
@@ -287,7 +299,7 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
   const struct dray_json *says = dray_json_get(destination->script, "poll");
   const size_t word = word_of(says != NULL ? says->text.data : NULL);
   for (uint64_t i = 0; i < row_count; i++) {
-    out->items[i] = (struct dray_receipt){.row = rows[i], .status = words[word].status};
+    out->items[i] = receipt_of(rows[i], word);
   }
   out->count = row_count;
   return DRAY_OK;

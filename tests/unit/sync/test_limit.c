@@ -1,0 +1,159 @@
+// SPDX-FileCopyrightText: the dray authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rows that a limit of the destination keeps back (429): waited for, left to the next run, never refused.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+//
+#include <cmocka.h>
+
+#include "scene.h"
+#include "store/store.h"
+
+#define EIGHT "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[5,\"e\"],[6,\"f\"],[7,\"g\"],[8,\"h\"]]"
+#define ROWS 8
+#define SYNC "    mode: mirror\n    guard: off\n"
+
+// How long the runs that follow wait while no row is taken; the probe asks for 1 ms each time.
+static void patience(const char *ms) {
+  (void)(ms != NULL ? setenv("DRAY_LIMIT_MS", ms, 1) : unsetenv("DRAY_LIMIT_MS"));
+}
+
+static void expect_records(struct scene *scene, uint64_t wanted) {
+  struct dr_store *store = scene_store(scene);
+  struct dray_error error;
+  uint64_t rejected = 0, parked = 0;
+  assert_int_equal(dr_store_rows_count(store, "s", &rejected, &parked, &error), DRAY_OK);
+  dr_store_close(store);
+  assert_int_equal(rejected + parked, wanted);
+}
+
+static void expect_each_once(const struct scene *scene) {
+  for (int id = 1; id <= ROWS; id++) {
+    char line[32];
+    (void)snprintf(line, sizeof(line), "GOT %d ", id);
+    assert_int_equal(scene_count(scene, line), 1);
+  }
+}
+
+// One row is taken each time, and the limit keeps all others back.
+static void test_limit_is_waited_for_while_rows_are_taken(void **state) {
+  (void)state;
+  struct scene scene;
+  char script[2048] = ", \"receipts\": {";
+  for (int id = 1; id <= ROWS; id++) {
+    size_t at = strlen(script);
+    (void)snprintf(script + at, sizeof(script) - at, "%s\"%d\": [", id > 1 ? ", " : "", id);
+    for (int times = 1; times < id; times++) {
+      at = strlen(script);
+      (void)snprintf(script + at, sizeof(script) - at, "\"limited\", ");
+    }
+    at = strlen(script);
+    (void)snprintf(script + at, sizeof(script) - at, "\"applied\"]");
+  }
+  (void)strncat(script, "}", sizeof(script) - strlen(script) - 1);
+  patience("2"); // for one more than that without a row it would not wait
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT, script);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.refused, 0);
+  assert_int_equal(scene.report.kept_back, 0);
+  assert_int_equal(scene.report.sent, ROWS);
+  assert_int_equal(scene.report.applied, ROWS);
+  assert_int_equal(scene.report.exit_code, 0);
+  expect_each_once(&scene);
+  expect_records(&scene, 0);
+  patience(NULL);
+  scene_end(&scene);
+}
+
+static void test_rows_kept_back_for_too_long_are_the_next_runs(void **state) {
+  (void)state;
+  struct scene scene;
+  patience("20");
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT, ", \"receipts\": {\"2\": [\"limited\"], \"3\": [\"limited\"], \"6\": [\"rejected\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.kept_back, 2);
+  assert_int_equal(scene.report.refused, 1);
+  assert_int_equal(scene.report.applied, ROWS - 3);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_true(scene_count(&scene, "TRY 2") > 5);
+  expect_records(&scene, 1); // of the refused row
+  // What was refused before and is kept back now stays on record.
+  scene_rows(&scene, EIGHT, ", \"receipts\": {\"2\": [\"limited\"], \"6\": [\"limited\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.kept_back, 2);
+  assert_int_equal(scene.report.applied, 1);
+  expect_records(&scene, 1);
+  scene_rows(&scene, EIGHT, "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.exit_code, 0);
+  assert_int_equal(scene.report.applied, 2);
+  expect_each_once(&scene);
+  expect_records(&scene, 0);
+  patience(NULL);
+  scene_end(&scene);
+}
+
+// The rows of one batch may be limited alone; when none of the next is taken either, the run ends.
+static void test_run_ends_when_nothing_is_taken_any_more(void **state) {
+  (void)state;
+  static const char *const ways[] = {
+      "\"receipts\": {\"1\": [\"limited\"], \"2\": [\"limited\"], \"3\": [\"limited\"], \"4\": [\"limited\"],"
+      " \"5\": [\"limited\"], \"6\": [\"limited\"], \"7\": [\"limited\"], \"8\": [\"limited\"]}",
+      "\"calls\": [\"throttled\", \"throttled\", \"throttled\", \"throttled\"]"};
+  for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+    struct scene scene;
+    char script[512];
+    patience("20");
+    scene_activate(&scene, SYNC);
+    (void)snprintf(script, sizeof(script), ", \"caps\": {\"doubt\": 4, \"rows_max\": 2}, %s", ways[i]);
+    scene_rows(&scene, EIGHT, script);
+    assert_int_equal(scene_run(&scene, 0), DRAY_E_THROTTLED);
+    assert_int_equal(scene.report.exit_code, 1);
+    assert_int_equal(scene.report.refused, 0);
+    assert_int_equal(scene.report.unsent + scene.report.kept_back, ROWS);
+    assert_non_null(strstr(scene.report.error.text, "the destination has taken no row for"));
+    assert_non_null(strstr(scene.report.error.text, "the probe"));
+    expect_records(&scene, 0);
+    scene_rows(&scene, EIGHT, ", \"caps\": {\"doubt\": 4, \"rows_max\": 2}");
+    patience(NULL);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.exit_code, 0);
+    expect_each_once(&scene);
+    scene_end(&scene);
+  }
+}
+
+// A job that ends with rows that a limit kept back: they are sent again in the same run.
+static void test_rows_of_a_job_are_sent_again_after_the_limit(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT,
+             ", \"caps\": {\"doubt\": 4, \"rows_max\": 8, \"jobs\": 1}, \"poll\": \"limited\", "
+             "\"receipts\": {\"1\": [\"in_job\", \"applied\"], \"2\": [\"in_job\", \"applied\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.refused, 0);
+  assert_int_equal(scene.report.pending, 0);
+  assert_int_equal(scene.report.exit_code, 0);
+  assert_int_equal(scene.report.mirror_rows, ROWS);
+  expect_each_once(&scene);
+  expect_records(&scene, 0);
+  scene_end(&scene);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_limit_is_waited_for_while_rows_are_taken),
+      cmocka_unit_test(test_rows_kept_back_for_too_long_are_the_next_runs),
+      cmocka_unit_test(test_run_ends_when_nothing_is_taken_any_more),
+      cmocka_unit_test(test_rows_of_a_job_are_sent_again_after_the_limit),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
