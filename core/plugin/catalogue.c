@@ -17,7 +17,15 @@ static int is_boolean_or_absent(const struct dray_json *value) {
   return value == NULL || value->kind == DRAY_JSON_BOOL;
 }
 
-// ---- [{"name","ok","text","fix"}] ----
+// ---- [{"name","ok","text","fix","code"}] ----
+
+// Absent, or the number of an error.
+static int is_code_or_absent(const struct dray_json *value) {
+  int64_t number = 0;
+  if (value == NULL) return 1;
+  if (value->kind != DRAY_JSON_NUMBER || dray_parse_int64(value->text, &number, NULL) != DRAY_OK) return 0;
+  return number > 0 && number <= INT32_MAX && dray_error_info((int32_t)number)->code == (int32_t)number;
+}
 
 static int32_t check_steps(const struct dr_call *call, const struct dray_json *root) {
   if (root->kind != DRAY_JSON_ARRAY) return dr_call_broken(call, "the check results are not a JSON array");
@@ -30,6 +38,10 @@ static int32_t check_steps(const struct dr_call *call, const struct dray_json *r
     const struct dray_json *fix = dray_json_get(step, "fix");
     if ((text != NULL && text->kind != DRAY_JSON_STRING) || (fix != NULL && fix->kind != DRAY_JSON_STRING)) {
       return dr_call_broken(call, "text or fix of the check \"%.80s\" is not a string",
+                            dray_json_get(step, "name")->text.data);
+    }
+    if (!is_code_or_absent(dray_json_get(step, "code"))) {
+      return dr_call_broken(call, "the code of the check \"%.80s\" is not the number of an error",
                             dray_json_get(step, "name")->text.data);
     }
   }

@@ -41,6 +41,12 @@ static void copy_member(const struct dray_json *object, const char *name, char *
   out[dr_redact(out, strlen(out))] = '\0';
 }
 
+static int32_t code_of(const struct dray_json *value) {
+  int64_t number = 0;
+  if (value == NULL || dray_parse_int64(value->text, &number, NULL) != DRAY_OK) return DRAY_OK;
+  return (int32_t)number; // the call's wrapper has checked that it is that of an error
+}
+
 static int32_t take_report(struct items *items, const struct dr_check_item *start, struct dray_str json,
                            struct dray_error *error) {
   struct dray_json *root = NULL;
@@ -53,6 +59,7 @@ static int32_t take_report(struct items *items, const struct dr_check_item *star
     copy_member(entry, "text", item.text, sizeof(item.text));
     copy_member(entry, "fix", item.fix, sizeof(item.fix));
     item.ok = ok != NULL && ok->kind == DRAY_JSON_BOOL && ok->boolean;
+    item.code = item.ok ? DRAY_OK : code_of(dray_json_get(entry, "code"));
     rc = add(items, &item, error);
   }
   dray_json_free(root);
@@ -129,6 +136,7 @@ int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct d
       rc = checked;
     } else {
       dr_redact_error(&failure);
+      start.code = failure.code;
       (void)snprintf(start.name, sizeof(start.name), "check");
       (void)snprintf(start.text, sizeof(start.text), "%s", failure.text);
       (void)snprintf(start.fix, sizeof(start.fix), "%s", dray_error_info(failure.code)->fix);
@@ -213,6 +221,7 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
                    keeps ? ", a snapshot can be kept" : "");
   } else {
     dr_redact_error(&failure);
+    item.code = failure.code;
     (void)snprintf(item.text, sizeof(item.text), "%s", failure.text);
     (void)snprintf(item.fix, sizeof(item.fix), "%s",
                    keeps

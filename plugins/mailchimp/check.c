@@ -19,7 +19,11 @@ static int32_t tell(struct dray_json_writer *writer, const char *name, int32_t r
                     const char *good, const char *fix, struct dray_error *error) {
   if (is_final(rc)) return dray_fail(error, rc, "%s", why->text);
   const char *own = why->error_class == DRAY_CLASS_AUTH ? fix : dray_error_info(rc)->fix;
-  dray_check_step_write(writer, name, rc == DRAY_OK ? good : why->text, rc == DRAY_OK ? NULL : own);
+  if (rc == DRAY_OK) {
+    dray_check_step_write(writer, name, good, NULL);
+  } else {
+    dray_check_failure_write(writer, name, rc, why->text, own);
+  }
   return DRAY_OK;
 }
 
@@ -77,7 +81,11 @@ static void check_writes(struct dray_json_writer *writer, const char *role) {
   int good = 0;
   for (size_t i = 0; i < sizeof(enough) / sizeof(enough[0]); i++) good |= strcmp(role, enough[i]) == 0;
   (void)snprintf(text, sizeof(text), "the role %s may %schange members, tags and segments", role, good ? "" : "not ");
-  dray_check_step_write(writer, "write", text, good ? NULL : FIX_WRITE);
+  if (good) {
+    dray_check_step_write(writer, "write", text, NULL);
+  } else {
+    dray_check_failure_write(writer, "write", DRAY_E_AUTH_FORBIDDEN, text, FIX_WRITE);
+  }
 }
 
 static int32_t write_steps(struct mc_client *client, int writes, struct dray_json_writer *writer,

@@ -63,7 +63,7 @@ static void write_need(struct dray_json_writer *writer, const struct dray_json *
   char grant[640];
   (void)snprintf(text, sizeof(text), "the app lacks the scope %s", fix);
   (void)snprintf(grant, sizeof(grant), "grant the app the scope %s in its configuration and install it again", fix);
-  dray_check_step_write(writer, need->name, text, grant);
+  dray_check_failure_write(writer, need->name, DRAY_E_AUTH_FORBIDDEN, text, grant);
 }
 
 static void write_version(struct dray_json_writer *writer, const struct shopify_client *client,
@@ -77,8 +77,11 @@ static void write_version(struct dray_json_writer *writer, const struct shopify_
       supported = 1;
   }
   (void)snprintf(text, sizeof(text), "version %s of the Admin API is %ssupported", wanted, supported ? "" : "not ");
-  dray_check_step_write(writer, "api_version", text,
-                        supported || strcmp(wanted, "unstable") == 0 ? NULL : "set api_version to a version that is");
+  if (supported || strcmp(wanted, "unstable") == 0) {
+    dray_check_step_write(writer, "api_version", text, NULL);
+  } else {
+    dray_check_failure_write(writer, "api_version", DRAY_E_CONFIG_VALUE, text, "set api_version to a version that is");
+  }
 }
 
 // Nobody has answered.
@@ -102,7 +105,7 @@ static void write_failure(struct dray_json_writer *writer, int32_t rc, const str
   }
   if (why->http_status == 404) fix = "correct `shop`: acme for https://acme.myshopify.com";
   if (answered && why->http_status != 404) dray_check_step_write(writer, "reach", "the shop answers", NULL);
-  dray_check_step_write(writer, answered && why->http_status != 404 ? "credentials" : "reach", why->text, fix);
+  dray_check_failure_write(writer, answered && why->http_status != 404 ? "credentials" : "reach", rc, why->text, fix);
 }
 
 int32_t shopify_check(struct shopify_client *client, const struct shopify_need *needs, size_t need_count,

@@ -107,7 +107,7 @@ static int32_t check_secrets(struct dray_destination *destination, struct dray_j
   if (rc == DRAY_OK)
     dray_check_step_write(writer, "secrets",
                           any ? "all can be read" : "none are set: requests are neither authorised nor signed", NULL);
-  if (rc != DRAY_OK) dray_check_step_write(writer, "secrets", why.text, dray_error_info(rc)->fix);
+  if (rc != DRAY_OK) dray_check_failure_write(writer, "secrets", rc, why.text, dray_error_info(rc)->fix);
   return DRAY_OK;
 }
 
@@ -127,7 +127,7 @@ static int32_t check_reach(struct dray_destination *destination, struct dray_jso
   const int32_t rc = http->open(http->ctx, &request, &response, &why);
   if (is_final(rc)) return dray_fail(error, rc, "%s", why.text);
   if (rc != DRAY_OK) {
-    dray_check_step_write(writer, "reach", why.text, dray_error_info(rc)->fix);
+    dray_check_failure_write(writer, "reach", rc, why.text, dray_error_info(rc)->fix);
     return DRAY_OK;
   }
   const int32_t status = http->status(response);

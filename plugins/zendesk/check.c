@@ -30,8 +30,12 @@ static void say_user(const struct zendesk_client *client, const struct dray_json
   dray_check_step_write(writer, "credentials", text, NULL);
   const int is_admin = dray_str_is(role, "admin");
   (void)snprintf(text, sizeof(text), "the role is %.40s; incremental exports and bulk jobs are for admins", role.data);
-  dray_check_step_write(writer, "role", is_admin ? "admin: all exports and bulk jobs are allowed" : text,
-                        is_admin ? NULL : "let the OAuth client act for a user with the role admin");
+  if (is_admin) {
+    dray_check_step_write(writer, "role", "admin: all exports and bulk jobs are allowed", NULL);
+  } else {
+    dray_check_failure_write(writer, "role", DRAY_E_AUTH_FORBIDDEN, text,
+                             "let the OAuth client act for a user with the role admin");
+  }
 }
 
 int32_t zendesk_check_account(struct zendesk_client *client, struct dray_json_writer *writer, int *out_goes_on,
@@ -46,18 +50,20 @@ int32_t zendesk_check_account(struct zendesk_client *client, struct dray_json_wr
   }
   const int reached = rc == DRAY_OK || why.http_status > 0 || rc == DRAY_E_AUTH_REJECTED || rc == DRAY_E_AUTH_FORBIDDEN;
   const int is_there = reached && why.http_status != 404;
-  dray_check_step_write(writer, "reach", is_there ? client->settings.base_url : why.text,
-                        is_there                 ? NULL
-                        : why.http_status == 404 ? "check subdomain: there is no such account"
-                                                 : fix_of(rc));
+  if (is_there) {
+    dray_check_step_write(writer, "reach", client->settings.base_url, NULL);
+  } else {
+    dray_check_failure_write(writer, "reach", rc, why.text,
+                             why.http_status == 404 ? "check subdomain: there is no such account" : fix_of(rc));
+  }
   const struct dray_json *user = dray_json_get(root, "user");
   const struct dray_json *id = dray_json_get(user, "id");
   // Without credentials Zendesk answers for an anonymous user, whose id is null.
   const int known = rc == DRAY_OK && id != NULL && id->kind == DRAY_JSON_NUMBER;
   if (known) say_user(client, user, writer);
   if (is_there && !known) {
-    dray_check_step_write(writer, "credentials", rc == DRAY_OK ? "Zendesk does not know who asks" : why.text,
-                          credentials_fix);
+    dray_check_failure_write(writer, "credentials", rc == DRAY_OK ? DRAY_E_AUTH_REJECTED : rc,
+                             rc == DRAY_OK ? "Zendesk does not know who asks" : why.text, credentials_fix);
   }
   dray_json_free(root);
   *out_goes_on = known;
@@ -83,10 +89,11 @@ int32_t zendesk_check_path(struct zendesk_client *client, const char *name, cons
     return DRAY_OK;
   }
   (void)snprintf(fix, sizeof(fix), "grant the OAuth client the scope %s, and its user the right to see this", scope);
-  dray_check_step_write(writer, name, rc == DRAY_OK ? "can be read" : why.text,
-                        rc == DRAY_OK ? NULL
-                        : refused     ? fix
-                                      : fix_of(rc));
+  if (rc == DRAY_OK) {
+    dray_check_step_write(writer, name, "can be read", NULL);
+  } else {
+    dray_check_failure_write(writer, name, rc, why.text, refused ? fix : fix_of(rc));
+  }
   return DRAY_OK;
 }
 

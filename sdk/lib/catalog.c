@@ -224,7 +224,8 @@ void dray_object_def_write(const struct dray_object_def *def, const struct dray_
   dray_json_end_object(writer);
 }
 
-void dray_check_step_write(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
+static void write_step(const char *name, int32_t code, const char *text, const char *fix,
+                       struct dray_json_writer *writer) {
   dray_json_begin_object(writer);
   dray_json_key(writer, "name");
   dray_json_write_text(writer, name);
@@ -235,5 +236,18 @@ void dray_check_step_write(struct dray_json_writer *writer, const char *name, co
     dray_json_key(writer, "fix");
     dray_json_write_text(writer, fix);
   }
+  if (code != DRAY_OK) {
+    dray_json_key(writer, "code");
+    dray_json_write_int(writer, code);
+  }
   dray_json_end_object(writer);
+}
+
+void dray_check_step_write(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
+  write_step(name, DRAY_OK, text, fix, writer);
+}
+
+void dray_check_failure_write(struct dray_json_writer *writer, const char *name, int32_t code, const char *text,
+                              const char *fix) {
+  write_step(name, code, text, fix, writer);
 }

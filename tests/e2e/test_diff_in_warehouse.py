@@ -456,7 +456,7 @@ def test_only_changed_rows_leave_the_server(people, project, receiver):
 def test_a_missing_right_is_told(people, project, receiver):
     people_in(people, project, receiver, 10)
     people.take_rights()
-    checked = project.dray("check").expect(1)
+    checked = project.dray("check").expect(5)
     assert "snapshot" in checked.out and "diff: local" in checked.out and "GRANT" in checked.out, str(checked)
     failed = project.dray("sync", "people")
     assert failed.code != 0 and "GRANT" in failed.err, str(failed)

@@ -153,7 +153,7 @@ def test_a_stream_that_may_not_be_read_leaves_the_others_alone(account, sim):
     assert result.code != 0 and "auth_forbidden" in result.errors(), result
     assert account.query("SELECT count(*) FROM lists") == [(2,)]
     checked = account.dray("check")
-    assert checked.code != 0 and "role" in checked.out + checked.err, checked
+    assert checked.code == 5 and "role" in checked.out + checked.err, checked
 
 
 def test_a_key_that_is_revoked_meanwhile(account, sim):

@@ -267,7 +267,7 @@ def test_missing_scope_fails_that_stream_only(project, shops):
     assert "auth_forbidden" in result.errors() and "read_customers" in result.out + result.err
     expect_equal(project, shop, ["products"])
     checked = project.dray("check")
-    assert checked.code != 0 and "grant the app the scope read_customers" in checked.out + checked.err
+    assert checked.code == 5 and "grant the app the scope read_customers" in checked.out + checked.err
 
 
 def test_field_that_may_not_be_seen_is_null_and_said(project, shops):
@@ -373,7 +373,7 @@ def test_static_token_that_is_wrong(project, still):
     result = project.dray("sync", "in")
     assert result.code == 5 and "shpat_wrong" not in result.out + result.err
     checked = project.dray("check")
-    assert checked.code != 0 and "access_token" in checked.out + checked.err
+    assert checked.code == 5 and "access_token" in checked.out + checked.err
 
 
 def test_old_version_is_told(project, still):

@@ -104,7 +104,7 @@ def test_status_says_what_to_do(project, shops, status, word):
     result = project.dray("sync", "in")
     assert result.code != 0 and word in result.err, result
     checked = project.dray("check")
-    assert checked.code != 0 and word in checked.out + checked.err, checked
+    assert checked.code == result.code and word in checked.out + checked.err, checked
 
 
 def test_shop_that_is_locked_for_a_moment_has_the_same_columns(project, shops):
@@ -160,4 +160,5 @@ def test_nobody_answers(project, shops):
     shop.stop()
     result, checked = project.dray("sync", "in"), project.dray("check")
     assert "net_connect" in result.err and "reachable from this machine" in result.err
+    assert (result.code, checked.code) == (1, 1)
     assert "FAIL  shop (source) reach" in checked.out and "the shop answers" not in checked.out

@@ -203,6 +203,25 @@ def test_clocks_an_hour_apart(project, tmp_path, vendor, hours):
             assert run["updates"] in (3, 5) and run["rows_read"] < first["rows_read"], run
 
 
+# ---- checks ----
+
+def test_a_secret_that_is_refused_ends_a_check_as_it_ends_a_run(way):
+    """And so does nobody who answers: what is said first decides, since the rest may follow from it."""
+    way.begin()
+    way.project.dray("check").expect(0)
+    for name, secret in way.account.environment().items():
+        way.project.environment[name] = "x" * 8 + secret[8:]
+    way.project.dray("sync", way.sync).expect(5)
+    checked = way.project.dray("check", "--json").expect(5)
+    wrong = [line for line in checked.lines("check") if not line["ok"]]
+    assert [line["error"] for line in wrong] == ["auth_rejected"] and wrong[0]["fix"], checked
+    assert all(line["error"] is None for line in checked.lines("check") if line["ok"])
+    way.account.sim.stop()
+    way.project.dray("sync", way.sync).expect(1)
+    checked = way.project.dray("check", "--json").expect(1)
+    assert [line["error"] for line in checked.lines("check") if not line["ok"]][0].startswith("net_"), checked
+
+
 # ---- rows ----
 
 REFUSALS = {

@@ -96,7 +96,7 @@ def test_check_asks_whether_jobs_may_be_seen(project, zendesk):  # noqa: F811
     assert "jobs" in project.dray("check").expect(0).out
     zendesk.fault({"kind": "no_scope", "path": "/api/v2/job_statuses*", "count": -1})
     result = project.dray("check")
-    assert result.code != 0 and "use_bulk" in result.out + result.err
+    assert result.code == 5 and "use_bulk" in result.out + result.err
 
 
 # ---- other people's jobs ----

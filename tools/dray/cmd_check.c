@@ -22,6 +22,7 @@ static void print_item(struct dr_output *output, const struct dr_check_item *ite
     dr_record_bool(&record, "ok", item->ok);
     dr_record_text(&record, "text", item->text);
     dr_record_text(&record, "fix", item->ok ? NULL : item->fix);
+    dr_record_text(&record, "error", item->code != DRAY_OK ? dray_error_info(item->code)->name : NULL);
     dr_record_end(&record);
     return;
   }
@@ -31,7 +32,14 @@ static void print_item(struct dr_output *output, const struct dr_check_item *ite
   if (!item->ok && item->fix[0] != '\0') dr_print(output, "      fix: %s\n", item->fix);
 }
 
-// One connection; problems with its settings are collected in the project and printed at the end.
+// As a run would end for it.
+static int32_t exit_of(const struct dr_check_item *item) {
+  if (item->ok) return DR_EXIT_DONE;
+  return item->code != DRAY_OK ? dray_error_info(item->code)->exit_code : DR_EXIT_FAILED;
+}
+
+// One connection: of several steps that failed the first says how it ends, since others may follow from it. Problems
+// with its settings are collected in the project and printed at the end.
 static int32_t check_one(struct dr_watched *watched, size_t connection) {
   struct dr_check_item *items = NULL;
   size_t count = 0;
@@ -46,7 +54,7 @@ static int32_t check_one(struct dr_watched *watched, size_t connection) {
   int32_t code = DR_EXIT_DONE;
   for (size_t i = 0; i < count; i++) {
     print_item(watched->call->output, &items[i]);
-    if (!items[i].ok) code = DR_EXIT_FAILED;
+    if (code == DR_EXIT_DONE) code = exit_of(&items[i]);
   }
   free(items);
   return code;
@@ -60,7 +68,7 @@ static int32_t check_sync(struct dr_watched *watched, const struct dr_sync *sync
     return dr_print_error(watched->call->output, &error);
   }
   print_item(watched->call->output, &item);
-  return item.ok ? DR_EXIT_DONE : DR_EXIT_FAILED;
+  return exit_of(&item);
 }
 
 static int32_t check_all(struct dr_watched *watched) {
@@ -74,7 +82,7 @@ static int32_t check_all(struct dr_watched *watched) {
   // What a sync opens is looked at where all connections are well: their failures would only be said twice.
   for (size_t i = 0; code == DR_EXIT_DONE && request->only < 0 && i < watched->project->sync_count; i++) {
     const int32_t one = check_sync(watched, &watched->project->syncs[i]);
-    if (one != DR_EXIT_DONE) failed = one;
+    if (failed == DR_EXIT_DONE) failed = one;
   }
   if (code == DR_EXIT_DONE) code = failed;
   const int32_t problems = dr_print_problems(watched->call->output, watched->project);

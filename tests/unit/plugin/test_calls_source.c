@@ -331,7 +331,8 @@ static void test_cancelled_run_calls_no_plugin(void **state) {
 static void test_check_results_have_their_shape(void **state) {
   struct dray_error error;
   struct dray_str json;
-  script.json = "[{\"name\":\"reach\",\"ok\":true},{\"name\":\"read\",\"ok\":false,\"text\":\"t\",\"fix\":\"f\"}]";
+  script.json =
+      "[{\"name\":\"reach\",\"ok\":true},{\"name\":\"read\",\"ok\":false,\"text\":\"t\",\"fix\":\"f\",\"code\":200}]";
   scene_ok(dr_source_check(*state, &json, &error));
   assert_true(dray_str_is(json, script.json));
   static const char *const wrong[] = {NULL,
@@ -342,6 +343,9 @@ static void test_check_results_have_their_shape(void **state) {
                                       "[{\"name\":\"x\",\"ok\":1}]",
                                       "[{\"ok\":true}]",
                                       "[{\"name\":\"x\",\"ok\":true,\"fix\":5}]",
+                                      "[{\"name\":\"x\",\"ok\":false,\"code\":\"200\"}]",
+                                      "[{\"name\":\"x\",\"ok\":false,\"code\":12}]",
+                                      "[{\"name\":\"x\",\"ok\":false,\"code\":4294967496}]",
                                       "[{\"name\":\"x\","};
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
     script.json = wrong[i];

@@ -165,10 +165,12 @@ static void test_a_step_of_a_check_has_a_fix_when_it_failed(void **state) {
   dray_json_begin_array(&writer);
   dray_check_step_write(&writer, "reach", "answered", NULL);
   dray_check_step_write(&writer, "role", "no", "grant it");
+  dray_check_failure_write(&writer, "scope", DRAY_E_AUTH_FORBIDDEN, "lacks it", "grant that");
   dray_json_end_array(&writer);
   expect_written(&document, &writer,
                  "[{\"name\":\"reach\",\"ok\":true,\"text\":\"answered\"},"
-                 "{\"name\":\"role\",\"ok\":false,\"text\":\"no\",\"fix\":\"grant it\"}]");
+                 "{\"name\":\"role\",\"ok\":false,\"text\":\"no\",\"fix\":\"grant it\"},"
+                 "{\"name\":\"scope\",\"ok\":false,\"text\":\"lacks it\",\"fix\":\"grant that\",\"code\":201}]");
 }
 
 static void test_a_selection_has_what_was_asked_for_in_the_order_of_the_definition(void **state) {

@@ -118,6 +118,10 @@ DRAY_NODISCARD int32_t dray_object_defs_markdown(const struct dray_object_def *d
 
 // One step of a check: {"name", "ok", "text"[, "fix"]}; ok where `fix` is NULL.
 void dray_check_step_write(struct dray_json_writer *writer, const char *name, const char *text, const char *fix);
+// One that failed, with a "code" (DRAY_E_*) beside: of the first step that failed it decides the exit code of `dray
+// check`, as it does that of a run: a right that is missing is AUTH_FORBIDDEN.
+void dray_check_failure_write(struct dray_json_writer *writer, const char *name, int32_t code, const char *text,
+                              const char *fix);
 
 #ifdef __cplusplus
 }
