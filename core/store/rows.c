@@ -10,7 +10,7 @@
 #include "dray/sdk/error.h"
 #include "store/db.h"
 
-static_assert(DRAY_E_STATE_IN_DOUBT == 606, "statements.def names this number");
+static_assert(DRAY_E_STATE_IN_DOUBT == 606 && DRAY_E_DATA_KEY_NULL == 409, "statements.def names these numbers");
 
 static int32_t reject_row(struct dr_store *store, const char *sync, struct dr_row_record *row, uint32_t attempts_max,
                           struct dray_error *error) {
@@ -181,4 +181,25 @@ int32_t dr_store_rows(struct dr_store *store, const char *sync, size_t offset, s
   *out = items;
   *out_count = count;
   return DRAY_OK;
+}
+
+int32_t dr_store_row_keys(struct dr_store *store, const char *sync, size_t most,
+                          void (*take)(void *ctx, const uint8_t key_hash[16], struct dray_str key), void *ctx,
+                          struct dray_error *error) {
+  struct dr_db_call call;
+  int there = 0;
+  DRAY_TRY(dr_db_call(store, DR_DB_ROW_KEYS, &call, error));
+  dr_db_text(&call, sync);
+  dr_db_int(&call, most > INT64_MAX ? INT64_MAX : (int64_t)most);
+  int32_t code = dr_db_step(&call, &there, error);
+  while (code == DRAY_OK && there) {
+    uint8_t key_hash[16] = {0};
+    char key[sizeof(((struct dr_row_record *)NULL)->key)];
+    const struct dray_str hash = dr_db_get_blob(&call);
+    memcpy(key_hash, hash.data, hash.len < sizeof(key_hash) ? hash.len : sizeof(key_hash));
+    dr_db_get_text(&call, key, sizeof(key));
+    take(ctx, key_hash, dray_str_of(key));
+    code = dr_db_step(&call, &there, error);
+  }
+  return code;
 }

@@ -114,6 +114,10 @@ DRAY_NODISCARD int32_t dr_store_rows_unpark(struct dr_store *store, const char *
                                             struct dray_error *error);
 DRAY_NODISCARD int32_t dr_store_rows_count(struct dr_store *store, const char *sync, uint64_t *out_rejected,
                                            uint64_t *out_parked, struct dray_error *error);
+// Gives the keys of the sync's records that have one (none of DATA_KEY_NULL), at most `most` of them in any order.
+DRAY_NODISCARD int32_t dr_store_row_keys(struct dr_store *store, const char *sync, size_t most,
+                                         void (*take)(void *ctx, const uint8_t key_hash[16], struct dray_str key),
+                                         void *ctx, struct dray_error *error);
 // One page, ordered by (code, key). The caller frees *out.
 DRAY_NODISCARD int32_t dr_store_rows(struct dr_store *store, const char *sync, size_t offset, size_t count_max,
                                      struct dr_row_record **out, size_t *out_count, struct dray_error *error);

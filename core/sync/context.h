@@ -32,6 +32,7 @@ struct dr_context {
   struct dr_reader *reader;
   struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
   struct dr_loading *loading;         // NULL: what is read is not loaded meanwhile; see loading.h
+  struct dr_recorded *recorded;       // NULL: no records of rows are looked after; see recorded.h
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sync/context.h"
+#include "sync/recorded.h"
 
 #define KEY_BYTES_MAX 4096
 #define PAGE_ROWS 1024
@@ -55,6 +55,7 @@ void dr_rows_window(struct dr_context *run, struct dray_str checkpoint) {
   const int incremental = dr_reader_incremental(run->reader); // a full read always begins at the same place
   run->window_mark = incremental ? dr_hash_bytes(checkpoint, 0).low : 0;
   run->window_first = run->report->rows_read;
+  dr_recorded_begin(run);
 }
 
 // Records that are not a keyed change are told apart by a hash of where they stood.
@@ -105,10 +106,9 @@ static int32_t judge(const struct dr_context *run, const struct dr_batch *batch,
   return dr_rejects_add(rejects, place, DRAY_E_DATA_KEY_NULL, fields[key].name, "a key column is null", error);
 }
 
-int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
-                       struct dray_error *error) {
-  const uint64_t count = *batch != NULL ? dr_batch_rows(*batch) : 0;
-  if (count == 0 || (run->refused_columns == NULL && !keyed)) return DRAY_OK;
+static int32_t refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
+                      struct dray_error *error) {
+  const uint64_t count = dr_batch_rows(*batch);
   uint32_t *kept = malloc(count * sizeof(*kept));
   if (kept == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
   size_t kept_count = 0;
@@ -129,6 +129,13 @@ int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch 
   dr_batch_free(*batch);
   *batch = rest;
   return DRAY_OK;
+}
+
+int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
+                       struct dray_error *error) {
+  if (*batch == NULL || dr_batch_rows(*batch) == 0) return DRAY_OK;
+  if (run->refused_columns != NULL || keyed) DRAY_TRY(refuse(run, keyed, batch, rejects, error));
+  return dr_recorded_meet(run, *batch, error);
 }
 
 int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects, struct dray_error *error) {
@@ -152,6 +159,7 @@ int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *reje
       dr_store_rollback(run->store);
       return rc;
     }
+    if (reject->key[0] != '\0') dr_recorded_refused(run, row.key_hash, dray_str_of(row.key));
   }
   return dr_store_commit(run->store, error);
 }
@@ -170,7 +178,9 @@ static int32_t record_withheld(struct dr_context *run, const struct dr_changes *
           : "another row has the same key; all copies are withheld";
   (void)snprintf(row.text, sizeof(row.text), "%s",
                  changes->code[i] == DRAY_E_DATA_KEY_NULL ? "a key column is null" : same);
-  return dr_store_row_reject(run->store, run->sync->name, &row, 0, error);
+  DRAY_TRY(dr_store_row_reject(run->store, run->sync->name, &row, 0, error));
+  if (row.code != DRAY_E_DATA_KEY_NULL) dr_recorded_refused(run, row.key_hash, dray_str_of(row.key));
+  return DRAY_OK;
 }
 
 // Rejects stand between changes, often alone: many pages share one transaction of the store.

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/redact.h"
-#include "sync/context.h"
+#include "sync/recorded.h"
 
 #define ARENA_BYTES_MAX (64u << 20)
 #define LEDGER_RUNS_KEPT 20
@@ -185,6 +185,7 @@ static int32_t exit_code_of(const struct dr_run_report *report) {
 static void end(struct dr_context *run, int32_t rc) {
   struct dr_run_report *report = run->report;
   struct dray_error *error = &report->error;
+  dr_recorded_end(run, rc == DRAY_OK);
   if (rc == DRAY_OK) dray_error_init(error);
   dr_redact_error(error);
   report->exit_code = exit_code_of(report);

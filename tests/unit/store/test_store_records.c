@@ -359,6 +359,37 @@ static void test_rows_in_doubt_wait_for_an_operator_and_no_retry_frees_them(void
   assert_int_equal(there, 1);
 }
 
+struct keys {
+  uint32_t seen; // bit n: the key n
+  size_t count;
+};
+
+static void take_key(void *ctx, const uint8_t key_hash[16], struct dray_str key) {
+  struct keys *keys = ctx;
+  const struct dr_row_record row = rejected_row(key_hash[0], 0, 0);
+  assert_true(dray_str_is(key, row.key));
+  keys->seen |= 1u << key_hash[0];
+  keys->count++;
+}
+
+static void test_keys_of_rows_are_given_but_for_those_without_one(void **state) {
+  (void)state;
+  struct keys keys = {0, 0};
+  for (uint8_t key = 1; key <= 5; key++) (void)reject(key, 100, 1, 0);
+  struct dr_row_record row = rejected_row(6, 100, 1);
+  row.code = DRAY_E_DATA_KEY_NULL;
+  scene_ok(dr_store_row_reject(store, "orders", &row, 0, &error));
+  scene_ok(dr_store_row_keys(store, "orders", 100, take_key, &keys, &error));
+  assert_int_equal(keys.count, 5);
+  assert_int_equal(keys.seen, 0x3e);
+  keys = (struct keys){0, 0};
+  scene_ok(dr_store_row_keys(store, "orders", 3, take_key, &keys, &error));
+  assert_int_equal(keys.count, 3);
+  keys.count = 0;
+  scene_ok(dr_store_row_keys(store, "others", 100, take_key, &keys, &error));
+  assert_int_equal(keys.count, 0);
+}
+
 static void test_pages_cover_all_rows_once_ordered_by_code_and_key(void **state) {
   (void)state;
   scene_ok(dr_store_begin(store, &error));
@@ -605,6 +636,7 @@ int main(void) {
       TEST(test_rows_gone_from_the_input_are_cleared),
       TEST(test_touched_row_is_not_forgotten_and_not_counted_again),
       TEST(test_rows_in_doubt_wait_for_an_operator_and_no_retry_frees_them),
+      TEST(test_keys_of_rows_are_given_but_for_those_without_one),
       TEST(test_pages_cover_all_rows_once_ordered_by_code_and_key),
       TEST(test_checkpoint_comes_back_byte_by_byte),
       TEST(test_checkpoint_past_the_limit_is_refused),
