@@ -47,24 +47,22 @@ static int32_t check_shape(const struct dr_source *source, const struct ArrowArr
   return DRAY_OK;
 }
 
-// Offsets of text, lists and maps: they begin at 0 or later and never fall. Writes the last one.
-static inline __attribute__((always_inline)) int offsets_fall(const uint8_t *values, int32_t width, int64_t first,
-                                                              int64_t length) {
+static int wide_offsets_rise(const uint8_t *values, int64_t first, int64_t length) {
   int fall = 0;
   for (int64_t i = first; i < first + length; i++) {
-    fall |= dr_load_index(values, width, 1, i + 1) < dr_load_index(values, width, 1, i);
+    fall |= dr_load_index(values, 8, 1, i + 1) < dr_load_index(values, 8, 1, i);
   }
-  return fall;
+  return !fall;
 }
 
+// Offsets of text, lists and maps: they begin at 0 or later and never fall. Writes the last one.
 static int32_t check_offsets(const struct dr_source *source, int64_t length, int64_t *out_last,
                              struct dray_error *error) {
   const int64_t first = dr_load_index(source->values, source->width, 1, source->offset);
   if (first < 0) return malformed(source, "an offset is negative", first, error);
-  // The width is a constant in each, so that both become plain loops.
-  const int fall = source->width == 4 ? offsets_fall(source->values, 4, source->offset, length)
-                                      : offsets_fall(source->values, 8, source->offset, length);
-  if (fall) return malformed(source, "its offsets fall", first, error);
+  const int rise = source->width == 4 ? dray_offsets_rise(source->values + source->offset * 4, (uint64_t)length)
+                                      : wide_offsets_rise(source->values, source->offset, length);
+  if (!rise) return malformed(source, "its offsets fall", first, error);
   *out_last = dr_load_index(source->values, source->width, 1, source->offset + length);
   return DRAY_OK;
 }

@@ -11,6 +11,7 @@
 #include "table/coerce.h"
 
 #define KEY_BYTES_MAX 4096
+#define AT_ONCE 8 // values in a step of loops over all; a constant, so that they go several at a time
 
 struct plan {
   ptrdiff_t child;    // of the source; -1: absent in every row
@@ -305,10 +306,10 @@ static int all_text_valid(const struct dr_source *source, int64_t rows) {
   const int64_t to = dr_load_index(source->values, 4, 1, source->offset + rows);
   const char *data = source->data + from;
   uint64_t i = 0, odd = 0;
-  for (; i + 8 <= (uint64_t)(to - from); i += 8) {
-    uint64_t word;
-    memcpy(&word, data + i, 8);
-    odd |= (word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080);
+  for (; i + AT_ONCE * 8 <= (uint64_t)(to - from); i += AT_ONCE * 8) {
+    uint64_t words[AT_ONCE];
+    memcpy(words, data + i, sizeof(words));
+    for (int k = 0; k < AT_ONCE; k++) odd |= dray_text_odd(words[k]);
   }
   for (; i < (uint64_t)(to - from); i++) odd |= (uint64_t)((signed char)data[i] <= 0);
   return odd == 0;
@@ -322,20 +323,54 @@ static int text_fits(const struct dr_source *source, int64_t row) {
 
 // Loops without a way out, which is what makes them fast; nulls may hold anything, so that a bad value among them only
 // costs a second look.
-static int all_between(const struct dr_source *source, int32_t width, int64_t low, int64_t high, int64_t rows) {
+static int dates_fit(const struct dr_source *source, int64_t rows) {
+  const uint8_t *at = source->values + source->offset * 4;
   int outside = 0;
-  if (width == 4) {
-    for (int64_t row = 0; row < rows; row++) {
-      const int64_t value = dr_load_index(source->values, 4, 1, row + source->offset);
-      outside |= value < low || value > high;
-    }
-  } else {
-    for (int64_t row = 0; row < rows; row++) {
-      const int64_t value = dr_load_index(source->values, 8, 1, row + source->offset);
-      outside |= value < low || value > high;
-    }
+  int64_t row = 0;
+  for (; row + AT_ONCE <= rows; row += AT_ONCE) {
+    int32_t days[AT_ONCE];
+    memcpy(days, at + row * 4, sizeof(days));
+    for (int k = 0; k < AT_ONCE; k++) outside |= (days[k] < DRAY_DATE_MIN) | (days[k] > DRAY_DATE_MAX);
+  }
+  for (; row < rows; row++) {
+    const int64_t days = dr_load_index(at, 4, 1, row);
+    outside |= days < DRAY_DATE_MIN || days > DRAY_DATE_MAX;
   }
   return !outside;
+}
+
+// The top bit is set for what lies outside of a range: in the differences, which cannot overflow where the two top bits
+// are the same, and in what says that they are not. Comparisons of 64 bits would go one by one.
+static uint64_t outside_of(uint64_t us) {
+  return (us - (uint64_t)DRAY_TIMESTAMP_MIN) | ((uint64_t)DRAY_TIMESTAMP_MAX - us) | (us ^ (us << 1));
+}
+
+static int timestamps_fit(const struct dr_source *source, int64_t rows) {
+  const uint8_t *at = source->values + source->offset * 8;
+  uint64_t outside = 0;
+  int64_t row = 0;
+  for (; row + AT_ONCE <= rows; row += AT_ONCE) {
+    uint64_t us[AT_ONCE];
+    memcpy(us, at + row * 8, sizeof(us));
+    for (int k = 0; k < AT_ONCE; k++) outside |= outside_of(us[k]);
+  }
+  for (; row < rows; row++) outside |= outside_of((uint64_t)dr_load_index(at, 8, 1, row));
+  return outside >> 63 == 0;
+}
+
+// Whether all are of at most 18 digits, and no more than `precision`: nearly all decimals are.
+static int decimals_fit(const struct dr_source *source, int32_t precision, int64_t rows) {
+  const uint8_t *at = source->values + source->offset * 16;
+  uint64_t limit = 1, outside = 0;
+  for (int32_t i = 0; i < precision && i < 18; i++) limit *= 10;
+  for (int64_t row = 0; row < rows; row++) {
+    uint64_t low, high;
+    memcpy(&low, at + row * 16, 8);
+    memcpy(&high, at + row * 16 + 8, 8);
+    const uint64_t sign = 0 - (low >> 63); // what `high` holds of a number of 64 bits
+    outside |= (high ^ sign) | (uint64_t)(((low ^ sign) - sign) >= limit);
+  }
+  return outside == 0;
 }
 
 static int decimal_fits(const struct dr_source *source, int32_t precision, int64_t row) {
@@ -358,11 +393,11 @@ static int fits_at_a_glance(const struct dr_source *source, struct dray_type typ
   case DRAY_TYPE_STRING:
     return all_text_valid(source, rows);
   case DRAY_TYPE_DATE:
-    return all_between(source, 4, DRAY_DATE_MIN, DRAY_DATE_MAX, rows);
+    return dates_fit(source, rows);
   case DRAY_TYPE_TIMESTAMP:
-    return all_between(source, 8, DRAY_TIMESTAMP_MIN, DRAY_TIMESTAMP_MAX, rows);
+    return timestamps_fit(source, rows);
   case DRAY_TYPE_DECIMAL:
-    return 0;
+    return decimals_fit(source, type.precision, rows);
   default:
     return 1; // every value is one that the type allows
   }

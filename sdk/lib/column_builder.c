@@ -36,11 +36,12 @@ struct dray_builder {
   struct ArrowSchema schema; // owned copy
   size_t column_count;
   struct column *columns; // owned
-  uint64_t rows_max, bytes_max;
-  uint64_t rows;             // ended
+  uint64_t rows;          // ended
+  uint64_t row_bytes;     // of the open row
+  uint64_t rows_max;  // stands between two that are added to with each value: a load of both at once would have to wait
+  size_t row_columns; // appended to in the open row, without _dray_absent
+  uint64_t bytes_max;
   uint64_t bytes;            // of ended rows
-  uint64_t row_bytes;        // of the open row
-  size_t row_columns;        // appended to in the open row, without _dray_absent
   ptrdiff_t absent;          // index of _dray_absent, -1: none
   ptrdiff_t bad;             // index of _dray_error, -1: none
   struct dray_buffer misfit; // why the open row is a bad one; empty: it is none
@@ -366,36 +367,61 @@ static int32_t refuse_text(const struct column *column, struct dray_str value, s
                          (unsigned long long)dray_value_shown(value) + 1);
 }
 
-// Copies at most SHORT_BYTES; 1 when all of it is ASCII without a NUL, which most text is. 0 tells nothing.
-static inline int copy_short(char *to, const char *from, size_t len) {
-  static const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
-  uint64_t word = ones, odd = 0;
+// Copies a text of at most SHORT_BYTES; 1 when all of it is ASCII without a NUL, which most text is. 0 tells nothing.
+static int copy_short(char *to, const char *from, size_t len) {
+  uint64_t word = 1, odd = 0;
   if (len >= 8) {
     for (size_t i = 0; i + 8 < len; i += 8) {
       memcpy(&word, from + i, 8);
       memcpy(to + i, &word, 8);
-      odd |= word | (word - ones);
+      odd |= dray_text_odd(word);
     }
-    memcpy(&word, from + len - 8, 8); // again what came before, where the length is odd
+    memcpy(&word, from + len - 8, 8); // some of what came before again, where the length is no multiple of 8
     memcpy(to + len - 8, &word, 8);
-  } else if (len >= 4) {
-    uint32_t first, last;
-    memcpy(&first, from, 4);
-    memcpy(&last, from + len - 4, 4);
-    memcpy(to, &first, 4);
-    memcpy(to + len - 4, &last, 4);
-    word = (uint64_t)first << 32 | last;
-  } else {
-    for (size_t i = 0; i < len; i++) {
-      to[i] = from[i];
-      odd |= (uint64_t)((signed char)from[i] <= 0) << 7;
-    }
+    return (odd | dray_text_odd(word)) == 0;
   }
-  return ((odd | word | (word - ones)) & tops) == 0;
+  for (size_t i = 0; i < len; i++) {
+    to[i] = from[i];
+    odd |= (uint64_t)((signed char)from[i] <= 0);
+  }
+  return odd == 0;
+}
+
+// The same with `size` bytes read and written whatever the length, which saves a guess of the processor: called with
+// constants.
+static inline __attribute__((always_inline)) int copy_whole(char *to, const char *from, size_t len, size_t size) {
+  static const uint64_t ones = UINT64_C(0x0101010101010101);
+  static const unsigned char keep[2 * SHORT_BYTES] = {[0 ... SHORT_BYTES - 1] = 0xFF};
+  const unsigned char *mask = keep + SHORT_BYTES - len; // as many bytes of 0xFF
+  uint64_t odd = 0;
+  for (size_t i = 0; i < size; i += 8) {
+    uint64_t word, kept;
+    memcpy(&word, from + i, 8);
+    memcpy(&kept, mask + i, 8);
+    memcpy(to + i, &word, 8);
+    odd |= dray_text_odd((word & kept) | (ones & ~kept));
+  }
+  return odd == 0;
+}
+
+// Copies to the end of `data`, where there is room. 1: it is a text that a column takes, or need not be one.
+static inline int copy_text(struct column *column, struct dray_str value, uint64_t readable, int is_text) {
+  char *to = (char *)column->data.data + column->data_bytes;
+  int plain = 0;
+  if (value.len <= SHORT_BYTES / 4 && readable >= SHORT_BYTES / 4) {
+    plain = copy_whole(to, value.data, value.len, SHORT_BYTES / 4);
+  } else if (value.len <= SHORT_BYTES && readable >= SHORT_BYTES) {
+    plain = copy_whole(to, value.data, value.len, SHORT_BYTES);
+  } else if (value.len <= SHORT_BYTES) {
+    plain = copy_short(to, value.data, value.len);
+  } else {
+    memcpy(to, value.data, (size_t)value.len);
+  }
+  return plain || !is_text || dray_text_valid(value);
 }
 
 static int32_t append_bytes(struct dray_builder *builder, struct column *column, struct dray_str value,
-                            struct dray_error *error) {
+                            uint64_t readable, struct dray_error *error) {
   const int is_text = column->type.id != DRAY_TYPE_BYTES;
   if (value.len > TEXT_BYTES_MAX - column->data_bytes) {
     if (is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
@@ -404,15 +430,8 @@ static int32_t append_bytes(struct dray_builder *builder, struct column *column,
                            (unsigned long long)value.len);
   }
   DRAY_TRY(reserve_value(column, error));
-  DRAY_TRY(reserve(&column->data, (size_t)(column->data_bytes + value.len), error));
-  if (value.len <= SHORT_BYTES) {
-    const int plain =
-        value.len == 0 || copy_short((char *)column->data.data + column->data_bytes, value.data, value.len);
-    if (!plain && is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
-  } else {
-    if (is_text && !dray_text_valid(value)) return refuse_text(column, value, error);
-    memcpy((char *)column->data.data + column->data_bytes, value.data, (size_t)value.len);
-  }
+  DRAY_TRY(reserve(&column->data, (size_t)(column->data_bytes + value.len + SHORT_BYTES), error));
+  if (!copy_text(column, value, readable, is_text)) return refuse_text(column, value, error);
   put_end(column, value.len);
   settle(builder, column, value.len + sizeof(int32_t));
   return DRAY_OK;
@@ -420,12 +439,17 @@ static int32_t append_bytes(struct dray_builder *builder, struct column *column,
 
 #define TEXT_TYPES (1u << DRAY_TYPE_STRING | 1u << DRAY_TYPE_BYTES | 1u << DRAY_TYPE_JSON)
 
-int32_t dray_builder_bytes(struct dray_builder *builder, size_t index, struct dray_str value,
-                           struct dray_error *error) {
+int32_t dray_builder_bytes_within(struct dray_builder *builder, size_t index, struct dray_str value, uint64_t readable,
+                                  struct dray_error *error) {
   if (builder->absent >= 0 && index == (size_t)builder->absent) return give_absent(builder, value, error);
   struct column *column = claim(builder, index, TEXT_TYPES);
   if (column == NULL) return refuse_column(builder, index, "bytes", error);
-  return append_bytes(builder, column, value, error);
+  return append_bytes(builder, column, value, readable, error);
+}
+
+int32_t dray_builder_bytes(struct dray_builder *builder, size_t index, struct dray_str value,
+                           struct dray_error *error) {
+  return dray_builder_bytes_within(builder, index, value, value.len, error);
 }
 
 // ---- text of any type ----
@@ -496,7 +520,7 @@ static int32_t end_absent(struct dray_builder *builder, struct dray_error *error
   for (size_t i = 0; i < builder->absent_bytes; i++) any |= builder->absent_bits[i];
   if (!any) return append_null(builder, column, error);
   const struct dray_str bits = dray_str_make((const char *)builder->absent_bits, builder->absent_bytes);
-  return append_bytes(builder, column, bits, error);
+  return append_bytes(builder, column, bits, bits.len, error);
 }
 
 // The reason of a bad row. Names and values in it may have been cut in the middle of a character.

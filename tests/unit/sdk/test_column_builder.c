@@ -388,28 +388,32 @@ static void test_builder_failed_append_changes_nothing(void **state) {
 static void test_builder_looks_at_every_byte_of_a_text(void **state) {
   (void)state;
   static const char odd[] = {'\0', '\x80', '\xff', '\xc3', '\x7f', '\x01'}; // the last two belong
+  static const size_t readables[] = {0, 7, 64, 15};
   struct fixture fixture;
   struct ArrowArray array;
   struct dray_view view;
   uint64_t row = 0;
   begin(&fixture, &all_types[S], 2, 0, 0); // s, z
   for (size_t len = 1; len <= 80; len++) {
-    char *text = malloc(len); // exactly: nothing is to be read behind it
+    const size_t readable = len + readables[len % 4];
+    char *text = malloc(readable); // exactly: nothing is to be read behind it
     assert_non_null(text);
+    memset(text, '\xff', readable); // what lies behind the text is not looked at
+    const struct dray_str value = dray_str_make(text, len);
     for (size_t at = 0; at < len; at++) {
       for (size_t k = 0; k < sizeof odd; k++) {
         memset(text, 'a', len);
         text[at] = odd[k];
-        const int32_t code = dray_builder_bytes(fixture.builder, 0, dray_str_make(text, len), NULL);
+        const int32_t code = dray_builder_bytes_within(fixture.builder, 0, value, readable, NULL);
         assert_int_equal(code, k < 4 ? DRAY_E_DATA_UTF8 : DRAY_OK);
-        assert_int_equal(dray_builder_bytes(fixture.builder, 1, dray_str_make(text, len), NULL), DRAY_OK);
+        assert_int_equal(dray_builder_bytes_within(fixture.builder, 1, value, readable, NULL), DRAY_OK);
         dray_builder_abandon_row(fixture.builder);
       }
     }
     memset(text, (int)('a' + len % 26), len);
     if (len >= 2) memcpy(text, "\xc3\xa9", 2);
-    assert_int_equal(dray_builder_bytes(fixture.builder, 0, dray_str_make(text, len), NULL), DRAY_OK);
-    assert_int_equal(dray_builder_bytes(fixture.builder, 1, dray_str_make(text, len), NULL), DRAY_OK);
+    assert_int_equal(dray_builder_bytes_within(fixture.builder, 0, value, readable, NULL), DRAY_OK);
+    assert_int_equal(dray_builder_bytes(fixture.builder, 1, value, NULL), DRAY_OK);
     end_row(&fixture);
     free(text);
   }

@@ -245,6 +245,25 @@ static void test_view_refuses_malformed_arrays(void **state) {
   }
 }
 
+static void test_offsets_are_compared_wherever_they_stand(void **state) {
+  (void)state;
+  char bytes[70 * sizeof(int32_t) + 1];
+  for (uint64_t count = 0; count < 70; count++) {
+    for (uint64_t fall = 0; fall <= count; fall++) { // 0: nowhere
+      for (size_t shift = 0; shift < 2; shift++) {
+        int32_t last = INT32_MIN;
+        for (uint64_t i = 0; i <= count; i++) {
+          const int32_t offset = fall > 0 && i == fall ? last - 1 : last + (int32_t)(i % 3);
+          memcpy(bytes + shift + i * sizeof offset, &offset, sizeof offset);
+          last = i + 1 == fall ? 0 : offset;
+          if (i + 1 == fall) memcpy(bytes + shift + i * sizeof last, &last, sizeof last);
+        }
+        assert_int_equal(dray_offsets_rise(bytes + shift, count), fall == 0);
+      }
+    }
+  }
+}
+
 static int32_t view_once(void *ctx) {
   struct hand *hand = ctx;
   struct dray_view view;
@@ -269,6 +288,7 @@ int main(void) {
       cmocka_unit_test(test_view_of_no_rows_needs_no_buffers),
       cmocka_unit_test(test_view_all_empty_strings_need_no_bytes),
       cmocka_unit_test(test_view_refuses_malformed_arrays),
+      cmocka_unit_test(test_offsets_are_compared_wherever_they_stand),
       cmocka_unit_test(test_view_survives_every_failed_allocation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

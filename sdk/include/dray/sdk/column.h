@@ -78,6 +78,10 @@ DRAY_NODISCARD int32_t dray_builder_decimal(struct dray_builder *builder, size_t
 // STRING, BYTES and JSON columns; the bytes are copied.
 DRAY_NODISCARD int32_t dray_builder_bytes(struct dray_builder *builder, size_t column, struct dray_str value,
                                           struct dray_error *error);
+// The same for a value that lies in a longer piece of memory: `readable` bytes from its beginning on, value.len of them
+// or more, may be read. With 64 of them a short text costs least.
+DRAY_NODISCARD int32_t dray_builder_bytes_within(struct dray_builder *builder, size_t column, struct dray_str value,
+                                                 uint64_t readable, struct dray_error *error);
 DRAY_NODISCARD int32_t dray_builder_date(struct dray_builder *builder, size_t column, int32_t days,
                                          struct dray_error *error);
 DRAY_NODISCARD int32_t dray_builder_timestamp(struct dray_builder *builder, size_t column, int64_t us,
@@ -139,6 +143,8 @@ struct dray_view {
 DRAY_NODISCARD int32_t dray_view_init(struct dray_view *view, const struct ArrowSchema *schema,
                                       const struct ArrowArray *array, struct dray_error *error);
 void dray_view_free(struct dray_view *view);
+// 1 when int32 offsets never fall: from the first to the one behind `count` values. They need not be aligned.
+int dray_offsets_rise(const void *offsets, uint64_t count);
 // Index of the column of that name, -1: none.
 ptrdiff_t dray_view_find(const struct dray_view *view, struct dray_str name);
 // Whether `column` (an index into view->columns) is absent in the row: its bit in _dray_absent, which does not count

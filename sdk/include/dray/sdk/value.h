@@ -37,6 +37,11 @@ const char *dray_type_name(int32_t id); // without parameters
 
 // 1 when STRING columns take these bytes: valid UTF-8 without a NUL. Fast for ASCII.
 int dray_text_valid(struct dray_str text);
+// For loops over text, eight bytes at a time: 0 when all of them are ASCII and none is NUL. Any other answer only means
+// that a closer look is needed.
+static inline uint64_t dray_text_odd(uint64_t word) {
+  return (word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080);
+}
 
 // A 128-bit two's complement integer; the value is unscaled: 12.30 of decimal(4,2) is 1230. Same layout as Arrow's
 // decimal128 on little endian.
