@@ -35,15 +35,17 @@ void pg_encoder_free(struct pg_encoder *encoder) {
 // The groups of a number, last one first; returns how many. The fraction's last group is filled up with zeros.
 static int split(unsigned __int128 value, int32_t scale, uint16_t groups[GROUPS_MAX]) {
   static const uint32_t tens[] = {1, 10, 100, 1000, 10000};
-  const uint32_t cut = tens[scale % GROUP_DIGITS];
+  const int32_t digits = scale % GROUP_DIGITS;
+  const uint32_t cut = tens[digits];
   int n = 0;
   if (value >> 64 != 0 && cut > 1) {
     groups[n++] = (uint16_t)((uint32_t)(value % cut) * (GROUP / cut));
     value /= cut;
   } else if (cut > 1) { // nearly all numbers: 128 bits are divided by a call
     const uint64_t small = (uint64_t)value;
-    groups[n++] = (uint16_t)((uint32_t)(small % cut) * (GROUP / cut));
-    value = small / cut;
+    const uint64_t rest = digits == 1 ? small / 10 : digits == 2 ? small / 100 : small / 1000;
+    groups[n++] = (uint16_t)((uint32_t)(small - rest * cut) * (GROUP / cut));
+    value = rest;
   }
   while (value >> 64 != 0) {
     groups[n++] = (uint16_t)(value % GROUP);

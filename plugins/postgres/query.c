@@ -303,7 +303,11 @@ static int32_t take_message(struct pg_reading *reading, const char *data, size_t
 static int32_t next_by_copy(struct pg_reading *reading, int32_t *out_full, struct dray_error *error) {
   struct pg_link *link = reading->link;
   char *row = NULL;
-  const int got = PQgetCopyData(link->conn, &row, 1);
+  int got = PQgetCopyData(link->conn, &row, 1);
+  if (got == 0) { // mostly there is more to read, and no need to ask whether
+    if (PQconsumeInput(link->conn) == 0) return pg_fail_lost(link, DOING, error);
+    got = PQgetCopyData(link->conn, &row, 1);
+  }
   if (got > 0) {
     reading->bytes += (uint64_t)got;
     const int32_t code = take_message(reading, row, (size_t)got, out_full, error);
