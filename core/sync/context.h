@@ -104,7 +104,7 @@ DRAY_NODISCARD int32_t dr_rows_put_off(struct dr_context *run, const struct dr_c
                                        struct dray_str text, struct dray_error *error);
 // Parks change `i` until an operator says what became of it.
 DRAY_NODISCARD int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i,
-                                        struct dray_error *error);
+                                        struct dray_str text, struct dray_error *error);
 // Rows in doubt stay on record until an operator resolves them, met by this run or not.
 DRAY_NODISCARD int32_t dr_rows_keep_doubtful(struct dr_context *run, struct dray_error *error);
 // The key of change `i` as text, e.g. customer_id=17850.

@@ -176,7 +176,6 @@ static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *par
 static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   const uint32_t doubt = delivery->caps.doubt;
   if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
-  dr_parcel_keep_texts(parcel);
   int64_t asked_ms = 0;
   for (uint32_t tries = 1; dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) > 0 && tries < DR_SEND_ATTEMPTS_MAX; tries++) {
     struct dray_error failure;
@@ -185,6 +184,7 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
     if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) > 0) return DRAY_OK;
     const int64_t pause = dr_backoff_ms(tries);
     DRAY_TRY(dr_send_wait(delivery, pause > asked_ms ? pause : asked_ms, "a batch is in doubt", error));
+    dr_parcel_keep_texts(parcel);
     int32_t rc;
     if (doubt == DRAY_DOUBT_READ_BACK) {
       parcel->answer.count = 0;
@@ -330,7 +330,7 @@ int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, u
     case NEXT_AGAIN:
       continue;
     case NEXT_DOUBT:
-      dr_parcel_forget(parcel);
+      dr_parcel_forget(parcel, failure.text);
       if (failure.error_class != DRAY_CLASS_BUG) return dr_send_answer(delivery, parcel, round, error);
       DRAY_TRY(dr_settle_in_doubt(delivery, parcel, error)); // not asked again: it has shown that it cannot be believed
       break;

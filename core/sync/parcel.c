@@ -42,7 +42,7 @@ int32_t dr_parcel_make(struct dr_delivery *delivery, uint64_t first, uint64_t co
     dr_parcel_free(&parcel);
     return rc;
   }
-  dr_parcel_forget(&parcel);
+  dr_parcel_forget(&parcel, NULL);
   *out = parcel;
   return DRAY_OK;
 }
@@ -65,9 +65,10 @@ static struct dray_receipt *receipt_of(struct dr_parcel *parcel, int64_t row) {
 void dr_parcel_take(struct dr_parcel *parcel) {
   for (uint64_t i = 0; i < parcel->answer.count; i++) {
     struct dray_receipt *receipt = receipt_of(parcel, parcel->answer.items[i].row);
-    if (receipt->status == DRAY_RECEIPT_UNKNOWN) {
-      *receipt = parcel->answer.items[i];
-    }
+    if (receipt->status != DRAY_RECEIPT_UNKNOWN) continue;
+    const struct dray_str why = receipt->text;
+    *receipt = parcel->answer.items[i];
+    if (receipt->status == DRAY_RECEIPT_UNKNOWN && receipt->text.len == 0) receipt->text = why; // still
   }
 }
 
@@ -79,9 +80,13 @@ void dr_parcel_keep_texts(struct dr_parcel *parcel) {
   }
 }
 
-void dr_parcel_forget(struct dr_parcel *parcel) {
+void dr_parcel_forget(struct dr_parcel *parcel, const char *why) {
+  const struct dray_str text = dray_str_of(why);
+  const char *copy = text.len > 0 ? dr_arena_str(&parcel->texts, text) : NULL;
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
-    parcel->receipts[i] = (struct dray_receipt){.row = parcel->outgoing.rows[i], .status = DRAY_RECEIPT_UNKNOWN};
+    parcel->receipts[i] = (struct dray_receipt){.row = parcel->outgoing.rows[i],
+                                                .status = DRAY_RECEIPT_UNKNOWN,
+                                                .text = dray_str_make(copy, copy != NULL ? text.len : 0)};
   }
 }
 

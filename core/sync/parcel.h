@@ -33,7 +33,7 @@ void dr_parcel_free(struct dr_parcel *parcel);
 void dr_parcel_take(struct dr_parcel *parcel);
 // Copies the receipts' texts before another call takes them away.
 void dr_parcel_keep_texts(struct dr_parcel *parcel);
-void dr_parcel_forget(struct dr_parcel *parcel); // every row is UNKNOWN
+void dr_parcel_forget(struct dr_parcel *parcel, const char *why); // every row is UNKNOWN; NULL: no reason is known
 size_t dr_parcel_count(const struct dr_parcel *parcel, int32_t status);
 
 // ---- settle.c ----

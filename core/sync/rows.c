@@ -248,11 +248,10 @@ int32_t dr_rows_put_off(struct dr_context *run, const struct dr_changes *changes
   return record_change(run, changes, i, code, text, 0, &parked, error);
 }
 
-int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dray_error *error) {
+int32_t dr_rows_doubtful(struct dr_context *run, const struct dr_changes *changes, size_t i, struct dray_str text,
+                         struct dray_error *error) {
   int parked = 0;
-  return record_change(run, changes, i, DRAY_E_STATE_IN_DOUBT,
-                       dray_str_of("nobody knows whether the receiver got this row; see `dray rows resolve`"), 1,
-                       &parked, error);
+  return record_change(run, changes, i, DRAY_E_STATE_IN_DOUBT, text, 1, &parked, error);
 }
 
 int32_t dr_rows_keep_doubtful(struct dr_context *run, struct dray_error *error) {

@@ -3,6 +3,7 @@
 //
 // What became of a parcel, written down: the mirror first, since its frame decides after a crash; then receipts and
 // ledger together.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,20 +90,42 @@ static int32_t record_rows(struct dr_delivery *delivery, struct dr_parcel *parce
   return DRAY_OK;
 }
 
+// What will become of a row in doubt, by how the destination resolves it; and why it is in doubt, where that is known.
+static struct dray_str words_of_doubt(uint32_t doubt, struct dray_str why, char *out, size_t out_bytes) {
+  static const char *const words[] = {
+      [DRAY_DOUBT_RESEND] =
+          "whether the receiver got this row is not known yet: the next run sends it again, which does no harm",
+      [DRAY_DOUBT_IDEMPOTENCY_KEY] = "whether the receiver got this row is not known yet: the next run sends it again "
+                                     "under the same key, so that it counts once",
+      [DRAY_DOUBT_READ_BACK] =
+          "whether the receiver got this row is not known yet: the next run looks there, and sends "
+          "it only if it is missing",
+      [DRAY_DOUBT_NONE] = "whether the receiver got this row cannot be found out: it is not sent again before you say "
+                          "what became of it, with `dray rows resolve`",
+  };
+  const int n = snprintf(out, out_bytes, "%s%s%.*s%s", words[doubt], why.len > 0 ? " (" : "", DRAY_STR_ARG(why),
+                         why.len > 0 ? ")" : "");
+  return dray_str_make(out, n < 0 ? 0 : (size_t)n < out_bytes ? (size_t)n : out_bytes - 1);
+}
+
 static int32_t note_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
-  const int asks_again = delivery->caps.doubt != DRAY_DOUBT_NONE;
-  if (asks_again) {
+  const uint32_t doubt = delivery->caps.doubt;
+  char text[DRAY_ERROR_TEXT_MAX];
+  if (doubt != DRAY_DOUBT_NONE) {
     parcel->batch.state = DR_BATCH_IN_DOUBT;
     DRAY_TRY(dr_store_batch_update(run->store, &parcel->batch, error));
   }
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
     if (parcel->receipts[i].status != DRAY_RECEIPT_UNKNOWN) continue;
     const size_t change = parcel->outgoing.change[i];
-    const struct dray_str why =
-        dray_str_of("nobody knows yet whether the receiver got this row; the next run asks again");
-    DRAY_TRY(asks_again ? dr_rows_put_off(run, parcel->changes, change, DRAY_E_STATE_IN_DOUBT, why, error)
-                        : dr_rows_doubtful(run, parcel->changes, change, error));
+    const struct dray_str words = words_of_doubt(doubt, parcel->receipts[i].text, text, sizeof(text));
+    if (doubt != DRAY_DOUBT_NONE) {
+      DRAY_TRY(dr_rows_put_off(run, parcel->changes, change, DRAY_E_STATE_IN_DOUBT, words, error));
+    } else {
+      DRAY_TRY(dr_rows_doubtful(run, parcel->changes, change, words, error));
+      run->report->doubt_waits++;
+    }
     delivery->has_records = 1;
   }
   return DRAY_OK;

@@ -36,7 +36,7 @@ static const char *state_of(const struct dr_row_record *row) {
   case DR_ROW_RESEND:
     return "to be sent";
   default:
-    return "";
+    return row->code == DRAY_E_STATE_IN_DOUBT ? "in doubt" : "";
   }
 }
 

@@ -156,8 +156,13 @@ static void print_rejects(struct dr_output *output, const struct dr_run_report *
              "sends them\n",
              dr_thousands(report->kept_back, a));
   }
-  if (report->in_doubt > 0) {
-    dr_print(output, "  %s rows are in doubt: `dray explain state_in_doubt`\n", dr_thousands(report->in_doubt, a));
+  if (report->in_doubt > report->doubt_waits) {
+    dr_print(output, "  of %s rows it is not known yet whether they arrived: the next run finds out\n",
+             dr_thousands(report->in_doubt - report->doubt_waits, a));
+  }
+  if (report->doubt_waits > 0) {
+    dr_print(output, "  %s rows are in doubt until you say what became of them: `dray explain state_in_doubt`\n",
+             dr_thousands(report->doubt_waits, a));
   }
   if (report->deletes_withheld > 0) {
     dr_print(output, "  %s deletes were withheld, since some rows could not be read\n",

@@ -144,6 +144,45 @@ static void test_killed_anywhere_with_rows_in_doubt_no_row_comes_twice(void **st
   kill_everywhere(DRAY_DOUBT_NONE, ", \"receipts\": {\"2\": [\"unknown\"], \"3\": [\"unknown\"]}", none_came_twice);
 }
 
+// What is said of a row in doubt: what happens next, and why.
+static void test_row_in_doubt_says_what_happens_next(void **state) {
+  (void)state;
+  static const struct {
+    int doubt;
+    const char *next;
+    uint64_t waits;
+  } cases[] = {{DRAY_DOUBT_RESEND, "the next run sends it again, which does no harm", 0},
+               {DRAY_DOUBT_IDEMPOTENCY_KEY, "the next run sends it again under the same key", 0},
+               {DRAY_DOUBT_READ_BACK, "the next run looks there, and sends it only if it is missing", 0},
+               {DRAY_DOUBT_NONE, "`dray rows resolve`", 4}};
+  static const char failing[] =
+      ", \"calls\": [\"doubt_server\", \"doubt_server\", \"doubt_server\", \"doubt_server\", "
+      "\"doubt_server\", \"doubt_server\", \"doubt_server\", \"doubt_server\", \"doubt_server\", "
+      "\"doubt_server\"], \"read_back\": \"unknown\"";
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    struct dr_row_record *rows = NULL;
+    struct dray_error error;
+    size_t count = 0;
+    scene_activate(&scene, MIRROR);
+    scene_rows(&scene, FOUR, caps(cases[i].doubt, failing));
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.in_doubt, 4);
+    assert_int_equal(scene.report.doubt_waits, cases[i].waits);
+    struct dr_store *store = scene_store(&scene);
+    assert_int_equal(dr_store_rows(store, "s", 0, 10, &rows, &count, &error), DRAY_OK);
+    dr_store_close(store);
+    assert_int_equal(count, 4);
+    for (size_t row = 0; row < count; row++) {
+      assert_int_equal(rows[row].code, DRAY_E_STATE_IN_DOUBT);
+      if (strstr(rows[row].text, cases[i].next) == NULL) fail_msg("%s", rows[row].text);
+      if (strstr(rows[row].text, "(the probe says doubt_server)") == NULL) fail_msg("%s", rows[row].text);
+    }
+    free(rows);
+    scene_end(&scene);
+  }
+}
+
 static void test_unknown_rows_are_resent_read_back_or_parked(void **state) {
   (void)state;
   static const struct {
@@ -543,6 +582,7 @@ int main(void) {
       cmocka_unit_test(test_killed_anywhere_with_read_back_each_row_comes_once),
       cmocka_unit_test(test_killed_anywhere_without_a_way_to_tell_no_row_comes_twice),
       cmocka_unit_test(test_killed_anywhere_with_rows_in_doubt_no_row_comes_twice),
+      cmocka_unit_test(test_row_in_doubt_says_what_happens_next),
       cmocka_unit_test(test_unknown_rows_are_resent_read_back_or_parked),
       cmocka_unit_test(test_operator_says_that_rows_in_doubt_arrived),
       cmocka_unit_test(test_operator_says_that_rows_in_doubt_did_not_arrive),
