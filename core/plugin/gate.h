@@ -37,7 +37,7 @@ void dr_gate_leave(struct dr_gate *gate, int place); // -1: nothing happens
 // Nobody enters before: the other side said so. At most DR_GATE_HOLD_MS_MAX. A failing file holds this process alone.
 void dr_gate_hold(struct dr_gate *gate, int64_t duration_ms);
 // The other side says that `available` points are left for all, and `settled` of those taken here are in that number.
-// @errors IO.
+// @errors CANCELLED, IO.
 DRAY_NODISCARD int32_t dr_gate_tell(struct dr_gate *gate, const struct dr_gate_terms *terms, double available,
                                     double settled, struct dray_error *error);
 
@@ -59,7 +59,7 @@ DRAY_NODISCARD int32_t dr_gate_file_open(const char *folder, struct dray_str key
                                          struct dray_error *error);
 void dr_gate_file_close(struct dr_gate_file *file); // NULL is allowed; places are left
 // Takes the file's lock and reads; of another boot, of nobody or not to be believed: zeroes. Every `begin` that worked
-// is ended.
+// is ended. @errors CANCELLED while another process has the lock, IO.
 DRAY_NODISCARD int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out,
                                           struct dray_error *error);
 DRAY_NODISCARD int32_t dr_gate_file_end(struct dr_gate_file *file, const struct dr_gate_state *state,

@@ -13,13 +13,17 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/board.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "plugin/gate.h"
 
 #define PLACES_AT 4096
 #define FILE_NAME_BYTES 40
-#define LAYOUT 2 // of struct dr_gate_state: another one is as another boot
+#define LAYOUT 2           // of struct dr_gate_state: another one is as another boot
+#define LOCK_SLICE_MS 2    // how soon a free lock, or a cancel, is noticed: it is held for a read and a write
+#define SHOWN_AFTER_MS 500 // who holds it for longer was stopped, or its disk was
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
 struct dr_gate_file {
@@ -94,9 +98,30 @@ static int is_sound(const struct dr_gate_file *file, const struct dr_gate_state 
          state->held_until_ms <= now + DR_GATE_HOLD_MS_MAX;
 }
 
+// A lock that is free is taken, cancelled or not: what was reserved is given back at the end of a run.
+static int32_t wait_for_lock(const struct dr_gate_file *file, struct dray_error *error) {
+  const int64_t begun_ms = dr_monotonic_ms();
+  int64_t shown_ms = begun_ms + SHOWN_AFTER_MS - 1000;
+  int32_t code = DRAY_OK;
+  int shown = 0;
+  for (;;) {
+    const int locked = dr_fd_lock(file->fd, 0, 0);
+    if (locked < 0) code = dr_fail_errno(error, "lock", file->path);
+    if (locked == 0) code = dr_cancel_sleep(LOCK_SLICE_MS, error);
+    if (locked != 0 || code != DRAY_OK) break;
+    const int64_t now = dr_monotonic_ms();
+    if (now - shown_ms < 1000) continue;
+    dr_board_wait(2000, "another process that looks at the same rate limit");
+    shown_ms = now;
+    shown = 1;
+  }
+  if (shown) dr_board_wait(0, NULL);
+  return code;
+}
+
 int32_t dr_gate_file_begin(struct dr_gate_file *file, struct dr_gate_state *out, struct dray_error *error) {
   DRAY_TRY(own(file, error));
-  if (dr_fd_lock(file->fd, 0, 1) != 1) return dr_fail_errno(error, "lock", file->path);
+  DRAY_TRY(wait_for_lock(file, error));
   struct dr_gate_state state = {0};
   const ssize_t n = pread(file->fd, &state, sizeof(state), 0);
   if (n < 0) {

@@ -3,9 +3,13 @@
 """A model into Zendesk: every object and operation, what is refused, and what nobody knows."""
 
 import collections
+import contextlib
+import fcntl
 import json
 import os
 import random
+import signal
+import subprocess
 
 import pytest
 
@@ -442,6 +446,27 @@ def test_two_syncs_share_the_accounts_budget(project, tmp_path):
         results = [project.finish(process) for process in processes]
         results[0].expect(0)
         assert zendesk.calls()["throttled"] == 0
+
+
+def test_a_run_that_waits_for_another_process_ends_when_it_is_told_to(project, zendesk):
+    """A process was stopped while it looked at the budget that all share: the others wait for it, and can be ended."""
+    users(project, zendesk)
+    scene.fill(project, [person(1)])
+    project.sync("out")
+    scene.fill(project, [person(1), person(2)])
+    budgets = list((project.folder / ".dray" / "shared").iterdir())
+    assert budgets
+    with contextlib.ExitStack() as stack:
+        for path in budgets:
+            file = stack.enter_context(path.open("r+b"))
+            fcntl.lockf(file, fcntl.LOCK_EX, 1)
+        process = project.start("sync", "out")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        process.send_signal(signal.SIGTERM)
+        told = project.finish(process).expect(143)
+        assert "the run was asked to end" in told.err, told  # and did, by itself
+    assert project.sync("out")["applied"] == 1
 
 
 def test_a_missing_write_scope_stops_the_run(project, zendesk):

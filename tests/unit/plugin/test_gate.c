@@ -301,6 +301,11 @@ static void test_file_that_cannot_be_had_is_an_error(void **state) {
   assert_non_null(strstr(error.text, "/proc/no-such-folder"));
 }
 
+static void cancel(int number) {
+  (void)number;
+  dr_cancel_request();
+}
+
 static int child_is_cancelled(void) {
   const struct dr_gate_terms terms = terms_of("account", 0.5, 10, 0);
   struct dr_gate *gate = NULL;
@@ -323,6 +328,47 @@ static void test_cancelled_wait_takes_nothing(void **state) {
   assert_int_equal(dr_gate_tell(gate, &terms, 10, 10, &error), DRAY_OK); // all that is under way is settled
   assert_true(try_once(&terms, 10));
   dr_gate_put(gate);
+}
+
+// Another process was stopped at the wrong moment: it has the lock of the file, and keeps it.
+static int child_waits_for_the_file(void) {
+  const struct dr_gate_terms terms = terms_of("account", 0.5, 10, 1);
+  struct dr_gate *gate = NULL;
+  struct dray_error error;
+  int place = -1;
+  dray_error_init(&error);
+  if (dr_gate_get(&terms, &gate, &error) != DRAY_OK) return 1;
+  (void)signal(SIGTERM, cancel);
+  const pid_t parent = getpid();
+  const pid_t sender = fork();
+  if (sender == 0) {
+    (void)usleep(100000);
+    _exit(kill(parent, SIGTERM) == 0 ? 0 : 1);
+  }
+  if (dr_gate_enter(gate, &terms, 1, 0, &place, &error) != DRAY_E_CANCELLED) return 2;
+  if (dr_gate_try(gate, &terms, 1, &place)) return 3;
+  if (dr_gate_tell(gate, &terms, 5, 0, &error) != DRAY_E_CANCELLED) return 4;
+  dr_gate_hold(gate, 1000);
+  return 0;
+}
+
+static void test_wait_for_a_file_that_another_process_holds_can_be_cancelled(void **state) {
+  (void)state;
+  struct dr_gate_file *file = NULL;
+  struct dr_gate_state held;
+  struct dray_error error;
+  dray_error_init(&error);
+  assert_int_equal(dr_gate_file_open(folder, dray_str_of("account"), &file, &error), DRAY_OK);
+  assert_int_equal(dr_gate_file_begin(file, &held, &error), DRAY_OK);
+  const pid_t pid = fork();
+  if (pid == 0) _exit(child_waits_for_the_file());
+  int status = -1;
+  for (int turn = 0; turn < 1000 && waitpid(pid, &status, WNOHANG) == 0; turn++) (void)usleep(10000);
+  (void)kill(pid, SIGKILL); // where it did not end
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+  assert_int_equal(dr_gate_file_end(file, &held, &error), DRAY_OK);
+  dr_gate_file_close(file);
 }
 
 // ---- what stands in the file ----
@@ -455,6 +501,7 @@ int main(void) {
       each(test_nested_caller_goes_in_although_all_places_are_taken),
       each(test_file_that_cannot_be_had_is_an_error),
       each(test_cancelled_wait_takes_nothing),
+      each(test_wait_for_a_file_that_another_process_holds_can_be_cancelled),
       each(test_what_nobody_settles_is_forgotten_however_busy_the_gate_is),
       each(test_file_that_is_damaged_is_as_a_new_one),
       each(test_hold_is_a_day_at_most),
