@@ -20,6 +20,7 @@ struct sqlite_settings {
 struct sqlite_load {
   sqlite3_stmt *statement; // NULL: no load is going on
   char *target;            // the INSERT's text: the same text is the same load; owned
+  char *texts;             // DRAY_FORMAT_BYTES_MAX for each parameter; owned
 };
 
 struct connection {
@@ -81,9 +82,12 @@ DRAY_NODISCARD int32_t check_connection(struct connection *connection, struct dr
 
 // ---- load.c ----
 
-// Binds row `row` of a column as it is stored (README.md).
+// Binds row `row` of a column as it is stored (README.md). Bytes are bound where they are. `text`:
+// DRAY_FORMAT_BYTES_MAX for a value that is written out, which stays there as long as it is bound; NULL: SQLite makes a
+// copy of it.
 DRAY_NODISCARD int32_t load_bind(struct connection *connection, sqlite3_stmt *statement, int parameter,
-                                 const struct dray_column_view *column, uint64_t row, struct dray_error *error);
+                                 const struct dray_column_view *column, uint64_t row, char *text,
+                                 struct dray_error *error);
 DRAY_NODISCARD int32_t load_batch(struct connection *connection, struct dray_str schema, struct dray_str table,
                                   const struct ArrowSchema *batch_schema, const struct ArrowArray *batch,
                                   struct dray_error *error);

@@ -14,34 +14,39 @@
 void load_end(struct connection *connection) {
   (void)sqlite3_finalize(connection->load.statement);
   free(connection->load.target);
-  connection->load = (struct sqlite_load){NULL, NULL};
+  free(connection->load.texts);
+  connection->load = (struct sqlite_load){.statement = NULL};
 }
 
 // ---- values ----
+// Bytes stay where they are until the statement is reset, which is before the batch goes; so do values that are written
+// out as text, where the caller has a place for that.
+
+struct place {
+  char *text; // DRAY_FORMAT_BYTES_MAX
+  sqlite3_destructor_type stays;
+};
 
 // "2024-05-01T10:00:00.5Z" is stored as SQLite's own date functions write it, with a blank and without the Z.
-static int bind_timestamp(sqlite3_stmt *statement, int parameter, int64_t us) {
-  char text[DRAY_FORMAT_BYTES_MAX];
-  size_t len = dray_format_timestamp(us, text);
+static size_t write_timestamp(int64_t us, char *text) {
+  const size_t len = dray_format_timestamp(us, text);
   char *const t = memchr(text, 'T', len);
   if (t != NULL) *t = ' ';
-  if (len > 0 && text[len - 1] == 'Z') len--;
-  return sqlite3_bind_text(statement, parameter, text, (int)len, SQLITE_TRANSIENT);
+  return len > 0 && text[len - 1] == 'Z' ? len - 1 : len;
 }
 
-static int bind_short(sqlite3_stmt *statement, int parameter, const char *text, size_t len) {
-  return sqlite3_bind_text(statement, parameter, text, (int)len, SQLITE_TRANSIENT);
+static int bind_short(sqlite3_stmt *statement, int parameter, struct place place, size_t len) {
+  return sqlite3_bind_text(statement, parameter, place.text, (int)len, place.stays);
 }
 
-// The bytes stay where they are until the statement is reset, which is before the batch goes.
 static int bind_bytes(sqlite3_stmt *statement, int parameter, struct dray_str bytes, int32_t type) {
   const char *data = bytes.len > 0 ? bytes.data : "";
   if (type == DRAY_TYPE_BYTES) return sqlite3_bind_blob64(statement, parameter, data, bytes.len, SQLITE_STATIC);
   return sqlite3_bind_text64(statement, parameter, data, bytes.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-static int bind(sqlite3_stmt *statement, int parameter, const struct dray_column_view *column, uint64_t row) {
-  char text[DRAY_FORMAT_BYTES_MAX];
+static int bind(sqlite3_stmt *statement, int parameter, const struct dray_column_view *column, uint64_t row,
+                struct place place) {
   double real = 0;
   if (dray_column_is_null(column, row)) return sqlite3_bind_null(statement, parameter);
   switch (column->type.id) {
@@ -54,20 +59,22 @@ static int bind(sqlite3_stmt *statement, int parameter, const struct dray_column
     if (isnan(real)) return sqlite3_bind_text(statement, parameter, "NaN", 3, SQLITE_STATIC); // as a double: NULL
     return sqlite3_bind_double(statement, parameter, real);
   case DRAY_TYPE_DECIMAL:
-    return bind_short(statement, parameter, text,
-                      dray_format_decimal(dray_column_decimal(column, row), column->type.scale, text));
+    return bind_short(statement, parameter, place,
+                      dray_format_decimal(dray_column_decimal(column, row), column->type.scale, place.text));
   case DRAY_TYPE_DATE:
-    return bind_short(statement, parameter, text, dray_format_date(dray_column_date(column, row), text));
+    return bind_short(statement, parameter, place, dray_format_date(dray_column_date(column, row), place.text));
   case DRAY_TYPE_TIMESTAMP:
-    return bind_timestamp(statement, parameter, dray_column_int64(column, row));
+    return bind_short(statement, parameter, place, write_timestamp(dray_column_int64(column, row), place.text));
   default:
     return bind_bytes(statement, parameter, dray_column_bytes(column, row), column->type.id);
   }
 }
 
 int32_t load_bind(struct connection *connection, sqlite3_stmt *statement, int parameter,
-                  const struct dray_column_view *column, uint64_t row, struct dray_error *error) {
-  const int rc = bind(statement, parameter, column, row);
+                  const struct dray_column_view *column, uint64_t row, char *text, struct dray_error *error) {
+  char own[DRAY_FORMAT_BYTES_MAX];
+  const struct place place = text != NULL ? (struct place){text, SQLITE_STATIC} : (struct place){own, SQLITE_TRANSIENT};
+  const int rc = bind(statement, parameter, column, row, place);
   if (rc == SQLITE_OK) return DRAY_OK;
   const int32_t code = connection_fail(connection, rc, DRAY_E_INTERNAL, "binding a value", error);
   (void)dray_error_prefix(error, "column '%s'", column->name);
@@ -105,7 +112,9 @@ static int32_t begin_load(struct connection *connection, struct dray_str schema,
   if (code != DRAY_OK || (load->target != NULL && strcmp(load->target, sql.data) == 0)) goto done;
   load_end(connection);
   load->target = dray_str_dup(dray_buffer_view(&sql));
-  if (load->target == NULL) {
+  load->texts = malloc((view->column_count + 1) * DRAY_FORMAT_BYTES_MAX);
+  if (load->target == NULL || load->texts == NULL) {
+    load_end(connection);
     code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
     goto done;
   }
@@ -123,7 +132,8 @@ static int32_t insert_row(struct connection *connection, const struct dray_view 
                           struct dray_error *error) {
   sqlite3_stmt *statement = connection->load.statement;
   for (size_t i = 0; i < view->column_count; i++) {
-    DRAY_TRY(load_bind(connection, statement, (int)i + 1, &view->columns[i], row, error));
+    DRAY_TRY(load_bind(connection, statement, (int)i + 1, &view->columns[i], row,
+                       connection->load.texts + i * DRAY_FORMAT_BYTES_MAX, error));
   }
   const int rc = sqlite3_step(statement);
   if (rc == SQLITE_DONE) {

@@ -108,7 +108,7 @@ static int32_t bind_params(struct connection *connection, sqlite3_stmt *statemen
                      sqlite3_bind_parameter_count(statement), view->column_count, (unsigned long long)view->row_count);
   }
   for (size_t i = 0; i < view->column_count; i++) {
-    DRAY_TRY(load_bind(connection, statement, (int)i + 1, &view->columns[i], 0, error));
+    DRAY_TRY(load_bind(connection, statement, (int)i + 1, &view->columns[i], 0, NULL, error));
   }
   return DRAY_OK;
 }
