@@ -322,6 +322,9 @@ int32_t dr_db_connect(struct dr_store *store, const char *path, struct dray_erro
   store->busy_max_ms = DR_DB_BUSY_MAX_MS;
   store->path = dray_str_dup(dray_str_of(path));
   if (store->path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to open %s", path);
+  // Counting what SQLite allocates takes a lock of the process each time, the warehouse's loads too, and nobody asks.
+  // Where SQLite was used before this is refused, and does not matter.
+  (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   // NOMUTEX: a store belongs to one thread at a time.
   int rc =
       sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
