@@ -26,7 +26,8 @@
 #define DR_HTTP_ATTEMPTS_DEFAULT 5
 #define DR_HTTP_CONCURRENCY_DEFAULT 4
 #define DR_HTTP_REDIRECTS_MAX 5
-#define DR_HTTP_WIRE_BYTES (64 * 1024) // of a body, read ahead of the plugin; at least what libcurl hands over at once
+#define DR_HTTP_RECEIVE_BYTES (128 * 1024) // of the network at once
+#define DR_HTTP_WIRE_BYTES (256 * 1024) // of a body, read ahead of the plugin; at least what libcurl receives at once
 #define DR_HTTP_IDLE_HANDLES_MAX 8
 #define DR_HTTP_IN_DOUBT "in_doubt"
 

@@ -153,6 +153,7 @@ static CURLcode set_options(struct dray_http_response *response, const struct dr
   SET(CURLOPT_PRIVATE, response);
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_HEADERDATA, response);
+  SET(CURLOPT_BUFFERSIZE, (long)DR_HTTP_RECEIVE_BYTES);
   SET(CURLOPT_WRITEFUNCTION, on_body);
   SET(CURLOPT_WRITEDATA, response);
   SET(CURLOPT_PREREQFUNCTION, on_connected);
