@@ -9,12 +9,15 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "diff/beside.h"
 #include "diff/changeset.h"
 #include "diff/mirror.h"
 #include "dray/destination.h"
 
 #define JOURNAL_BYTES_MIN (256u << 10) // a journal shorter than this is not worth a merge
 #define JOURNAL_SHARE 4                // of the base
+#define PAGE_ROWS 16384u               // in a frame, of a whole set
+#define PAGE_BYTES (1u << 20)
 
 static int32_t fault(const char *name, const struct dr_mirror *mirror, struct dray_error *error) {
   const int number = dr_fault_point(name);
@@ -57,9 +60,8 @@ static uint64_t hash_held(uint64_t row_hash, int partly) {
 
 // Appends one change to the frame: the payload first, which knows its length only then. `columns`: what the mirror
 // holds of columns that the row does not say, or empty.
-static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, struct dr_change change,
+static int32_t put_change(struct dray_buffer *frame, struct dr_payload *payload, struct dr_change change,
                           struct dray_str row, struct dray_str columns, struct dray_error *error) {
-  struct dray_buffer *frame = &mirror->frame;
   const size_t at = frame->len;
   DRAY_TRY(dray_buffer_reserve(frame, DR_CHANGE_BYTES + (size_t)row.len, NULL, error));
   frame->len += DR_CHANGE_BYTES;
@@ -73,10 +75,10 @@ static int32_t put_change(struct dr_mirror *mirror, struct dr_payload *payload, 
   return DRAY_OK;
 }
 
-static int32_t begin_frame(struct dr_mirror *mirror, struct dray_error *error) {
-  dray_buffer_clear(&mirror->frame);
-  DRAY_TRY(dray_buffer_reserve(&mirror->frame, DR_FRAME_HEADER_BYTES + DR_ACK_BYTES, NULL, error));
-  mirror->frame.len = DR_FRAME_HEADER_BYTES + DR_ACK_BYTES;
+static int32_t begin_frame(struct dray_buffer *frame, struct dray_error *error) {
+  dray_buffer_clear(frame);
+  DRAY_TRY(dray_buffer_reserve(frame, DR_FRAME_HEADER_BYTES + DR_ACK_BYTES, NULL, error));
+  frame->len = DR_FRAME_HEADER_BYTES + DR_ACK_BYTES;
   return DRAY_OK;
 }
 
@@ -85,7 +87,7 @@ static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *cha
   const struct dr_held *held = changes->held;
   struct dr_payload *payload = &mirror->schemas[schema].payload;
   uint32_t count = 0;
-  DRAY_TRY(begin_frame(mirror, error));
+  DRAY_TRY(begin_frame(&mirror->frame, error));
   for (size_t i = 0; i < changes->count; i++) {
     if (acked[i] != 1) continue;
     const uint64_t begin = i > 0 ? held->ends[i - 1] : 0;
@@ -94,7 +96,7 @@ static int32_t make_frame(struct dr_mirror *mirror, const struct dr_changes *cha
                                      .low = changes->key_hash[i].low,
                                      .row_hash = hash_held(changes->row_hash[i], held->columns_bytes[i] > 0)};
     const uint64_t end = held->ends[i] - held->columns_bytes[i];
-    DRAY_TRY(put_change(mirror, payload, change, dray_str_make(held->rows.data + begin, end - begin),
+    DRAY_TRY(put_change(&mirror->frame, payload, change, dray_str_make(held->rows.data + begin, end - begin),
                         dray_str_make(held->rows.data + end, held->columns_bytes[i]), error));
     count++;
   }
@@ -112,8 +114,8 @@ static int is_due(const struct dr_mirror *mirror, uint64_t end) {
 }
 
 // Appends the frame to the journal and remembers what is in it.
-static int32_t write_frame(struct dr_mirror *mirror, size_t schema, uint32_t count, struct dray_error *error) {
-  struct dray_buffer *frame = &mirror->frame;
+static int32_t write_frame(struct dr_mirror *mirror, struct dray_buffer *frame, size_t schema, uint32_t count,
+                           struct dray_error *error) {
   struct dr_change_reader reader;
   struct dr_change change;
   const uint64_t begin = mirror->journal->end;
@@ -166,20 +168,27 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
   uint32_t count = 0;
   DRAY_TRY(schema_number(mirror, held->schema, &schema, error));
   DRAY_TRY(make_frame(mirror, changes, acked, schema, &count, error));
-  const int32_t rc = write_frame(mirror, schema, count, error);
+  const int32_t rc = write_frame(mirror, &mirror->frame, schema, count, error);
   return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
 }
 
-#define PAGE_ROWS 16384u
-#define PAGE_BYTES (1u << 20)
+// ---- a whole set ----
+// One thread unpacks the set and makes frames of it, where it is long; another one appends them and sorts what is in
+// them for the next base.
+
+struct page {
+  struct dray_buffer *frame;
+  size_t schema;
+  uint32_t count; // changes
+};
 
 // Fills the frame with the changes from *seq on, as they are written in the set: no columns are built of them.
-static int32_t make_page(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t *seq, uint64_t end, size_t schema,
-                         uint32_t *out_count, struct dray_error *error) {
-  struct dr_payload *payload = &mirror->schemas[schema].payload;
-  uint32_t count = 0;
-  DRAY_TRY(begin_frame(mirror, error));
-  for (; *seq < end && count < PAGE_ROWS && mirror->frame.len < PAGE_BYTES; (*seq)++) {
+static int32_t make_page(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t *seq, uint64_t end,
+                         struct page *page, struct dray_error *error) {
+  struct dr_payload *payload = &mirror->schemas[page->schema].payload;
+  page->count = 0;
+  DRAY_TRY(begin_frame(page->frame, error));
+  for (; *seq < end && page->count < PAGE_ROWS && page->frame->len < PAGE_BYTES; (*seq)++) {
     struct dr_record record;
     DRAY_TRY(dr_changeset_record(set, *seq, &record, error));
     if (record.op == DR_OP_REJECT) continue;
@@ -187,37 +196,55 @@ static int32_t make_page(struct dr_mirror *mirror, struct dr_changeset *set, uin
     const struct dr_change change = {
         .op = record.op, .high = record.high, .low = record.low, .row_hash = hash_held(record.row_hash, partly)};
     const struct dray_str none = dray_str_make(NULL, 0);
-    DRAY_TRY(put_change(mirror, payload, change, record.row, partly ? record.before : none, error));
-    count++;
+    DRAY_TRY(put_change(page->frame, payload, change, record.row, partly ? record.before : none, error));
+    page->count++;
   }
-  *out_count = count;
   return DRAY_OK;
+}
+
+static int32_t write_page(void *ctx, void *thing, struct dray_error *error) {
+  struct dr_mirror *mirror = ctx;
+  const struct page *page = thing;
+  if (page->count == 0) return DRAY_OK; // rejects
+  const int32_t rc = write_frame(mirror, page->frame, page->schema, page->count, error);
+  return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
+}
+
+static int32_t ack_pages(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t seq, uint64_t end, size_t schema,
+                         struct dray_error *error) {
+  struct dray_buffer other;
+  struct page pages[] = {{&mirror->frame, schema, 0}, {&other, schema, 0}};
+  struct dr_beside *beside = NULL;
+  int32_t rc = DRAY_OK;
+  dray_buffer_init(&other, DR_FRAME_BYTES_MAX);
+  if (mirror->threads != 1 && end - seq > PAGE_ROWS) rc = dr_beside_start(write_page, mirror, &beside, error);
+  for (size_t i = 0; rc == DRAY_OK && seq < end; i++) {
+    struct page *page = &pages[i % 2]; // written, or never used
+    rc = make_page(mirror, set, &seq, end, page, error);
+    if (rc != DRAY_OK) break;
+    rc = beside != NULL ? dr_beside_give(beside, page, error) : write_page(mirror, page, error);
+  }
+  const int32_t written = dr_beside_end(beside, rc == DRAY_OK ? error : NULL);
+  dray_buffer_free(&other);
+  return rc == DRAY_OK ? written : rc;
 }
 
 int32_t dr_mirror_ack_all(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t count,
                           struct dray_error *error) {
   const struct dr_file_info *info = dr_changeset_info(set);
   const uint64_t end = count < dr_changeset_count(set) ? count : dr_changeset_count(set);
-  size_t schema = SIZE_MAX;
+  uint64_t seq = 0;
+  size_t schema = 0;
   DRAY_TRY(dr_mirror_usable(mirror, error));
-  for (uint64_t seq = 0; seq < end;) {
-    uint32_t page = 0;
-    if (schema == SIZE_MAX) {
-      struct dr_record first;
-      DRAY_TRY(dr_changeset_record(set, seq, &first, error));
-      if (first.op == DR_OP_REJECT) { // the journal learns no schema for their sake
-        seq++;
-        continue;
-      }
-      DRAY_TRY(check_ack(mirror, info->seed_id, dr_key_print(info), error));
-      DRAY_TRY(schema_number(mirror, info->schema, &schema, error));
-    }
-    DRAY_TRY(make_page(mirror, set, &seq, end, schema, &page, error));
-    if (page == 0) continue; // rejects
-    const int32_t rc = write_frame(mirror, schema, page, error);
-    if (rc != DRAY_OK) return dr_mirror_break(mirror, rc, error);
+  for (; seq < end; seq++) { // the journal learns no schema for the sake of rejects
+    struct dr_record first;
+    DRAY_TRY(dr_changeset_record(set, seq, &first, error));
+    if (first.op != DR_OP_REJECT) break;
   }
-  return DRAY_OK;
+  if (seq == end) return DRAY_OK;
+  DRAY_TRY(check_ack(mirror, info->seed_id, dr_key_print(info), error));
+  DRAY_TRY(schema_number(mirror, info->schema, &schema, error));
+  return ack_pages(mirror, set, seq, end, schema, error);
 }
 
 // Appends a frame that holds `generation` and makes the journal durable.

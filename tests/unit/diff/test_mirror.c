@@ -432,6 +432,28 @@ static void test_merge_waits_until_the_journal_has_grown(void **state) {
   assert_int_equal(info_of().rows, 9000);
 }
 
+// Enough for a thread that appends what another one makes, and for several frames.
+static void test_whole_set_is_acknowledged(void **state) {
+  (void)state;
+  enum { COUNT = 40000 };
+  for (unsigned threads = 1; threads <= 2; threads++) {
+    struct dr_changeset *set = NULL;
+    world_close(&world);
+    assert_ok(&world, dr_mirror_reset(world.folder, &world.error));
+    world.threads = threads;
+    assert_ok(&world, world_open(&world));
+    pass_of_many(COUNT, 1, DR_DIFF_FULL);
+    assert_ok(&world, dr_changeset_open(world.set_path, &set, &world.error));
+    assert_ok(&world, dr_mirror_ack_all(world.mirror, set, COUNT - 7, &world.error));
+    dr_changeset_close(set);
+    world_commit(&world, 1);
+    assert_int_equal(info_of().rows, COUNT - 7);
+    pass_of_many(COUNT, 1, DR_DIFF_FULL);
+    assert_int_equal(world.counts.unchanged, COUNT - 7);
+    assert_int_equal(world.counts.inserts, 7);
+  }
+}
+
 // ---- merging ahead of the commit ----
 
 static struct stat stat_of(const char *name) {
@@ -687,6 +709,7 @@ int main(void) {
       TEST(test_base_that_was_merged_ahead_is_taken_after_its_commit),
       TEST(test_base_that_was_merged_ahead_lacks_what_is_acknowledged_later),
       TEST(test_process_that_ends_after_merging_ahead_leaves_the_mirror_as_it_was),
+      TEST(test_whole_set_is_acknowledged),
       TEST(test_merge_ahead_goes_on_beside_prepare_and_commit),
       TEST(test_merge_ahead_holds_what_was_committed_before),
       TEST(test_merge_ahead_that_is_given_up_leaves_nothing),
