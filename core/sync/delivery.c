@@ -78,6 +78,7 @@ void dr_delivery_close(struct dr_delivery *delivery) {
   dray_builder_free(delivery->builder);
   dray_schema_release(&delivery->schema);
   free(delivery->columns);
+  free(delivery->is_key);
   free(delivery->stand_ins);
   dr_waiting_free(&delivery->waiting);
   free(delivery->held);

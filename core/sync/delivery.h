@@ -42,6 +42,7 @@ struct dr_delivery {
   struct ArrowSchema schema; // of outgoing batches
   size_t *columns;           // fields of the set's schema that are sent
   size_t column_count;
+  uint8_t *is_key;      // per column that is sent: it is the key's, by which the row was found, and has not changed
   ptrdiff_t *stand_ins; // per column that is sent: the folded key that is sent where the mirror does not hold it, or -1
   size_t absent_at, row_at, op_at, changed_at; // the reserved columns' places
   struct dray_builder *builder;

@@ -84,14 +84,21 @@ static ptrdiff_t stand_in(const struct dr_mapping *mapping, ptrdiff_t field, con
   return folded >= 0 ? dr_schema_find(schema, dray_str_of(mapping->schema->fields[folded].name)) : -1;
 }
 
+static int is_key(const struct dr_mapping *mapping, const char *name) {
+  size_t k = 0;
+  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
+  return k < mapping->key_count;
+}
+
 int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
   const struct dr_schema *schema = dr_changeset_schema(delivery->set);
   const struct dr_mapping *mapping = &delivery->run->mapping;
   struct dray_column_def *defs = calloc(schema->field_count + 4, sizeof(*defs));
   delivery->columns = calloc(schema->field_count + 1, sizeof(*delivery->columns));
   delivery->stand_ins = calloc(schema->field_count + 1, sizeof(*delivery->stand_ins));
+  delivery->is_key = calloc(schema->field_count + 1, 1);
   int32_t rc = DRAY_OK;
-  if (defs == NULL || delivery->columns == NULL || delivery->stand_ins == NULL) {
+  if (defs == NULL || delivery->columns == NULL || delivery->stand_ins == NULL || delivery->is_key == NULL) {
     rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
     goto done;
   }
@@ -101,6 +108,7 @@ int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *erro
     if (mapped >= 0 && mapping->hidden[mapped]) continue;
     delivery->columns[count] = i;
     delivery->stand_ins[count] = stand_in(mapping, mapped, schema);
+    delivery->is_key[count] = (uint8_t)is_key(mapping, schema->fields[i].name);
     defs[count++] = (struct dray_column_def){schema->fields[i].name, schema->fields[i].type, 1};
   }
   delivery->column_count = count;
@@ -163,7 +171,9 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   for (size_t c = 0; c < delivery->column_count; c++) {
     size_t from = delivery->columns[c];
     const uint8_t *bits = changes->changed + i * changes->changed_stride;
-    if ((bits[from >> 3] >> (from & 7)) & 1) changed[c >> 3] = (uint8_t)(changed[c >> 3] | 1u << (c & 7));
+    // A mirror that keeps the key alone says of every column that it has changed.
+    const int has_changed = !delivery->is_key[c] && ((bits[from >> 3] >> (from & 7)) & 1) != 0;
+    if (has_changed) changed[c >> 3] = (uint8_t)(changed[c >> 3] | 1u << (c & 7));
     if (delivery->stand_ins[c] >= 0 && dray_column_is_null(&rows->view.columns[from], i)) {
       from = (size_t)delivery->stand_ins[c];
     }

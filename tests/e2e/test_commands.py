@@ -119,8 +119,11 @@ def test_a_mirror_that_keeps_less_shows_less_and_sends_the_same(project, receive
     texts = {sample["op"]: sample["text"] for sample in samples}
     assert texts["update"] == update and texts["insert"] == "name: new, score: null"
     assert texts["delete"] == ("name: name 4, score: 40" if keep == "row" else "")
+    mark = len(receiver.ledger())
     project.sync("people")
     assert scene.held(receiver) == scene.people(project)
+    sent = [row for entry in receiver.requests(mark) for row in entry["rows"] if row["op"] == "update"]
+    assert [row["changed"] for row in sent] == [["name", "score"] if keep == "key" else ["name"]]  # never the key
     before = len(receiver.ledger())
     project.sync("people")
     assert len(receiver.ledger()) == before
