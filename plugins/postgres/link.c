@@ -15,7 +15,7 @@
 #define PATIENCE_MS 600 // for the server's answer to a cancel; then the link is dropped
 #define COMMIT_PATIENCE_MS 5000
 #define CANCELS_MAX 8
-#define GATHER_NS 1000000
+#define GATHER_NS 400000 // a socket of this machine holds about 200 kB: a server that fills it waits
 
 // ---- the session ----
 

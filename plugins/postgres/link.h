@@ -67,7 +67,7 @@ DRAY_NODISCARD int32_t pg_link_flush(struct pg_link *link, const char *doing, st
 // Waits until the socket can be read and reads.
 DRAY_NODISCARD int32_t pg_link_read(struct pg_link *link, const char *doing, struct dray_error *error);
 // The same where much is to come. The server sends pieces of 8 KiB, and waiting for each costs both sides dear: when
-// there is nothing to read yet, it sleeps a millisecond, in which they gather.
+// there is nothing to read yet, it sleeps 0.4 ms, in which they gather.
 DRAY_NODISCARD int32_t pg_link_gather(struct pg_link *link, const char *doing, struct dray_error *error);
 // The same, waiting for timeout_ms at the most; *out_came = 0: nothing has come.
 DRAY_NODISCARD int32_t pg_link_wait(struct pg_link *link, int64_t timeout_ms, const char *doing, int *out_came,
