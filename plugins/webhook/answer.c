@@ -161,6 +161,11 @@ static struct dray_str reason_of(const struct webhook_results *results, const st
   return text;
 }
 
+// Of the words for rows that are put off these are about a limit, which is waited for however often.
+static int32_t code_of_retry(struct dray_str word) {
+  return dray_str_is(word, "429") || dray_str_is(word, "throttled") ? DRAY_E_THROTTLED : DRAY_E_BUSY;
+}
+
 static void give(struct reading *reading, int64_t row, const struct dray_json *element) {
   struct dray_receipt *receipt = &reading->out->items[row];
   struct dray_str word = {NULL, 0};
@@ -178,7 +183,7 @@ static void give(struct reading *reading, int64_t row, const struct dray_json *e
     receipt->status = DRAY_RECEIPT_UNCHANGED;
   } else {
     receipt->status = has_status && is_among(reading->retry, word) ? DRAY_RECEIPT_RETRY : DRAY_RECEIPT_REJECTED;
-    receipt->code = receipt->status == DRAY_RECEIPT_RETRY ? DRAY_E_BUSY : DRAY_E_DATA_REJECTED;
+    receipt->code = receipt->status == DRAY_RECEIPT_RETRY ? code_of_retry(word) : DRAY_E_DATA_REJECTED;
     receipt->text = reason_of(reading->results, element);
   }
 }

@@ -401,6 +401,13 @@ static void test_results_by_order(void **state) {
   assert_int_equal(bench->items[2].code, DRAY_E_DATA_REJECTED);
   assert_string_equal(
       outcome(bench, results, "{\"out\": {\"list\": [{\"status\": \"ok\"}, {\"status\": \"retry\"}, {}]}}"), "alu");
+  assert_string_equal(outcome(bench, results,
+                              "{\"out\": {\"list\": [{\"status\": \"busy\"}, {\"status\": 429}, {\"status\": "
+                              "\"throttled\"}]}}"),
+                      "lll");
+  assert_int_equal(bench->items[0].code, DRAY_E_BUSY);
+  assert_int_equal(bench->items[1].code, DRAY_E_THROTTLED); // a limit is no row's fault
+  assert_int_equal(bench->items[2].code, DRAY_E_THROTTLED);
   assert_string_equal(outcome(bench, results, "{\"out\": {\"list\": [{\"status\": \"ok\"}]}}"), "uuu"); // which one?
   assert_string_equal(outcome(bench, results, "{\"out\": []}"), "uuu");
   assert_string_equal(outcome(bench, results, "{\"out\": {\"list\": [{\"status\""), "uuu");
