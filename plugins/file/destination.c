@@ -80,16 +80,17 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   dray_json_begin_array(&writer);
   if (stat(path, &info) != 0 && errno == ENOENT) {
     (void)snprintf(text, sizeof(text), "the folder %s is not there yet; it is made when something is written", path);
-    file_check_step(&writer, "folder", text, NULL);
+    dray_check_step_write(&writer, "folder", text, NULL);
   } else if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
     (void)snprintf(text, sizeof(text), "%s is not a folder that can be used", path);
-    file_check_step(&writer, "folder", text, "set path to a folder; each object is a file in it");
+    dray_check_failure_write(&writer, "folder", DRAY_E_CONFIG_VALUE, text,
+                             "set path to a folder; each object is a file in it");
   } else if (access(path, W_OK | X_OK) != 0) {
     (void)snprintf(text, sizeof(text), "the folder %s cannot be written to: %s", path, strerror(errno));
-    file_check_step(&writer, "folder", text, "give this user the right to write to it");
+    dray_check_failure_write(&writer, "folder", DRAY_E_IO, text, "give this user the right to write to it");
   } else {
     (void)snprintf(text, sizeof(text), "the folder %s can be written to", path);
-    file_check_step(&writer, "folder", text, NULL);
+    dray_check_step_write(&writer, "folder", text, NULL);
   }
   dray_json_end_array(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));

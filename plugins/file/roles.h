@@ -14,7 +14,4 @@
 extern const struct dray_source_vtable file_source_vtable;
 extern const struct dray_destination_vtable file_destination_vtable;
 
-// One step of a check. `fix` is NULL where it is ok.
-void file_check_step(struct dray_json_writer *writer, const char *name, const char *text, const char *fix);
-
 #endif // FILE_ROLES_H

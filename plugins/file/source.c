@@ -104,21 +104,6 @@ static int32_t source_discover(struct dray_source *source, struct dray_str *out_
 
 // ---- check ----
 
-void file_check_step(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
-  dray_json_begin_object(writer);
-  dray_json_key(writer, "name");
-  dray_json_write_text(writer, name);
-  dray_json_key(writer, "ok");
-  dray_json_write_bool(writer, fix == NULL);
-  dray_json_key(writer, "text");
-  dray_json_write_text(writer, text);
-  if (fix != NULL) {
-    dray_json_key(writer, "fix");
-    dray_json_write_text(writer, fix);
-  }
-  dray_json_end_object(writer);
-}
-
 static void describe_columns(const struct file_set *set, const struct file_layout *layout, char *out,
                              size_t out_bytes) {
   int at = snprintf(out, out_bytes, "stream %.200s: %zu columns:", set->name, layout->count);
@@ -143,9 +128,9 @@ static int32_t check_streams(struct dray_source *source, const struct file_sets 
     }
     if (rc == DRAY_OK) {
       describe_columns(&sets->items[i], &layout, text, sizeof(text));
-      file_check_step(writer, "read", text, NULL);
+      dray_check_step_write(writer, "read", text, NULL);
     } else {
-      file_check_step(writer, "read", why.text, dray_error_info(rc)->fix);
+      dray_check_failure_write(writer, "read", rc, why.text, dray_error_info(rc)->fix);
     }
     file_layout_free(&layout);
   }
@@ -166,14 +151,14 @@ static int32_t source_check(struct dray_source *source, struct dray_str *out_jso
     return rc;
   }
   if (rc != DRAY_OK) {
-    file_check_step(&writer, "path", why.text, dray_error_info(rc)->fix);
+    dray_check_failure_write(&writer, "path", rc, why.text, dray_error_info(rc)->fix);
   } else {
     char text[128];
     size_t files = 0;
     for (size_t i = 0; i < sets.count; i++) files += sets.items[i].count;
     (void)snprintf(text, sizeof(text), "%zu file%s in %zu stream%s", files, files == 1 ? "" : "s", sets.count,
                    sets.count == 1 ? "" : "s");
-    file_check_step(&writer, "path", text, NULL);
+    dray_check_step_write(&writer, "path", text, NULL);
     rc = check_streams(source, &sets, &writer, error);
     file_sets_free(&sets);
     if (rc != DRAY_OK) return rc;

@@ -214,9 +214,12 @@ static int write_step(struct checking *checking, struct dray_json_writer *json, 
   dray_error_init(&error);
   checking->text[0] = checking->fix[0] = '\0';
   const int32_t code = step->attempt(checking, &error);
-  const int ok = code == DRAY_OK;
-  dray_check_step_write(json, step->name, ok ? checking->text : error.text, ok ? NULL : checking->fix);
-  return ok;
+  if (code == DRAY_OK) {
+    dray_check_step_write(json, step->name, checking->text, NULL);
+  } else {
+    dray_check_failure_write(json, step->name, code, error.text, checking->fix);
+  }
+  return code == DRAY_OK;
 }
 
 int32_t pg_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error) {

@@ -47,9 +47,12 @@ static int write_step(struct connection *connection, struct dray_json_writer *js
   struct dray_error error;
   dray_error_init(&error);
   const int32_t code = step->attempt != NULL ? step->attempt(connection, &error) : DRAY_OK;
-  const int ok = code == DRAY_OK;
-  dray_check_step_write(json, step->name, ok ? step->ok : error.text, ok ? NULL : step->fix);
-  return ok;
+  if (code == DRAY_OK) {
+    dray_check_step_write(json, step->name, step->ok, NULL);
+  } else {
+    dray_check_failure_write(json, step->name, code, error.text, step->fix);
+  }
+  return code == DRAY_OK;
 }
 
 int32_t check_connection(struct connection *connection, struct dray_str *out_json, struct dray_error *error) {

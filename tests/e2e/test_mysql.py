@@ -740,7 +740,7 @@ def test_a_role_without_rights_is_told_what_to_grant(project, server):
     refused = project.dray("sync", "out").expect(5)
     assert "GRANT SELECT ON `work`.`_dray_state` TO 'guest'@" in refused.err
     told = project.dray("check", "--json")
-    assert told.code != 0 and "GRANT CREATE, ALTER" in told.out, told
+    assert told.code == 5 and "GRANT CREATE, ALTER" in told.out, told
     server.sql("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP ON work.* TO guest; DROP TABLE people")
     told = project.dray("check", "--json")
     assert "GRANT CREATE TEMPORARY TABLES" in told.out, told
@@ -883,15 +883,15 @@ def test_logins_and_tls(project, server):
     assert wrong.code != 0 and "sslrootcert" in wrong.out  # the certificate is for localhost, not for 127.0.0.1
     assert check("", "localhost", sslmode="verify-full").code != 0  # no authority of the system has signed it
     wrong = check(password="not the password")
-    assert wrong.code != 0 and "Access denied" in wrong.out and "not the password" not in wrong.out
-    assert check(user="nobody-at-all").code != 0
+    assert wrong.code == 5 and "Access denied" in wrong.out and "not the password" not in wrong.out
+    assert check(user="nobody-at-all").code == 5
     assert check(host=str(server.socket)).expect(0)
     project.config("connections:\n" + connection(server).replace("database: work", "database: gone") + "syncs: {}\n")
     wrong = project.dray("check", "--json")
-    assert wrong.code != 0 and "gone" in wrong.out
+    assert wrong.code == 4 and "gone" in wrong.out
     project.config("connections:\n" + connection(server).replace(f"port: {server.port}", "port: 1") + "syncs: {}\n")
     wrong = project.dray("check", "--json")
-    assert wrong.code != 0 and "connect" in wrong.out.lower()
+    assert wrong.code == 1 and "connect" in wrong.out.lower()
 
 
 def test_discover_tells_tables_and_keys(project, server):

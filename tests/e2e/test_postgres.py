@@ -366,7 +366,7 @@ def test_a_role_without_rights_is_told_what_to_grant(project, server):
     refused = project.dray("sync", "out").expect(5)
     assert 'GRANT SELECT ON TABLE "people" TO "guest"' in refused.err
     told = project.dray("check", "--json")
-    assert told.code != 0 and "GRANT SELECT" in told.out, told
+    assert told.code == 5 and "GRANT SELECT" in told.out, told
     server.sql("GRANT SELECT ON people TO guest")
     told = project.dray("check", "--json")
     assert "GRANT USAGE, CREATE ON SCHEMA" in told.out, told
@@ -406,11 +406,11 @@ def test_logins_and_tls(project, server):
     assert wrong.code != 0 and "sslrootcert" in wrong.out  # the certificate is for localhost, not for 127.0.0.1
     assert check(", sslmode: verify-full", "localhost").code != 0  # no authority of the system has signed it
     wrong = check(password="not the password")
-    assert wrong.code != 0 and "password authentication failed" in wrong.out and "not the password" not in wrong.out
-    assert check(user="nobody-at-all").code != 0
+    assert wrong.code == 5 and "password authentication failed" in wrong.out and "not the password" not in wrong.out
+    assert check(user="nobody-at-all").code == 5
     project.config("connections:\n" + connection(server).replace(f"port: {server.port}", "port: 1") + "syncs: {}\n")
     wrong = project.dray("check", "--json")
-    assert wrong.code != 0 and "refused" in wrong.out.lower()
+    assert wrong.code == 1 and "refused" in wrong.out.lower()
 
 
 def test_discover_tells_tables_and_keys(project, server):
