@@ -23,6 +23,7 @@
 #define FILE_NAME_BYTES 40
 #define LAYOUT 2           // of struct dr_gate_state: another one is as another boot
 #define LOCK_SLICE_MS 2    // how soon a free lock, or a cancel, is noticed: it is held for a read and a write
+#define AFTER_CANCEL_MS 50 // that one who is asked to end still waits: several that end together are through by then
 #define SHOWN_AFTER_MS 500 // who holds it for longer was stopped, or its disk was
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
@@ -98,18 +99,26 @@ static int is_sound(const struct dr_gate_file *file, const struct dr_gate_state 
          state->held_until_ms <= now + DR_GATE_HOLD_MS_MAX;
 }
 
-// A lock that is free is taken, cancelled or not: what was reserved is given back at the end of a run.
+// Nobody has it for long. So it is taken, cancelled or not, where it becomes free soon: what was reserved is given back
+// at the end of a run.
 static int32_t wait_for_lock(const struct dr_gate_file *file, struct dray_error *error) {
   const int64_t begun_ms = dr_monotonic_ms();
-  int64_t shown_ms = begun_ms + SHOWN_AFTER_MS - 1000;
+  int64_t shown_ms = begun_ms + SHOWN_AFTER_MS - 1000, give_up_ms = INT64_MAX;
   int32_t code = DRAY_OK;
   int shown = 0;
   for (;;) {
     const int locked = dr_fd_lock(file->fd, 0, 0);
-    if (locked < 0) code = dr_fail_errno(error, "lock", file->path);
-    if (locked == 0) code = dr_cancel_sleep(LOCK_SLICE_MS, error);
-    if (locked != 0 || code != DRAY_OK) break;
+    if (locked != 0) {
+      code = locked > 0 ? DRAY_OK : dr_fail_errno(error, "lock", file->path);
+      break;
+    }
     const int64_t now = dr_monotonic_ms();
+    if (now >= give_up_ms) break;
+    code = dr_cancel_sleep(LOCK_SLICE_MS, error);
+    if (code != DRAY_OK) {
+      if (give_up_ms == INT64_MAX) give_up_ms = now + AFTER_CANCEL_MS;
+      (void)usleep(LOCK_SLICE_MS * 1000);
+    }
     if (now - shown_ms < 1000) continue;
     dr_board_wait(2000, "another process that looks at the same rate limit");
     shown_ms = now;
