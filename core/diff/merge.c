@@ -276,7 +276,7 @@ static int32_t write_base(struct dr_merge *merge, struct dr_file_info *info, uin
   int32_t rc = dr_base_out_begin(&merge->out, mirror->folder, info, error);
   merge->out.scratch = mirror->scratch;
   if (mirror->scratch) merge->out.out.packer.level = DR_LEVEL_NONE;
-  const int beside = mirror->threads != 1 && !mirror->scratch && merge->out.has_rows;
+  const int beside = mirror->base != NULL && mirror->threads != 1 && !mirror->scratch && merge->out.has_rows;
   if (rc == DRAY_OK && beside) rc = dr_rows_out_beside(&merge->out.rows, error);
   if (rc == DRAY_OK && mirror->base != NULL) rc = merge_all(merge, error);
   if (rc == DRAY_OK) rc = dr_base_out_end(&merge->out, out, out_bytes, error);

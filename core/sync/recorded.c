@@ -17,7 +17,6 @@
 #define RECORDS_MAX 65536 // more are left to the next whole read, which is the right answer to so many
 #define KEY_BYTES_MAX 4096
 #define KEY_SHOWN_BYTES sizeof(((struct dr_reject *)NULL)->key) // with its NUL
-#define KEY_SHOWN_BYTES sizeof(((struct dr_reject *)NULL)->key) // with its NUL
 #define SLOTS_FIRST 1024
 
 enum { SLOT_FREE = 0, SLOT_STANDS, SLOT_MET };

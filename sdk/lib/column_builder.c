@@ -38,8 +38,8 @@ struct dray_builder {
   struct column *columns; // owned
   uint64_t rows;          // ended
   uint64_t row_bytes;     // of the open row
-  uint64_t rows_max;  // stands between two that are added to with each value: a load of both at once would have to wait
-  size_t row_columns; // appended to in the open row, without _dray_absent
+  uint64_t rows_max;      // between two that each value adds to: one load of both would miss the store forwarding
+  size_t row_columns;     // appended to in the open row, without _dray_absent
   uint64_t bytes_max;
   uint64_t bytes;            // of ended rows
   ptrdiff_t absent;          // index of _dray_absent, -1: none

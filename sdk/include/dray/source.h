@@ -63,8 +63,8 @@ struct dray_source_vtable {
   void (*destroy)(struct dray_source *source); // NULL allowed
 
   // Tries the connection, step by step. Writes a JSON array of
-  // {"name": "reach", "ok": true, "text": "...", "fix": "..."}; `fix` and `code` (DRAY_E_*) only if not ok. Valid until the next call
-  // on the instance. Returns an error only when the checks could not be made at all.
+  // {"name": "reach", "ok": true, "text": "...", "fix": "..."}; `fix` and `code` (DRAY_E_*) only if not ok. Valid until
+  // the next call on the instance. Returns an error only when the checks could not be made at all.
   DRAY_NODISCARD int32_t (*check)(struct dray_source *source, struct dray_str *out_json, struct dray_error *error);
 
   // Writes the streams: {"streams": [{"name", "columns": [{"name", "type": "decimal(10,2)", "nullable": true}],

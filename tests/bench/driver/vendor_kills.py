@@ -111,7 +111,7 @@ class Case:
         """Runs until one finds nothing to do; then one more that must find nothing either."""
         for number in range(RUNS_MAX):
             runs = self.runs()
-            if all(run["pending"] + run["in_doubt"] + run["deferred"] + run["unsent"] == 0 for run in runs):
+            if all(run["pending"] + run["in_doubt"] + run["deferred"] + run["unsent"] + run["kept_back"] == 0 for run in runs):
                 return number + 1
             time.sleep(0.3)
         raise Wrong(f"after {RUNS_MAX} runs there are still rows without an answer: {runs}")

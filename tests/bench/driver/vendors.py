@@ -108,7 +108,7 @@ def total(ran, name):
 
 def refused(ran):
     """None, or what a run said that it should not have."""
-    bad = {name: total(ran, name) for name in ("rejected", "deferred", "pending", "in_doubt", "unsent") if total(ran, name)}
+    bad = {name: total(ran, name) for name in ("rejected", "deferred", "pending", "in_doubt", "unsent", "kept_back") if total(ran, name)}
     return f"the run left rows behind: {bad}" if bad else (f"the simulator: {ran.defects[0][-300:]}" if ran.defects else None)
 
 
