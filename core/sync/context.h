@@ -36,6 +36,7 @@ struct dr_context {
   uint64_t window_mark, window_first; // see dr_rows_window
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
+  uint64_t limit_passes;              // batches of which a destination that sets limits took rows, or said why not
 };
 
 static inline int dr_planning(const struct dr_context *run) {

@@ -81,6 +81,7 @@ void dr_delivery_close(struct dr_delivery *delivery) {
   free(delivery->is_key);
   free(delivery->stand_ins);
   dr_waiting_free(&delivery->waiting);
+  if (delivery->held_count > 0) (void)dr_limit_leave(delivery);
   free(delivery->held);
   memset(delivery, 0, sizeof(*delivery));
 }
@@ -166,9 +167,7 @@ static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *par
   }
   if (failure->error_class == DRAY_CLASS_THROTTLED) {
     *out_next = NEXT_AGAIN;
-    const int32_t rc = dr_limit_wait(delivery, failure->retry_after_ms, failure->text, error);
-    if (rc == DRAY_E_THROTTLED && delivery->counted == 0) delivery->run->report->unsent += parcel->outgoing.count;
-    return rc;
+    return dr_limit_wait(delivery, failure->retry_after_ms, failure->text, error);
   }
   return DRAY_OK;
 }
@@ -239,6 +238,25 @@ static size_t end_of_run(const struct dr_parcel *parcel, size_t i) {
   return end;
 }
 
+// Each run of rows that were put off for another reason than a limit as a batch of its own. Where a limit stops the
+// first of them, the others are put by.
+static int32_t send_runs(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
+                         struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; i < parcel->outgoing.count;) {
+    const int again = parcel->receipts[i].status == DRAY_RECEIPT_RETRY && !dr_limit_is(&parcel->receipts[i]);
+    const size_t end = again ? end_of_run(parcel, i) : i + 1;
+    if (again && rc == DRAY_OK) {
+      rc = dr_send_range(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round, error);
+    } else if (again) {
+      DRAY_TRY(dr_limit_hold(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round, error));
+    }
+    if (rc != DRAY_OK && rc != DRAY_E_THROTTLED) return rc;
+    i = end;
+  }
+  return rc;
+}
+
 // Sends again what was not taken for a passing reason: each run of such rows as a batch of its own. Those that a limit
 // kept back are only put by, however often that is.
 static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
@@ -251,8 +269,7 @@ static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel
     if (receipt->status != DRAY_RECEIPT_RETRY) continue;
     if (dr_limit_is(receipt)) {
       const size_t end = end_of_run(parcel, i);
-      const struct dr_held held = {(uint64_t)parcel->outgoing.rows[i], end - i, round};
-      DRAY_TRY(dr_limit_hold(delivery, &held, parcel->receipts + i, error));
+      DRAY_TRY(dr_limit_hold_rows(delivery, parcel, i, end, round, error));
       i = end - 1;
     } else if (receipt->retry_after_ms > pause) {
       pause = receipt->retry_after_ms;
@@ -265,23 +282,15 @@ static int32_t retry_rows(struct dr_delivery *delivery, struct dr_parcel *parcel
     return put_off(delivery, parcel, count, error);
   }
   DRAY_TRY(dr_send_wait(delivery, pause, "the destination put rows off", error));
-  for (size_t i = 0; i < parcel->outgoing.count;) {
-    const int again = parcel->receipts[i].status == DRAY_RECEIPT_RETRY && !dr_limit_is(&parcel->receipts[i]);
-    const size_t end = again ? end_of_run(parcel, i) : i + 1;
-    if (again) DRAY_TRY(dr_send_range(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round + 1, error));
-    i = end;
-  }
-  return DRAY_OK;
+  return send_runs(delivery, parcel, round + 1, error);
 }
 
 int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
                        struct dray_error *error) {
   int32_t cleared = DRAY_OK;
-  if (dr_limit_count(parcel) + dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) < parcel->outgoing.count) {
-    dr_limit_passed(delivery);
-  }
   // Sending again would bring rows that are in a job there a second time.
   if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
+  dr_limit_look(delivery, parcel);
   // Interrupted: what is known is settled all the same.
   const int32_t rc = dr_settle_known(delivery, parcel, cleared == DRAY_OK ? error : NULL);
   if (cleared != DRAY_OK) return cleared;
@@ -305,7 +314,12 @@ static int32_t halve(struct dr_delivery *delivery, struct dr_parcel *parcel, uin
   const uint64_t end = first + parcel->changes->count;
   delivery->counted++; // as one batch already
   int32_t rc = dr_send_range(delivery, first, middle - first, round, error);
-  if (rc == DRAY_OK) rc = dr_send_range(delivery, middle, end - middle, round, error);
+  if (rc == DRAY_OK) {
+    rc = dr_send_range(delivery, middle, end - middle, round, error);
+  } else if (rc == DRAY_E_THROTTLED) {
+    const int32_t held = dr_limit_hold(delivery, middle, end - middle, round, NULL);
+    if (held != DRAY_OK) rc = dray_fail(error, held, "no memory for rows that were kept back");
+  }
   delivery->counted--;
   return rc;
 }
@@ -325,7 +339,9 @@ int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, u
         dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "batch %lld stays in doubt: the ledger could not be written",
                (long long)parcel->batch.id);
       }
-      return waited;
+      if (waited != DRAY_E_THROTTLED || parcel->doubtful) return waited;
+      const int32_t held = dr_limit_hold_rows(delivery, parcel, 0, parcel->outgoing.count, round, NULL);
+      return held == DRAY_OK ? waited : dray_fail(error, held, "no memory for rows that were kept back");
     }
     switch (next) {
     case NEXT_AGAIN:
@@ -388,6 +404,9 @@ int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end
 int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
                       struct dray_error *error) {
   const uint64_t end = first + count;
-  while (first < end) DRAY_TRY(dr_send_next(delivery, &first, end, round, error));
-  return DRAY_OK;
+  int32_t rc = DRAY_OK;
+  while (rc == DRAY_OK && first < end) rc = dr_send_next(delivery, &first, end, round, error);
+  if (rc != DRAY_E_THROTTLED) return rc;
+  const int32_t held = dr_limit_hold(delivery, first, end - first, round, NULL);
+  return held == DRAY_OK ? rc : dray_fail(error, held, "no memory for rows that were kept back");
 }

@@ -24,9 +24,11 @@ void dr_waiting_free(struct dr_waiting *waiting);
 
 struct dr_parcel;
 
-// Rows that a limit of the destination has kept back: they are sent when it has been waited for. (limit.c)
+// Rows that a limit of the destination has kept back: they are sent when it has been waited for, or by the next run.
+// (limit.c)
 struct dr_held {
   uint64_t first, count; // changes
+  uint64_t rows;         // that are sent of them
   uint32_t round;        // that they are sent in
 };
 
@@ -55,7 +57,8 @@ struct dr_delivery {
   size_t held_count, held_capacity;
   int64_t held_pause_ms; // the longest time that one of them was asked to wait; 0: none was said
   char held_said[200];   // what the destination said of one of them
-  int64_t limit_ms;      // waited for the destination's limit since it took a row
+  uint64_t limit_passes; // run->limit_passes when what follows began
+  int64_t limit_ms;      // waited for the destination's limit since
   uint32_t limit_waits;  // so often
   int limit_over;        // the patience with it is over, and rows were left
   int sending_held;

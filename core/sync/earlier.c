@@ -39,8 +39,7 @@ static int32_t poll_parcel(struct dr_delivery *delivery, struct dr_parcel *parce
 }
 
 // An operator has said what became of the rows in doubt: those that the receiver holds are acknowledged, the others
-// come again
-// through the next pass, in another batch. What was known of the batch is in the mirror already.
+// come again through the next pass, in another batch. What was known of the batch is in the mirror already.
 static int32_t settle_resolved(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   for (size_t i = 0; i < parcel->outgoing.count; i++) parcel->receipts[i].status = 0;
   parcel->doubtful = 0;
@@ -105,6 +104,7 @@ int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out_own, size_t *
 struct left {
   uint64_t rows;
   size_t batches;
+  int32_t failed; // of what came after an answer: settling it, sending rows again. It is not cured by asking again
 };
 
 // *left grows by what is still in a job.
@@ -115,7 +115,7 @@ static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_re
   int32_t rc = poll_parcel(delivery, &parcel, error);
   size_t pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING);
   const int ended = rc == DRAY_OK && pending == 0;
-  if (ended) rc = dr_send_answer(delivery, &parcel, 1, error);
+  if (ended) left->failed = rc = dr_send_answer(delivery, &parcel, 1, error);
   if (ended) pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING); // sent again, into another job
   left->rows += pending;
   left->batches += pending > 0;
@@ -130,7 +130,7 @@ static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_re
 static int32_t poll_round(struct dr_delivery *delivery, struct left *out, struct dray_error *error) {
   struct dr_batch_record *open = NULL;
   size_t count = 0;
-  struct left left = {0, 0};
+  struct left left = {0, 0, DRAY_OK};
   DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
@@ -147,18 +147,18 @@ int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait
   int64_t pause = POLL_FIRST_MS;
   uint32_t failures = 0;
   for (;;) {
-    struct left left = {0, 0};
+    struct left left = {0, 0, DRAY_OK};
     struct dray_error failure;
     dray_error_init(&failure);
     const int32_t rc = poll_round(delivery, &left, &failure);
     const int passing = failure.error_class == DRAY_CLASS_TRANSIENT || failure.error_class == DRAY_CLASS_THROTTLED;
-    if (rc != DRAY_OK && (!passing || ++failures >= DR_SEND_ATTEMPTS_MAX)) {
+    if (rc != DRAY_OK && (left.failed != DRAY_OK || !passing || ++failures >= DR_SEND_ATTEMPTS_MAX)) {
       if (error != NULL) *error = failure;
       return rc; // the jobs stay in the ledger
     }
     if (rc == DRAY_OK && delivery->held_count > 0) {
       DRAY_TRY(dr_limit_send(delivery, error)); // perhaps into other jobs
-      continue;
+      if (delivery->held_count == 0 || dr_monotonic_ms() <= end) continue;
     }
     if (rc == DRAY_OK) {
       failures = 0;

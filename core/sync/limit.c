@@ -32,15 +32,28 @@ size_t dr_limit_count(const struct dr_parcel *parcel) {
   return count;
 }
 
-void dr_limit_passed(struct dr_delivery *delivery) {
+void dr_limit_look(struct dr_delivery *delivery, const struct dr_parcel *parcel) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const int32_t status = parcel->receipts[i].status;
+    if (status == DRAY_RECEIPT_UNKNOWN || status == DRAY_RECEIPT_PENDING || dr_limit_is(&parcel->receipts[i])) continue;
+    delivery->run->limit_passes++;
+    return;
+  }
+}
+
+// Whatever lane a row of was taken, all have patience again.
+static void begin_anew(struct dr_delivery *delivery) {
+  if (delivery->limit_passes == delivery->run->limit_passes) return;
+  delivery->limit_passes = delivery->run->limit_passes;
   delivery->limit_ms = 0;
   delivery->limit_waits = 0;
   delivery->limit_over = 0;
 }
 
 int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked_ms, const char *said, struct dray_error *error) {
+  begin_anew(delivery);
   const int64_t pause = asked_ms > 0 ? asked_ms : dr_backoff_ms(++delivery->limit_waits);
-  if (delivery->limit_ms + pause > limit_ms_max()) {
+  if (pause > limit_ms_max() - delivery->limit_ms) {
     return dray_fail(error, DRAY_E_THROTTLED, "the destination has taken no row for %lld s and asks to wait%s%s",
                      (long long)(delivery->limit_ms / 1000), said[0] != '\0' ? ": " : "", said);
   }
@@ -48,8 +61,9 @@ int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked_ms, const char
   return dr_send_wait(delivery, pause, said[0] != '\0' ? said : "a limit of the destination", error);
 }
 
-int32_t dr_limit_hold(struct dr_delivery *delivery, const struct dr_held *held, const struct dray_receipt *receipts,
-                      struct dray_error *error) {
+// ---- rows that are put by ----
+
+static int32_t put_by(struct dr_delivery *delivery, struct dr_held held, struct dray_error *error) {
   if (delivery->held_count == delivery->held_capacity) {
     const size_t capacity = delivery->held_capacity > 0 ? delivery->held_capacity * 2 : FIRST_CAPACITY;
     struct dr_held *grown = realloc(delivery->held, capacity * sizeof(*grown));
@@ -57,39 +71,66 @@ int32_t dr_limit_hold(struct dr_delivery *delivery, const struct dr_held *held, 
     delivery->held = grown;
     delivery->held_capacity = capacity;
   }
-  delivery->held[delivery->held_count++] = *held;
-  for (uint64_t i = 0; i < held->count; i++) {
-    if (receipts[i].retry_after_ms > delivery->held_pause_ms) delivery->held_pause_ms = receipts[i].retry_after_ms;
-  }
-  (void)snprintf(delivery->held_said, sizeof(delivery->held_said), "%.*s", DRAY_STR_ARG(receipts[0].text));
+  delivery->held[delivery->held_count++] = held;
   return DRAY_OK;
 }
 
-// Those that were put by up to now. What is put by meanwhile stays.
-static int32_t send_due(struct dr_delivery *delivery, struct dray_error *error) {
-  const size_t due = delivery->held_count;
+int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
+                      struct dray_error *error) {
+  return count > 0 ? put_by(delivery, (struct dr_held){first, count, count, round}, error) : DRAY_OK;
+}
+
+int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t from, size_t end,
+                           uint32_t round, struct dray_error *error) {
+  const uint64_t first = (uint64_t)parcel->outgoing.rows[from], last = (uint64_t)parcel->outgoing.rows[end - 1];
+  DRAY_TRY(put_by(delivery, (struct dr_held){first, last - first + 1, end - from, round}, error));
+  for (size_t i = from; i < end; i++) {
+    const int64_t asked_ms = parcel->receipts[i].retry_after_ms;
+    if (asked_ms > delivery->held_pause_ms) delivery->held_pause_ms = asked_ms;
+  }
+  (void)snprintf(delivery->held_said, sizeof(delivery->held_said), "%.*s", DRAY_STR_ARG(parcel->receipts[from].text));
+  return DRAY_OK;
+}
+
+uint64_t dr_limit_leave(struct dr_delivery *delivery) {
+  uint64_t rows = 0;
+  for (size_t i = 0; i < delivery->held_count; i++) rows += delivery->held[i].rows;
+  delivery->held_count = 0;
+  delivery->run->report->kept_back += rows;
+  return rows;
+}
+
+// ---- sending them ----
+
+static int32_t has_room(struct dr_delivery *delivery, int *out, struct dray_error *error) {
+  size_t own = 0, earlier = 0;
+  *out = 1;
+  if ((delivery->caps.flags & DRAY_CAPS_ASYNC) == 0) return DRAY_OK;
+  DRAY_TRY(dr_delivery_jobs(delivery, &own, &earlier, error));
+  *out = own + earlier < dr_delivery_jobs_max(delivery);
+  return DRAY_OK;
+}
+
+// Those that were put by up to now, as far as there is room. What is put by meanwhile, of these too, stays.
+static int32_t send_due(struct dr_delivery *delivery, int *out_room, struct dray_error *error) {
+  size_t due = delivery->held_count;
   int32_t rc = DRAY_OK;
-  size_t sent = 0;
   delivery->held_pause_ms = 0;
   delivery->counted++; // as sent already
-  for (; rc == DRAY_OK && sent < due; sent++) {
-    const struct dr_held held = delivery->held[sent]; // the list may move
+  for (; rc == DRAY_OK && due > 0; due--) {
+    rc = has_room(delivery, out_room, error);
+    if (rc != DRAY_OK || !*out_room) break;
+    const struct dr_held held = delivery->held[0];
+    memmove(delivery->held, delivery->held + 1, --delivery->held_count * sizeof(*delivery->held));
     rc = dr_send_range(delivery, held.first, held.count, held.round, error);
   }
   delivery->counted--;
-  // Of the range that failed nothing is known to have been taken.
-  if (rc != DRAY_OK) sent--;
-  delivery->held_count -= sent;
-  memmove(delivery->held, delivery->held + sent, delivery->held_count * sizeof(*delivery->held));
   return rc;
 }
 
 // The run goes on with other rows: the limit may be of these alone. When nothing of those is taken either, it ends.
 static int32_t leave(struct dr_delivery *delivery, const struct dray_error *why, struct dray_error *error) {
-  uint64_t rows = 0;
-  for (size_t i = 0; i < delivery->held_count; i++) rows += delivery->held[i].count;
-  delivery->held_count = 0;
-  delivery->run->report->kept_back += rows;
+  const uint64_t rows = dr_limit_leave(delivery);
   dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%llu rows are left to the next run: %s", (unsigned long long)rows,
          why->text);
   if (delivery->limit_over) {
@@ -103,12 +144,13 @@ static int32_t leave(struct dr_delivery *delivery, const struct dray_error *why,
 int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error) {
   if (delivery->sending_held) return DRAY_OK;
   int32_t rc = DRAY_OK;
+  int room = 1;
   delivery->sending_held = 1;
-  while (rc == DRAY_OK && delivery->held_count > 0) {
+  while (rc == DRAY_OK && room && delivery->held_count > 0) {
     struct dray_error why;
     dray_error_init(&why);
     rc = dr_limit_wait(delivery, delivery->held_pause_ms, delivery->held_said, &why);
-    if (rc == DRAY_OK) rc = send_due(delivery, &why);
+    if (rc == DRAY_OK) rc = send_due(delivery, &room, &why);
     if (rc == DRAY_E_THROTTLED) {
       rc = leave(delivery, &why, error);
     } else if (rc != DRAY_OK && error != NULL) {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c has its rows and
-// receipts, settle.c writes down what became of it, delivery.c sends, limit.c waits for the
-// destination's limits, earlier.c takes up what earlier runs left open.
+// receipts, settle.c writes down what became of it, delivery.c sends, limit.c waits for the destination's limits,
+// earlier.c takes up what earlier runs left open.
 #ifndef DR_SYNC_PARCEL_H
 #define DR_SYNC_PARCEL_H
 
@@ -87,17 +87,24 @@ DRAY_NODISCARD int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_pa
 int dr_limit_is(const struct dray_receipt *receipt);
 size_t dr_limit_count(const struct dr_parcel *parcel);
 // Waits as long as was asked, or the backoff where nothing was said. In all it waits for half an hour while no row is
-// taken. @errors THROTTLED (with what was said), CANCELLED.
+// taken, by this lane or another. @errors THROTTLED (with what was said), CANCELLED.
 DRAY_NODISCARD int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked_ms, const char *said,
                                      struct dray_error *error);
-// The destination has taken rows, or said why not: the half hour begins anew.
-void dr_limit_passed(struct dr_delivery *delivery);
-// Puts rows by whose receipts begin at `receipts`.
-DRAY_NODISCARD int32_t dr_limit_hold(struct dr_delivery *delivery, const struct dr_held *held,
-                                     const struct dray_receipt *receipts, struct dray_error *error);
-// Sends what was put by, and what is put by meanwhile, after each wait. Rows that the limit still keeps back when the
-// half hour is over are left to the next run and counted: they are not refused. Inside of itself it does nothing.
-// @errors THROTTLED when nothing else was taken either since rows were left.
+// Where the destination has taken rows of the parcel, or said why not, the half hour begins anew. That it has taken
+// them into a job says nothing yet.
+void dr_limit_look(struct dr_delivery *delivery, const struct dr_parcel *parcel);
+// Puts rows by.
+DRAY_NODISCARD int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
+                                     struct dray_error *error);
+// The same of rows [from, end) of the parcel, with what their receipts say of the wait.
+DRAY_NODISCARD int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t from,
+                                          size_t end, uint32_t round, struct dray_error *error);
+// Sends what was put by, and what is put by meanwhile, after each wait; where the destination has as many jobs as it
+// takes, the rest stays put by. Rows that the limit still keeps back when the half hour is over are left to the next
+// run and counted: they are not refused. Inside of itself it does nothing. @errors THROTTLED when nothing else was
+// taken either since rows were left.
 DRAY_NODISCARD int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error);
+// Counts what is still put by as kept back, and forgets it. Returns how many rows that were.
+uint64_t dr_limit_leave(struct dr_delivery *delivery);
 
 #endif // DR_SYNC_PARCEL_H

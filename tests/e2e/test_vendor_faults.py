@@ -126,8 +126,7 @@ def test_a_storm_of_429_that_does_not_end(project, account):
     way.begin()
     account.sim.fault({"kind": "throttle", "retry_after": 1, "count": 10000, **way.place[account.plugin]})
     result = project.dray("sync", "out", env={"DRAY_LIMIT_MS": "1500"}).expect(1)
-    assert "has taken no row for" in result.err and "slow down" in result.err + result.out, result
-    assert f"{len(ROWS)} changes were not sent" in result.err + result.out, result
+    assert "has taken no row for" in result.err and f"{len(ROWS)} rows were kept back by a limit" in result.out, result
     assert project.rows("out") == []
     account.sim.sim("DELETE", "faults")
     begin = len(account.sim.ledger())

@@ -73,9 +73,10 @@ enum {
   DRAY_RECEIPT_APPLIED = 1,   // the destination holds the row now
   DRAY_RECEIPT_UNCHANGED = 2, // it held it already
   DRAY_RECEIPT_REJECTED = 3,  // refused for what it is; sending it again unchanged would not help
-  DRAY_RECEIPT_RETRY = 4,     // not applied for a passing reason; code THROTTLED: a limit, none of the row's fault
-  DRAY_RECEIPT_PENDING = 5,   // accepted into the job that `handle` names
-  DRAY_RECEIPT_UNKNOWN = 6    // may or may not have been applied
+  DRAY_RECEIPT_RETRY = 4,   // not applied for a passing reason; code THROTTLED: a limit, none of the row's fault. With
+                            // no code it is THROTTLED where retry_after_ms is given, else BUSY
+  DRAY_RECEIPT_PENDING = 5, // accepted into the job that `handle` names
+  DRAY_RECEIPT_UNKNOWN = 6  // may or may not have been applied
 };
 
 // The outcome of one row. Frozen layout (it is an array element). Strings are valid until the next call

@@ -148,12 +148,119 @@ static void test_rows_of_a_job_are_sent_again_after_the_limit(void **state) {
   scene_end(&scene);
 }
 
+// A job that takes rows has not taken them: where each ends with what the limit kept back, patience ends as well.
+static void test_jobs_that_always_end_at_the_limit_are_the_next_runs(void **state) {
+  (void)state;
+  struct scene scene;
+  patience("20");
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT,
+             ", \"caps\": {\"doubt\": 4, \"rows_max\": 8, \"jobs\": 1}, \"poll\": \"limited\", "
+             "\"receipts\": {\"1\": [\"in_job\"], \"2\": [\"in_job\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.applied, ROWS - 2);
+  assert_int_equal(scene.report.kept_back, 2);
+  assert_int_equal(scene.report.unsent, 0);
+  assert_int_equal(scene.report.pending, 0);
+  assert_int_equal(scene.report.exit_code, 3);
+  expect_records(&scene, 0);
+  patience(NULL);
+  scene_end(&scene);
+}
+
+// What cannot be sent again after a job is no failure of asking for the job.
+static void test_failure_after_a_job_is_told(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT,
+             ", \"caps\": {\"doubt\": 4, \"rows_max\": 8, \"jobs\": 1}, \"poll\": \"retry\", "
+             "\"receipts\": {\"1\": [\"in_job\", \"applied\"], \"2\": [\"in_job\", \"applied\"]}, "
+             "\"calls\": [null, \"transient\", \"transient\", \"transient\", \"transient\", \"transient\"]");
+  assert_int_not_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.exit_code, 1);
+  assert_int_equal(scene.report.applied, ROWS - 2);
+  assert_true(scene.report.error.text[0] != '\0');
+  scene_end(&scene);
+}
+
+// Halves, runs of rows and ranges that a limit stops in the middle: each row is somewhere in the counts, once.
+static void test_every_row_is_counted_where_the_limit_stops_a_part(void **state) {
+  (void)state;
+  static const struct {
+    const char *script;
+    uint64_t applied;
+  } cases[] = {
+      {", \"calls\": [\"data\", null, \"throttled\", \"throttled\", \"throttled\"]", ROWS / 2},
+      {", \"calls\": [\"data\", \"throttled\", \"throttled\", \"throttled\"]", 0},
+      {", \"receipts\": {\"1\": [\"limited\"], \"2\": [\"limited\"], \"5\": [\"retry\"]}, "
+       "\"calls\": [null, \"throttled\", \"throttled\", \"throttled\"]",
+       ROWS - 3},
+      {", \"receipts\": {\"3\": [\"retry\"], \"5\": [\"retry\"], \"7\": [\"retry\"]}, "
+       "\"calls\": [null, null, \"throttled\", \"throttled\", \"throttled\"]",
+       ROWS - 3},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    patience("2");
+    scene_activate(&scene, SYNC);
+    scene_rows(&scene, EIGHT, cases[i].script);
+    assert_int_equal(scene_run(&scene, 0), DRAY_E_THROTTLED);
+    assert_int_equal(scene.report.applied, cases[i].applied);
+    assert_int_equal(scene.report.applied + scene.report.kept_back + scene.report.unsent, ROWS);
+    assert_int_equal(scene.report.refused, 0);
+    expect_records(&scene, 0);
+    scene_rows(&scene, EIGHT, "");
+    patience(NULL);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.exit_code, 0);
+    expect_each_once(&scene);
+    scene_end(&scene);
+  }
+}
+
+// How many calls came without a poll between them, at most, behind the first call.
+static size_t calls_between_polls(const struct scene *scene) {
+  char path[200], line[4096];
+  size_t calls = 0, now = 0, most = 0;
+  (void)snprintf(path, sizeof(path), "%s/p/ledger", scene->folder);
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  while (fgets(line, sizeof(line), file) != NULL) {
+    if (strncmp(line, "POLL", 4) == 0) now = 0;
+    if (strncmp(line, "CALL", 4) == 0 && calls++ > 0 && ++now > most) most = now;
+  }
+  (void)fclose(file);
+  return most;
+}
+
+// Rows that stand apart are jobs of their own, and no more of those are open than the destination takes.
+static void test_rows_kept_back_take_no_more_jobs_than_there_are(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, EIGHT,
+             ", \"caps\": {\"doubt\": 4, \"rows_max\": 8, \"jobs\": 1}, \"poll\": \"applied\", "
+             "\"receipts\": {\"1\": [\"limited\", \"in_job\"], \"3\": [\"limited\", \"in_job\"], "
+             "\"5\": [\"limited\", \"in_job\"], \"7\": [\"limited\", \"in_job\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.kept_back + scene.report.unsent + scene.report.pending, 0);
+  assert_int_equal(scene.report.mirror_rows, ROWS);
+  assert_int_equal(calls_between_polls(&scene), 1);
+  expect_records(&scene, 0);
+  scene_end(&scene);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_limit_is_waited_for_while_rows_are_taken),
       cmocka_unit_test(test_rows_kept_back_for_too_long_are_the_next_runs),
       cmocka_unit_test(test_run_ends_when_nothing_is_taken_any_more),
       cmocka_unit_test(test_rows_of_a_job_are_sent_again_after_the_limit),
+      cmocka_unit_test(test_jobs_that_always_end_at_the_limit_are_the_next_runs),
+      cmocka_unit_test(test_failure_after_a_job_is_told),
+      cmocka_unit_test(test_every_row_is_counted_where_the_limit_stops_a_part),
+      cmocka_unit_test(test_rows_kept_back_take_no_more_jobs_than_there_are),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
