@@ -161,12 +161,12 @@ int32_t dr_folder_make(const char *path, struct dray_error *error) {
   return DRAY_OK;
 }
 
-int dr_fd_lock(int fd, uint64_t at, int wait) {
+int dr_fd_lock(int fd, uint64_t at) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1};
-  int rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
-  while (rc != 0 && errno == EINTR) rc = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
+  int rc = fcntl(fd, F_OFD_SETLK, &lock);
+  while (rc != 0 && errno == EINTR) rc = fcntl(fd, F_OFD_SETLK, &lock);
   if (rc == 0) return 1;
-  return !wait && (errno == EAGAIN || errno == EACCES) ? 0 : -1;
+  return errno == EAGAIN || errno == EACCES ? 0 : -1;
 }
 
 void dr_fd_unlock(int fd, uint64_t at) {

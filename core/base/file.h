@@ -25,9 +25,9 @@ DRAY_NODISCARD int32_t dr_rename(const char *from, const char *to, struct dray_e
 // With parents, 0700, durably.
 DRAY_NODISCARD int32_t dr_folder_make(const char *path, struct dray_error *error);
 // Locks the byte at `at`, which need not exist, for this open file description: another one, of this process or not,
-// has to wait; gone when it is closed or its last process ends (fcntl(2), F_OFD_SETLK). 1: locked; 0: somebody has it
-// (only without `wait`); -1: errno says why.
-int dr_fd_lock(int fd, uint64_t at, int wait);
+// does not get it; gone when it is closed or its last process ends (fcntl(2), F_OFD_SETLK). Never waits. 1: locked; 0:
+// somebody has it; -1: errno says why.
+int dr_fd_lock(int fd, uint64_t at);
 void dr_fd_unlock(int fd, uint64_t at);
 int dr_file_exists(const char *path);
 // "a/b" on the heap; NULL when memory is short.

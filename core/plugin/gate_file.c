@@ -107,7 +107,7 @@ static int32_t wait_for_lock(const struct dr_gate_file *file, struct dray_error 
   int32_t code = DRAY_OK;
   int shown = 0;
   for (;;) {
-    const int locked = dr_fd_lock(file->fd, 0, 0);
+    const int locked = dr_fd_lock(file->fd, 0);
     if (locked != 0) {
       code = locked > 0 ? DRAY_OK : dr_fail_errno(error, "lock", file->path);
       break;
@@ -156,7 +156,7 @@ int32_t dr_gate_file_place(struct dr_gate_file *file, uint32_t places_max, int *
   int place = -1;
   for (int i = 0; i < count && place < 0; i++) {
     if (file->mine[i]) continue;
-    const int locked = dr_fd_lock(file->fd, PLACES_AT + (uint64_t)i, 0);
+    const int locked = dr_fd_lock(file->fd, PLACES_AT + (uint64_t)i);
     if (locked < 0) return dr_fail_errno(error, "lock", file->path);
     if (locked == 1) place = i;
   }

@@ -89,7 +89,7 @@ static int32_t wait_for_lock(const struct dr_host *host, struct dray_str key, in
   int shown = 0;
   int32_t code = DRAY_OK;
   for (;;) {
-    const int locked = dr_fd_lock(fd, 0, 0);
+    const int locked = dr_fd_lock(fd, 0);
     if (locked == 1) break;
     if (locked < 0) {
       code = dr_fail_errno(error, "lock a state of", host->shared_folder);
