@@ -416,6 +416,12 @@ int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uin
   return dr_batch_fold(batch, mapping->schema, mapping->folded, mapping->folded_count, out, error);
 }
 
+int dr_mapping_is_key(const struct dr_mapping *mapping, const char *name) {
+  size_t k = 0;
+  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
+  return k < mapping->key_count;
+}
+
 ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field) {
   for (size_t i = 0; i < mapping->folded_count; i++) {
     if (mapping->folded[i] == field) return (ptrdiff_t)(mapping->schema->field_count - mapping->folded_count + i);

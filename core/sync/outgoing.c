@@ -84,12 +84,6 @@ static ptrdiff_t stand_in(const struct dr_mapping *mapping, ptrdiff_t field, con
   return folded >= 0 ? dr_schema_find(schema, dray_str_of(mapping->schema->fields[folded].name)) : -1;
 }
 
-static int is_key(const struct dr_mapping *mapping, const char *name) {
-  size_t k = 0;
-  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
-  return k < mapping->key_count;
-}
-
 int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
   const struct dr_schema *schema = dr_changeset_schema(delivery->set);
   const struct dr_mapping *mapping = &delivery->run->mapping;
@@ -108,7 +102,7 @@ int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *erro
     if (mapped >= 0 && mapping->hidden[mapped]) continue;
     delivery->columns[count] = i;
     delivery->stand_ins[count] = stand_in(mapping, mapped, schema);
-    delivery->is_key[count] = (uint8_t)is_key(mapping, schema->fields[i].name);
+    delivery->is_key[count] = (uint8_t)dr_mapping_is_key(mapping, schema->fields[i].name);
     defs[count++] = (struct dray_column_def){schema->fields[i].name, schema->fields[i].type, 1};
   }
   delivery->column_count = count;

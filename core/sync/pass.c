@@ -90,12 +90,6 @@ static int32_t read_rows(struct dr_context *run, struct dr_diff *diff, const str
   }
 }
 
-static int is_key(const struct dr_mapping *mapping, const char *name) {
-  size_t k = 0;
-  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
-  return k < mapping->key_count;
-}
-
 // Rows of a log are versions: the last one counts, whatever the sync says of rows that come twice.
 static int duplicates_of(const struct dr_context *run) {
   return dr_reader_changes(run->reader) ? DR_DUPLICATES_LAST : run->sync->duplicates;
@@ -118,7 +112,8 @@ static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *
   dr_mirror_info(run->mirror, &info);
   if (info.keep == DR_KEEP_KEY) return DRAY_OK;
   for (size_t i = 0; counts->column_updates != NULL && i < report->column_count; i++) {
-    if (!is_key(&run->mapping, report->columns[i].name)) report->columns[i].count += counts->column_updates[i];
+    if (!dr_mapping_is_key(&run->mapping, report->columns[i].name))
+      report->columns[i].count += counts->column_updates[i];
   }
   return DRAY_OK;
 }
