@@ -4,18 +4,16 @@
 // Backoff times.
 #include "base/backoff.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
+
+#include "base/clock.h"
 
 #define BASE_MS 1000
 #define MOST_MS 60000
 #define DOUBLINGS_MAX 16
 
 static int64_t base_ms(void) {
-  const char *test = getenv("DRAY_TEST");
-  const char *text = test != NULL && strcmp(test, "1") == 0 ? getenv("DRAY_BACKOFF_MS") : NULL;
-  const long given = text != NULL ? strtol(text, NULL, 10) : 0;
+  const int64_t given = dr_test_ms("DRAY_BACKOFF_MS", BASE_MS);
   return given > 0 ? given : BASE_MS;
 }
 

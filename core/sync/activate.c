@@ -164,9 +164,7 @@ static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
 
 // How long a run waits for jobs; what has not ended by then is asked for by the next run.
 static int64_t poll_in_run_ms(void) {
-  const char *test = getenv("DRAY_TEST");
-  const char *text = test != NULL && strcmp(test, "1") == 0 ? getenv("DRAY_POLL_MS") : NULL;
-  return text != NULL ? strtol(text, NULL, 10) : POLL_IN_RUN_MS;
+  return dr_test_ms("DRAY_POLL_MS", POLL_IN_RUN_MS);
 }
 
 static struct dr_delivery_plan plan_of(const struct dr_context *run, const struct activation *activation,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "sync/parcel.h"
 
@@ -17,9 +18,7 @@
 
 // How long in all, while no row is taken.
 static int64_t limit_ms_max(void) {
-  const char *test = getenv("DRAY_TEST");
-  const char *text = test != NULL && strcmp(test, "1") == 0 ? getenv("DRAY_LIMIT_MS") : NULL;
-  return text != NULL ? strtol(text, NULL, 10) : LIMIT_MS_MAX;
+  return dr_test_ms("DRAY_LIMIT_MS", LIMIT_MS_MAX);
 }
 
 int dr_limit_is(const struct dray_receipt *receipt) {
