@@ -307,6 +307,14 @@ static int32_t refuse_single(struct dr_delivery *delivery, struct dr_parcel *par
   return dr_settle(delivery, parcel, DR_BATCH_ACKED, error);
 }
 
+// What follows the rows that a limit has stopped is put by as well. Returns `rc`, of those.
+static int32_t put_rest_by(struct dr_delivery *delivery, int32_t rc, uint64_t first, uint64_t end, uint32_t round,
+                           struct dray_error *error) {
+  if (rc != DRAY_E_THROTTLED) return rc;
+  const int32_t held = dr_limit_hold(delivery, first, end - first, round, NULL);
+  return held == DRAY_OK ? rc : dray_fail(error, held, "no memory for rows that were kept back");
+}
+
 static int32_t halve(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round, struct dray_error *error) {
   // By rows that are sent, so that each half has some.
   const uint64_t first = parcel->changes->first_seq;
@@ -314,12 +322,8 @@ static int32_t halve(struct dr_delivery *delivery, struct dr_parcel *parcel, uin
   const uint64_t end = first + parcel->changes->count;
   delivery->counted++; // as one batch already
   int32_t rc = dr_send_range(delivery, first, middle - first, round, error);
-  if (rc == DRAY_OK) {
-    rc = dr_send_range(delivery, middle, end - middle, round, error);
-  } else if (rc == DRAY_E_THROTTLED) {
-    const int32_t held = dr_limit_hold(delivery, middle, end - middle, round, NULL);
-    if (held != DRAY_OK) rc = dray_fail(error, held, "no memory for rows that were kept back");
-  }
+  rc = rc == DRAY_OK ? dr_send_range(delivery, middle, end - middle, round, error)
+                     : put_rest_by(delivery, rc, middle, end, round, error);
   delivery->counted--;
   return rc;
 }
@@ -406,7 +410,5 @@ int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t cou
   const uint64_t end = first + count;
   int32_t rc = DRAY_OK;
   while (rc == DRAY_OK && first < end) rc = dr_send_next(delivery, &first, end, round, error);
-  if (rc != DRAY_E_THROTTLED) return rc;
-  const int32_t held = dr_limit_hold(delivery, first, end - first, round, NULL);
-  return held == DRAY_OK ? rc : dray_fail(error, held, "no memory for rows that were kept back");
+  return put_rest_by(delivery, rc, first, end, round, error);
 }
