@@ -10,8 +10,8 @@ import unittest
 import kit
 
 SIMULATOR = os.path.join(kit.ROOT, "tests", "sim", "zendesk", "server.py")
-sys.path.insert(0, os.path.join(kit.ROOT, "tests", "sim", "server"))
-import running  # noqa: E402
+sys.path.insert(0, os.path.join(kit.ROOT, "tests", "sim"))
+from server.running import Running  # noqa: E402
 
 # One of each way that pages follow each other. The first is read once for every allocation that may fail: it is small, and the exports'
 # budget holds thousands.
@@ -23,7 +23,7 @@ class TestZendesk(unittest.TestCase):
     maxDiff = None
 
     def test_both_roles(self):
-        with tempfile.TemporaryDirectory(prefix="dray-conformance-") as folder, running.Running(
+        with tempfile.TemporaryDirectory(prefix="dray-conformance-") as folder, Running(
                 SIMULATOR, "--export-limit", 0, "--rate-limit", 0, "--users", 40, "--organizations", 12, "--tickets", 60,
                 ledger=os.path.join(folder, "ledger")) as zendesk:
             config = {

@@ -361,8 +361,8 @@ function main(files) {
     check.file = file;
     fs.readFileSync(file, 'utf8')
       .split('\n')
+      .slice(0, -1) // what has no end is no line: its writer was killed
       .forEach((raw, at) => {
-        if (raw === '') return;
         const entry = JSON.parse(raw);
         if (entry.event === 'bulk_result') check.result(at + 1, entry);
         else if (entry.operation || entry.asked) check.exchange(at + 1, entry);

@@ -21,9 +21,10 @@ import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "sim")]
 
 import ports  # noqa: E402  pylint: disable=wrong-import-position
+from server.ledger import entries  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = HERE.parent.parent
 RECEIVER = ROOT / "tests" / "sim" / "webhook" / "server.py"
@@ -272,10 +273,7 @@ class Receiver:
         return self.ask("/_control")["holding"]
 
     def ledger(self):
-        if not self.ledger_path.exists():
-            return []
-        with open(self.ledger_path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+        return entries(self.ledger_path)
 
     def requests(self, since=0):
         return self.ledger()[since:]

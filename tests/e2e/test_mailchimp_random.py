@@ -27,17 +27,13 @@ def faults(dice, path, kinds, most):
     return [{**dice.choice(kinds), "path": path, "nth": dice.randrange(1, 9), "count": 1} for _ in range(dice.randrange(most + 1))]
 
 
-def lines(sim):
-    return sum(1 for _ in open(sim.ledger_path, encoding="utf-8"))
-
-
 def run(dice, project, sim, *arguments):
     """A run that may die at any request."""
     dies = dice.random() < 0.5
-    mark, least = lines(sim), dice.randrange(1, 20)
+    mark, least = sim.noted(), dice.randrange(1, 20)
     process = project.start(*arguments)
     end = time.monotonic() + 60
-    while dies and process.poll() is None and lines(sim) - mark < least and time.monotonic() < end:
+    while dies and process.poll() is None and sim.noted() - mark < least and time.monotonic() < end:
         time.sleep(0.01)
     if dies:
         time.sleep(dice.random() * 0.05)

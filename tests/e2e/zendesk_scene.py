@@ -9,8 +9,8 @@ import textwrap
 import harness
 
 SIMULATOR = harness.ROOT / "tests" / "sim" / "zendesk" / "server.py"
-sys.path.insert(0, str(SIMULATOR.parent.parent / "server"))
-import running  # noqa: E402  the client of the test side
+sys.path.insert(0, str(SIMULATOR.parent.parent))
+from server.running import Running  # noqa: E402  the client of the test side
 
 # Every stream, and where the simulator's state holds its records.
 STATES = {"tickets": "tickets", "ticket_comments": None, "ticket_audits": None, "ticket_metrics": "metrics", "ticket_metric_events": "metric_events",
@@ -22,7 +22,7 @@ EXPORTS = ("tickets", "ticket_comments", "ticket_audits", "ticket_metrics", "tic
 WRITES = ("POST", "PUT", "DELETE", "PATCH")
 
 
-class Zendesk(running.Running):
+class Zendesk(Running):
     """The simulator without limits of its own, unless they are asked for."""
 
     def __init__(self, folder, *arguments):

@@ -223,11 +223,6 @@ class Learned:
         return self.known[shape]
 
 
-def count_lines(path):
-    with open(path, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-
-
 def kill_when(case, condition):
     """Starts a run and kills it as soon as `condition()` holds. None when it ended before."""
     process = case.project.start("sync", case.sync, "--json")
@@ -254,9 +249,9 @@ def die_at_step(vendor, case, learned):
 def die_after_request(vendor, case, learned):
     most = learned.of(vendor, case)[2] if learned is not None else UNLEARNED_REQUESTS
     number = case.chance.randint(1, max(1, most))
-    path = case.account.sim.ledger_path
-    begin = count_lines(path)
-    return f"request {number} of about {most}", kill_when(case, lambda: count_lines(path) - begin >= number)
+    sim = case.account.sim
+    begin = sim.noted()
+    return f"request {number} of about {most}", kill_when(case, lambda: sim.noted() - begin >= number)
 
 
 def die_at_moment(vendor, case, learned):

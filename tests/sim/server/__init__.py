@@ -5,10 +5,10 @@
 from .clock import Clock
 from .exchange import Answer, Request, strict_json
 from .faults import FaultError, Faults
-from .ledger import Ledger
+from .ledger import Ledger, entries
 from .program import options_of, serve
 from .routes import Route, Router
 from .simulator import Refusal, Simulator
 
 __all__ = ["Answer", "Clock", "FaultError", "Faults", "Ledger", "Refusal", "Request", "Route", "Router", "Simulator",
-           "options_of", "serve", "strict_json"]
+           "entries", "options_of", "serve", "strict_json"]

@@ -12,6 +12,8 @@ import ssl
 import subprocess
 import sys
 
+from .ledger import count, entries
+
 NUMBERS = itertools.count(1)
 
 
@@ -127,4 +129,8 @@ class Running:
         return self.sim("POST", "change", order)
 
     def ledger(self):
-        return [json.loads(line) for line in self.ledger_path.read_text(encoding="utf-8").split("\n") if line]
+        return entries(self.ledger_path)
+
+    def noted(self):
+        """How many lines the ledger has."""
+        return count(self.ledger_path)

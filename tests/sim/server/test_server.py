@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from server.ledger import count, entries
 from server.running import Running
 
 EXAMPLE = pathlib.Path(__file__).with_name("example.py")
@@ -210,6 +211,17 @@ def test_a_restarted_program_goes_on_with_the_ledger_and_ends_at_sigterm(tmp_pat
         running.stop()
         assert running.process.returncode == 0
         assert [entry["number"] for entry in running.ledger()] == list(range(1, round_ + 1))
+
+
+def test_half_a_line_of_the_ledger_is_none(tmp_path):
+    ledger = tmp_path / "l"
+    torn = '{"number": 1, "path": "/a"}\n{"number": 2, "who": "sp\u00e4t'.encode()[:-1]
+    ledger.write_bytes(torn)
+    assert (entries(ledger), count(ledger)) == ([{"number": 1, "path": "/a"}], 1)  # as one who is still writing leaves it
+    with Running(EXAMPLE, ledger=ledger) as notes:  # as one who was killed leaves it
+        notes.request("GET", "/notes", None, WHO)
+        assert [(entry["number"], entry["path"]) for entry in notes.ledger()] == [(1, "/a"), (2, "/notes")]
+        assert notes.noted() == 2
 
 
 def test_tls(tmp_path):

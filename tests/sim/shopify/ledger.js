@@ -13,8 +13,11 @@ class Ledger {
     this.count = 0;
     this.file = null;
     if (path) {
-      if (fs.existsSync(path)) this.count = fs.readFileSync(path, 'utf8').split('\n').length - 1;
       this.file = fs.openSync(path, 'a');
+      const before = fs.readFileSync(path);
+      const whole = before.subarray(0, before.lastIndexOf(0x0a) + 1); // a killed writer leaves half a line
+      this.count = whole.toString('utf8').split('\n').length - 1;
+      fs.ftruncateSync(this.file, whole.length);
     }
   }
 

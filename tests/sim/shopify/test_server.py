@@ -320,6 +320,13 @@ def test_the_ledger_has_operation_and_answer_before_the_client_does(shop):
     assert shop.token not in json.dumps(line)
 
 
+def test_half_a_line_of_the_ledger_is_none(start, tmp_path):
+    (tmp_path / "ledger1.ndjson").write_bytes('{"number":1}\n{"number":2,"who":"sp\u00e4t'.encode()[:-1])
+    shop = start()
+    shop.post("{ shop { id } }")
+    assert [entry["number"] for entry in shop.ledger()] == [1, 2] and shop.ledger()[1]["status"] == 200
+
+
 def test_the_date_of_an_answer_is_the_simulators(shop):
     assert shop.post("{ shop { id } }").headers["date"].startswith("Fri, 20 Nov 2026 08:0")
     shop.advance(3600)

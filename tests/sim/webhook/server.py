@@ -17,12 +17,17 @@ import gzip
 import hashlib
 import hmac
 import json
-import os
+import pathlib
 import socket
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+# Before this file's own folder, whose server.py has the name of the package.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from server.ledger import Ledger, entries  # noqa: E402
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 OPERATIONS = ("insert", "update", "delete")
@@ -87,36 +92,25 @@ class Receiver:
         self.answers = {}  # idempotency key -> (body hash, status, answer)
         self.busy = set()  # idempotency keys in work
         self.freed, self.clears, self.holding = threading.Condition(self.lock), 0, 0
-        self.count = 0
-        self.ledger_path = ledger_path
-        self.restore()
-        self.ledger = open(ledger_path, "ab", buffering=0) if ledger_path else None
+        self.restore(ledger_path)
+        self.ledger = Ledger(ledger_path)
 
     # ---- the ledger ----
 
-    def restore(self):
+    def restore(self, ledger_path):
         """State is a fold over the ledger, so a receiver that is started again knows what it knew."""
-        if not self.ledger_path or not os.path.exists(self.ledger_path):
-            return
-        with open(self.ledger_path, "rb") as ledger:
-            for line in ledger:
-                entry = json.loads(line)
-                self.count = entry["number"]
-                if entry["outcome"] == "replay":
-                    continue
-                for index in entry["applied"]:
-                    self.apply(entry["object"], entry["rows"][index])
-                if entry["stored_answer"] is not None:
-                    key = entry["headers"].get("idempotency-key")
-                    self.answers[key] = (entry["body_sha256"], entry["status"], entry["stored_answer"])
+        for entry in entries(ledger_path):
+            if entry["outcome"] == "replay":
+                continue
+            for index in entry["applied"]:
+                self.apply(entry["object"], entry["rows"][index])
+            if entry["stored_answer"] is not None:
+                key = entry["headers"].get("idempotency-key")
+                self.answers[key] = (entry["body_sha256"], entry["status"], entry["stored_answer"])
 
     def record(self, entry):
         with self.lock:
-            self.count += 1
-            entry = {"number": self.count, "time": time.time(), **entry}
-            if self.ledger:
-                self.ledger.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-                os.fsync(self.ledger.fileno())
+            self.ledger.sync(self.ledger.write({"time": time.time(), **entry}))
 
     # ---- faults ----
 
@@ -334,8 +328,7 @@ class Handler(BaseHTTPRequestHandler):
                 state = {name: list(table.values()) for name, table in receiver.rows.items()}
             self.answer(200, state)
         elif self.path == "/_ledger":
-            with open(receiver.ledger_path, "rb") as ledger:
-                self.answer(200, ledger.read(), content_type="application/x-ndjson")
+            self.answer(200, receiver.ledger.text(), content_type="application/x-ndjson")
         elif self.path == "/_control":
             with receiver.lock:
                 self.answer(200, {"faults": receiver.faults, "holding": receiver.holding, "require": {**receiver.require, "hmac": None, "bearer": None}})

@@ -13,6 +13,10 @@ import time
 
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from server.ledger import entries  # noqa: E402
+
 SERVER = pathlib.Path(__file__).with_name("server.py")
 
 
@@ -51,7 +55,7 @@ class Running:
         return json.loads(self.request("GET", "/_state")[2]).get(name, [])
 
     def ledger(self):
-        return [json.loads(line) for line in self.ledger_path.read_text().splitlines()]
+        return entries(self.ledger_path)
 
 
 @pytest.fixture
@@ -88,6 +92,8 @@ def test_a_restarted_receiver_knows_what_it_knew(start):
     receiver = start()
     receiver.send([row(1, name="Ann")], {"Idempotency-Key": "k1"})
     receiver.stop()
+    with open(receiver.ledger_path, "ab") as ledger:
+        ledger.write(b'{"number": 2, "outcome": "appl')  # killed while it wrote
     again = start()
     assert again.state() == [{"id": 1, "name": "Ann"}]
     _, _, headers = again.send([row(1, name="Ann")], {"Idempotency-Key": "k1"})
