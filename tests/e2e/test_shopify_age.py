@@ -3,7 +3,6 @@
 """What is given out is never older than what was, nor than what a checkpoint says: operations that are taken up, clocks."""
 
 import datetime
-import signal
 
 import pytest
 
@@ -22,8 +21,7 @@ def kill_behind_operation(project, shop, *options):
     before = polls()
     process = project.start("sync", "in", *options)
     harness.wait_until(lambda: polls() > before, what="a poll")
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    project.kill(process)
     harness.wait_until(lambda: shop.state()["bulk"][-1]["status"] == "COMPLETED", what="its end")
     return len(shop.state()["bulk"])
 
