@@ -16,6 +16,7 @@
 struct direct {
   struct dr_table_writer *writer; // NULL between windows
   struct dr_spool *spool;         // where rows wait until all are read; NULL: they do not
+  struct dr_table_tally *tally;   // counts rows that may be those of the table; NULL: whatever is read is written
   uint64_t rows;                  // written in this window
   int64_t begun_ms;               // when it was begun
   int safe;                       // nothing was read behind `state`
@@ -78,7 +79,8 @@ static int32_t direct_item(struct dr_context *run, struct dr_ingest *ingest, str
   run->report->rows_read += item->rows;
   const uint64_t rows = rc == DRAY_OK && batch != NULL ? dr_batch_rows(batch) : 0;
   run->report->inserts += rows;
-  if (rows > 0 && !dr_planning(run)) {
+  if (rows > 0 && direct->tally != NULL) rc = dr_table_tally_rows(direct->tally, batch, error);
+  if (rc == DRAY_OK && rows > 0 && !dr_planning(run)) {
     rc = direct->spool != NULL ? dr_spool_add(direct->spool, batch, error)
                                : direct_write(run, ingest, direct, batch, error);
   }
@@ -131,11 +133,38 @@ static int32_t direct_broken(struct dr_context *run, struct dr_ingest *ingest, s
 
 // A model in the warehouse it is written to: one connection cannot do both at once, a table may be read by the model
 // that it is written from, and the read must not hold what the write waits for. So all is read first.
-static int32_t direct_spool(struct dr_context *run, struct direct *direct, struct dray_error *error) {
+static int reads_where_it_writes(const struct dr_context *run) {
   const struct dr_sync *sync = run->sync;
-  if (sync->model < 0 || dr_planning(run)) return DRAY_OK;
-  if (dr_session_project(run->session)->models[sync->model].warehouse != sync->to_connection) return DRAY_OK;
+  return sync->model >= 0 && dr_session_project(run->session)->models[sync->model].warehouse == sync->to_connection;
+}
+
+// A table that is to hold what is read may hold it already, which is known when all is read.
+static int may_hold_all(const struct dr_context *run, const struct dr_ingest *ingest) {
+  return run->sync->mode == DR_MODE_REPLACE && ingest->state.generation > 0 && ingest->plan.table_exists &&
+         ingest->plan.ddl_count == 0;
+}
+
+static int32_t direct_spool(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
+                            struct dray_error *error) {
+  const int may_hold = may_hold_all(run, ingest);
+  if (dr_planning(run) || !(may_hold || reads_where_it_writes(run))) return DRAY_OK;
+  if (may_hold) {
+    DRAY_TRY(dr_table_tally_new(ingest->warehouse, &ingest->table, dr_store_seed(run->store), &direct->tally, error));
+  }
   return dr_spool_new(run->folder, run->mapping.schema, &direct->spool, error);
+}
+
+// The table holds what was read, and so does the state row: nothing is to be written. What speaks against it in any way
+// goes to the writer, which finds the same or says what is wrong.
+static int32_t direct_same(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct, int *out_same,
+                           struct dray_error *error) {
+  const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
+  const int moved = direct->state != NULL && !dr_ingest_same_checkpoint(ingest, state);
+  *out_same = 0;
+  if (direct->tally == NULL || moved || run->report->inserts == 0) return DRAY_OK;
+  dr_reader_finish(run->reader);
+  DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "comparing", error));
+  return dr_table_tally_same(direct->tally, ingest->state.generation, out_same, error);
 }
 
 static int32_t direct_unspool(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct,
@@ -158,7 +187,7 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
   const int windows = run->sync->mode != DR_MODE_REPLACE && dr_reader_incremental(run->reader);
   DRAY_TRY(dr_context_state(run, DR_RUN_READING, "reading", error));
   dr_rows_window(run, dray_buffer_view(&ingest->state.checkpoint));
-  DRAY_TRY(direct_spool(run, direct, error));
+  DRAY_TRY(direct_spool(run, ingest, direct, error));
   for (;;) {
     struct dr_read_item *item = NULL;
     int32_t rc = dr_reader_next(run->reader, &item, error);
@@ -170,6 +199,9 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
     if (windows && direct->safe && direct_is_over(run, direct)) DRAY_TRY(direct_commit(run, ingest, direct, error));
   }
   if (dr_planning(run)) return DRAY_OK;
+  int same = 0;
+  DRAY_TRY(direct_same(run, ingest, direct, &same, error));
+  if (same) return DRAY_OK;
   DRAY_TRY(direct_unspool(run, ingest, direct, error));
   DRAY_TRY(direct_guard(run, ingest, direct, error));
   const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
@@ -186,6 +218,7 @@ int32_t dr_ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struc
   const int32_t rc = direct_rows(run, ingest, &direct, error);
   dr_table_writer_free(direct.writer);
   dr_spool_free(direct.spool);
+  dr_table_tally_free(direct.tally);
   free(direct.state);
   run->report->apply_ms = dr_monotonic_ms() - start;
   return rc;

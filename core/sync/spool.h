@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rows put by on disk between reading and writing, for where the two cannot go on at once: a model that is written
-// into its own warehouse. What holds the read (a connection, a lock, a snapshot) is given back before the write begins.
+// into its own warehouse, where what holds the read (a connection, a lock, a snapshot) is given back before the write
+// begins, and rows that are to replace a table's, which may be the same.
 // The file has no name: a run that is killed leaves nothing.
 #ifndef DR_SYNC_SPOOL_H
 #define DR_SYNC_SPOOL_H

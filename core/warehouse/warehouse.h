@@ -82,6 +82,21 @@ DRAY_NODISCARD int32_t dr_table_state_ddl(struct dr_warehouse *warehouse, const 
 DRAY_NODISCARD int32_t dr_table_state_unread(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                              struct dray_error *error);
 
+// Whether a table holds exactly certain rows, found without writing anything: they are counted and hashed as they are
+// read, and the table's are when all were. Keeps no row. One thread; `warehouse` and `options` are borrowed.
+struct dr_table_tally;
+DRAY_NODISCARD int32_t dr_table_tally_new(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                          uint64_t seed, struct dr_table_tally **out, struct dray_error *error);
+void dr_table_tally_free(struct dr_table_tally *tally); // NULL allowed
+// Rows of the options' schema, in any order.
+DRAY_NODISCARD int32_t dr_table_tally_rows(struct dr_table_tally *tally, const struct dr_batch *batch,
+                                           struct dray_error *error);
+// *out_same = 1: the table has these rows, each as often, no others, and its state row is of `generation`. 0 says
+// nothing: the columns may be wider than the fields, or the table may know rows that are marked as deleted. Reads the
+// table where it has as many rows; no query stream of the warehouse may be open.
+DRAY_NODISCARD int32_t dr_table_tally_same(struct dr_table_tally *tally, uint64_t generation, int *out_same,
+                                           struct dray_error *error);
+
 struct dr_table_writer; // one transaction's worth of changes
 // Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence:
 // another value in the state row fails with STATE_GENERATION before anything is written. The plan is made again inside:

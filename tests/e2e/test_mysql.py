@@ -144,6 +144,33 @@ def test_append_and_replace(project, server):
     assert held(server, "whole") == PEOPLE[:5] and server.value("SELECT n FROM seen") == "5"
 
 
+TYPED = (
+    "CREATE TABLE typed (id bigint, yes boolean, amount decimal(20,6), ratio double, name varchar(40), raw varbinary(40),"
+    " day date, at datetime(6), doc json) CHARACTER SET utf8mb4; INSERT INTO typed VALUES"
+    " (1, true, 12345678901234.000001, 0.1, 'Zoë', x'00ff', '2024-02-29', '2024-02-29 23:59:59.999999', '{\"a\": 1.0}'),"
+    " (1, NULL, -0.5, -1e300, '', '', '1000-01-01', '9999-12-31 00:00:00', '[]'),"
+    " (NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL), (NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL)")
+
+
+def test_a_replacement_by_the_same_writes_nothing(project, server):
+    server.sql(TYPED)
+    configure(project, server, "  whole: {from: {model: all}, to: {connection: wh, table: whole}, mode: replace}\n",
+              models="  all: {warehouse: wh, sql: SELECT * FROM typed, key: id}\n")
+    project.sync("whole")
+    looks, logged = ("SELECT * FROM whole ORDER BY 1, 2, 3", "SELECT * FROM _dray_state"), []
+    before = [server.sql(look) for look in looks]
+    counts = written(server), server.counter("Com_create_temporary_table")
+    for _ in range(5):  # the server writes now and then on its own
+        log = server.counter("Innodb_os_log_written")
+        assert project.sync("whole")["applied"] == 0
+        logged.append(server.counter("Innodb_os_log_written") - log)
+    assert (written(server), server.counter("Com_create_temporary_table")) == counts
+    assert [server.sql(look) for look in looks] == before and min(logged) == 0, logged
+    server.sql("UPDATE whole SET name = 'ZOË' WHERE name = 'Zoë'")  # the same to the collation
+    assert project.sync("whole")["applied"] > 0
+    assert server.value("SELECT count(*) FROM whole WHERE BINARY name = 'Zoë'") == "1"
+
+
 def test_history_keeps_versions(project, server):
     configure(project, server, people_sync("history"))
     put_people(project, PEOPLE)

@@ -55,6 +55,41 @@ def test_mirror_deletes_what_is_gone(project, server, soft):
     assert held(server, where="_dray_deleted_at IS NULL" if soft else "true") == PEOPLE
 
 
+TYPED = """
+    CREATE TABLE typed (id bigint, yes boolean, amount numeric(20,6), ratio float8, name text, raw bytea, day date,
+                        at timestamptz, doc json);
+    INSERT INTO typed VALUES
+      (1, true, 12345678901234.000001, 0.1, 'Zoë', '\\x00ff', '2024-02-29', '2024-02-29 23:59:59.999999Z', '{"a":1.0}'),
+      (1, NULL, -0.5, 'NaN', '', '', '0001-01-01', '9999-12-31 00:00:00Z', '[]'),
+      (3, NULL, 0, '-Infinity', NULL, NULL, NULL, NULL, 'null'),
+      (NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL), (NULL, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+"""
+
+
+def test_a_replacement_by_the_same_writes_nothing(project, server):
+    server.sql(TYPED + "GRANT SELECT ON typed TO dray")
+    models = "  all: {warehouse: wh, sql: SELECT * FROM typed, key: id}\n"
+    configure(project, server, "  whole: {from: {model: all}, to: {connection: wh, table: whole}, mode: replace}\n",
+              models=models)
+    project.sync("whole")
+    looks, written = ("SELECT xmin::text, ctid::text FROM whole", "SELECT xmin::text, * FROM _dray_state"), []
+    before = [server.sql(look) for look in looks]
+    for _ in range(3):  # the server itself notes its running transactions every 15 s
+        wal = server.wal()
+        assert project.sync("whole")["applied"] == 0
+        written.append(server.wal() - wal)
+    assert min(written) == 0 and [server.sql(look) for look in looks] == before, written
+    exact = "SELECT count(*) FROM (SELECT t::text FROM typed t EXCEPT ALL SELECT ROW(" + \
+            "id, yes, amount, ratio, name, raw, day, at, doc)::text FROM whole) d"
+    for edit in ("UPDATE whole SET doc = '{\"a\":1}' WHERE yes", "UPDATE whole SET ratio = 0.1000001 WHERE yes",
+                 "UPDATE whole SET raw = NULL WHERE raw = ''", "UPDATE whole SET day = day + 1 WHERE yes",
+                 "DELETE FROM whole WHERE id = 3; INSERT INTO whole SELECT * FROM whole WHERE yes"):
+        server.sql(edit)  # as many rows as before
+        assert server.value(exact) != "0"
+        assert project.sync("whole")["applied"] > 0, edit
+        assert server.value(exact) == "0" and server.value("SELECT count(*) FROM whole") == "5"
+
+
 def test_append_and_replace(project, server):
     configure(project, server, people_sync("append").replace(", key: id", "") +
               "  whole: {from: {connection: files, stream: people}, to: {connection: wh, table: whole}, mode: replace}\n")

@@ -191,6 +191,94 @@ struct attempt {
   struct dr_batch *rows;
 };
 
+static int32_t tally(struct world *world, const struct dr_table_options *options, const struct dr_batch *rows,
+                     uint64_t generation, int *out_same) {
+  struct dr_table_tally *made = NULL;
+  DRAY_TRY(dr_table_tally_new(&world->warehouse, options, 7, &made, &world_error));
+  int32_t code = dr_table_tally_rows(made, rows, &world_error);
+  if (code == DRAY_OK) code = dr_table_tally_same(made, generation, out_same, &world_error);
+  dr_table_tally_free(made);
+  return code;
+}
+
+static void check_tally(struct world *world, const struct dr_table_options *options, const struct dr_batch *rows,
+                        uint64_t generation, int same) {
+  int found = !same;
+  assert_ok(tally(world, options, rows, generation, &found));
+  assert_int_equal(found, same);
+}
+
+// What a tally takes for the same, a writer finds nothing to do about, and the other way round.
+static void test_a_tally_says_what_a_writer_finds(void **state) {
+  (void)state;
+  struct world world;
+  struct dr_schema *schema = world_schema(bag, 3);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_REPLACE, NULL, 0);
+  uint64_t generation = 1, same_count = 0;
+  const char *cells[ROWS_MAX][3] = {{"1", "a", NULL}};
+  random_state = 5;
+  world_open(&world, "w.db", WORLD_PLAIN);
+  assert_ok(world_write_rows(&world, &options, 0, world_batch(schema, cells[0], 1), NULL));
+  for (int turn = 0; turn < 60; turn++) {
+    const size_t count = pick(8) != 0 ? 1 + pick(2) : random_rows(cells, 0);
+    for (size_t i = 0; i < count && count <= 2; i++) { // a few small ones, so that they meet again
+      cells[i][0] = "1";
+      cells[i][1] = pick(2) == 0 ? "a" : "A";
+      cells[i][2] = NULL;
+    }
+    struct dr_batch *rows = world_batch(schema, cells[0], count);
+    uint64_t written = 0;
+    int same = 0;
+    assert_ok(tally(&world, &options, rows, generation, &same));
+    assert_ok(world_write_rows(&world, &options, generation++, rows, &written));
+    assert_int_equal(same, written == 0);
+    same_count += same != 0;
+  }
+  assert_true(same_count > 3 && same_count < 50);
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
+static void test_a_tally_believes_only_what_it_has_read(void **state) {
+  (void)state;
+  struct world world;
+  const char *const cells[] = {"1", "a", NULL, "2", NULL, "[]"};
+  struct dr_schema *schema = world_schema(bag, 3);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_REPLACE, id_key, 1);
+  struct dr_batch *rows = world_batch(schema, cells, 2);
+  world_open(&world, "w.db", WORLD_PLAIN);
+  check_tally(&world, &options, rows, 0, 0); // no table
+  assert_ok(world_write_rows(&world, &options, 0, world_batch(schema, cells, 2), NULL));
+  check_tally(&world, &options, rows, 1, 1);
+  check_tally(&world, &options, rows, 2, 0); // somebody else wrote
+  world_execute(&world, "CREATE TABLE o AS SELECT * FROM t");
+  static const char *const edits[][2] = {
+      {"UPDATE t SET name = 'A' WHERE id = 1", "UPDATE t SET name = 'a' WHERE id = 1"},
+      {"UPDATE t SET name = '' WHERE id = 2", "UPDATE t SET name = NULL WHERE id = 2"},
+      {"UPDATE t SET id = 1 WHERE id = 2", "UPDATE t SET id = 2 WHERE name IS NULL"},
+      {"UPDATE t SET id = 'two' WHERE id = 2", "UPDATE t SET id = 2 WHERE id = 'two'"}, // reads as none of its type
+      {"INSERT INTO t (id, _dray_synced_at) VALUES (3, '')", "DELETE FROM t WHERE id = 3"},
+      {"DELETE FROM t", "INSERT INTO t SELECT * FROM o"},
+  };
+  for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+    world_execute(&world, edits[i][0]);
+    check_tally(&world, &options, rows, 1, 0);
+    world_execute(&world, edits[i][1]);
+    check_tally(&world, &options, rows, 1, 1);
+  }
+  world_execute(&world, "ALTER TABLE t ADD COLUMN note TEXT DEFAULT 'by hand'"); // none of ours
+  check_tally(&world, &options, rows, 1, 1);
+  world_execute(&world, "ALTER TABLE t ADD COLUMN _dray_deleted_at TIMESTAMP_TEXT");
+  check_tally(&world, &options, rows, 1, 0); // a row may be marked
+  world_execute(&world, "DROP TABLE t");
+  world_execute(&world, "CREATE TABLE t (id TEXT, name TEXT, doc JSON_TEXT, _dray_synced_at TIMESTAMP_TEXT)");
+  world_execute(&world, "INSERT INTO t SELECT * FROM o");
+  check_tally(&world, &options, rows, 1, 0); // '1' and '01' read as one number there
+  dr_batch_free(rows);
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
 static int32_t write_once(void *ctx) {
   struct attempt *attempt = ctx;
   struct dr_warehouse *warehouse = &attempt->world.warehouse;
@@ -204,6 +292,29 @@ static int32_t write_once(void *ctx) {
   dr_table_writer_free(writer); // never committed: every attempt finds the same table
   dr_table_plan_free(&plan);
   return code;
+}
+
+static int32_t tally_once(void *ctx) {
+  struct attempt *attempt = ctx;
+  int same = 0;
+  DRAY_TRY(tally(&attempt->world, &attempt->options, attempt->rows, 1, &same));
+  assert_true(same);
+  return DRAY_OK;
+}
+
+static void test_every_allocation_of_a_tally_may_fail(void **state) {
+  (void)state;
+  struct attempt attempt;
+  struct dr_schema *schema = world_schema(bag, 3);
+  const char *const cells[] = {"1", "a", NULL, "2", NULL, "[]"};
+  attempt.options = world_options(schema, "t", DR_WRITE_REPLACE, NULL, 0);
+  attempt.rows = world_batch(schema, cells, 2);
+  world_open(&attempt.world, "w.db", WORLD_PLAIN);
+  assert_ok(world_write_rows(&attempt.world, &attempt.options, 0, world_batch(schema, cells, 2), NULL));
+  assert_true(torture_every(tally_once, &attempt) > 30);
+  dr_batch_free(attempt.rows);
+  world_close(&attempt.world);
+  dr_schema_unref(schema);
 }
 
 static void test_every_allocation_may_fail(void **state) {
@@ -237,7 +348,10 @@ int main(void) {
       cmocka_unit_test_setup(test_a_write_of_nothing_leaves_the_state_row_too, world_fresh),
       cmocka_unit_test_setup(test_a_write_that_only_empties_the_table_is_one, world_fresh),
       cmocka_unit_test_setup(test_a_row_whose_key_another_one_resembles_stays, world_fresh),
+      cmocka_unit_test_setup(test_a_tally_says_what_a_writer_finds, world_fresh),
+      cmocka_unit_test_setup(test_a_tally_believes_only_what_it_has_read, world_fresh),
       cmocka_unit_test_setup(test_every_allocation_may_fail, world_fresh),
+      cmocka_unit_test_setup(test_every_allocation_of_a_tally_may_fail, world_fresh),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
