@@ -154,14 +154,30 @@ static int32_t direct_spool(struct dr_context *run, struct dr_ingest *ingest, st
   return dr_spool_new(run->folder, run->mapping.schema, &direct->spool, error);
 }
 
+static int has_moved(const struct dr_ingest *ingest, const struct direct *direct) {
+  return direct->state != NULL && !dr_ingest_same_checkpoint(ingest, dray_str_make(direct->state, direct->state_bytes));
+}
+
+// A checkpoint, a table that is emptied or changed.
+static int writes_without_rows(const struct dr_context *run, const struct dr_ingest *ingest,
+                               const struct direct *direct) {
+  return has_moved(ingest, direct) || run->sync->mode == DR_MODE_REPLACE || ingest->plan.ddl_count > 0;
+}
+
+// Nothing is compared for a plan of this kind: what is the same in the table is left alone by the run.
+static int32_t direct_plan(struct dr_context *run, const struct dr_ingest *ingest, const struct direct *direct,
+                           struct dray_error *error) {
+  if (run->report->inserts == 0 && !writes_without_rows(run, ingest, direct)) return DRAY_OK;
+  dr_reader_finish(run->reader);
+  return dr_ingest_tell_staging(run, ingest, may_hold_all(run, ingest) && !has_moved(ingest, direct), error);
+}
+
 // The table holds what was read, and so does the state row: nothing is to be written. What speaks against it in any way
 // goes to the writer, which finds the same or says what is wrong.
 static int32_t direct_same(struct dr_context *run, struct dr_ingest *ingest, struct direct *direct, int *out_same,
                            struct dray_error *error) {
-  const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
-  const int moved = direct->state != NULL && !dr_ingest_same_checkpoint(ingest, state);
   *out_same = 0;
-  if (direct->tally == NULL || moved || run->report->inserts == 0) return DRAY_OK;
+  if (direct->tally == NULL || has_moved(ingest, direct) || run->report->inserts == 0) return DRAY_OK;
   dr_reader_finish(run->reader);
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "comparing", error));
   return dr_table_tally_same(direct->tally, ingest->state.generation, out_same, error);
@@ -198,17 +214,13 @@ static int32_t direct_rows(struct dr_context *run, struct dr_ingest *ingest, str
     if (rc != DRAY_OK) return rc;
     if (windows && direct->safe && direct_is_over(run, direct)) DRAY_TRY(direct_commit(run, ingest, direct, error));
   }
-  if (dr_planning(run)) return DRAY_OK;
+  if (dr_planning(run)) return direct_plan(run, ingest, direct, error);
   int same = 0;
   DRAY_TRY(direct_same(run, ingest, direct, &same, error));
   if (same) return DRAY_OK;
   DRAY_TRY(direct_unspool(run, ingest, direct, error));
   DRAY_TRY(direct_guard(run, ingest, direct, error));
-  const struct dray_str state = dray_str_make(direct->state, direct->state_bytes);
-  const int moved = direct->state != NULL && !dr_ingest_same_checkpoint(ingest, state);
-  if (moved || run->sync->mode == DR_MODE_REPLACE || ingest->plan.ddl_count > 0) {
-    DRAY_TRY(direct_begin(run, ingest, direct, error));
-  }
+  if (writes_without_rows(run, ingest, direct)) DRAY_TRY(direct_begin(run, ingest, direct, error));
   return direct->writer != NULL ? direct_commit(run, ingest, direct, error) : DRAY_OK;
 }
 

@@ -124,6 +124,13 @@ static int32_t tell_own_ddl(struct dr_context *run, struct dr_ingest *ingest, st
   return rc;
 }
 
+int32_t dr_ingest_tell_staging(struct dr_context *run, const struct dr_ingest *ingest, int if_changed,
+                               struct dray_error *error) {
+  if (run->report->staging.count > 0) return DRAY_OK; // of an earlier window
+  run->report->staging_if_changed = if_changed;
+  return dr_table_staging(ingest->warehouse, &ingest->table, &ingest->plan, &run->report->staging, error);
+}
+
 int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
   run->report->ingest = 1;
@@ -276,7 +283,8 @@ static int32_t write_window(struct dr_context *run, struct dr_ingest *ingest, st
   const uint64_t changes = pass->inserts + pass->updates + pass->deletes - pass->withheld;
   const int first = ingest->state.generation == 0 || ingest->plan.ddl_count > 0;
   DRAY_TRY(dr_guard_and_samples(run, pass, error));
-  if (dr_planning(run) || (changes == 0 && !first && dr_ingest_same_checkpoint(ingest, checkpoint))) return DRAY_OK;
+  if (changes == 0 && !first && dr_ingest_same_checkpoint(ingest, checkpoint)) return DRAY_OK;
+  if (dr_planning(run)) return dr_ingest_tell_staging(run, ingest, 0, error);
   DRAY_TRY(commit_window(run, ingest, pass, checkpoint, error));
   return ingest->plan.ddl_count > 0 ? dr_ingest_plan(ingest, error) : DRAY_OK; // the DDL has run
 }

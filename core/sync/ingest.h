@@ -30,6 +30,10 @@ DRAY_NODISCARD int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest 
 // What the table needs, anew.
 DRAY_NODISCARD int32_t dr_ingest_plan(struct dr_ingest *ingest, struct dray_error *error);
 int dr_ingest_is_keyed(const struct dr_ingest *ingest);
+// A plan's run would write to the table: tells the tables it would stage rows in. `if_changed`: it may as well find
+// that there is nothing to write.
+DRAY_NODISCARD int32_t dr_ingest_tell_staging(struct dr_context *run, const struct dr_ingest *ingest, int if_changed,
+                                              struct dray_error *error);
 int dr_ingest_same_checkpoint(const struct dr_ingest *ingest, struct dray_str checkpoint);
 // What was committed, in the store and in `ingest`.
 DRAY_NODISCARD int32_t dr_ingest_remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,

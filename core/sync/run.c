@@ -35,6 +35,7 @@ void dr_run_report_free(struct dr_run_report *report) {
   free(report->unknown);
   free(report->ddl);
   free(report->own_ddl);
+  dr_statements_free(&report->staging);
   free(report->columns);
   dr_samples_free(report->samples, report->sample_count);
   memset(report, 0, sizeof(*report));

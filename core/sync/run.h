@@ -63,7 +63,9 @@ struct dr_run_report {
   char *unknown;      // a plan: why nothing can be said yet; NULL: it can
   char **ddl;         // statements run, or to be run
   size_t ddl_count;
-  char *own_ddl; // a plan's: what makes dray's own table beside it; NULL: it is there
+  char *own_ddl;                // a plan's: what makes dray's own table beside it; NULL: it is there
+  struct dr_statements staging; // a plan's: tables of the run's own, made before its rows and dropped behind them
+  int staging_if_changed;       // 1: only if the table does not hold the rows already, which a plan does not ask
   struct {
     char *name;
     uint64_t count;

@@ -7,6 +7,8 @@
 
 #include "warehouse/writer.h"
 
+// Columns of a timeline's tables that are keys: + the number of the column.
+#define DR_TIMELINE_KEY_PREFIX "_dray_k"
 // The aliases of a timeline's tables and of queries over them.
 #define DR_TIMELINE_ALIASES "megou"
 // Truth as an expression: SQLite takes TRUE for a column of that name where there is one.
@@ -51,6 +53,7 @@ void dr_put_key(struct dr_merge *merge, const char *alias); // k1, k2
 void dr_put_timeline_key(struct dr_merge *merge);           // the same for the columns of an INSERT into a timeline
 // Engines that write through a join: one UPDATE or DELETE over `s JOIN d`, with the columns named by their alias.
 int dr_merge_joins(const struct dr_merge *merge);
+int dr_merge_joins_by_key(const struct dr_table_writer *writer); // of a table that need not have an index over the key
 // Puts the table, or with `join` both. Returns the alias that the table's columns have in the statement.
 const char *dr_put_target(struct dr_merge *merge, int join);
 void dr_put_is_upsert(struct dr_merge *merge);

@@ -35,11 +35,29 @@ struct planner {
   struct dray_error *error;
 };
 
+void dr_statements_free(struct dr_statements *statements) {
+  for (size_t i = 0; i < statements->count; i++) free(statements->sql[i]);
+  free(statements->sql);
+  *statements = (struct dr_statements){NULL, 0};
+}
+
+int32_t dr_statement_add(char ***list, size_t *count, struct dray_str sql, struct dray_error *error) {
+  char **grown = realloc(*list, (*count + 1) * sizeof *grown);
+  if (grown == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
+  *list = grown;
+  char *copy = dray_str_dup(sql);
+  if (copy == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
+  grown[(*count)++] = copy;
+  return DRAY_OK;
+}
+
 void dr_table_plan_free(struct dr_table_plan *plan) {
   if (plan == NULL) return;
   for (size_t i = 0; i < plan->ddl_count; i++) free(plan->ddl[i]);
   free(plan->ddl);
   free(plan->drop_column);
+  if (plan->after != NULL) dr_shape_free(plan->after);
+  free(plan->after);
   *plan = (struct dr_table_plan){.ddl = NULL};
 }
 
@@ -116,12 +134,23 @@ static int32_t take(struct planner *planner) {
     return dray_fail(planner->error, DRAY_E_LIMIT, "table %s needs more than %d statements", planner->label,
                      DDL_COUNT_MAX);
   }
-  char **grown = realloc(plan->ddl, (plan->ddl_count + 1) * sizeof *grown);
-  if (grown == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
-  plan->ddl = grown;
-  char *copy = dray_str_dup(dray_buffer_view(&planner->text));
-  if (copy == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
-  plan->ddl[plan->ddl_count++] = copy;
+  return dr_statement_add(&plan->ddl, &plan->ddl_count, dray_buffer_view(&planner->text), planner->error);
+}
+
+// The shape as it will be: a column that is added, or has another type.
+static int32_t note_column(struct planner *planner, const char *name, struct dray_type type) {
+  struct dr_shape *shape = &planner->shape;
+  for (size_t i = 0; i < shape->column_count; i++) {
+    if (strcmp(shape->columns[i].name, name) != 0) continue;
+    shape->columns[i].type = type;
+    return DRAY_OK;
+  }
+  struct dr_shape_column *grown = realloc(shape->columns, (shape->column_count + 1) * sizeof *grown);
+  if (grown == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
+  shape->columns = grown;
+  char *copy = dray_str_dup(dray_str_of(name));
+  if (copy == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
+  grown[shape->column_count++] = (struct dr_shape_column){copy, type};
   return DRAY_OK;
 }
 
@@ -262,8 +291,17 @@ static int32_t plan_new_table(struct planner *planner) {
                      "table %s does not exist, and the policy for a new table is %s: create it, or set `evolve`",
                      planner->label, policy_name(policy));
   }
+  const struct dr_table_options *options = planner->options;
   DRAY_TRY(plan_schema(planner));
   DRAY_TRY(plan_create(planner));
+  for (size_t i = 0; i < options->schema->field_count; i++) {
+    DRAY_TRY(note_column(planner, options->schema->fields[i].name, options->schema->fields[i].type));
+  }
+  for (size_t i = 0; i < OWN_COLUMN_COUNT; i++) {
+    if (own_wanted(&own_columns[i], options)) {
+      DRAY_TRY(note_column(planner, own_columns[i].name, *own_columns[i].type));
+    }
+  }
   return is_keyed(planner->options) && !key_inside(planner) ? plan_late_key(planner) : DRAY_OK;
 }
 
@@ -378,7 +416,8 @@ static int32_t plan_new_column(struct planner *planner, size_t index) {
                            "freeze",
                            field->name, dray_type_format(field->type, type, sizeof type), planner->label);
   }
-  return plan_add_column(planner, field->name, field->type);
+  DRAY_TRY(plan_add_column(planner, field->name, field->type));
+  return note_column(planner, field->name, field->type);
 }
 
 static int32_t plan_type_change(struct planner *planner, size_t index, const struct dr_shape_column *column) {
@@ -390,8 +429,9 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
   char wanted[32], actual[32];
   if (!key && discard(planner, index, policy)) return DRAY_OK;
   if (policy <= POLICY_EVOLVE && widens) {
-    return in_place ? plan_widen_in_place(planner, column->name, field->type)
-                    : plan_widen_by_copy(planner, column->name, column->type, field->type);
+    DRAY_TRY(in_place ? plan_widen_in_place(planner, column->name, field->type)
+                      : plan_widen_by_copy(planner, column->name, column->type, field->type));
+    return note_column(planner, column->name, field->type);
   }
   return dray_fail_field(planner->error, DRAY_E_SCHEMA_DRIFT, field->name,
                          "column '%s' is %s in the data and %s in table %s; the policy for a type change is %s%s",
@@ -432,6 +472,7 @@ static int32_t plan_existing_table(struct planner *planner) {
     const struct own_column *own = &own_columns[i];
     if (!own_wanted(own, options) || dr_shape_find(&planner->shape, own->name) != NULL) continue;
     DRAY_TRY(plan_add_column(planner, own->name, *own->type));
+    DRAY_TRY(note_column(planner, own->name, *own->type));
   }
   return DRAY_OK;
 }
@@ -463,7 +504,15 @@ int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_opti
                       struct dray_error *error) {
   struct planner planner = {.warehouse = warehouse, .options = options, .error = error};
   dray_buffer_init(&planner.text, DR_SQL_BYTES_MAX);
-  const int32_t code = run(&planner);
+  int32_t code = run(&planner);
+  if (code == DRAY_OK) {
+    planner.plan.after = malloc(sizeof *planner.plan.after);
+    if (planner.plan.after == NULL) code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
+  }
+  if (code == DRAY_OK) {
+    *planner.plan.after = planner.shape;
+    planner.shape = (struct dr_shape){0, 0, NULL};
+  }
   dray_buffer_free(&planner.text);
   dr_shape_free(&planner.shape);
   dr_place_free(&planner.place);

@@ -44,6 +44,17 @@ struct dr_table_options {
   const char *valid_from;
 };
 
+struct dr_shape; // a table's columns
+
+// Statements, owned.
+struct dr_statements {
+  char **sql;
+  size_t count;
+};
+void dr_statements_free(struct dr_statements *statements);
+// Adds a copy to a list.
+DRAY_NODISCARD int32_t dr_statement_add(char ***list, size_t *count, struct dray_str sql, struct dray_error *error);
+
 // What stands between the table as it is and as it must be.
 struct dr_table_plan {
   int table_exists;
@@ -53,12 +64,20 @@ struct dr_table_plan {
   int discard_rows;     // 1: discard_row asked for: a row with a value in a column of drop_column must be rejected
   // The last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table.
   size_t late_ddl_count;
+  struct dr_shape *after; // the columns when all of `ddl` has run; owned
 };
 void dr_table_plan_free(struct dr_table_plan *plan);
 // Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both
 // types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
 DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                      struct dr_table_plan *out, struct dray_error *error);
+
+// The statements by which a write of this plan makes the tables that its rows are staged in, and drops them at its end:
+// those that the writer runs, in its order. None where rows go straight into the table. Runs nothing but asks whether
+// the table has rows. The caller frees *out.
+DRAY_NODISCARD int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                        const struct dr_table_plan *plan, struct dr_statements *out,
+                                        struct dray_error *error);
 
 // Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
 DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,

@@ -83,11 +83,10 @@ static int32_t run_ddl(struct dr_table_writer *writer, const struct dr_table_pla
   return writer->late_ddl != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
 }
 
-// Learns the columns as they are after the DDL.
+// Learns the columns from the shape of the table as it is after the DDL.
 static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_table_plan *plan,
                              struct dray_error *error) {
   const struct dr_schema *schema = writer->options->schema;
-  DRAY_TRY(dr_shape_read(writer->warehouse, &writer->table, &writer->shape, error));
   writer->columns = calloc(schema->field_count, sizeof *writer->columns);
   if (writer->columns == NULL)
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for %zu columns", schema->field_count);
@@ -146,6 +145,7 @@ static int32_t prepare_tables(struct dr_table_writer *writer, const struct dr_ta
   int32_t code = run_ddl(writer, &plan, error);
   writer->changed_shape = plan.ddl_count > 0 || !row->table_found;
   if (code == DRAY_OK && !row->table_found) code = dr_state_create(writer->warehouse, writer->options, error);
+  if (code == DRAY_OK) code = dr_shape_read(writer->warehouse, &writer->table, &writer->shape, error);
   if (code == DRAY_OK) code = learn_columns(writer, &plan, error);
   if (code == DRAY_OK) code = choose_way(writer, &plan, error);
   if (code == DRAY_OK) code = dr_load_init(writer, error);
@@ -181,23 +181,59 @@ static int32_t begin(struct dr_table_writer *writer, const struct dr_table_plan 
   return DRAY_OK;
 }
 
-int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
-                              const struct dr_table_plan *plan, uint64_t expected_generation,
-                              struct dr_table_writer **out, struct dray_error *error) {
+static int32_t make_writer(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                           struct dr_table_writer **out, struct dray_error *error) {
   struct dr_table_writer *writer = calloc(1, sizeof *writer);
   if (writer == NULL)
     return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to write to table %s", options->name.table);
   writer->warehouse = warehouse;
   writer->options = options;
-  writer->expected = expected_generation;
   dray_buffer_init(&writer->text, DR_SQL_BYTES_MAX);
-  int32_t code = dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &writer->table, error);
-  if (code == DRAY_OK) code = begin(writer, plan, error);
+  const int32_t code =
+      dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &writer->table, error);
   if (code != DRAY_OK) {
     dr_table_writer_free(writer);
     return code;
   }
   *out = writer;
+  return DRAY_OK;
+}
+
+int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                              const struct dr_table_plan *plan, uint64_t expected_generation,
+                              struct dr_table_writer **out, struct dray_error *error) {
+  struct dr_table_writer *writer = NULL;
+  DRAY_TRY(make_writer(warehouse, options, &writer, error));
+  writer->expected = expected_generation;
+  const int32_t code = begin(writer, plan, error);
+  if (code != DRAY_OK) {
+    dr_table_writer_free(writer);
+    return code;
+  }
+  *out = writer;
+  return DRAY_OK;
+}
+
+// A writer that begins nothing, over the table as it will be.
+int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                         const struct dr_table_plan *plan, struct dr_statements *out, struct dray_error *error) {
+  struct dr_table_writer *writer = NULL;
+  struct dr_statements told = {NULL, 0};
+  DRAY_TRY(make_writer(warehouse, options, &writer, error));
+  writer->told = &told;
+  writer->shape = *plan->after; // borrowed
+  int32_t code = learn_columns(writer, plan, error);
+  if (code == DRAY_OK) code = choose_way(writer, plan, error);
+  if (code == DRAY_OK) code = dr_load_init(writer, error);
+  if (code == DRAY_OK && !writer->direct) code = dr_merge_create_staging(writer, error);
+  if (code == DRAY_OK && !writer->direct) code = dr_merge_drop_staging(writer, error);
+  writer->shape = (struct dr_shape){0, 0, NULL};
+  dr_table_writer_free(writer);
+  if (code != DRAY_OK) {
+    dr_statements_free(&told);
+    return code;
+  }
+  *out = told;
   return DRAY_OK;
 }
 

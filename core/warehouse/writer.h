@@ -37,12 +37,13 @@ struct dr_table_writer {
   int staged;     // the staging table was made
   int open;       // a transaction is open
   int has_deleted_at;
-  int timed;          // a history whose versions begin when column `time_column` says
-  size_t time_column; // of `columns`
-  int own_time;       // the rows being loaded say their own time; else deletes are of now
-  int changed_shape;  // DDL was run
-  int may_idle, idle; // see dr_table_writer_may_idle
-  uint64_t expected;  // the generation of the fence
+  int timed;                  // a history whose versions begin when column `time_column` says
+  size_t time_column;         // of `columns`
+  int own_time;               // the rows being loaded say their own time; else deletes are of now
+  int changed_shape;          // DDL was run
+  struct dr_statements *told; // staging tables are told, not made; NULL: they are made
+  int may_idle, idle;         // see dr_table_writer_may_idle
+  uint64_t expected;          // the generation of the fence
   int64_t now_us;
   // what was loaded
   uint64_t upsert_count, delete_count;
@@ -64,6 +65,7 @@ DRAY_NODISCARD int32_t dr_load_rows(struct dr_table_writer *writer, const struct
 
 // Makes the table what the staging says. Adds to *written the rows it touched. (merge.c)
 DRAY_NODISCARD int32_t dr_merge_staging(struct dr_table_writer *writer, uint64_t *written, struct dray_error *error);
+// The tables beside the table. (staging.c)
 DRAY_NODISCARD int32_t dr_merge_create_staging(struct dr_table_writer *writer, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_merge_drop_staging(struct dr_table_writer *writer, struct dray_error *error);
 

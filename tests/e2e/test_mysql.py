@@ -171,6 +171,26 @@ def test_a_replacement_by_the_same_writes_nothing(project, server):
     assert server.value("SELECT count(*) FROM whole WHERE BINARY name = 'Zoë'") == "1"
 
 
+@pytest.mark.parametrize("mode", ["mirror", "replace", "history"])
+def test_a_plan_shows_the_staging_that_the_run_makes(project, server, mode):
+    configure(project, server, people_sync(mode))
+    put_people(project, PEOPLE)
+    server.sql("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1")
+    try:
+        for rows in (PEOPLE, [(i, n, s + 1) for i, n, s in PEOPLE], [(i, n, f"{s}.5") for i, n, s in PEOPLE]):
+            put_people(project, rows)
+            server.sql("TRUNCATE mysql.general_log")
+            plan = project.plan("people")[0]
+            assert server.value("SELECT count(*) FROM mysql.general_log WHERE argument REGEXP '^(CREATE|DROP|ALTER)'") == "0"
+            project.sync("people")
+            said = server.sql("SELECT argument FROM mysql.general_log WHERE user_host LIKE 'dray%' AND "
+                              "argument REGEXP '^(CREATE|DROP).*_dray_staging_' ORDER BY event_time")
+            assert [row[0] for row in said] == plan.get("staging", {"statements": []})["statements"]
+            assert (len(said) > 0) == (rows is not PEOPLE)  # a first load goes straight in
+    finally:
+        server.sql("SET GLOBAL general_log = 0")
+
+
 def test_history_keeps_versions(project, server):
     configure(project, server, people_sync("history"))
     put_people(project, PEOPLE)

@@ -422,3 +422,52 @@ def test_a_plan_on_the_first_day_says_what_it_cannot_know(project, request, of_p
     assert json.dumps(project.plan("a_big")[0]["ddl"]) == "[]"
     project.write("dray.yaml", (project.folder / "dray.yaml").read_text().replace("{model: big}", "{model: wrong}"))
     project.dray("plan", "a_big").expect(4)  # all tables are there: this query is wrong
+
+
+def staging_of(plan):
+    return plan["staging"]["statements"] if "staging" in plan else []
+
+
+@pytest.mark.parametrize("mode, more, key", MODES)
+def test_a_plan_shows_the_staging_that_the_run_makes(project, server, mode, more, key):
+    """To the letter, and only where there is one."""
+    configure(project, server, mode, more, key)
+
+    def lines(rows):
+        project.write("in/t.csv", "id,name,v,at\n" + "".join(f"{i},{n},{v},2024-01-0{v}T00:00:00Z\n" for i, n, v in rows))
+
+    def run_as_planned():
+        plan, start = project.plan("t")[0], (server.folder / "log").stat().st_size
+        project.sync("t")
+        with open(server.folder / "log", encoding="utf-8") as log:
+            log.seek(start)
+            said = [line.split("statement: ")[-1].split(": ")[-1].strip() for line in log if "_dray_staging_" in line or
+                    "_dray_moments_" in line or "_dray_events_" in line]
+        assert said == staging_of(plan), plan
+        return plan
+
+    lines(ROWS)
+    server.sql("ALTER ROLE dray SET log_statement = 'ddl'; ALTER ROLE dray SET client_min_messages = 'error'")
+    try:
+        timed = "valid_from" in more
+        assert bool(staging_of(run_as_planned())) == timed  # a first load goes straight in
+        plan = project.plan("t")[0]
+        if mode == "replace":  # that it will find nothing to do is not known before
+            assert plan["staging"]["if_changed"] and ", if rows changed:" in project.dray("plan").expect(0).out
+        else:
+            assert not staging_of(run_as_planned())  # nothing changed
+        lines([(i, n, 2) for i, n, _ in ROWS])
+        plan = run_as_planned()
+        if mode == "append":
+            assert not staging_of(plan)
+        else:
+            kinds = [statement.split()[0] for statement in staging_of(plan)]
+            assert kinds == ["DROP", "CREATE"] * (3 if timed else 1) + ["DROP"] * (3 if timed else 1)
+            assert all("_dray_staging_" not in statement for statement in plan["ddl"])
+            lines([(i, n, 3) for i, n, _ in ROWS])
+            out = project.dray("plan").expect(0).out
+            head = "  staging, dray's own, made for the run and dropped at its end"
+            assert out.count(head) == 1 and out.count("    CREATE TEMPORARY TABLE") == (3 if timed else 1)
+            assert out.index(head) > out.index("cost:")  # behind what matters
+    finally:
+        server.sql("ALTER ROLE dray RESET log_statement; ALTER ROLE dray RESET client_min_messages")

@@ -60,6 +60,20 @@ static void write_diff(struct dr_record *record, const struct dr_diff_cost *cost
   dray_json_end_object(&record->json);
 }
 
+// Kept apart from `ddl`: tables of dray's own, which are gone when the run ends.
+static void write_staging(struct dr_record *record, const struct dr_run_report *report) {
+  if (report->staging.count == 0) return;
+  dray_json_key(&record->json, "staging");
+  dray_json_begin_object(&record->json);
+  dray_json_key(&record->json, "if_changed");
+  dray_json_write_bool(&record->json, report->staging_if_changed);
+  dray_json_key(&record->json, "statements");
+  dray_json_begin_array(&record->json);
+  for (size_t i = 0; i < report->staging.count; i++) dray_json_write_text(&record->json, report->staging.sql[i]);
+  dray_json_end_array(&record->json);
+  dray_json_end_object(&record->json);
+}
+
 static void write_record(struct dr_output *output, const struct dr_run_report *report, const char *type) {
   struct dr_record record;
   dr_record_begin(&record, output, type);
@@ -107,6 +121,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   for (size_t i = 0; i < report->ddl_count; i++) dray_json_write_text(&record.json, report->ddl[i]);
   dray_json_end_array(&record.json);
   if (report->own_ddl != NULL) dr_record_text(&record, "own_ddl", report->own_ddl);
+  write_staging(&record, report);
   dr_record_int(&record, "read_ms", report->read_ms);
   dr_record_int(&record, "apply_ms", report->apply_ms);
   dr_record_int(&record, "total_ms", report->total_ms);
@@ -114,6 +129,14 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
   dr_record_text(&record, "error", report->error.code != DRAY_OK ? dray_error_info(report->error.code)->name : NULL);
   dr_record_text(&record, "text", report->error.code != DRAY_OK ? report->error.text : NULL);
   dr_record_end(&record);
+}
+
+// What the run makes for itself and drops again: beside what it does to the tables, not among it.
+static void print_staging(struct dr_output *output, const struct dr_run_report *report) {
+  if (report->staging.count == 0) return;
+  dr_print(output, "  staging, dray's own, made for the run and dropped at its end%s:\n",
+           report->staging_if_changed ? ", if rows changed" : "");
+  for (size_t i = 0; i < report->staging.count; i++) dr_print(output, "    %s\n", report->staging.sql[i]);
 }
 
 static void print_diff(struct dr_output *output, const struct dr_diff_cost *cost) {
@@ -324,5 +347,6 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
            dr_duration_text(report->total_ms, second));
   dr_print(output, ", %s spilled\n", dr_bytes_text(report->spilled_bytes, number));
   if (samples_max > 0) print_samples(output, report);
+  print_staging(output, report);
   if (report->error.code != DRAY_OK) (void)dr_print_error(output, &report->error);
 }
