@@ -137,8 +137,7 @@ class Mailchimp(Simulator):
                 request.budget.in_flight -= 1
 
     def throttled(self, request, fault):
-        headers = [("Retry-After", str(fault["retry_after"]))] if fault.get("retry_after") is not None else []
-        return Answer(429, problem.too_many().document(), headers, PROBLEM_TYPE)
+        return Answer(429, problem.too_many().document(), self.retry_after(fault), PROBLEM_TYPE)
 
     def admit(self, request):
         if request.route is None or not request.route.options.get("api"):
@@ -162,10 +161,9 @@ class Mailchimp(Simulator):
             request.method = override.upper()
         return super().answer_to(request)
 
-    def work(self, request):
-        with self.lock:
-            self.batches.tick()
-            return super().work(request)
+    def handled(self, request):
+        self.batches.tick()
+        return super().handled(request)
 
     def dress(self, request, answer):
         answer.headers.append(("X-Request-Id", f"sim-{self.ledger.count + 1}"))

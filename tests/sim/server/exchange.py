@@ -48,6 +48,8 @@ class Request:
         self.struck = []    # and those that all simulators have
         self.who = None     # whom the simulator took it for; goes into the ledger
         self.rows = None    # what each row of a write became; goes into the ledger
+        self.outcome = "done"  # the ledger's word for what became of it, faults aside
+        self.told = {}      # more members of its line in the ledger
         self.secret = False  # the body holds credentials: only its digest goes into the ledger
         self.in_flight = 1  # requests in work when it began, itself included
 

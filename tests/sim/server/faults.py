@@ -5,7 +5,8 @@
 import fnmatch
 import threading
 
-KINDS = {"status", "throttle", "html", "not_json", "empty", "mangle", "reset", "cut", "stall", "slow", "connect_reset"}
+PAUSES = {"slow", "hold"}  # the request goes on after them
+KINDS = PAUSES | {"status", "throttle", "html", "not_json", "empty", "mangle", "reset", "cut", "stall", "connect_reset"}
 WHERE = {"method", "path", "query", "body_contains"}
 WHEN = {"nth", "count", "for_s"}
 WHAT = {"status", "headers", "body", "content_type", "applied", "retry_after", "seconds", "drip_s", "reset", "keep_bytes",
@@ -24,6 +25,7 @@ class Faults:
         self.lock = threading.Lock()
         self.cleared = threading.Condition(self.lock)
         self.clears = 0
+        self.holding = 0  # requests that a pause keeps waiting
         self.list = []
 
     def add(self, orders):
@@ -52,21 +54,27 @@ class Faults:
             self.clears += 1
             self.cleared.notify_all()
 
-    def pause(self, seconds):
-        """What `slow` takes, unless all faults are cleared before."""
+    def pause(self, struck):
+        """What `slow` and `hold` take, unless all faults are cleared before, or were since these struck."""
+        struck = [fault for fault in struck if fault["kind"] in PAUSES]
+        if not struck:
+            return
+        held = any(fault["kind"] == "hold" for fault in struck)
+        seconds = None if held else sum(fault.get("seconds", 1) for fault in struck)
         with self.lock:
-            clears = self.clears
-            self.cleared.wait_for(lambda: self.clears > clears, seconds)
+            self.holding += 1
+            self.cleared.wait_for(lambda: self.clears > struck[0]["clears"], seconds)
+            self.holding -= 1
 
-    def all(self):
+    def shown(self):
         with self.lock:
-            return [dict(fault) for fault in self.list]
+            return {"faults": [dict(fault) for fault in self.list], "holding": self.holding}
 
     def due(self, kinds, request=None):
         """Takes one use of every fault of `kinds` (names, or a function of a name) that strikes now, and gives them."""
         wanted = kinds if callable(kinds) else kinds.__contains__
         with self.lock:
-            return [dict(fault) for fault in self.list
+            return [{**fault, "clears": self.clears} for fault in self.list
                     if wanted(fault["kind"]) and (request is None or applies(fault, request)) and self.strikes(fault)]
 
     def strikes(self, fault):

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -57,11 +58,16 @@ class Running:
         self.traffic = traffic_path(script)
         if self.traffic and program != "node":  # the simulator that node runs has whole exchanges in its ledger
             more += ["--traffic", str(self.traffic)]
-        self.process = subprocess.Popen([program, str(script), *more, *map(str, arguments)], stdout=subprocess.PIPE)
+        self.command = [program, str(script), *more, *map(str, arguments)]
+        self.launch()
+
+    def launch(self):
+        """Again, after a stop()."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         if not line:
             self.stop()
-            raise RuntimeError(f"{script} ended without a port, exit code {self.process.returncode}")
+            raise RuntimeError(f"{self.command[1]} ended without a port, exit code {self.process.returncode}")
         self.hello = json.loads(line)
         self.port = self.hello["port"]
         self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
@@ -72,8 +78,8 @@ class Running:
     def __exit__(self, *_):
         self.stop()
 
-    def stop(self):
-        self.process.terminate()
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -121,6 +127,14 @@ class Running:
 
     def fault(self, *faults):
         return self.sim("POST", "faults", list(faults))
+
+    def faults(self, *faults):
+        """These and no others. Whom a fault keeps waiting goes on."""
+        return self.sim("POST", "faults", {"clear": True, "faults": list(faults)})
+
+    def holding(self):
+        """How many requests `slow` and `hold` keep waiting."""
+        return self.sim("GET", "faults")["holding"]
 
     def advance(self, seconds):
         return self.sim("POST", "clock", {"advance_s": seconds})["now"]

@@ -6,6 +6,7 @@ No sockets here: wire.py reads the request, calls answer_to() and sends what com
 """
 
 import collections
+import email.utils
 import sys
 import threading
 import time
@@ -13,11 +14,13 @@ import traceback
 
 from .clock import Clock
 from .exchange import Answer
-from .faults import KINDS, Faults
+from .faults import KINDS, PAUSES, Faults
 from .ledger import Ledger
 from .traffic import Traffic
 
 LEDGER_BODY_BYTES = 64 * 1024
+SILENT = {"reset", "stall"}  # faults that leave a request without an answer
+ON_WIRE = SILENT | {"cut"}   # and those that wire.py does to the connection
 HTML = "<!doctype html><html><head><title>Sign in</title></head><body><p>Please sign in to continue.</p></body></html>"
 
 
@@ -117,52 +120,81 @@ class Simulator:
         return Answer(413, {"error": "the body is too large"})
 
     def throttled(self, request, fault):
-        """The vendor's 429; fault["retry_after"] is seconds, or absent: no header then."""
-        headers = [("Retry-After", str(fault["retry_after"]))] if fault.get("retry_after") is not None else []
-        return Answer(429, {"error": "too many requests"}, headers)
+        """The vendor's 429; retry_after() has its header."""
+        return Answer(429, {"error": "too many requests"}, self.retry_after(fault))
 
-    # ---- the way of a request ----
+    def retry_after(self, fault):
+        """The header of a fault's `retry_after`: a number of seconds, {"date": n} for the HTTP date n seconds from now, or
+        absent: no header."""
+        wait = fault.get("retry_after")
+        if isinstance(wait, dict):
+            wait = email.utils.formatdate(self.clock.now() + wait["date"], usegmt=True)
+        return [] if wait is None else [("Retry-After", str(wait))]
 
-    def work(self, request):
-        """The vendor's answer, faults aside. The line of the ledger is written before the lock is let go, so the order of
-        lines is the order of what was done."""
-        with self.lock:
-            try:
-                self.admit(request)
-                if request.route is None:
-                    raise Refusal(self.no_route(request, request.params))
-                unknown = request.route.undeclared(request.pairs)
-                if unknown:
-                    raise Refusal(self.undeclared_query(request, unknown))
-                answer = request.route.handler(request)
-            except Refusal as refusal:
-                answer = refusal.answer
-            except Exception:  # a defect of the simulator, which must be seen and not hang a test
-                trace = traceback.format_exc()
-                print(trace, flush=True, file=sys.stderr)
-                with self.calls.lock:
-                    self.calls.defects.append(trace)
-                answer = Answer(500, "defect of the simulator\n" + trace, [("X-Sim-Defect", "1")])
-            self.dress(request, answer)
-            return answer, self.note(request, answer.status, "done")
-
-    def note(self, request, status, outcome):
+    def kept(self, request):
+        """What the ledger keeps of a request beside how it ended."""
         body = None
         if request.raw and not request.secret and len(request.raw) <= LEDGER_BODY_BYTES:
             body = request.raw.decode("utf-8", "replace")
+        return {"body": body, "rows": request.rows}
+
+    # ---- the way of a request ----
+
+    def handled(self, request):
+        """The vendor's answer, faults aside."""
+        try:
+            self.admit(request)
+            if request.route is None:
+                raise Refusal(self.no_route(request, request.params))
+            unknown = request.route.undeclared(request.pairs)
+            if unknown:
+                raise Refusal(self.undeclared_query(request, unknown))
+            answer = request.route.handler(request)
+        except Refusal as refusal:
+            answer = refusal.answer
+        except Exception:  # a defect of the simulator, which must be seen and not hang a test
+            trace = traceback.format_exc()
+            print(trace, flush=True, file=sys.stderr)
+            with self.calls.lock:
+                self.calls.defects.append(trace)
+            answer = Answer(500, "defect of the simulator\n" + trace, [("X-Sim-Defect", "1")])
+        self.dress(request, answer)
+        return answer
+
+    def work(self, request, fault):
+        """(what is answered, the mark of its line in the ledger). That line is written before the lock is let go, so the order
+        of lines is the order of what was done."""
+        with self.lock:
+            if fault is None:
+                answer = self.handled(request)
+                return answer, self.note(request, answer.status, request.outcome)
+            # It strikes after the work was done when it says `applied`; otherwise nothing is done at all.
+            done, outcome = None, ""
+            if fault["kind"] == "mangle" or fault.get("applied", fault["kind"] == "cut"):
+                done = self.handled(request)
+                outcome = request.outcome + ", then "
+            answer = self.spoiled(request, fault, done)
+            status = None if fault["kind"] in SILENT else answer.status
+            return answer, self.note(request, status, outcome + "fault: " + fault["kind"])
+
+    def note(self, request, status, outcome):
+        """`status` is what the client is answered with, None when it gets no answer."""
         return self.ledger.write({
             "time": self.clock.iso(), "wall": round(time.time(), 6), "method": request.method, "path": request.path,
             "query": request.query_text, "template": request.route.template if request.route else None,
-            "who": request.who, "body_sha256": request.digest(), "body": body, "status": status, "outcome": outcome,
-            "rows": request.rows})
+            "who": request.who, "body_sha256": request.digest(), "status": status, "outcome": outcome, **self.kept(request),
+            **request.told})
 
-    def note_cut(self, method, target, reason):
+    def note_cut(self, request, reason):
         """A request that never came whole."""
         with self.calls.lock:
             self.calls.cut += 1
-        self.ledger.sync(self.ledger.write({
-            "time": self.clock.iso(), "wall": round(time.time(), 6), "method": method, "path": target, "status": None,
-            "outcome": "cut: " + reason}))
+        self.ledger.sync(self.note(request, None, "cut: " + reason))
+
+    def refused_early(self, request, answer):
+        """The same answer, which the ledger has as well."""
+        self.ledger.sync(self.note(request, answer.status, "refused early"))
+        return answer
 
     def answer_to(self, request):
         """(answer, fault of the connection or None): everything from a whole request to what is sent."""
@@ -175,59 +207,46 @@ class Simulator:
         early = self.before(request)
         try:
             if early is not None:
-                self.ledger.sync(self.note(request, early.status, "refused early"))
-                return early, None
+                return self.refused_early(request, early), None
             request.faults = self.faults.due(
                 lambda kind: kind in self.fault_kinds and self.fault_fits(kind, request), request)
             struck = request.struck = self.faults.due(KINDS - {"connect_reset"}, request)
-            slow = sum(fault.get("seconds", 1) for fault in struck if fault["kind"] == "slow")
-            if slow > 0:
-                self.faults.pause(slow)
-            fault = next((fault for fault in struck if fault["kind"] != "slow"), None)
-            dripping = next((fault for fault in struck if fault["kind"] == "slow" and fault.get("drip_s")), None)
-            if fault is None:
-                answer, mark = self.work(request)
-                self.ledger.sync(mark)
-                answered = answer, dripping
-            else:
-                answered = self.fail(request, fault)
+            self.faults.pause(struck)
+            fault = next((fault for fault in struck if fault["kind"] not in PAUSES), None)
+            answer, mark = self.work(request, fault)
+            self.ledger.sync(mark)
             # The simulator's own work counts, packing too: a measurement with a latency measures the client.
-            if answered[0] is not None:
-                answered[0].pack(request)
+            if answer is not None:
+                answer.pack(request)
             time.sleep(max(0, begun + self.options.latency_ms / 1000 - time.monotonic()))
-            return answered
+            if fault is None:
+                return answer, next((fault for fault in struck if fault.get("drip_s")), None)
+            return answer, fault if fault["kind"] in ON_WIRE else None
         finally:
             self.after(request)
 
-    def fail(self, request, fault):
-        """The fault strikes: after the work was done when it says `applied`, otherwise nothing is done at all."""
-        work = None
-        if fault.get("applied") or fault["kind"] in ("cut", "mangle"):
-            work, mark = self.work(request)
-        else:
-            mark = self.note(request, None if fault["kind"] in ("reset", "stall") else fault.get("status", 200),
-                             "fault: " + fault["kind"])
-        self.ledger.sync(mark)
-        answer, on_wire = work, None
-        if fault["kind"] == "status":
+    def spoiled(self, request, fault, done):
+        """What a fault makes of the answer `done`, which is None when nothing was done."""
+        kind = fault["kind"]
+        if kind in ON_WIRE:
+            return Answer(200, {}) if done is None and kind == "cut" else done
+        if kind == "mangle":
+            done.raw = done.raw.replace(fault["find"].encode(), fault["replace"].encode())
+            answer = done
+        elif kind == "status":
             body = fault.get("body", {"error": f"fault {fault['status']}"})
-            answer = Answer(fault["status"], body, list(fault.get("headers", {}).items()), fault.get("content_type"))
-        elif fault["kind"] == "throttle":
+            headers = list(fault.get("headers", {}).items()) + self.retry_after(fault)
+            answer = Answer(fault["status"], body, headers, fault.get("content_type"))
+        elif kind == "throttle":
             answer = self.throttled(request, fault)
-        elif fault["kind"] == "html":
+        elif kind == "html":
             answer = Answer(fault.get("status", 200), HTML, content_type="text/html; charset=utf-8")
-        elif fault["kind"] == "not_json":
+        elif kind == "not_json":
             answer = Answer(200, fault.get("body", '{"cut":[{"id":1},'), content_type="application/json")
-        elif fault["kind"] == "mangle":
-            work.raw = work.raw.replace(fault["find"].encode(), fault["replace"].encode())
-            work.headers.append(("X-Sim-Fault", "mangle"))
-        elif fault["kind"] == "empty":
-            answer = Answer(fault.get("status", 200), None)
         else:
-            on_wire = fault  # reset, cut, stall: what wire.py does with the connection
-        if answer is not None and answer is not work:
-            answer.headers.append(("X-Sim-Fault", fault["kind"]))  # so that a judge does not take it for the vendor's
-        return answer, on_wire
+            answer = Answer(fault.get("status", 200), None)
+        answer.headers.append(("X-Sim-Fault", kind))  # so that a judge does not take it for the vendor's
+        return answer
 
     # ---- the test side ----
 
@@ -273,4 +292,4 @@ class Simulator:
             if order.get("clear"):
                 self.faults.clear()
             self.faults.add(order.get("faults", []))
-        return Answer(200, {"faults": self.faults.all()})
+        return Answer(200, self.faults.shown())

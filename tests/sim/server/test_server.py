@@ -3,6 +3,7 @@
 """The package proved over real sockets, with the smallest simulator as a program."""
 
 import concurrent.futures
+import email.utils
 import gzip
 import http.client
 import json
@@ -13,6 +14,7 @@ import time
 
 import pytest
 
+from server.faults import KINDS
 from server.ledger import count, entries
 from server.running import Running
 
@@ -103,7 +105,9 @@ def test_bodies_in_chunks_and_bodies_that_never_end(notes):
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
     assert notes.state()["notes"][3:] == ["aa", "b"]
     assert notes.calls()["cut_requests"] == 2
-    assert [entry["outcome"].split(":")[0] for entry in notes.ledger()] == ["done", "cut", "cut", "done"]
+    assert [entry["outcome"].split(":")[0] for entry in notes.ledger()] == ["done", "cut", "cut", "refused early", "done"]
+    assert [(entry["method"], entry["path"], entry["status"]) for entry in notes.ledger()[1:4]] == \
+        [("POST", "/notes", None)] * 2 + [("POST", "/notes", 413)]
 
 
 def test_the_highest_number_in_flight_and_the_latency(tmp_path):
@@ -136,6 +140,57 @@ def test_throttling_with_and_without_a_hint(notes):
     assert notes.calls()["throttled"] == 2
 
 
+def test_a_wait_until_a_date(notes):
+    notes.fault({"kind": "throttle", "retry_after": {"date": 60}}, {"kind": "status", "status": 503, "nth": 2, "retry_after": 5})
+    replies = [notes.request("GET", "/notes", None, WHO) for _ in range(2)]
+    dates = [email.utils.parsedate_to_datetime(replies[0].headers[name]) for name in ("retry-after", "date")]
+    assert 0 < (dates[0] - dates[1]).total_seconds() <= 60  # the answer left a moment after it was made
+    assert replies[1].status == 503 and replies[1].headers["retry-after"] == "5"
+
+
+def answered(notes):
+    """The status of the next answer, None when none comes."""
+    connection = notes.connect()
+    try:
+        connection.request("POST", "/notes", json.dumps(note("x")), WHO)
+        return connection.getresponse().status
+    except (ConnectionError, http.client.RemoteDisconnected):
+        return None
+    finally:
+        connection.close()
+
+
+MORE = {"status": {"status": 520}, "html": {"status": 203}, "empty": {"status": 202}, "slow": {"seconds": 0}, "stall": {"seconds": 0},
+        "mangle": {"find": "id", "replace": "no"}, "not_json": {"status": 500}, "cut": {"keep_bytes": 2}}
+ALWAYS = {"mangle", "slow"}  # what is done before them or after them is done
+
+
+@pytest.mark.parametrize("kind, applied", [
+    (kind, applied) for kind in sorted(KINDS - {"hold", "connect_reset"}) for applied in (True, False) if applied or kind not in ALWAYS])
+def test_the_ledger_has_the_status_that_was_answered(notes, kind, applied):
+    notes.fault({"kind": kind, "applied": applied, **MORE.get(kind, {})})
+    wanted = {"status": 520, "throttle": 429, "html": 203, "not_json": 200, "empty": 202, "reset": None, "stall": None}
+    status = answered(notes)
+    assert status == wanted.get(kind, 201 if applied else 200)
+    line = notes.ledger()[-1]
+    assert line["status"] == status
+    assert line["outcome"] == ("done" if kind == "slow" else f"done, then fault: {kind}" if applied else f"fault: {kind}")
+    assert ("x" in notes.state()["notes"]) is applied
+
+
+def test_a_request_is_held_until_the_faults_are_cleared(notes):
+    notes.fault({"kind": "hold", "method": "POST"})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(notes.request, "POST", "/notes", note("x"), WHO)
+        while notes.holding() == 0:
+            time.sleep(0.01)
+        assert len(notes.request("GET", "/notes", None, WHO).json()["notes"]) == 3  # others go on
+        notes.faults({"kind": "throttle"})
+        assert waiting.result().status == 201
+    assert notes.holding() == 0
+    assert notes.request("GET", "/notes", None, WHO).status == 429
+
+
 def test_a_fault_lasts_for_a_time_of_the_simulators_clock(notes):
     notes.fault({"kind": "status", "status": 503, "for_s": 60})
     assert [notes.request("GET", "/notes", None, WHO).status for _ in range(3)] == [503] * 3
@@ -149,7 +204,7 @@ def test_a_reset_after_the_body_before_or_after_the_work(notes, applied):
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
         notes.request("POST", "/notes", note("x"), WHO)
     assert ("x" in notes.state()["notes"]) is applied
-    assert notes.ledger()[-1]["outcome"] == ("done" if applied else "fault: reset")
+    assert notes.ledger()[-1]["outcome"] == ("done, then fault: reset" if applied else "fault: reset")
     assert notes.request("POST", "/notes", note("y"), WHO).status == 201
 
 
@@ -195,7 +250,7 @@ def test_faults_of_the_vendors_own_and_orders_that_are_nonsense(notes):
     assert notes.request("POST", "/_sim/clock", {"advance_s": -1}).status == 400
     assert notes.request("GET", "/_sim/nothing").status == 404
     notes.sim("DELETE", "faults")
-    assert notes.sim("GET", "faults") == {"faults": []}
+    assert notes.sim("GET", "faults") == {"faults": [], "holding": 0}
 
 
 def test_the_clock_is_the_simulators(notes):

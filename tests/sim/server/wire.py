@@ -42,7 +42,7 @@ class Connection:
         self.server, self.simulator, self.peer = server, server.simulator, peer
         self.socket = plain
         self.file = None
-        self.started = None  # (method, target) of the request that is being read
+        self.started = None  # the request that is being read, as far as it came
 
     def run(self):
         try:
@@ -57,10 +57,10 @@ class Connection:
             while self.one():
                 pass
         except Cut as problem:
-            self.simulator.note_cut(*(self.started or (None, None)), str(problem))
+            self.simulator.note_cut(self.started or Request("", "", {}, b"", self.peer, ""), str(problem))
         except GONE:
             if self.started is not None:
-                self.simulator.note_cut(*self.started, "the connection broke")
+                self.simulator.note_cut(self.started, "the connection broke")
         finally:
             self.close()
 
@@ -86,24 +86,22 @@ class Connection:
         """Reads one request and answers it. False: the connection is done."""
         self.started = None
         try:
-            head = self.read_head()
-            if head is None:
+            version = self.read_head()
+            request = self.started
+            if request is None:
                 return False
-            method, target, version, headers = head
-            self.started = (method, target)
-            keep = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
+            keep = version == "HTTP/1.1" and "close" not in request.header("connection", "").lower()
             scheme = "https" if self.server.tls else "http"
-            base = f"{scheme}://{headers.get('host', '%s:%d' % self.server.address)}"
+            request.base = f"{scheme}://{request.header('host', '%s:%d' % self.server.address)}"
             try:
-                raw = self.read_body(headers)
+                request.raw = self.read_body(request.headers)
             except TooLarge:
-                request = Request(method, target, headers, b"", self.peer, base)
-                self.send(request, self.simulator.too_large(request), keep=False)
+                answer = self.simulator.refused_early(request, self.simulator.too_large(request))
+                self.send(request, answer, keep=False)
                 return False
         except Malformed as problem:
             self.send(None, Answer(problem.status, str(problem)), keep=False)
             return False
-        request = Request(method, target, headers, raw, self.peer, base)
         self.started = None
         if request.path.startswith("/_sim/"):
             return self.send(request, self.simulator.side_answer(request), keep)
@@ -140,7 +138,7 @@ class Connection:
         return line
 
     def read_head(self):
-        """(method, target, version, headers), or None at the end of the connection."""
+        """Makes it `started`, unless the connection is at its end, and gives the version of HTTP."""
         try:
             line = self.read_line(HEAD_BYTES_MAX)
             while line in (b"\r\n", b"\n"):
@@ -150,8 +148,8 @@ class Connection:
         parts = line.decode("latin-1").split()
         if len(parts) != 3 or not parts[2].startswith("HTTP/1.") or not parts[1].startswith("/"):
             raise Malformed(400, "not a request line of HTTP/1.1")
-        self.started = (parts[0], parts[1])
-        headers, left = {}, HEAD_BYTES_MAX
+        self.started = Request(parts[0], parts[1], {}, b"", self.peer, "")
+        headers, left = self.started.headers, HEAD_BYTES_MAX
         while True:
             line = self.read_line(left)
             left -= len(line)
@@ -162,7 +160,7 @@ class Connection:
                 raise Malformed(400, "a header line without a name")
             name, value = name.lower(), value.strip()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return parts[0], parts[1], parts[2], headers
+        return parts[2]
 
     def read_body(self, headers):
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")

@@ -129,8 +129,7 @@ class Zendesk(Simulator):
         return Answer(413, {"error": "PayloadTooLarge", "description": "The request is too large"})
 
     def throttled(self, request, fault):
-        headers = [("Retry-After", str(fault["retry_after"]))] if fault.get("retry_after") is not None else []
-        return Answer(429, "Rate limit exceeded, please try again later\n", headers, "text/plain; charset=utf-8")
+        return Answer(429, "Rate limit exceeded, please try again later\n", self.retry_after(fault), "text/plain; charset=utf-8")
 
     # ---- the test side ----
 
