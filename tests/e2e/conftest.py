@@ -29,7 +29,7 @@ def project(tmp_path):
 def receiver(tmp_path):
     """A receiver that wants the signature and the token, the canaries of these tests."""
     made = harness.Receiver(tmp_path, "--require-hmac", harness.CANARY_HMAC, "--require-bearer", harness.CANARY_BEARER,
-                            "--require-key").start()
+                            "--require-key")
     yield made
     made.stop()
 

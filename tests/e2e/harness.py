@@ -18,13 +18,12 @@ import subprocess
 import sys
 import textwrap
 import time
-import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "sim")]
 
 import ports  # noqa: E402  pylint: disable=wrong-import-position
-from server.ledger import entries  # noqa: E402  pylint: disable=wrong-import-position
+from server.running import Running  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = HERE.parent.parent
 RECEIVER = ROOT / "tests" / "sim" / "webhook" / "server.py"
@@ -226,54 +225,27 @@ def assert_no_canary(text, where):
         assert canary not in text, f"a secret stands in {where}"
 
 
-class Receiver:
-    """tests/sim/webhook as a process, and its ledger."""
+class Receiver(Running):
+    """tests/sim/webhook, and its ledger. It keeps its port while it is down."""
 
     def __init__(self, folder, *options):
-        self.ledger_path = pathlib.Path(folder) / "ledger.ndjson"
-        self.options = options
-        self.held, self.port = ports.hold()
-        self.process = None
+        self.held, port = ports.hold()
+        super().__init__(RECEIVER, "--port", port, *options, ledger=pathlib.Path(folder) / "ledger.ndjson")
 
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, str(RECEIVER), "--ledger", str(self.ledger_path), "--port", str(self.port), *self.options],
-            stdout=subprocess.PIPE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
-        assert json.loads(self.process.stdout.readline())["port"] == self.port
-        return self
-
-    def stop(self):
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process.stdout.close()
-        self.process = None
+    def stop(self, number=signal.SIGKILL):
+        super().stop(number)
 
     @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/hook"
-
-    def ask(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data,
-                                         headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=RUN_SECONDS_MAX) as answer:
-            return json.load(answer)
+    def hook(self):
+        return self.url + "/hook"
 
     def state(self, name):
         """The rows that the receiver holds of an object."""
-        return self.ask("/_state").get(name, [])
-
-    def faults(self, *faults):
-        """These faults and no others."""
-        self.ask("/_control", {"clear": True, "faults": list(faults)})
-
-    def holding(self):
-        """How many requests the fault `hold` keeps waiting. `faults()` lets go of them."""
-        return self.ask("/_control")["holding"]
+        return super().state().get(name, [])
 
     def ledger(self):
-        return entries(self.ledger_path)
+        """The batches that came. `dray check` asks with HEAD, which the ledger has as well."""
+        return [entry for entry in super().ledger() if entry["method"] != "HEAD"]
 
     def requests(self, since=0):
         return self.ledger()[since:]
@@ -283,8 +255,7 @@ class Receiver:
         return [row for entry in self.requests(since) for row in entry["rows"]]
 
     def applied(self, since=0):
-        return [entry["rows"][index] for entry in self.requests(since) if entry["outcome"] != "replay"
-                for index in entry["applied"]]
+        return [entry["rows"][index] for entry in self.requests(since) for index in entry["applied"]]
 
 
 def wait_until(condition, seconds=120, what="the condition"):

@@ -30,7 +30,7 @@ RESULTS = "{path: results, index: index, status: status, error: error.message}"
 
 def hook_connection(receiver, more="", results=RESULTS):
     """The YAML of a connection `hook` to the receiver, to stand under `connections:`."""
-    lines = [f"hook:", "  plugin: webhook", f'  url: "{receiver.url}"', "  bearer_token: !secret env:HOOK_BEARER",
+    lines = [f"hook:", "  plugin: webhook", f'  url: "{receiver.hook}"', "  bearer_token: !secret env:HOOK_BEARER",
              "  hmac_secret: !secret env:HOOK_HMAC"]
     if results:
         lines.append(f"  results: {results}")

@@ -290,7 +290,7 @@ def test_lost_mirror_of_a_table_is_rebuilt_from_it(project):
 def slow_run(project, receiver):
     """A run that waits for its receiver."""
     scene.people_to_hook(project, receiver, 50, more="batch_rows: 10")
-    receiver.faults({"kind": "hold", "after": 1})
+    receiver.faults({"kind": "hold", "nth": 2})
     process = project.start("sync", "people")
     harness.wait_until(lambda: receiver.holding() == 1, what="the second batch")
     return process

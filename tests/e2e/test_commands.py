@@ -288,7 +288,7 @@ def test_usage_errors(project, arguments):
 
 def test_json_everywhere(project, receiver):
     scene.people_to_hook(project, receiver)
-    receiver.faults({"kind": "reject_rows", "where": {"field": "id", "equals": 3}, "times": -1})
+    receiver.faults({"kind": "reject_rows", "where": {"field": "id", "equals": 3}, "count": -1})
     seen = set()
     for arguments in (["check"], ["discover", "wh"], ["discover", "hook"], ["plan", "people"], ["sync", "people"],
                       ["status"], ["rows", "people"], ["rows", "retry", "people"], ["state", "show", "people"],
@@ -326,7 +326,7 @@ def on_a_terminal(project, *arguments, env=None):
 
 def test_colour_and_progress_only_on_a_terminal(project, receiver):
     scene.people_to_hook(project, receiver, 50, more="batch_rows: 10")
-    receiver.faults({"kind": "slow", "seconds": 1, "after": 2})
+    receiver.faults({"kind": "slow", "seconds": 1, "nth": 3})
     code, text = on_a_terminal(project, "sync", "people")
     assert code == 0 and "people: " in text and "\r" in text, repr(text)
     assert text.rstrip("\r\n").endswith("\x1b[K"), "the progress line is taken away at the end"
@@ -361,8 +361,8 @@ def test_output_that_cannot_be_written_is_an_error(project):
 def test_logs_at_their_loudest_hold_no_secret(project, receiver):
     """The canaries of both secrets: Project.finish searches what was said, the fixture what is kept below .dray."""
     scene.people_to_hook(project, receiver)
-    receiver.faults({"kind": "status", "status": 500}, {"kind": "close", "after": 1},
-                    {"kind": "reject_rows", "where": {"field": "id", "equals": 3}, "times": -1,
+    receiver.faults({"kind": "status", "status": 500}, {"kind": "reset", "nth": 2},
+                    {"kind": "reject_rows", "where": {"field": "id", "equals": 3}, "count": -1,
                      "message": f"you sent Bearer {harness.CANARY_BEARER}"})
     result = project.dray("-v", "-v", "sync", "people").expect(3)
     assert result.err, "nothing was logged"

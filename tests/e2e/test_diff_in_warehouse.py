@@ -93,7 +93,7 @@ class Side:
     def __init__(self, folder, diff, composite):
         self.diff, self.composite = diff, composite
         folder.mkdir(parents=True)
-        self.receiver = harness.Receiver(folder).start()
+        self.receiver = harness.Receiver(folder)
         self.project = harness.Project(folder / "project")
         self.project.environment.update(scene.SECRETS)
         self.extra, self.mode, self.saved = "note: {value: v}", "mirror", False
@@ -209,9 +209,9 @@ def accident(chance, sides):
 def faults_of(chance):
     found = []
     if chance.random() < 0.4:
-        found.append({"kind": "reject_rows", "where": {"field": "a", "equals": chance.randrange(1, 45)}, "times": -1})
+        found.append({"kind": "reject_rows", "where": {"field": "a", "equals": chance.randrange(1, 45)}, "count": -1})
     if chance.random() < 0.2:
-        found.append({"kind": "reject_rows", "where": {"op": chance.choice(["delete", "update", "insert"])}, "times": -1})
+        found.append({"kind": "reject_rows", "where": {"op": chance.choice(["delete", "update", "insert"])}, "count": -1})
     return found
 
 

@@ -132,10 +132,10 @@ class Activate(Scene):
         self.lanes = lanes
         if lanes > 1:
             self.steps += ("delivery.claimed",)
-        receiver = harness.Receiver(folder, *self.options).start()
+        receiver = harness.Receiver(folder, *self.options)
         project = harness.Project(folder / "project")
         scene.people_to_hook(project, receiver, ROWS, more=f"batch_rows: 10\nparallel: {lanes}", sync=self.sync)
-        self.url = receiver.url
+        self.hook = receiver.hook
         if before:
             project.sync("people")
             project.execute(CHANGES)
@@ -143,14 +143,12 @@ class Activate(Scene):
 
     def case(self, folder):
         case = super().case(folder)
+        shutil.copy(self.folder / "ledger.ndjson", folder)
         case.receiver = harness.Receiver(folder, *self.options)
-        if (self.folder / "ledger.ndjson").exists():
-            shutil.copy(self.folder / "ledger.ndjson", case.receiver.ledger_path)
-        case.receiver.start()
         case.before = len(case.receiver.ledger())
         case.project.environment.update(scene.SECRETS)
         config = (folder / "dray.yaml").read_text()
-        case.project.write("dray.yaml", config.replace(self.url, case.receiver.url))
+        case.project.write("dray.yaml", config.replace(self.hook, case.receiver.hook))
         return case
 
     def in_flight(self, case):

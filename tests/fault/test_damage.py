@@ -26,7 +26,7 @@ class Scene:
     def __init__(self, folder, secret="one"):
         self.folder = folder
         self.receiver = harness.Receiver(folder, "--require-hmac", harness.CANARY_HMAC, "--require-bearer",
-                                         harness.CANARY_BEARER, "--require-key").start()
+                                         harness.CANARY_BEARER, "--require-key")
         self.project = harness.Project(folder / secret)
         scene.people_to_hook(self.project, self.receiver)
         self.project.sync("people")

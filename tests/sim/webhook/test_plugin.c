@@ -151,7 +151,7 @@ static void expect_state(struct bench *bench, const char *expected) {
   struct dray_services services;
   struct dray_buffer body;
   char url[128];
-  (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/_state", bench->port);
+  (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/_sim/state", bench->port);
   const struct dray_http_request request = {
       .struct_size = sizeof(request), .method = dray_str_of("GET"), .url = dray_str_of(url)};
   dray_buffer_init(&body, 65536);
@@ -174,9 +174,8 @@ static int applied_batches(const struct bench *bench) {
 }
 
 #define ALL_THREE                                                                                                      \
-  "{\"customers\": [{\"id\": 1, \"name\": \"Ann\", \"amount\": 12.5, \"tags\": [1, \"x\"]}, "                          \
-  "{\"id\": 2, \"name\": \"Bo\", \"amount\": 0.05, \"tags\": [1, \"x\"]}, {\"id\": 3, \"name\": null, \"tags\": [1, "  \
-  "\"x\"]}]}"
+  "{\"customers\":[{\"id\":1,\"name\":\"Ann\",\"amount\":12.5,\"tags\":[1,\"x\"]},"                                    \
+  "{\"id\":2,\"name\":\"Bo\",\"amount\":0.05,\"tags\":[1,\"x\"]},{\"id\":3,\"name\":null,\"tags\":[1,\"x\"]}]}"
 
 static void test_rows_arrive_signed_and_are_receipted(void **state) {
   struct bench *bench = *state;
@@ -198,10 +197,7 @@ static void test_a_wrong_signature_is_an_auth_error(void **state) {
 
 static void test_a_receiver_that_asks_to_wait_is_told_of(void **state) {
   struct bench *bench = *state;
-  start(bench,
-        "[{\"kind\": \"status\", \"status\": 429, \"retry_after\": 2}, {\"kind\": \"status\", \"status\": 503, "
-        "\"retry_after\": {\"date\": 20}}]",
-        RESULTS);
+  start(bench, "[{\"kind\": \"throttle\", \"retry_after\": 2}]", RESULTS);
   assert_int_equal(send(bench, "k1"), DRAY_E_THROTTLED);
   assert_int_equal(bench->error.retry_after_ms, 2000);
   // The host's own pace keeps the two seconds; a test need not.
@@ -213,8 +209,8 @@ static void test_a_receiver_that_asks_to_wait_is_told_of(void **state) {
 static void test_a_server_error_leaves_doubt_that_the_key_resolves(void **state) {
   struct bench *bench = *state;
   start(bench,
-        "[{\"kind\": \"status\", \"status\": 500}, {\"kind\": \"status\", \"status\": 502, \"applied\": true}, "
-        "{\"kind\": \"html\"}]",
+        "[{\"kind\": \"status\", \"status\": 500}, {\"kind\": \"status\", \"status\": 502, \"applied\": true, "
+        "\"nth\": 2}, {\"kind\": \"html\", \"nth\": 3}]",
         RESULTS);
   for (int i = 0; i < 3; i++) {
     must(bench, send(bench, "k1"));
@@ -243,15 +239,15 @@ static void closed_after_the_body(struct bench *bench, const char *faults) {
 }
 
 static void test_a_connection_closed_before_the_rows_were_applied(void **state) {
-  closed_after_the_body(*state, "[{\"kind\": \"close\"}]");
+  closed_after_the_body(*state, "[{\"kind\": \"reset\"}]");
 }
 
 static void test_a_connection_closed_after_the_rows_were_applied(void **state) {
-  closed_after_the_body(*state, "[{\"kind\": \"close\", \"applied\": true}]");
+  closed_after_the_body(*state, "[{\"kind\": \"reset\", \"applied\": true}]");
 }
 
 static void test_an_answer_that_is_cut_leaves_doubt(void **state) {
-  closed_after_the_body(*state, "[{\"kind\": \"cut_answer\", \"applied\": true}]");
+  closed_after_the_body(*state, "[{\"kind\": \"cut\", \"applied\": true}]");
 }
 
 static void test_one_row_is_refused_among_others(void **state) {
