@@ -113,6 +113,29 @@ def test_a_receiver_goes_on_after_all_that_a_ledger_may_hold(start):
         ("replay", 200), ("replay", 200), ("applied", 200)]
 
 
+def test_what_was_answered_outlives_a_kill(start):
+    receiver, answered = start(), []
+
+    def client(first):
+        connection = receiver.connect()
+        for number in range(first, first + 10000):
+            try:
+                if receiver.send([row(number, a=1)], f"k{number}", connection=connection).status == 200:
+                    answered.append(number)
+            except (OSError, http.client.HTTPException):
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client, 10000 * number) for number in range(4)]
+        while len(answered) < 50:
+            time.sleep(0.01)
+        receiver.stop()
+    assert all(one.exception() is None for one in clients)
+    receiver.launch()
+    held = [one["id"] for one in receiver.state()]
+    assert len(held) == len(set(held)) == receiver.noted() and set(answered) <= set(held)
+
+
 def test_the_same_key_is_applied_once_and_another_body_under_it_is_refused(start):
     receiver = start()
     first = receiver.send([row(1, name="Ann")], "k1")
