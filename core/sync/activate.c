@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "sync/delivery.h"
+#include "sync/match.h"
 #include "sync/prefilter.h"
 
 #define OPTIONS_BYTES_MAX (1u << 20)
@@ -21,8 +22,7 @@ struct activation {
   struct dr_object_facts object;
   struct dray_caps caps;
   struct dray_buffer options; // JSON
-  const char **match_keys;
-  size_t match_key_count;
+  struct dr_match match;
 };
 
 // ---- opening ----
@@ -47,36 +47,16 @@ static int32_t check_kept(const struct dr_context *run, const struct activation 
   static const char *const names[] = {"row", "columns", "key"};
   const struct dr_mapping *mapping = &run->mapping;
   if (keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
-  for (size_t i = 0; i < activation->match_key_count; i++) {
+  for (size_t i = 0; i < activation->match.count; i++) {
     size_t k = 0;
-    while (k < mapping->key_count && strcmp(mapping->told[k], activation->match_keys[i]) != 0) k++;
+    while (k < mapping->key_count && strcmp(mapping->told[k], activation->match.keys[i]) != 0) k++;
     if (k < mapping->key_count) continue;
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
                            "with `keep: %s` the mirror does not hold \"%s\", by which the object \"%s\" finds the row "
                            "that is to be removed: make it part of the key, or keep the row",
-                           names[keep], activation->match_keys[i], run->sync->object);
+                           names[keep], activation->match.keys[i], run->sync->object);
   }
   return DRAY_OK;
-}
-
-static int32_t choose_match_keys(struct dr_context *run, struct activation *activation, struct dray_error *error) {
-  const struct dr_mapping *mapping = &run->mapping;
-  activation->match_keys =
-      dr_arena_alloc(&run->arena, (mapping->schema->field_count + mapping->key_count + 1) * sizeof(char *));
-  if (activation->match_keys == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for match keys");
-  for (size_t i = 0; i < activation->object.field_count;
-       i++) { // what the destination itself matches by, where it is mapped
-    const struct dr_field_facts *facts = &activation->object.fields[i];
-    if (!facts->match_key || dr_schema_find(mapping->schema, dray_str_of(facts->name)) < 0) continue;
-    activation->match_keys[activation->match_key_count++] = facts->name;
-  }
-  for (size_t k = 0; activation->match_key_count == 0 && k < mapping->key_count; k++) {
-    const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(mapping->told[k]));
-    if (field >= 0 && mapping->hidden[field]) continue;
-    activation->match_keys[activation->match_key_count++] = mapping->told[k];
-  }
-  if (activation->match_key_count > 0) return DRAY_OK;
-  return dray_fail(error, DRAY_E_SCHEMA_KEY, "no field that identifies a row at the destination is mapped");
 }
 
 static int32_t check_identity(struct dr_context *run, struct dray_error *error) {
@@ -115,7 +95,8 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
   if (run->mapping.key_count == 0) {
     return dray_fail(error, DRAY_E_SCHEMA_KEY, "the rows have no key: declare `key:` in the model or the sync");
   }
-  DRAY_TRY(choose_match_keys(run, activation, error));
+  DRAY_TRY(dr_match_choose(&run->mapping, &activation->object, sync->object, activation->caps.operations, &run->arena,
+                           &activation->match, error));
   return check_kept(run, activation, run->sync->keep, error);
 }
 
@@ -172,8 +153,8 @@ static struct dr_delivery_plan plan_of(const struct dr_context *run, const struc
   return (struct dr_delivery_plan){
       .object = run->sync->object,
       .options_json = dray_buffer_view(&activation->options),
-      .match_keys = activation->match_keys,
-      .match_key_count = activation->match_key_count,
+      .match_keys = activation->match.keys,
+      .match_key_count = activation->match.count,
       .inserts = pass != NULL ? pass->inserts : 0,
       .updates = pass != NULL ? pass->updates : 0,
       .deletes = pass != NULL ? pass->deletes : 0,

@@ -13,6 +13,7 @@
 
 #define ARENA_BYTES_MAX (16u << 20)
 #define FIELDS_MAX 4096
+#define CONSTANT_MARK "\x01" // begins the name of a constant's column: no column can be called that
 
 // One field of the mapped row while the mapping is being decided.
 struct draft {
@@ -60,6 +61,10 @@ static int32_t check_field(const struct dr_object_facts *object, const char *nam
                          dray_nearest_hint(&nearest));
 }
 
+int dr_mapping_is_constant(const struct dr_mapping *mapping, size_t field) {
+  return mapping->source_columns[field][0] == CONSTANT_MARK[0];
+}
+
 // The type of a mapped field: what the destination wants, else what the config declares, else what is read.
 static struct dray_type type_of(const struct dr_mapping_options *options, const struct dr_schema *source,
                                 ptrdiff_t column, const char *field) {
@@ -89,10 +94,7 @@ static int32_t add(struct dr_mapping *mapping, struct draft *draft, const char *
 static int32_t add_constant(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
                             const struct dr_map_entry *entry, struct dray_error *error) {
   char name[32];
-  (void)snprintf(name, sizeof(name),
-                 "\x01"
-                 "constant%zu",
-                 mapping->constant_count); // no column can be called that
+  (void)snprintf(name, sizeof(name), CONSTANT_MARK "constant%zu", mapping->constant_count);
   const char *column = dr_arena_str(&mapping->arena, dray_str_of(name));
   if (column == NULL) return no_memory(error);
   mapping->constants[mapping->constant_count++] = entry->value;
@@ -137,15 +139,19 @@ static int is_caseless(const struct dr_mapping *mapping, const struct draft *dra
   return is_text && !mapping->hidden[field] && facts != NULL && facts->caseless;
 }
 
-// The field that a key column feeds; of several one that is compared without regard to case, if there is one, since it
-// is what the destination finds the row by. draft->count: none.
+// The field that a key column feeds; of several the one that the destination finds the row by: a match key, else one
+// that is compared without regard to case. draft->count: none.
 static size_t fed_field(const struct dr_mapping *mapping, const struct draft *draft,
                         const struct dr_mapping_options *options, const char *column) {
   size_t found = draft->count;
+  int best = -1;
   for (size_t i = 0; i < draft->count; i++) {
     if (strcmp(mapping->source_columns[i], column) != 0) continue;
-    if (is_caseless(mapping, draft, options, i)) return i;
-    if (found == draft->count) found = i;
+    const struct dr_field_facts *facts = find_field(options->object, draft->fields[i].name);
+    const int fits = (facts != NULL && facts->match_key ? 2 : 0) + is_caseless(mapping, draft, options, i);
+    if (fits <= best) continue;
+    best = fits;
+    found = i;
   }
   return found;
 }
@@ -227,7 +233,7 @@ static int32_t extend_schema(struct dr_mapping *mapping, const struct ArrowSchem
   struct dray_column_def defs[FIELDS_MAX];
   size_t count = 0;
   for (size_t i = 0; mapping->source_columns[i] != NULL; i++) {
-    if (mapping->source_columns[i][0] == '\x01') {
+    if (dr_mapping_is_constant(mapping, i)) {
       defs[count++] = (struct dray_column_def){mapping->source_columns[i], {DRAY_TYPE_STRING, 0, 0}, 1};
     }
   }

@@ -120,8 +120,7 @@ static const struct dray_setting option_table[] = {
      .default_json = "\"auto\"",
      .choices = match_choices,
      .description =
-         "customers: the field that they are matched by; auto: the first of id, custom_id, email, phone that "
-         "is mapped"},
+         "customers: the field that they are matched by; auto: the one that the key of the sync is mapped to"},
     {.name = "on_missing",
      .kind = DRAY_SETTING_STRING,
      .offset = OPTION(on_missing),

@@ -164,7 +164,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   DRAY_TRY(zendesk_options_bind(plan->options_json, &destination->options, error));
   zendesk_told_name(&told, &destination->client, plan->run, plan->sync);
   DRAY_TRY(fields_of(destination, object, &told, &fields, error));
-  DRAY_TRY(zendesk_form_make(object, fields, &destination->options, plan->schema, &destination->form, error));
+  DRAY_TRY(zendesk_form_make(object, fields, &destination->options, plan, &destination->form, error));
   struct zendesk_work *work = calloc(1, sizeof(*work));
   if (work == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
   destination->work = work;

@@ -50,7 +50,13 @@ ptrdiff_t zendesk_form_find(const struct zendesk_form *form, const char *name) {
   return -1;
 }
 
-static int32_t choose_match(struct zendesk_form *form, struct dray_error *error) {
+static int is_match_key(const struct dray_write_plan *plan, const char *name) {
+  uint64_t i = 0;
+  while (i < plan->match_key_count && !dray_str_is(plan->match_keys[i], name)) i++;
+  return i < plan->match_key_count;
+}
+
+static int32_t choose_match(struct zendesk_form *form, const struct dray_write_plan *plan, struct dray_error *error) {
   static const struct {
     const char *name;
     int match;
@@ -65,19 +71,21 @@ static int32_t choose_match(struct zendesk_form *form, struct dray_error *error)
     if (ways[i].match == ZENDESK_MATCH_EMAIL && kind != ZENDESK_USERS) continue;
     if (strcmp(wanted, "auto") != 0 && strcmp(wanted, ways[i].name) != 0) continue;
     const ptrdiff_t column = zendesk_form_find(form, ways[i].name);
-    if (column < 0) continue;
+    if (column < 0 || !is_match_key(plan, ways[i].name)) continue;
     form->match = ways[i].match;
     form->match_column = column;
     return DRAY_OK;
   }
-  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "match_by", "match_by: %s finds no %s: map %s%s", wanted,
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "match_by",
+                         "match_by: %s finds no %s: the key of the sync has to be mapped to %s%s", wanted,
                          form->object->def.name, strcmp(wanted, "auto") != 0 ? wanted : "id or external_id",
                          kind == ZENDESK_USERS && strcmp(wanted, "auto") == 0 ? " or email" : "");
 }
 
 int32_t zendesk_form_make(const struct zendesk_object *object, const struct zendesk_fields *fields,
-                          const struct zendesk_options *options, const struct ArrowSchema *schema,
+                          const struct zendesk_options *options, const struct dray_write_plan *plan,
                           struct zendesk_form *out, struct dray_error *error) {
+  const struct ArrowSchema *schema = plan->schema;
   struct zendesk_form form = {.object = object, .options = options, .count = (size_t)schema->n_children};
   form.slots = calloc(form.count + 1, sizeof(*form.slots));
   if (form.slots == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for columns");
@@ -85,7 +93,7 @@ int32_t zendesk_form_make(const struct zendesk_object *object, const struct zend
   for (size_t i = 0; rc == DRAY_OK && i < form.count; i++) {
     rc = place_column(object, fields, schema->children[i]->name, &form.slots[i], error);
   }
-  if (rc == DRAY_OK) rc = choose_match(&form, error);
+  if (rc == DRAY_OK) rc = choose_match(&form, plan, error);
   if (rc != DRAY_OK) {
     free(form.slots);
     return rc;

@@ -29,7 +29,7 @@ struct zendesk_form {
 
 // @errors CONFIG_VALUE (match_by), SCHEMA_FIELD, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t zendesk_form_make(const struct zendesk_object *object, const struct zendesk_fields *fields,
-                                         const struct zendesk_options *options, const struct ArrowSchema *schema,
+                                         const struct zendesk_options *options, const struct dray_write_plan *plan,
                                          struct zendesk_form *out, struct dray_error *error);
 void zendesk_form_free(struct zendesk_form *form);
 

@@ -74,7 +74,7 @@ static const struct dray_setting option_table[] = {
      .default_json = "\"auto\"",
      .choices = match_choices,
      .description = "what finds the record: id, external_id, email (users), none (tickets that are only created); "
-                    "auto: the first of these that is mapped"},
+                    "auto: what the key of the sync is mapped to"},
     {.name = "tags",
      .kind = DRAY_SETTING_STRING,
      .offset = OPTION(tags),

@@ -310,7 +310,10 @@ static void expect_body(const char *const *values, int64_t op, char changed, int
   assert_int_equal(DRAY_OK, dray_changes_open(&changes, &schema, &batch, 1, NULL));
   assert_int_equal(DRAY_OK, zendesk_object_find(dray_str_of("tickets"), &object, NULL));
   assert_int_equal(DRAY_OK, zendesk_options_bind(dray_str_of("{}"), &options, NULL));
-  assert_int_equal(DRAY_OK, zendesk_form_make(object, NULL, &options, &schema, &form, NULL));
+  const struct dray_str match = dray_str_of("external_id");
+  const struct dray_write_plan plan = {
+      .struct_size = sizeof(plan), .schema = &schema, .match_keys = &match, .match_key_count = 1};
+  assert_int_equal(DRAY_OK, zendesk_form_make(object, NULL, &options, &plan, &form, NULL));
   assert_int_equal(ZENDESK_MATCH_EXTERNAL_ID, form.match);
   dray_buffer_init(&body, BYTES_MAX);
   dray_json_writer_init(&writer, &body, NULL);

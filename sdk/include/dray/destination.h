@@ -51,10 +51,13 @@ struct dray_caps {
 // What the run will write. Borrowed during `begin`, except `schema`, which lives until end or abort.
 struct dray_write_plan {
   uint32_t struct_size;
-  uint32_t operations;               // set of DRAY_OP_* that will come
-  struct dray_str object;            // a name from discover
-  const struct ArrowSchema *schema;  // columns of every batch, with the reserved ones
-  const struct dray_str *match_keys; // the columns that identify a row at the destination
+  uint32_t operations;              // set of DRAY_OP_* that will come
+  struct dray_str object;           // a name from discover
+  const struct ArrowSchema *schema; // columns of every batch, with the reserved ones
+  // The columns that identify a row at the destination: of the object's match keys those that the sync's key feeds, and
+  // constants; the key itself where the object declares none. The host knows rows by them too: no two rows of a run
+  // have the same, and a row in which they change comes as a delete and an insert.
+  const struct dray_str *match_keys;
   uint64_t match_key_count;
   struct dray_str options_json; // the `to:` settings of the sync that are not dray's own, a JSON object
   struct dray_str sync;         // names, for logs and idempotency

@@ -100,18 +100,68 @@ static void test_removed_row_that_comes_back_is_removed_again(void **state) {
   "\"match_key\":true},{\"name\":\"score\",\"type\":\"decimal(5,2)\"},{\"name\":\"source\",\"type\":\"string\"},"      \
   "{\"name\":\"made\",\"type\":\"string\",\"writable\":false}]}]}"
 
+// Rows of an object that only takes new ones need not be found again.
 static void test_unmapped_key_is_hidden_where_fields_are_fixed(void **state) {
   (void)state;
   struct scene scene;
-  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {name: title}\n");
+  scene_activate(&scene, "    mode: create\n" OFF "    map: {name: title}\n");
   scene_write(&scene, "p/objects.json", FIELDS);
-  scene_rows(&scene, "[[1,\"a\"]]", "");
+  scene_rows(&scene, "[[1,\"a\"]]", ", \"caps\": {\"operations\": 1}");
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
   assert_int_equal(scene_count(&scene, "GOT a insert {\"title\":\"a\"}"), 1);
-  scene_rows(&scene, "[[1,\"b\"]]", "");
+  scene_rows(&scene, "[[1,\"b\"],[2,\"b\"]]", ", \"caps\": {\"operations\": 1}");
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
-  assert_int_equal(scene_count(&scene, "GOT b update {\"title\":\"b\"}"), 1); // still told apart by its id
+  assert_int_equal(scene_count(&scene, "GOT b insert {\"title\":\"b\"}"), 1); // still told apart by its id
+  assert_int_equal(scene_count(&scene, "GOT"), 2);
   scene_end(&scene);
+}
+
+// What rows are found by is what they are known by: other keys are refused before anything is sent.
+static void test_the_key_is_what_rows_are_found_by(void **state) {
+  (void)state;
+#define FIELD(name, more) "{\"name\":\"" name "\",\"type\":\"string\",\"match_key\":true" more "}"
+#define OBJECT(fields) "{\"objects\":[{\"name\":\"things\",\"fields\":[" fields ",{\"name\":\"note\"}]}]}"
+#define TOGETHER OBJECT(FIELD("a", ",\"required\":true") "," FIELD("b", ",\"required\":true"))
+#define EITHER OBJECT(FIELD("a", "") "," FIELD("b", ""))
+  static const struct {
+    const char *objects, *sync, *says; // NULL: it is sent
+  } cases[] = {
+      {EITHER, "    key: id\n    map: {id: note, name: a}\n", "finds rows by a, and the key of this sync has note"},
+      {EITHER, "    key: id\n    map: {id: note, name: a}\n", "Set `key: name` in the sync"},
+      {EITHER, "    key: id\n    map: {name: a}\n", "Set `key: name` in the sync"},
+      {EITHER, "    key: id\n    map: {id: b, name: a}\n", NULL},
+      {OBJECT(FIELD("a", "") "," FIELD("id", "")), "    key: id\n    map: {name: a}\n", "Set `key: name` in the sync"},
+      {EITHER, "    key: name\n    map: {id: b, name: a}\n", NULL},
+      {EITHER, "    key: name\n    map: {id: b, name: [note, a]}\n", NULL},
+      {EITHER, "    key: [id, name]\n    map: {id: b, name: a}\n", "Set `key: name` or `key: id` in the sync"},
+      {EITHER, "    key: id\n    map: {id: note, a: {value: x}}\n",
+       NULL}, // as before: nothing of a row is mapped to it
+      {TOGETHER, "    key: [id, name]\n    map: {id: b, name: a}\n", NULL},
+      {TOGETHER, "    key: name\n    map: {name: a, b: {value: x}}\n", NULL},
+      {TOGETHER, "    key: id\n    map: {id: note, name: [a, b]}\n", "finds rows by a and b"},
+      {TOGETHER, "    key: id\n    map: {id: note, name: a, b: {value: x}}\n", "Set `key: name` in the sync"},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    char sync[200];
+    (void)snprintf(sync, sizeof(sync), "    to: {connection: dst, object: things}\n    mode: mirror\n" OFF "%s",
+                   cases[i].sync);
+    scene_activate(&scene, "");
+    scene_config(&scene, sync);
+    scene_write(&scene, "p/objects.json", cases[i].objects);
+    scene_rows(&scene, "[[1,\"n\"]]", "");
+    const int32_t rc = scene_run(&scene, 0);
+    if (rc != (cases[i].says != NULL ? DRAY_E_SCHEMA_KEY : DRAY_OK)) fail_msg("%zu: %s", i, scene.report.error.text);
+    if (cases[i].says != NULL && strstr(scene.report.error.text, cases[i].says) == NULL) {
+      fail_msg("%zu: %s", i, scene.report.error.text);
+    }
+    assert_int_equal(scene.report.applied, cases[i].says == NULL);
+    scene_end(&scene);
+  }
+#undef FIELD
+#undef OBJECT
+#undef TOGETHER
+#undef EITHER
 }
 
 static void test_unmapped_key_is_sent_where_fields_are_free(void **state) {
@@ -127,7 +177,7 @@ static void test_unmapped_key_is_sent_where_fields_are_free(void **state) {
 static void test_listed_fields_and_others_where_the_caps_say_so(void **state) {
   (void)state;
   struct scene scene;
-  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {name: title, id: number}\n");
+  scene_activate(&scene, "    mode: mirror\n    key: name\n" OFF "    map: {name: title, id: number}\n");
   scene_write(&scene, "p/objects.json", FIELDS);
   scene_rows(&scene, "[[1,\"a\"]]", "");
   assert_int_equal(scene_run(&scene, 0), DRAY_E_SCHEMA_FIELD);
@@ -140,7 +190,8 @@ static void test_listed_fields_and_others_where_the_caps_say_so(void **state) {
 static void test_constants_and_types_of_the_destination(void **state) {
   (void)state;
   struct scene scene;
-  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {name: title, points: score, source: {value: shop}}\n");
+  scene_activate(&scene, "    mode: mirror\n    key: name\n" OFF
+                         "    map: {name: title, points: score, source: {value: shop}}\n");
   scene_write(&scene, "p/objects.json", FIELDS);
   scene_script(&scene, "[[\"id\",\"int64\"],[\"name\",\"string\"],[\"points\",\"string\"]]",
                "[[1,\"a\",\"1.5\"],[2,\"b\",\"many\"],[3,\"c\",null]]", "");
@@ -226,8 +277,10 @@ static void test_a_baseline_keeps_what_the_config_says_now(void **state) {
 static void test_what_deletes_are_found_by_must_be_kept(void **state) {
   (void)state;
   struct scene scene;
-  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {name: title}\n    keep: key\n");
-  scene_write(&scene, "p/objects.json", FIELDS);
+  scene_activate(&scene, "    mode: mirror\n" OFF "    map: {id: number, title: {value: a}}\n    keep: key\n");
+  scene_write(&scene, "p/objects.json",
+              "{\"objects\":[{\"name\":\"things\",\"fields\":[{\"name\":\"title\",\"match_key\":true,"
+              "\"required\":true},{\"name\":\"number\",\"match_key\":true,\"required\":true}]}]}");
   scene_rows(&scene, "[[1,\"a\"]]", "");
   assert_int_equal(scene_run(&scene, 0), DRAY_E_CONFIG_VALUE);
   if (strstr(scene.report.error.text, "\"title\"") == NULL) fail_msg("%s", scene.report.error.text);
@@ -553,6 +606,7 @@ int main(void) {
       cmocka_unit_test(test_each_mode_sends_its_changes),
       cmocka_unit_test(test_removed_row_that_comes_back_is_removed_again),
       cmocka_unit_test(test_unmapped_key_is_hidden_where_fields_are_fixed),
+      cmocka_unit_test(test_the_key_is_what_rows_are_found_by),
       cmocka_unit_test(test_unmapped_key_is_sent_where_fields_are_free),
       cmocka_unit_test(test_listed_fields_and_others_where_the_caps_say_so),
       cmocka_unit_test(test_constants_and_types_of_the_destination),

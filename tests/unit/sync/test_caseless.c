@@ -136,7 +136,11 @@ static void test_rows_that_differ_by_case_alone_are_withheld_and_told(void **sta
 static void test_a_key_of_two_columns_is_folded_where_it_is_said(void **state) {
   (void)state;
   struct scene scene;
-  begin(&scene, CASELESS, "    to: {connection: dst, object: things}\n    mode: mirror\n    key: [email, name]\n" OFF);
+  begin(&scene,
+        "{\"objects\":[{\"name\":\"things\",\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"match_key\":true,"
+        "\"required\":true,\"compare\":\"caseless\"},{\"name\":\"name\",\"type\":\"string\",\"match_key\":true,"
+        "\"required\":true}]}]}",
+        "    to: {connection: dst, object: things}\n    mode: mirror\n    key: [email, name]\n" OFF);
   rows(&scene, "[[\"ANNA@x.org\",\"a\"],[\"b@x.org\",\"B\"]]");
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
   expect_sent(&scene, "GOT ANNA@x.org update");
