@@ -170,7 +170,7 @@ int32_t dr_spool_next(struct dr_spool *spool, struct dr_batch **out, struct dray
   struct dray_builder *builder = NULL;
   struct ArrowArray array = {.release = NULL};
   struct dr_batch *batch = NULL;
-  struct header header;
+  struct header header = {0, 0};
   DRAY_TRY(write_block(spool, error));
   DRAY_TRY(read_block(spool, &header, error));
   if (header.rows == 0) {
