@@ -16,19 +16,25 @@
 
 static struct ran init_in(const char *folder, const char *more) {
   char line[4096];
-  (void)snprintf(line, sizeof(line), "dray init %s%s", folder, more);
+  const int n = snprintf(line, sizeof(line), "dray init %s%s", folder, more);
+  assert_in_range(n, 1, sizeof(line) - 1);
   return run_line(&dr_root, line);
+}
+
+static void join(char *out, size_t out_bytes, const char *folder, const char *name) {
+  const int n = snprintf(out, out_bytes, "%s/%s", folder, name);
+  assert_in_range(n, 1, out_bytes - 1);
 }
 
 static int exists(const char *folder, const char *name) {
   char path[4096];
-  (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+  join(path, sizeof(path), folder, name);
   return dr_file_exists(path);
 }
 
 static void write_file(const char *folder, const char *name, const char *text) {
   char path[4096];
-  (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+  join(path, sizeof(path), folder, name);
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
   (void)fputs(text, file);
@@ -38,7 +44,7 @@ static void write_file(const char *folder, const char *name, const char *text) {
 static char *read_back(const char *folder, const char *name) {
   struct dray_buffer text;
   char path[4096];
-  (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+  join(path, sizeof(path), folder, name);
   dray_buffer_init(&text, 1 << 20);
   assert_int_equal(dr_file_read(path, 1 << 19, &text, NULL), DRAY_OK);
   char *copy = dray_str_dup(dray_buffer_view(&text));
@@ -53,7 +59,7 @@ static void test_the_new_project_loads_without_problems(void **state) {
   struct dray_error error;
   char *folder = folder_new();
   dray_error_init(&error);
-  (void)snprintf(below, sizeof(below), "%s/new/project", folder);
+  join(below, sizeof(below), folder, "new/project");
   struct ran ran = init_in(below, "");
   assert_int_equal(ran.code, 0);
   assert_non_null(strstr(ran.data, "/dray.yaml\n"));
