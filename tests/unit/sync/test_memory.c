@@ -40,9 +40,41 @@ static void test_failing_allocation_loses_no_row(void **state) {
   }
 }
 
+// The query of a plan's model is refused; what is to be said of that takes memory, and the refusal is told without.
+static void test_failing_allocation_keeps_the_first_error(void **state) {
+  (void)state;
+  int32_t last = DRAY_OK;
+  int had = 1;
+  for (uint64_t n = 1; had; n++) {
+    struct scene scene;
+    scene_activate(&scene, "");
+    scene_rows(&scene, "[]", "");
+    scene_write(&scene, "dray.yaml",
+                "version: 1\nconnections:\n  src: {plugin: probe, path: p}\n  wh: {plugin: sqlite, path: wh.db}\n"
+                "models:\n  big: {warehouse: wh, sql: \"SELECT id FROM later\", key: id}\nsyncs:\n"
+                "  s: {from: {model: big}, to: {connection: wh, table: copy}}\n"
+                "  t: {from: {connection: src, streams: [rows]}, to: {connection: wh, table: later}}\n");
+    scene.arm = n;
+    const int32_t rc = scene_run(&scene, DR_RUN_PLAN);
+    had = scene.starved;
+    if (!had) {
+      assert_int_equal(rc, DRAY_OK);
+      assert_non_null(strstr(scene.report.unknown, "later (by sync t)"));
+    } else if (last == DRAY_E_CONFIG_SQL) {
+      assert_int_equal(rc, DRAY_E_CONFIG_SQL); // refused before the memory failed: then so from here on
+    } else if (rc == DRAY_E_CONFIG_SQL) {
+      assert_non_null(strstr(scene.report.error.text, "later"));
+    }
+    if (had) last = rc;
+    scene_end(&scene);
+  }
+  assert_int_equal(last, DRAY_E_CONFIG_SQL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_failing_allocation_loses_no_row),
+      cmocka_unit_test(test_failing_allocation_keeps_the_first_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
