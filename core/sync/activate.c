@@ -161,13 +161,19 @@ static struct dr_delivery_plan plan_of(const struct dr_context *run, const struc
   };
 }
 
+// Whatever ended the delivery.
+static int32_t tell_pending(struct dr_delivery *delivery, int32_t rc, struct dray_error *error) {
+  const int32_t told = dr_delivery_tell(delivery, rc == DRAY_OK ? error : NULL);
+  return rc != DRAY_OK ? rc : told;
+}
+
 // Settles the open batches of one change set.
 static int32_t recover_set(struct dr_context *run, struct activation *activation, struct dr_batch_record *open,
                            size_t count, const char *name, struct dray_error *error) {
   char *path = dr_path_join(run->folder, name);
   struct dr_changeset *set = NULL;
   struct dr_delivery delivery;
-  const uint64_t kept_back = run->report->kept_back;
+  const uint64_t kept_back = run->report->kept_back, unsent = run->report->unsent;
   memset(&delivery, 0, sizeof(delivery));
   if (path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
   const struct dr_delivery_plan plan = plan_of(run, activation, NULL);
@@ -176,14 +182,16 @@ static int32_t recover_set(struct dr_context *run, struct activation *activation
     rc = dr_delivery_open(run, activation->destination, &activation->caps, set, path, &plan, NULL, &delivery, error);
   }
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
-    if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], error);
+    if (strcmp(open[i].changeset, name) == 0) rc = dr_delivery_resolve(&delivery, &open[i], poll_in_run_ms(), error);
   }
   if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, 0, poll_in_run_ms(), NULL, error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
+  if (delivery.run != NULL) rc = tell_pending(&delivery, rc, error);
   dr_delivery_close(&delivery);
   dr_changeset_close(set);
   free(path);
   run->report->kept_back = kept_back; // they come again with this run's own changes
+  run->report->unsent = unsent;
   return rc;
 }
 
@@ -248,6 +256,7 @@ static int32_t send(struct dr_context *run, struct activation *activation, struc
   if (rc == DRAY_OK) rc = dr_lanes_send(&delivery, pass->path, &plan, count, poll_in_run_ms(), error);
   if (rc == DRAY_OK) rc = dr_delivery_poll(&delivery, 0, poll_in_run_ms(), NULL, error);
   if (rc == DRAY_OK) rc = dr_delivery_end(&delivery, error);
+  rc = tell_pending(&delivery, rc, error);
   dr_delivery_close(&delivery);
   return rc;
 }

@@ -37,6 +37,7 @@ struct dr_context {
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
   uint64_t limit_passes;              // batches of which a destination that sets limits took rows, or said why not
+  size_t jobs_begun;                  // batches on their way to a destination that may make jobs of them
 };
 
 static inline int dr_planning(const struct dr_context *run) {

@@ -249,7 +249,7 @@ static int32_t send_runs(struct dr_delivery *delivery, struct dr_parcel *parcel,
     if (again && rc == DRAY_OK) {
       rc = dr_send_range(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round, error);
     } else if (again) {
-      DRAY_TRY(dr_limit_hold(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round, error));
+      DRAY_TRY(dr_limit_hold(delivery, (uint64_t)parcel->outgoing.rows[i], end - i, round, 0, error));
     }
     if (rc != DRAY_OK && rc != DRAY_E_THROTTLED) return rc;
     i = end;
@@ -295,6 +295,7 @@ int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, u
   const int32_t rc = dr_settle_known(delivery, parcel, cleared == DRAY_OK ? error : NULL);
   if (cleared != DRAY_OK) return cleared;
   DRAY_TRY(rc);
+  dr_jobs_give(delivery, parcel); // what is sent again asks for itself
   return retry_rows(delivery, parcel, round, error);
 }
 
@@ -311,7 +312,7 @@ static int32_t refuse_single(struct dr_delivery *delivery, struct dr_parcel *par
 static int32_t put_rest_by(struct dr_delivery *delivery, int32_t rc, uint64_t first, uint64_t end, uint32_t round,
                            struct dray_error *error) {
   if (rc != DRAY_E_THROTTLED) return rc;
-  const int32_t held = dr_limit_hold(delivery, first, end - first, round, NULL);
+  const int32_t held = dr_limit_hold(delivery, first, end - first, round, 0, NULL);
   return held == DRAY_OK ? rc : dray_fail(error, held, "no memory for rows that were kept back");
 }
 
@@ -320,6 +321,7 @@ static int32_t halve(struct dr_delivery *delivery, struct dr_parcel *parcel, uin
   const uint64_t first = parcel->changes->first_seq;
   const uint64_t middle = (uint64_t)parcel->outgoing.rows[parcel->outgoing.count / 2];
   const uint64_t end = first + parcel->changes->count;
+  dr_jobs_give(delivery, parcel);
   delivery->counted++; // as one batch already
   int32_t rc = dr_send_range(delivery, first, middle - first, round, error);
   rc = rc == DRAY_OK ? dr_send_range(delivery, middle, end - middle, round, error)
@@ -382,9 +384,14 @@ static int32_t deliver_parcel(struct dr_delivery *delivery, struct dr_parcel *pa
                     (unsigned long long)parcel->outgoing.bytes, (unsigned long long)delivery->caps.batch_bytes_max);
     return refuse_single(delivery, parcel, &failure, error);
   }
-  DRAY_TRY(open_ledger(delivery, parcel, error));
-  if (round == 1 && delivery->counted == 0) report->sent += parcel->outgoing.count;
-  return dr_send_parcel(delivery, parcel, round, error);
+  dr_jobs_take(delivery, parcel);
+  int32_t rc = open_ledger(delivery, parcel, error);
+  if (rc == DRAY_OK) {
+    if (round == 1 && delivery->counted == 0) report->sent += parcel->outgoing.count;
+    rc = dr_send_parcel(delivery, parcel, round, error);
+  }
+  dr_jobs_give(delivery, parcel);
+  return rc;
 }
 
 int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end, uint32_t round,
@@ -409,6 +416,11 @@ int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t cou
                       struct dray_error *error) {
   const uint64_t end = first + count;
   int32_t rc = DRAY_OK;
-  while (rc == DRAY_OK && first < end) rc = dr_send_next(delivery, &first, end, round, error);
+  while (rc == DRAY_OK && first < end) {
+    int room = 0;
+    DRAY_TRY(dr_jobs_room(delivery, &room, error));
+    if (!room) return dr_limit_hold(delivery, first, end - first, round, 1, error);
+    rc = dr_send_next(delivery, &first, end, round, error);
+  }
   return put_rest_by(delivery, rc, first, end, round, error);
 }

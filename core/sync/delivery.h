@@ -24,12 +24,13 @@ void dr_waiting_free(struct dr_waiting *waiting);
 
 struct dr_parcel;
 
-// Rows that a limit of the destination has kept back: they are sent when it has been waited for, or by the next run.
-// (limit.c)
+// Rows that are put by: a limit of the destination keeps them back, or it is at work on as many jobs as it takes. They
+// are sent when that has been waited for, or by the next run. (limit.c)
 struct dr_held {
   uint64_t first, count; // changes
   uint64_t rows;         // that are sent of them
   uint32_t round;        // that they are sent in
+  int for_job;           // there was no room for another job, and no limit in the way
 };
 
 struct dr_delivery {
@@ -96,17 +97,28 @@ DRAY_NODISCARD int32_t dr_lanes_send(struct dr_delivery *delivery, const char *p
 // ---- earlier.c ----
 
 // Resolves a batch in doubt that an earlier run left; its state is written back. Pending ones are left to the poll.
-DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch,
+// Where it is to be sent again and the destination takes no further job within wait_ms, it stays in doubt.
+DRAY_NODISCARD int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, int64_t wait_ms,
                                            struct dray_error *error);
-// Asks for the receipts of pending batches of this set until at most `most` of them are not final, or wait_ms is over.
-// *out_left (NULL allowed): how many are not.
+// Asks for the receipts of pending batches of this set until at most `most` of them are not final, or wait_ms is over,
+// and sends what is put by where that makes room. *out_left (NULL allowed): how many are not, those that came of
+// others' answers among them.
 DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait_ms, size_t *out_left,
                                         struct dray_error *error);
+// Says in the report how many rows of this set are in jobs.
+DRAY_NODISCARD int32_t dr_delivery_tell(struct dr_delivery *delivery, struct dray_error *error);
+
+// ---- jobs.c ----
+
 // How many batches of the sync are in jobs, of this set and of those of earlier runs; and how many the destination
 // takes.
-DRAY_NODISCARD int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out_own, size_t *out_earlier,
-                                        struct dray_error *error);
-size_t dr_delivery_jobs_max(const struct dr_delivery *delivery);
+DRAY_NODISCARD int32_t dr_jobs_count(struct dr_delivery *delivery, size_t *out_own, size_t *out_earlier,
+                                     struct dray_error *error);
+size_t dr_jobs_max(const struct dr_delivery *delivery);
+// Whether the batch is in a job, and of this set.
+int dr_jobs_is_own(const struct dr_delivery *delivery, const struct dr_batch_record *batch);
+// Whether the destination takes one more, with those that are on their way by any lane. One without jobs always does.
+DRAY_NODISCARD int32_t dr_jobs_room(struct dr_delivery *delivery, int *out_room, struct dray_error *error);
 
 // ---- outgoing.c ----
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What earlier runs left open: batches in doubt are resolved, pending ones asked for.
+// What is open: batches in doubt that earlier runs left are resolved, pending ones asked for.
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,6 @@
 
 #define POLL_FIRST_MS 500
 #define POLL_MOST_MS 30000
-#define JOBS_MAX_DEFAULT 16 // that a destination is given at once when it says nothing
 
 // All of the batch, whatever the destination's limits are by now.
 static int32_t parcel_of(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct dr_parcel *out,
@@ -46,7 +45,20 @@ static int32_t settle_resolved(struct dr_delivery *delivery, struct dr_parcel *p
   return dr_settle(delivery, parcel, DR_BATCH_ACKED, error);
 }
 
-static int32_t resolve_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+// Waits for room among the jobs, as far as those of this set are in the way: others are asked for with theirs.
+static int32_t make_room(struct dr_delivery *delivery, int64_t wait_ms, int *out_room, struct dray_error *error) {
+  size_t own = 0, earlier = 0;
+  DRAY_TRY(dr_jobs_room(delivery, out_room, error));
+  if (*out_room) return DRAY_OK;
+  DRAY_TRY(dr_jobs_count(delivery, &own, &earlier, error));
+  const size_t taken = dr_jobs_max(delivery);
+  if (earlier >= taken) return DRAY_OK;
+  DRAY_TRY(dr_delivery_poll(delivery, taken - earlier - 1, wait_ms, NULL, error));
+  return dr_jobs_room(delivery, out_room, error);
+}
+
+static int32_t resolve_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, int64_t wait_ms,
+                              struct dray_error *error) {
   const struct dray_caps *caps = &delivery->caps;
   if (parcel->outgoing.resolved > 0) return settle_resolved(delivery, parcel, error);
   if (parcel->outgoing.count == 0) {
@@ -56,20 +68,30 @@ static int32_t resolve_parcel(struct dr_delivery *delivery, struct dr_parcel *pa
   if (caps->doubt == DRAY_DOUBT_NONE || caps->doubt == DRAY_DOUBT_READ_BACK) {
     return dr_send_answer(delivery, parcel, 1, error);
   }
+  int room = 0;
+  DRAY_TRY(make_room(delivery, wait_ms, &room, error));
+  if (!room) return dr_settle_release(delivery, parcel, error); // stays in doubt
   const int fits = parcel->outgoing.count <= caps->batch_rows_max && parcel->outgoing.bytes <= caps->batch_bytes_max;
-  if (fits || caps->doubt == DRAY_DOUBT_IDEMPOTENCY_KEY) return dr_send_parcel(delivery, parcel, 1, error);
+  if (fits || caps->doubt == DRAY_DOUBT_IDEMPOTENCY_KEY) {
+    dr_jobs_take(delivery, parcel);
+    const int32_t rc = dr_send_parcel(delivery, parcel, 1, error);
+    dr_jobs_give(delivery, parcel);
+    return rc;
+  }
   // The destination takes less at once than it did.
+  const size_t held = delivery->held_count;
   DRAY_TRY(dr_send_range(delivery, parcel->batch.first_seq, parcel->batch.count, 1, error));
-  parcel->doubtful = 0;
+  parcel->doubtful = delivery->held_count > held; // rows that are put by may not come to be sent in this run
   return dr_settle_release(delivery, parcel, error);
 }
 
-int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, struct dray_error *error) {
+int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record *batch, int64_t wait_ms,
+                            struct dray_error *error) {
   if (batch->state != DR_BATCH_IN_DOUBT) return DRAY_OK; // pending ones are polled
   struct dr_parcel parcel;
   DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
   delivery->counted++; // as sent by the run that did
-  const int32_t rc = resolve_parcel(delivery, &parcel, error);
+  const int32_t rc = resolve_parcel(delivery, &parcel, wait_ms, error);
   delivery->counted--;
   batch->state = parcel.batch.state;
   if (rc == DRAY_OK && batch->state == DR_BATCH_ACKED) delivery->run->report->recovered++;
@@ -79,46 +101,14 @@ int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record
 
 // ---- jobs ----
 
-size_t dr_delivery_jobs_max(const struct dr_delivery *delivery) {
-  return delivery->caps.jobs_max > 0 ? delivery->caps.jobs_max : JOBS_MAX_DEFAULT;
-}
-
-static int is_job(const struct dr_delivery *delivery, const struct dr_batch_record *batch) {
-  return batch->state == DR_BATCH_PENDING && strcmp(batch->changeset, delivery->changeset) == 0;
-}
-
-int32_t dr_delivery_jobs(struct dr_delivery *delivery, size_t *out_own, size_t *out_earlier, struct dray_error *error) {
-  struct dr_batch_record *open = NULL;
-  size_t count = 0, own = 0, all = 0;
-  DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
-  for (size_t i = 0; i < count; i++) {
-    own += is_job(delivery, &open[i]) ? 1 : 0;
-    all += open[i].state == DR_BATCH_PENDING ? 1 : 0;
-  }
-  free(open);
-  *out_own = own;
-  *out_earlier = all - own;
-  return DRAY_OK;
-}
-
-struct left {
-  uint64_t rows;
-  size_t batches;
-  int32_t failed; // of what came after an answer: settling it, sending rows again. It is not cured by asking again
-};
-
-// *left grows by what is still in a job.
-static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct left *left,
+// *out_failed: of what came after an answer, settling it or sending rows again. It is not cured by asking again.
+static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_record *batch, int32_t *out_failed,
                           struct dray_error *error) {
   struct dr_parcel parcel;
   DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
   int32_t rc = poll_parcel(delivery, &parcel, error);
-  size_t pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING);
-  const int ended = rc == DRAY_OK && pending == 0;
-  if (ended) left->failed = rc = dr_send_answer(delivery, &parcel, 1, error);
-  if (ended) pending = dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING); // sent again, into another job
-  left->rows += pending;
-  left->batches += pending > 0;
+  const int ended = rc == DRAY_OK && dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING) == 0;
+  if (ended) *out_failed = rc = dr_send_answer(delivery, &parcel, 1, error);
   if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && batch->run != delivery->run->record.id) {
     delivery->run->report->recovered++;
   }
@@ -127,17 +117,15 @@ static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_re
 }
 
 // One round over the pending batches of this set.
-static int32_t poll_round(struct dr_delivery *delivery, struct left *out, struct dray_error *error) {
+static int32_t poll_round(struct dr_delivery *delivery, int32_t *out_failed, struct dray_error *error) {
   struct dr_batch_record *open = NULL;
   size_t count = 0;
-  struct left left = {0, 0, DRAY_OK};
   DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
   int32_t rc = DRAY_OK;
   for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
-    if (is_job(delivery, &open[i])) rc = poll_batch(delivery, &open[i], &left, error);
+    if (dr_jobs_is_own(delivery, &open[i])) rc = poll_batch(delivery, &open[i], out_failed, error);
   }
   free(open);
-  *out = left;
   return rc;
 }
 
@@ -147,27 +135,48 @@ int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t most, int64_t wait
   int64_t pause = POLL_FIRST_MS;
   uint32_t failures = 0;
   for (;;) {
-    struct left left = {0, 0, DRAY_OK};
+    int32_t failed = DRAY_OK;
     struct dray_error failure;
     dray_error_init(&failure);
-    const int32_t rc = poll_round(delivery, &left, &failure);
+    const int32_t rc = poll_round(delivery, &failed, &failure);
     const int passing = failure.error_class == DRAY_CLASS_TRANSIENT || failure.error_class == DRAY_CLASS_THROTTLED;
-    if (rc != DRAY_OK && (left.failed != DRAY_OK || !passing || ++failures >= DR_SEND_ATTEMPTS_MAX)) {
+    if (rc != DRAY_OK && (failed != DRAY_OK || !passing || ++failures >= DR_SEND_ATTEMPTS_MAX)) {
       if (error != NULL) *error = failure;
       return rc; // the jobs stay in the ledger
     }
-    if (rc == DRAY_OK && delivery->held_count > 0) {
-      DRAY_TRY(dr_limit_send(delivery, error)); // perhaps into other jobs
-      if (delivery->held_count == 0 || dr_monotonic_ms() <= end) continue;
-    }
     if (rc == DRAY_OK) {
+      const size_t held = delivery->held_count;
+      size_t own = 0, earlier = 0;
       failures = 0;
-      delivery->run->report->pending = delivery->pending_before + left.rows;
-      if (out_left != NULL) *out_left = left.batches;
-      if (left.batches <= most || dr_monotonic_ms() + pause > end) return DRAY_OK;
+      DRAY_TRY(dr_limit_send(delivery, error)); // perhaps into other jobs
+      DRAY_TRY(dr_jobs_count(delivery, &own, &earlier, error));
+      if (delivery->held_count < held) pause = POLL_FIRST_MS;
+      if (own <= most || dr_monotonic_ms() + pause > end) {
+        if (out_left != NULL) *out_left = own;
+        return DRAY_OK;
+      }
     }
     if (pause < failure.retry_after_ms) pause = failure.retry_after_ms;
     DRAY_TRY(dr_send_wait(delivery, pause, "the destination works on a job", error));
     pause = pause * 2 < POLL_MOST_MS ? pause * 2 : POLL_MOST_MS;
   }
+}
+
+int32_t dr_delivery_tell(struct dr_delivery *delivery, struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  uint64_t rows = 0;
+  DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
+  int32_t rc = DRAY_OK;
+  for (size_t i = 0; rc == DRAY_OK && i < count; i++) {
+    struct dr_parcel parcel;
+    if (!dr_jobs_is_own(delivery, &open[i])) continue;
+    rc = parcel_of(delivery, &open[i], &parcel, error);
+    if (rc != DRAY_OK) break;
+    rows += parcel.outgoing.count;
+    dr_parcel_free(&parcel);
+  }
+  free(open);
+  if (rc == DRAY_OK) delivery->run->report->pending = delivery->pending_before + rows;
+  return rc;
 }

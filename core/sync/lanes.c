@@ -19,10 +19,9 @@ struct lanes {
   struct dr_delivery *first; // the run's
   const char *path;
   const struct dr_delivery_plan *plan;
-  size_t sending; // lanes that are, each perhaps into a job
-  int polling;    // one lane asks for jobs, for all
-  int full;       // there are as many jobs as the destination takes, and none ended: nothing more is sent
-  int32_t rc;     // of the first lane that failed; the others finish their batch
+  int polling; // one lane asks for jobs, for all
+  int full;    // there are as many jobs as the destination takes, and none ended: nothing more is sent
+  int32_t rc;  // of the first lane that failed; the others finish their batch
   struct dray_error failure;
 };
 
@@ -42,15 +41,15 @@ static int32_t make_room(struct lane *lane, int *out_room, struct dray_error *er
   size_t jobs = 0, earlier = 0;
   *out_room = 1;
   if ((lane->delivery->caps.flags & DRAY_CAPS_ASYNC) == 0) return DRAY_OK;
-  DRAY_TRY(dr_delivery_jobs(lane->delivery, &jobs, &earlier, error));
-  const size_t taken = dr_delivery_jobs_max(lane->delivery);
+  DRAY_TRY(dr_jobs_count(lane->delivery, &jobs, &earlier, error));
+  const size_t taken = dr_jobs_max(lane->delivery);
   const size_t most = taken > earlier ? taken - earlier : 0;
   if (most == 0) {
     *out_room = 0;
     lanes->full = 1;
     return DRAY_OK;
   }
-  if (jobs + lanes->sending < most) return DRAY_OK;
+  if (jobs + lane->delivery->run->jobs_begun < most) return DRAY_OK;
   *out_room = 0;
   if (lanes->polling || jobs < most)
     return dr_send_wait(lane->delivery, LOOK_AGAIN_MS, "the destination works on jobs", error);
@@ -90,6 +89,19 @@ static void settle_last(struct lane *lane) {
   stop(lane->lanes, dr_settle_last(lane->delivery, &failure), &failure);
 }
 
+// What was put by until there is room for a job goes before what has not been sent yet. A lane ends with nothing put
+// by, unless the destination takes no more jobs.
+static int has_work(const struct lane *lane) {
+  const struct lanes *lanes = lane->lanes;
+  return lanes->rc == DRAY_OK && !lanes->full && (lanes->next < lanes->end || lane->delivery->held_count > 0);
+}
+
+static int32_t send_one(struct lane *lane, struct dray_error *error) {
+  struct lanes *lanes = lane->lanes;
+  if (lane->delivery->held_count > 0) return dr_limit_send(lane->delivery, error);
+  return dr_send_next(lane->delivery, &lanes->next, lanes->end, 1, error);
+}
+
 static void *work(void *ctx) {
   struct lane *lane = ctx;
   struct lanes *lanes = lane->lanes;
@@ -99,16 +111,12 @@ static void *work(void *ctx) {
     dray_error_init(&failure);
     stop(lanes, open_lane(lane, &failure), &failure);
   }
-  while (lanes->rc == DRAY_OK && !lanes->full && lanes->next < lanes->end) {
+  while (has_work(lane)) {
     struct dray_error failure;
     int room = 0;
     dray_error_init(&failure);
     int32_t rc = make_room(lane, &room, &failure);
-    if (rc == DRAY_OK && room) {
-      lanes->sending++;
-      rc = dr_send_next(lane->delivery, &lanes->next, lanes->end, 1, &failure);
-      lanes->sending--;
-    }
+    if (rc == DRAY_OK && room) rc = send_one(lane, &failure);
     stop(lanes, rc, &failure);
   }
   if (lane->delivery != NULL) settle_last(lane);
@@ -166,6 +174,7 @@ int32_t dr_lanes_send(struct dr_delivery *delivery, const char *path, const stru
   for (size_t i = 0; i < started; i++) {
     if (!lane[i].opened) continue;
     lane[i].own.lock = NULL;
+    if (rc == DRAY_OK) dr_limit_take_over(delivery, &lane[i].own); // the jobs are waited for yet
     if (rc == DRAY_OK) rc = dr_delivery_end(&lane[i].own, error);
     memset(&lane[i].own.waiting, 0, sizeof(lane[i].own.waiting));
     dr_delivery_close(&lane[i].own);

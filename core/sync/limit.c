@@ -74,15 +74,15 @@ static int32_t put_by(struct dr_delivery *delivery, struct dr_held held, struct 
   return DRAY_OK;
 }
 
-int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
+int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round, int for_job,
                       struct dray_error *error) {
-  return count > 0 ? put_by(delivery, (struct dr_held){first, count, count, round}, error) : DRAY_OK;
+  return count > 0 ? put_by(delivery, (struct dr_held){first, count, count, round, for_job}, error) : DRAY_OK;
 }
 
 int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t from, size_t end,
                            uint32_t round, struct dray_error *error) {
   const uint64_t first = (uint64_t)parcel->outgoing.rows[from], last = (uint64_t)parcel->outgoing.rows[end - 1];
-  DRAY_TRY(put_by(delivery, (struct dr_held){first, last - first + 1, end - from, round}, error));
+  DRAY_TRY(put_by(delivery, (struct dr_held){first, last - first + 1, end - from, round, 0}, error));
   for (size_t i = from; i < end; i++) {
     const int64_t asked_ms = parcel->receipts[i].retry_after_ms;
     if (asked_ms > delivery->held_pause_ms) delivery->held_pause_ms = asked_ms;
@@ -91,34 +91,48 @@ int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel 
   return DRAY_OK;
 }
 
+void dr_limit_take_over(struct dr_delivery *delivery, struct dr_delivery *from) {
+  while (from->held_count > 0 && put_by(delivery, from->held[from->held_count - 1], NULL) == DRAY_OK)
+    from->held_count--;
+}
+
+static void count_left(struct dr_delivery *delivery, const struct dr_held *held, uint64_t rows) {
+  struct dr_run_report *report = delivery->run->report;
+  *(held->for_job ? &report->unsent : &report->kept_back) += rows;
+}
+
 uint64_t dr_limit_leave(struct dr_delivery *delivery) {
   uint64_t rows = 0;
-  for (size_t i = 0; i < delivery->held_count; i++) rows += delivery->held[i].rows;
+  for (size_t i = 0; i < delivery->held_count; i++) {
+    count_left(delivery, &delivery->held[i], delivery->held[i].rows);
+    rows += delivery->held[i].rows;
+  }
   delivery->held_count = 0;
-  delivery->run->report->kept_back += rows;
   return rows;
 }
 
 // ---- sending them ----
 
-static int32_t has_room(struct dr_delivery *delivery, int *out, struct dray_error *error) {
-  size_t own = 0, earlier = 0;
-  *out = 1;
-  if ((delivery->caps.flags & DRAY_CAPS_ASYNC) == 0) return DRAY_OK;
-  DRAY_TRY(dr_delivery_jobs(delivery, &own, &earlier, error));
-  *out = own + earlier < dr_delivery_jobs_max(delivery);
+// What waits for a job alone is sent as soon as there is room.
+static int32_t wait_for_limit(struct dr_delivery *delivery, struct dray_error *error) {
+  for (size_t i = 0; i < delivery->held_count; i++) {
+    if (!delivery->held[i].for_job) {
+      return dr_limit_wait(delivery, delivery->held_pause_ms, delivery->held_said, error);
+    }
+  }
   return DRAY_OK;
 }
 
 // Those that were put by up to now, as far as there is room. What is put by meanwhile, of these too, stays.
-static int32_t send_due(struct dr_delivery *delivery, int *out_room, struct dray_error *error) {
+static int32_t send_due(struct dr_delivery *delivery, struct dray_error *error) {
   size_t due = delivery->held_count;
+  int room = 1;
   int32_t rc = DRAY_OK;
   delivery->held_pause_ms = 0;
   delivery->counted++; // as sent already
   for (; rc == DRAY_OK && due > 0; due--) {
-    rc = has_room(delivery, out_room, error);
-    if (rc != DRAY_OK || !*out_room) break;
+    rc = dr_jobs_room(delivery, &room, error);
+    if (rc != DRAY_OK || !room) break;
     const struct dr_held held = delivery->held[0];
     memmove(delivery->held, delivery->held + 1, --delivery->held_count * sizeof(*delivery->held));
     rc = dr_send_range(delivery, held.first, held.count, held.round, error);
@@ -143,13 +157,15 @@ static int32_t leave(struct dr_delivery *delivery, const struct dray_error *why,
 int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error) {
   if (delivery->sending_held) return DRAY_OK;
   int32_t rc = DRAY_OK;
-  int room = 1;
   delivery->sending_held = 1;
-  while (rc == DRAY_OK && room && delivery->held_count > 0) {
+  while (rc == DRAY_OK && delivery->held_count > 0) {
     struct dray_error why;
+    int room = 0;
     dray_error_init(&why);
-    rc = dr_limit_wait(delivery, delivery->held_pause_ms, delivery->held_said, &why);
-    if (rc == DRAY_OK) rc = send_due(delivery, &room, &why);
+    rc = dr_jobs_room(delivery, &room, &why);
+    if (rc == DRAY_OK && !room) break;
+    if (rc == DRAY_OK) rc = wait_for_limit(delivery, &why);
+    if (rc == DRAY_OK) rc = send_due(delivery, &why);
     if (rc == DRAY_E_THROTTLED) {
       rc = leave(delivery, &why, error);
     } else if (rc != DRAY_OK && error != NULL) {

@@ -3,7 +3,7 @@
 //
 // A parcel: one batch between `sending` and its settlement. Private to the files of delivery: parcel.c has its rows and
 // receipts, settle.c writes down what became of it, delivery.c sends, limit.c waits for the destination's limits,
-// earlier.c takes up what earlier runs left open.
+// jobs.c counts the jobs it is given, earlier.c takes up what earlier runs left open.
 #ifndef DR_SYNC_PARCEL_H
 #define DR_SYNC_PARCEL_H
 
@@ -20,6 +20,7 @@ struct dr_parcel {
   uint32_t attempt, failures; // calls of write; those that failed for a passing reason
   struct dr_arena texts;      // of receipts that outlive their call
   int doubtful;               // an earlier call may have arrived: a failure of this one proves nothing
+  int has_place;              // among the jobs that the destination takes (jobs.c)
   int may_join; // its receipts may be written with the next batch: whoever made it does not look at it again
 };
 
@@ -81,6 +82,13 @@ DRAY_NODISCARD int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_pa
 DRAY_NODISCARD int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, uint32_t round,
                                       struct dray_error *error);
 
+// ---- jobs.c ----
+
+// The parcel takes a place among the jobs that the destination takes, after dr_jobs_room; and gives it back, in the
+// ledger by then where it has become one. Taken or given back before: nothing happens.
+void dr_jobs_take(struct dr_delivery *delivery, struct dr_parcel *parcel);
+void dr_jobs_give(struct dr_delivery *delivery, struct dr_parcel *parcel);
+
 // ---- limit.c ----
 
 // Whether the row was not taken because of a limit of the destination (429 and its like).
@@ -93,9 +101,9 @@ DRAY_NODISCARD int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked
 // Where the destination has taken rows of the parcel, or said why not, the half hour begins anew. That it has taken
 // them into a job says nothing yet.
 void dr_limit_look(struct dr_delivery *delivery, const struct dr_parcel *parcel);
-// Puts rows by.
+// Puts rows by; `for_job`: until there is room for another job.
 DRAY_NODISCARD int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,
-                                     struct dray_error *error);
+                                     int for_job, struct dray_error *error);
 // The same of rows [from, end) of the parcel, with what their receipts say of the wait.
 DRAY_NODISCARD int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t from,
                                           size_t end, uint32_t round, struct dray_error *error);
@@ -104,7 +112,9 @@ DRAY_NODISCARD int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const st
 // run and counted: they are not refused. Inside of itself it does nothing. @errors THROTTLED when nothing else was
 // taken either since rows were left.
 DRAY_NODISCARD int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error);
-// Counts what is still put by as kept back, and forgets it. Returns how many rows that were.
+// What another lane has put by becomes this one's; what cannot, for want of memory, stays there.
+void dr_limit_take_over(struct dr_delivery *delivery, struct dr_delivery *from);
+// Counts what is still put by as kept back or unsent, and forgets it. Returns how many rows that were.
 uint64_t dr_limit_leave(struct dr_delivery *delivery);
 
 #endif // DR_SYNC_PARCEL_H

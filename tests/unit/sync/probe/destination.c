@@ -7,14 +7,19 @@
 //   "calls": ["transient", null, ...]            errors of the calls of write, by their number; then none
 //   "refuse": [ID, ...]                          a batch with such a row is refused as a whole
 //   "poll", "read_back"                          the status of every row; else what the ledger says
+//   "polls": [["retry", "applied"], ...]         of the rows asked for by their place, by the number of the poll; the
+//                                                last of each stays
+//   "pause_ms"                                   that a call of write takes at least
 // Receipts: applied, unchanged, rejected, retry, limited (429), pending, in_job (pending, and it did not
 // arrive), unknown (it arrived), lost (unknown, and it did not arrive).
 //
 // Lines of the ledger: "CALL key attempt", "TRY id" for every row that came, "GOT id op {row}" for every row that
-// arrived, "KEY key" for every batch that did, "POLL handle", "BEGIN", "END", "ABORT".
+// arrived, "KEY key" for every batch that did, "POLL handle", "BEGIN", "END", "ABORT", "JOB" for every call of write
+// that put rows into a job, "ENDED" for every poll that left none there.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "probe.h"
 
@@ -125,9 +130,14 @@ static size_t count_lines(const struct dray_buffer *ledger, const char *begin, i
   return count;
 }
 
-static const char *nth(const struct dray_json *list, size_t n, int last_stays) {
+static const struct dray_json *nth_item(const struct dray_json *list, size_t n, int last_stays) {
   const struct dray_json *item = list != NULL ? list->child : NULL;
   for (; n > 0 && item != NULL && (item->next != NULL || !last_stays); n--) item = item->next;
+  return item;
+}
+
+static const char *nth(const struct dray_json *list, size_t n, int last_stays) {
+  const struct dray_json *item = nth_item(list, n, last_stays);
   return item != NULL && item->kind == DRAY_JSON_STRING ? item->text.data : NULL;
 }
 
@@ -255,11 +265,18 @@ static int32_t take_rows(struct dray_destination *destination, const struct dray
   return rc;
 }
 
+static size_t pending_count(const struct dray_receipts *receipts) {
+  size_t count = 0;
+  for (uint64_t i = 0; i < receipts->count; i++) count += receipts->items[i].status == DRAY_RECEIPT_PENDING;
+  return count;
+}
+
 static int32_t destination_write(struct dray_destination *destination, const struct ArrowArray *batch,
                                  const struct dray_batch_info *info, struct dray_receipts *out,
                                  struct dray_error *error) {
   dray_buffer_clear(&destination->ledger);
   dray_buffer_clear(&destination->lines);
+  (void)usleep((useconds_t)probe_number(destination->script, "pause_ms", 0) * 1000);
   DRAY_TRY(probe_read(&destination->probe, "ledger", &destination->ledger, error));
   const char *word = nth(dray_json_get(destination->script, "calls"), count_lines(&destination->ledger, "CALL ", 0), 0);
   DRAY_TRY(dray_buffer_printf(&destination->lines, error, "CALL %.*s %u\n", DRAY_STR_ARG(info->idempotency_key),
@@ -284,6 +301,7 @@ static int32_t destination_write(struct dray_destination *destination, const str
   DRAY_TRY(rc);
   if (refused) return dray_fail(error, DRAY_E_DATA_REJECTED, "the batch holds a row that the probe does not like");
   DRAY_TRY(dray_buffer_printf(&destination->lines, error, "%s\n", key));
+  if (pending_count(out) > 0) DRAY_TRY(dray_buffer_append_str(&destination->lines, "JOB\n", error));
   DRAY_TRY(probe_append(&destination->probe, "ledger", dray_buffer_view(&destination->lines), error));
   if (word == NULL) return DRAY_OK;
   if (failure < failure_count) return fail_as(failure, error);
@@ -297,12 +315,16 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
   (void)snprintf(line, sizeof(line), "POLL %.*s\n", DRAY_STR_ARG(handle));
   DRAY_TRY(note(destination, line, error));
   const struct dray_json *says = dray_json_get(destination->script, "poll");
-  const size_t word = word_of(says != NULL ? says->text.data : NULL);
+  const struct dray_json *polls = dray_json_get(destination->script, "polls");
+  dray_buffer_clear(&destination->ledger);
+  DRAY_TRY(probe_read(&destination->probe, "ledger", &destination->ledger, error));
+  const struct dray_json *words_now = nth_item(polls, count_lines(&destination->ledger, "POLL ", 0) - 1, 1);
   for (uint64_t i = 0; i < row_count; i++) {
-    out->items[i] = receipt_of(rows[i], word);
+    const char *word = words_now != NULL ? nth(words_now, i, 1) : says != NULL ? says->text.data : NULL;
+    out->items[i] = receipt_of(rows[i], word_of(word));
   }
   out->count = row_count;
-  return DRAY_OK;
+  return pending_count(out) == 0 ? note(destination, "ENDED\n", error) : DRAY_OK;
 }
 
 static int32_t destination_read_back(struct dray_destination *destination, const struct ArrowArray *batch,
