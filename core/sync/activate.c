@@ -272,7 +272,8 @@ static int32_t apply(struct dr_context *run, struct activation *activation, stru
                      struct dray_error *error) {
   if ((run->options->flags & DR_RUN_BASELINE) != 0) return acknowledge_all(run, pass, error);
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "sending", error));
-  return send(run, activation, pass, error);
+  DRAY_TRY(send(run, activation, pass, error));
+  return dr_limit_end(run, error);
 }
 
 static int32_t activate(struct dr_context *run, struct activation *activation, struct dray_error *error) {

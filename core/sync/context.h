@@ -37,6 +37,8 @@ struct dr_context {
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
   uint64_t limit_passes;              // batches of which a destination that sets limits took rows, or said why not
+  uint64_t limit_refused;             // as limit_passes was when patience with a call refused as a whole was over
+  struct dray_error limit_why;        // what was said then; code 0: that was never so
   size_t jobs_begun;                  // batches on their way to a destination that may make jobs of them
 };
 

@@ -54,6 +54,8 @@ int32_t dr_delivery_open(struct dr_context *run, struct dr_destination_instance 
   delivery.destination = destination;
   delivery.caps = *caps;
   delivery.pending_before = run->report->pending;
+  delivery.limit_passes = run->limit_passes;
+  delivery.limit_ms = dr_limit_waited(run);
   delivery.set = set;
   const char *slash = strrchr(path, '/');
   (void)snprintf(delivery.changeset, sizeof(delivery.changeset), "%s", slash != NULL ? slash + 1 : path);
@@ -407,9 +409,11 @@ int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end
     delivery->run->report->parked += parcel.outgoing.parked;
   }
   parcel.may_join = (delivery->caps.flags & DRAY_CAPS_ASYNC) == 0; // else jobs may be waited for before the next batch
-  const int32_t rc = deliver_parcel(delivery, &parcel, round, error);
+  struct dray_error why;
+  dray_error_init(&why);
+  const int32_t rc = deliver_parcel(delivery, &parcel, round, &why);
   dr_parcel_free(&parcel);
-  return rc == DRAY_OK ? dr_limit_send(delivery, error) : rc;
+  return dr_limit_after(delivery, rc, &why, error);
 }
 
 int32_t dr_send_range(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint32_t round,

@@ -61,7 +61,9 @@ struct dr_delivery {
   uint64_t limit_passes; // run->limit_passes when what follows began
   int64_t limit_ms;      // waited for the destination's limit since
   uint32_t limit_waits;  // so often
-  int limit_over;        // the patience with it is over, and rows were left
+  uint32_t limit_over;   // batches that were given up since the patience with it is over
+  uint32_t limit_tries;  // so often since then a row in front was left, and what is behind it tried
+  int limit_try;         // that is due, without a wait for the limit
   int sending_held;
   char run_name[32];
 };
@@ -107,6 +109,13 @@ DRAY_NODISCARD int32_t dr_delivery_poll(struct dr_delivery *delivery, size_t mos
                                         struct dray_error *error);
 // Says in the report how many rows of this set are in jobs.
 DRAY_NODISCARD int32_t dr_delivery_tell(struct dr_delivery *delivery, struct dray_error *error);
+
+// ---- limit.c ----
+
+// A run ends with the limit when a call was refused as a whole for it, and nothing was taken since. @errors THROTTLED.
+DRAY_NODISCARD int32_t dr_limit_end(const struct dr_context *run, struct dray_error *error);
+// How long the limit has been waited for when a delivery begins: all of the half hour, where another one has.
+int64_t dr_limit_waited(const struct dr_context *run);
 
 // ---- jobs.c ----
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "sync/parcel.h"
 
 #define POLL_FIRST_MS 500
@@ -90,11 +91,19 @@ int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record
   if (batch->state != DR_BATCH_IN_DOUBT) return DRAY_OK; // pending ones are polled
   struct dr_parcel parcel;
   DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
+  struct dray_error why;
+  dray_error_init(&why);
   delivery->counted++; // as sent by the run that did
-  const int32_t rc = resolve_parcel(delivery, &parcel, wait_ms, error);
+  int32_t rc = resolve_parcel(delivery, &parcel, wait_ms, &why);
   delivery->counted--;
   batch->state = parcel.batch.state;
+  if (rc == DRAY_E_THROTTLED && batch->state == DR_BATCH_IN_DOUBT) { // stays so; other rows may be taken
+    dr_limit_refused(delivery->run, &why);
+    dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "batch %lld stays in doubt: %s", (long long)batch->id, why.text);
+    rc = DRAY_OK;
+  }
   if (rc == DRAY_OK && batch->state == DR_BATCH_ACKED) delivery->run->report->recovered++;
+  if (rc != DRAY_OK && error != NULL) *error = why;
   dr_parcel_free(&parcel);
   return rc;
 }

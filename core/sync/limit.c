@@ -4,6 +4,7 @@
 // Limits of the destination: rows that are as good as before, and that it does not take now. They are never refused
 // rows. A vendor that takes ten rows a minute is waited for as long as it takes some; one that takes none is waited for
 // half an hour, and the rest is left to the next run.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 
 #define LIMIT_MS_MAX (30 * 60 * 1000)
 #define FIRST_CAPACITY 16
+#define TRIES_MAX 3 // rows that are left one by one when patience is over, before all of the batch is
 
 // How long in all, while no row is taken.
 static int64_t limit_ms_max(void) {
@@ -47,6 +49,8 @@ static void begin_anew(struct dr_delivery *delivery) {
   delivery->limit_ms = 0;
   delivery->limit_waits = 0;
   delivery->limit_over = 0;
+  delivery->limit_tries = 0;
+  delivery->limit_try = 0;
 }
 
 int32_t dr_limit_wait(struct dr_delivery *delivery, int64_t asked_ms, const char *said, struct dray_error *error) {
@@ -135,23 +139,65 @@ static int32_t send_due(struct dr_delivery *delivery, struct dray_error *error) 
     if (rc != DRAY_OK || !room) break;
     const struct dr_held held = delivery->held[0];
     memmove(delivery->held, delivery->held + 1, --delivery->held_count * sizeof(*delivery->held));
+    delivery->limit_try = 0;
     rc = dr_send_range(delivery, held.first, held.count, held.round, error);
   }
   delivery->counted--;
   return rc;
 }
 
-// The run goes on with other rows: the limit may be of these alone. When nothing of those is taken either, it ends.
-static int32_t leave(struct dr_delivery *delivery, const struct dray_error *why, struct dray_error *error) {
-  const uint64_t rows = dr_limit_leave(delivery);
+// Up to which change the first row of what is put by goes. Not every change of it is sent.
+static int32_t first_row(struct dr_delivery *delivery, const struct dr_held *held, uint64_t *out_changes,
+                         struct dray_error *error) {
+  struct dr_parcel parcel;
+  *out_changes = 1;
+  if (held->rows == held->count) return DRAY_OK;
+  DRAY_TRY(dr_parcel_make(delivery, held->first, held->count, UINT64_MAX, &parcel, error));
+  *out_changes = parcel.outgoing.count > 0 ? (uint64_t)parcel.outgoing.rows[0] - held->first + 1 : held->count;
+  dr_parcel_free(&parcel);
+  return DRAY_OK;
+}
+
+// The first row that a limit keeps back is the next run's.
+static int32_t leave_first(struct dr_delivery *delivery, struct dray_error *error) {
+  size_t i = 0;
+  uint64_t changes = 0;
+  assert(delivery->held_count > 0); // what was refused has been put by
+  while (i + 1 < delivery->held_count && delivery->held[i].for_job) i++;
+  struct dr_held *held = &delivery->held[i];
+  DRAY_TRY(first_row(delivery, held, &changes, error));
+  count_left(delivery, held, 1);
+  held->first += changes;
+  held->count -= changes;
+  held->rows--;
+  if (held->rows > 0 && held->count > 0) return DRAY_OK;
+  memmove(held, held + 1, (--delivery->held_count - i) * sizeof(*held));
+  return DRAY_OK;
+}
+
+// Patience is over. It may be the first row alone that the destination does not get beyond: that is left to the next
+// run, and what is behind it is tried. When nothing of that is taken after some such rows, the run goes on with other
+// batches; when nothing of those is taken either, it ends.
+static int32_t give_up(struct dr_delivery *delivery, const struct dray_error *why, struct dray_error *error) {
+  const int last = delivery->limit_tries == TRIES_MAX;
+  uint64_t rows = 1;
+  if (last) {
+    rows = dr_limit_leave(delivery);
+  } else {
+    delivery->limit_tries++;
+    DRAY_TRY(leave_first(delivery, error));
+  }
   dr_log(DRAY_LOG_WARN, delivery->run->sync->name, "%llu rows are left to the next run: %s", (unsigned long long)rows,
          why->text);
-  if (delivery->limit_over) {
-    if (error != NULL) *error = *why;
-    return why->code;
+  if (delivery->held_count > 0) {
+    delivery->limit_try = 1;
+    return dr_send_wait(delivery, dr_backoff_ms(delivery->limit_tries), why->text, error);
   }
-  delivery->limit_over = 1;
-  return DRAY_OK;
+  if (delivery->limit_over++ == 0) return DRAY_OK;
+  dr_limit_refused(delivery->run, why);
+  if (!last) return DRAY_OK;
+  if (error != NULL) *error = *why;
+  return why->code;
 }
 
 int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error) {
@@ -164,14 +210,47 @@ int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error) {
     dray_error_init(&why);
     rc = dr_jobs_room(delivery, &room, &why);
     if (rc == DRAY_OK && !room) break;
-    if (rc == DRAY_OK) rc = wait_for_limit(delivery, &why);
+    if (rc == DRAY_OK && !delivery->limit_try) rc = wait_for_limit(delivery, &why);
     if (rc == DRAY_OK) rc = send_due(delivery, &why);
     if (rc == DRAY_E_THROTTLED) {
-      rc = leave(delivery, &why, error);
+      rc = give_up(delivery, &why, error);
     } else if (rc != DRAY_OK && error != NULL) {
       *error = why;
     }
   }
   delivery->sending_held = 0;
   return rc;
+}
+
+int32_t dr_limit_after(struct dr_delivery *delivery, int32_t rc, const struct dray_error *why,
+                       struct dray_error *error) {
+  if (rc == DRAY_E_THROTTLED && !delivery->sending_held && delivery->held_count > 0) {
+    dr_limit_refused(delivery->run, why);
+    DRAY_TRY(give_up(delivery, why, error));
+  } else if (rc != DRAY_OK) {
+    if (error != NULL) *error = *why;
+    return rc;
+  }
+  return dr_limit_send(delivery, error);
+}
+
+// ---- the run's end ----
+
+void dr_limit_refused(struct dr_context *run, const struct dray_error *why) {
+  run->limit_refused = run->limit_passes;
+  run->limit_why = *why;
+}
+
+static int is_refused(const struct dr_context *run) {
+  return run->limit_why.code != DRAY_OK && run->limit_refused == run->limit_passes;
+}
+
+int64_t dr_limit_waited(const struct dr_context *run) {
+  return is_refused(run) ? limit_ms_max() : 0;
+}
+
+int32_t dr_limit_end(const struct dr_context *run, struct dray_error *error) {
+  if (!is_refused(run)) return DRAY_OK;
+  if (error != NULL) *error = run->limit_why;
+  return run->limit_why.code;
 }

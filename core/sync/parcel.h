@@ -108,10 +108,15 @@ DRAY_NODISCARD int32_t dr_limit_hold(struct dr_delivery *delivery, uint64_t firs
 DRAY_NODISCARD int32_t dr_limit_hold_rows(struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t from,
                                           size_t end, uint32_t round, struct dray_error *error);
 // Sends what was put by, and what is put by meanwhile, after each wait; where the destination has as many jobs as it
-// takes, the rest stays put by. Rows that the limit still keeps back when the half hour is over are left to the next
-// run and counted: they are not refused. Inside of itself it does nothing. @errors THROTTLED when nothing else was
-// taken either since rows were left.
+// takes, the rest stays put by. When the half hour is over rows that the limit still keeps back are left to the next
+// run and counted, they are not refused: first some in front, while what is behind them is tried. Inside of itself it
+// does nothing. @errors THROTTLED when nothing else was taken either since rows were left.
 DRAY_NODISCARD int32_t dr_limit_send(struct dr_delivery *delivery, struct dray_error *error);
+// What follows a batch that ended with `rc`, and where that is THROTTLED has been put by: the half hour is over then.
+DRAY_NODISCARD int32_t dr_limit_after(struct dr_delivery *delivery, int32_t rc, const struct dray_error *why,
+                                      struct dray_error *error);
+// Remembers that the patience with a call is over that was refused as a whole.
+void dr_limit_refused(struct dr_context *run, const struct dray_error *why);
 // What another lane has put by becomes this one's; what cannot, for want of memory, stays there.
 void dr_limit_take_over(struct dr_delivery *delivery, struct dr_delivery *from);
 // Counts what is still put by as kept back or unsent, and forgets it. Returns how many rows that were.

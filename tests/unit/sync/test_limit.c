@@ -16,6 +16,9 @@
 
 #define EIGHT "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[5,\"e\"],[6,\"f\"],[7,\"g\"],[8,\"h\"]]"
 #define ROWS 8
+#define THROTTLED                                                                                                      \
+  "\"throttled\", \"throttled\", \"throttled\", \"throttled\", \"throttled\", \"throttled\", \"throttled\", "          \
+  "\"throttled\", \"throttled\", \"throttled\""
 #define SYNC "    mode: mirror\n    guard: off\n"
 
 // How long the runs that follow wait while no row is taken; the probe asks for 1 ms each time.
@@ -130,6 +133,77 @@ static void test_run_ends_when_nothing_is_taken_any_more(void **state) {
   }
 }
 
+// The limit is of single rows, and the destination stops at each: by receipts or by an error of the call. What is
+// behind them is sent, in the same batch and in others, and by the next run too.
+static void test_a_row_that_is_limited_for_ever_holds_up_no_other(void **state) {
+  (void)state;
+  static const struct {
+    const char *stop;
+    int rows_max;
+    uint64_t kept_back; // as few as these
+  } cases[] = {{"1", 4, 1}, {"1", 1, 1}, {"1, 2, 3", 8, 3}, {"5", 8, 1}, {"1, 6", 4, 2}};
+  for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+    struct scene scene;
+    char script[512];
+    patience("20");
+    scene_activate(&scene, SYNC);
+    (void)snprintf(script, sizeof(script),
+                   ", \"caps\": {\"doubt\": 4, \"rows_max\": %d}, \"stop\": [%s], \"stop_calls\": %zu",
+                   cases[i / 2].rows_max, cases[i / 2].stop, i % 2);
+    scene_rows(&scene, EIGHT, script);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.kept_back, cases[i / 2].kept_back);
+    assert_int_equal(scene.report.applied, ROWS - cases[i / 2].kept_back);
+    assert_int_equal(scene.report.unsent + scene.report.refused, 0);
+    assert_int_equal(scene.report.exit_code, 3);
+    expect_records(&scene, 0);
+    scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"],[4,\"d\"],[5,\"e\"],[6,\"f\"],[7,\"G\"],[8,\"h\"]]", script);
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.applied, 1);
+    assert_int_equal(scene_count(&scene, "GOT 7 update"), 1);
+    patience(NULL);
+    scene_rows(&scene, EIGHT, "");
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_int_equal(scene.report.exit_code, 0);
+    for (int id = 1; id <= ROWS; id++) {
+      char line[32];
+      (void)snprintf(line, sizeof(line), "GOT %d insert", id);
+      assert_int_equal(scene_count(&scene, line), 1);
+    }
+    scene_end(&scene);
+  }
+}
+
+// So does a batch in doubt that would be sent again.
+static void test_doubt_that_is_limited_for_ever_holds_up_no_other_row(void **state) {
+  (void)state;
+  static const char stop[] = ", \"caps\": {\"doubt\": 1, \"rows_max\": 1}, \"stop\": [1], \"stop_calls\": 1";
+  struct scene scene;
+  patience("20");
+  scene_activate(&scene, SYNC);
+  scene_rows(&scene, "[[1,\"a\"]]", ", \"caps\": {\"doubt\": 1, \"rows_max\": 1}, \"receipts\": {\"1\": [\"lost\"]}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.in_doubt, 1);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"]]", stop);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.applied, 1);
+  assert_int_equal(scene.report.in_doubt, 1);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_int_equal(scene_count(&scene, "GOT 2 "), 1);
+  const size_t calls = scene_count(&scene, "CALL");
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"]]",
+             ", \"caps\": {\"doubt\": 1, \"rows_max\": 1}, \"stop\": [1, 3], \"stop_calls\": 1");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_THROTTLED); // of nothing else either
+  assert_int_equal(scene.report.in_doubt, 1);
+  assert_in_range(scene_count(&scene, "CALL") - calls, 2, 30); // one patience for both
+  patience(NULL);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"b\"],[3,\"c\"]]", ", \"caps\": {\"doubt\": 1, \"rows_max\": 1}");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.exit_code, 0);
+  assert_int_equal(scene.report.mirror_rows, 3);
+  scene_end(&scene);
+}
+
 // A job that ends with rows that a limit kept back: they are sent again in the same run.
 static void test_rows_of_a_job_are_sent_again_after_the_limit(void **state) {
   (void)state;
@@ -191,13 +265,13 @@ static void test_every_row_is_counted_where_the_limit_stops_a_part(void **state)
     const char *script;
     uint64_t applied;
   } cases[] = {
-      {", \"calls\": [\"data\", null, \"throttled\", \"throttled\", \"throttled\"]", ROWS / 2},
-      {", \"calls\": [\"data\", \"throttled\", \"throttled\", \"throttled\"]", 0},
+      {", \"calls\": [\"data\", null, " THROTTLED "]", ROWS / 2},
+      {", \"calls\": [\"data\", " THROTTLED "]", 0},
       {", \"receipts\": {\"1\": [\"limited\"], \"2\": [\"limited\"], \"5\": [\"retry\"]}, "
-       "\"calls\": [null, \"throttled\", \"throttled\", \"throttled\"]",
+       "\"calls\": [null, " THROTTLED "]",
        ROWS - 3},
       {", \"receipts\": {\"3\": [\"retry\"], \"5\": [\"retry\"], \"7\": [\"retry\"]}, "
-       "\"calls\": [null, null, \"throttled\", \"throttled\", \"throttled\"]",
+       "\"calls\": [null, null, " THROTTLED "]",
        ROWS - 3},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -256,6 +330,8 @@ int main(void) {
       cmocka_unit_test(test_limit_is_waited_for_while_rows_are_taken),
       cmocka_unit_test(test_rows_kept_back_for_too_long_are_the_next_runs),
       cmocka_unit_test(test_run_ends_when_nothing_is_taken_any_more),
+      cmocka_unit_test(test_a_row_that_is_limited_for_ever_holds_up_no_other),
+      cmocka_unit_test(test_doubt_that_is_limited_for_ever_holds_up_no_other_row),
       cmocka_unit_test(test_rows_of_a_job_are_sent_again_after_the_limit),
       cmocka_unit_test(test_jobs_that_always_end_at_the_limit_are_the_next_runs),
       cmocka_unit_test(test_failure_after_a_job_is_told),

@@ -9,6 +9,8 @@
 //   "poll", "read_back"                          the status of every row; else what the ledger says
 //   "polls": [["retry", "applied"], ...]         of the rows asked for by their place, by the number of the poll; the
 //                                                last of each stays
+//   "stop": [ID, ...]                            a limit: from such a row on nothing of a batch is taken; with "stop_calls"
+//                                                the call fails where that is the first
 //   "pause_ms"                                   that a call of write takes at least
 // Receipts: applied, unchanged, rejected, retry, limited (429), pending, in_job (pending, and it did not
 // arrive), unknown (it arrived), lost (unknown, and it did not arrive).
@@ -241,27 +243,39 @@ static int32_t fail_as(size_t n, struct dray_error *error) {
   return rc;
 }
 
-static int refuses(const struct dray_json *script, const char *id) {
-  const struct dray_json *list = dray_json_get(script, "refuse");
+static int names(const struct dray_json *script, const char *name, const char *id) {
+  const struct dray_json *list = dray_json_get(script, name);
   for (const struct dray_json *item = list != NULL ? list->child : NULL; item != NULL; item = item->next) {
     if (dray_str_is(item->text, id)) return 1;
   }
   return 0;
 }
 
+enum { STOPPED = 1, STOPPED_WHOLE };
+
 static int32_t take_rows(struct dray_destination *destination, const struct dray_view *view, int whole, int repeated,
                          struct dray_receipts *out, int *out_refused, struct dray_error *error) {
   struct row row;
+  int stopped = 0;
   dray_buffer_init(&row.json, PROBE_FILE_BYTES_MAX);
   int32_t rc = DRAY_OK;
   for (uint64_t i = 0; rc == DRAY_OK && i < view->row_count; i++) {
     rc = read_row(view, i, &row, error);
-    if (rc == DRAY_OK && refuses(destination->script, row.id)) *out_refused = 1;
-    if (rc == DRAY_OK) rc = take_row(destination, &row, whole, repeated, &out->items[i], error);
+    if (rc != DRAY_OK) break;
+    if (names(destination->script, "refuse", row.id)) *out_refused = 1;
+    if (stopped == 0 && names(destination->script, "stop", row.id)) stopped = i == 0 ? STOPPED_WHOLE : STOPPED;
+    if (stopped != 0) {
+      out->items[i] = receipt_of(row.number, word_of("limited"));
+    } else {
+      rc = take_row(destination, &row, whole, repeated, &out->items[i], error);
+    }
   }
   dray_buffer_free(&row.json);
   out->count = view->row_count;
   out->handle = dray_str_of("job-1");
+  if (rc != DRAY_OK || stopped != STOPPED_WHOLE || probe_number(destination->script, "stop_calls", 0) == 0) return rc;
+  rc = dray_fail(error, DRAY_E_THROTTLED, "429: the probe has had enough");
+  error->retry_after_ms = 1;
   return rc;
 }
 
@@ -298,6 +312,8 @@ static int32_t destination_write(struct dray_destination *destination, const str
   int refused = 0;
   int32_t rc = take_rows(destination, &view, word != NULL, repeated, out, &refused, error);
   dray_view_free(&view);
+  if (rc == DRAY_E_THROTTLED)
+    DRAY_TRY(probe_append(&destination->probe, "ledger", dray_buffer_view(&destination->lines), NULL));
   DRAY_TRY(rc);
   if (refused) return dray_fail(error, DRAY_E_DATA_REJECTED, "the batch holds a row that the probe does not like");
   DRAY_TRY(dray_buffer_printf(&destination->lines, error, "%s\n", key));
