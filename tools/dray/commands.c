@@ -264,7 +264,14 @@ static const struct dr_command commands[] = {
      .summary = "run syncs: send what changed",
      .arguments = "[SYNC...]",
      .details = "Runs the syncs that are named, or all of them with --all, one after the other. A name stands for all "
-                "streams of a sync, NAME.STREAM for one.",
+                "streams of a sync, NAME.STREAM for one.\n"
+                "Of rows that were not taken the report, and the record `run` of --json, counts: "
+                "rejected (could not be read, have no key or one that came twice, or were refused: `dray rows` has the "
+                "reasons), parked (refused too often: `dray rows retry`), pending (a job of the destination is at work "
+                "on them), unsent (it takes no more jobs, or no more calls), kept_back (a limit of the destination, "
+                "429, held them for half an hour; they are not refused), in_doubt (an answer was lost; `dray rows "
+                "resolve` where only you can say), deferred (the next run looks again). The next run takes up all but "
+                "the parked ones and those that wait for you.",
      OPTIONS(sync_options),
      .positional_max = MANY,
      .completes = DR_COMPLETE_SYNC,

@@ -67,7 +67,7 @@ static const struct exit_code exit_codes[] = {
     {0, "done"},
     {1, "failed"},
     {2, "the plan has changes (with `--detailed-exitcode`)"},
-    {3, "partial: some rows were rejected"},
+    {3, "partial: some rows were not taken, or not yet; the report says how many and why"},
     {4, "usage or config"},
     {5, "the other side refused the credentials"},
     {6, "locked: another run of the sync is going on"},
