@@ -312,6 +312,7 @@ static int32_t answer_of(struct dr_http *http, struct dr_http_plan *plan, struct
       continue;
     }
     if (!retry || attempts >= plan->attempts_max || (plan->flags & DRAY_HTTP_NO_RETRY) != 0) return code;
+    plan->fresh = 1;
     dr_redact_error(error); // before the cut: half a secret would not be found
     char reason[DRAY_ERROR_TEXT_MAX];
     memcpy(reason, error->text, sizeof reason);
@@ -430,7 +431,7 @@ struct dr_http *dr_http_new(const char *label, const char *folder) {
     return NULL;
   }
   curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
-  // One answer a connection: a body that the plugin has paused must not hold up another.
+  // One answer a connection, HTTP/2 or not: a body that the plugin has paused must not hold up another.
   curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
   http->tuning = default_tuning;
   read_environment(&http->tuning);

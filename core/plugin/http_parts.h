@@ -8,6 +8,7 @@
 //   http_retry.c    what an outcome means, and how long to wait
 //   http_ahead.c    requests that were begun and that nobody waits for yet
 //   http_transfer.c one request on libcurl, driven by whoever waits for it
+//   http_refusal.c  what HTTP/2 says that it did not do
 //   http_body.c     the body's bytes: a bounded buffer and gzip
 #ifndef DR_PLUGIN_HTTP_PARTS_H
 #define DR_PLUGIN_HTTP_PARTS_H
@@ -83,6 +84,7 @@ struct dr_http_plan {
   int32_t attempts_max;
   struct dr_http_url url; // changes with redirects
   int foreign;            // 1: a redirect has left the first origin
+  int fresh;              // 1: an attempt has broken; no kept connection is trusted with the next
 };
 // @errors PLUGIN_CONTRACT, HTTP_HOST, CONFIG_VALUE (a header's value cannot be sent), LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_http_plan_init(struct dr_http_plan *plan, const struct dray_http_request *request,
@@ -104,8 +106,12 @@ struct dray_http_response {
 
   CURL *easy;
   char detail[CURL_ERROR_SIZE];
-  int connected_count; // how often a request was about to be written to a connection
-  int done;            // libcurl is through with it: `result` holds
+  int resends;             // libcurl may send it once more by itself
+  int connected_count;     // how often it was about to be written to a connection, and was let
+  int barred;              // it was about to be once more, and was not let
+  int refused;             // the other side has said that it did nothing of it (http_refusal.c), the last time
+  unsigned long stream_id; // HTTP/2; 0: not known
+  int done;                // libcurl is through with it: `result` holds
   CURLcode result;
   int32_t abort_code;           // DRAY_E_*: why a callback stopped it; 0: none did
   int64_t timeout_ms, spent_ms; // spent: inside the service only, not while the plugin does something else
@@ -143,6 +149,8 @@ DRAY_NODISCARD int32_t dr_http_transfer_advance(struct dray_http_response *respo
                                                 struct dray_error *error);
 // Whether bytes of the request may have reached the other side.
 int dr_http_transfer_sent(const struct dray_http_response *response);
+// For libcurl's verbose lines; ctx: the response.
+int dr_http_refusal_line(CURL *easy, curl_infotype type, char *line, size_t len, void *ctx);
 void dr_http_transfer_unpause(struct dray_http_response *response);
 // Hands the libcurl handle back; the connection is kept when it can be.
 void dr_http_transfer_end(struct dray_http_response *response);

@@ -65,7 +65,11 @@ static int32_t time_out_code(const struct dray_http_response *response) {
 int32_t dr_http_fail_transfer(const struct dray_http_response *response, int *out_retry, struct dray_error *error) {
   int32_t code = response->abort_code;
   int retry = 0;
-  if (code == DRAY_OK) {
+  const int refused = response->refused && !dr_http_transfer_sent(response);
+  if (code == DRAY_OK && refused) {
+    code = DRAY_E_NET_CONNECT; // all that there was is a connection
+    retry = 1;
+  } else if (code == DRAY_OK) {
     code = dr_http_transfer_sent(response) ? DRAY_E_NET_CLOSED : DRAY_E_NET_CONNECT;
     for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
       if (results[i].result != response->result) continue;
@@ -80,7 +84,8 @@ int32_t dr_http_fail_transfer(const struct dray_http_response *response, int *ou
   const char *detail = response->detail[0] != '\0' ? response->detail : curl_easy_strerror(response->result);
   if (code == DRAY_E_LIMIT) detail = "the headers of the answer pass the limit of 262144 bytes, or one of them 100 KiB";
   if (response->abort_code == DRAY_E_OUT_OF_MEMORY) detail = "no memory for the answer";
-  if (response->result == CURLE_ABORTED_BY_CALLBACK) detail = "the kept connection was closed before an answer came";
+  if (response->result == CURLE_ABORTED_BY_CALLBACK) detail = "the connection was closed before an answer came";
+  if (refused) detail = "the other side has refused the request and done nothing of it";
   const int doubt = !response->idempotent && dr_http_transfer_sent(response);
   dray_fail(error, code, "%s %s: %s%s", response->method, response->safe_url, detail,
             doubt ? "; the request may have been received" : "");

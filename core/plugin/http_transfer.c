@@ -22,12 +22,19 @@
 // ---- callbacks: on the thread that drives ----
 
 // A request is about to be written. libcurl by itself writes a request again when a kept connection turns out to be
-// closed without an answer; the first may have been received, so that only what may be repeated goes on.
+// closed without an answer; the first may have been received, so that only what may be repeated goes on. It does the
+// same, up to five times at once, when HTTP/2 refuses a stream: once is enough, later attempts are ours and wait.
 static int on_connected(void *ctx, char *remote_ip, char *local_ip, int remote_port, int local_port) {
   (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
   struct dray_http_response *response = ctx;
+  if (response->connected_count > response->resends) {
+    response->barred = 1;
+    return CURL_PREREQFUNC_ABORT;
+  }
   response->connected_count++;
-  return response->connected_count > 1 && !response->idempotent ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  response->refused = 0;
+  response->stream_id = 0;
+  return CURL_PREREQFUNC_OK;
 }
 
 static size_t stop(struct dray_http_response *response, int32_t code) {
@@ -133,6 +140,10 @@ static CURLcode set_trust(struct dray_http_response *response, const struct dr_h
   return rc;
 }
 
+static int is_safe(const struct dr_http_method *method) {
+  return method->redirected; // GET and HEAD: nothing is lost by repeating them
+}
+
 static CURLcode set_options(struct dray_http_response *response, const struct dr_http_plan *plan) {
   CURLcode rc = CURLE_OK;
   const int64_t connect_ms = response->http->tuning.connect_timeout_ms;
@@ -148,6 +159,7 @@ static CURLcode set_options(struct dray_http_response *response, const struct dr
   SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_ms < plan->timeout_ms ? connect_ms : plan->timeout_ms));
   SET(CURLOPT_NOSIGNAL, 1L);
   SET(CURLOPT_TCP_KEEPALIVE, 1L);
+  SET(CURLOPT_FRESH_CONNECT, plan->fresh ? 1L : 0L);
   SET(CURLOPT_MAXAGE_CONN, (long)KEEP_IDLE_S);
   SET(CURLOPT_ERRORBUFFER, response->detail);
   SET(CURLOPT_PRIVATE, response);
@@ -158,6 +170,11 @@ static CURLcode set_options(struct dray_http_response *response, const struct dr
   SET(CURLOPT_WRITEDATA, response);
   SET(CURLOPT_PREREQFUNCTION, on_connected);
   SET(CURLOPT_PREREQDATA, response);
+  if (!is_safe(plan->method)) {
+    SET(CURLOPT_DEBUGFUNCTION, dr_http_refusal_line);
+    SET(CURLOPT_DEBUGDATA, response);
+    SET(CURLOPT_VERBOSE, 1L);
+  }
 #if LIBCURL_VERSION_NUM >= 0x075700
   SET(CURLOPT_QUICK_EXIT, 1L); // a cancel does not wait for a resolver thread
 #endif
@@ -178,6 +195,8 @@ int32_t dr_http_transfer_start(struct dr_http *http, const struct dr_http_plan *
   response->http = http;
   response->method = plan->method->name;
   response->idempotent = plan->idempotent;
+  // Who wants the first outcome of a write is not to be told that of the second: 404 for what is deleted already.
+  response->resends = plan->idempotent && (is_safe(plan->method) || (plan->flags & DRAY_HTTP_NO_RETRY) == 0);
   response->timeout_ms = plan->timeout_ms;
   response->body_bytes_max = plan->response_bytes_max;
   memcpy(response->safe_url, plan->url.safe, sizeof response->safe_url);
@@ -292,7 +311,8 @@ int32_t dr_http_transfer_advance(struct dray_http_response *response, int until,
 int dr_http_transfer_sent(const struct dray_http_response *response) {
   long head_bytes = 0;
   if (response->connected_count == 0) return 0;
-  if (response->connected_count > 1 || response->easy == NULL) return 1;
+  if (response->connected_count == 1 && response->refused) return 0;
+  if (response->connected_count > 1 || response->barred || response->easy == NULL) return 1;
   curl_easy_getinfo(response->easy, CURLINFO_REQUEST_SIZE, &head_bytes);
   return head_bytes > 0;
 }
@@ -315,9 +335,12 @@ void dr_http_transfer_end(struct dray_http_response *response) {
     curl_multi_perform(http->multi, &running);
     collect(http);
   }
+  // libcurl's reset leaves the mark of a refused stream on a handle, where it would speak for the next request.
+  const int clean =
+      response->connected_count == 1 && !response->barred && response->head_done && response->result == CURLE_OK;
   curl_multi_remove_handle(http->multi, response->easy);
   curl_easy_reset(response->easy);
-  if (http->idle_count < DR_HTTP_IDLE_HANDLES_MAX) {
+  if (clean && http->idle_count < DR_HTTP_IDLE_HANDLES_MAX) {
     http->idle[http->idle_count++] = response->easy;
   } else {
     curl_easy_cleanup(response->easy);

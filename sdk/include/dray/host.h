@@ -104,10 +104,11 @@ struct dray_http_pending;  // opaque, since 1.2: one request under way
 
 // The host's HTTP client: pooled connections, HTTP/2, gzip, proxies from the environment, TLS always
 // verified except to loopback. Before an answer reaches the plugin the host has already repeated what
-// may be repeated: connection errors before the body was sent, 429 and 503 with Retry-After (seconds or date),
-// other 5xx and 408 for idempotent requests, with jittered exponential backoff. GET, HEAD, PUT and
-// DELETE are idempotent by RFC 9110 §9.2.2; other methods when flagged. Redirects are followed for GET and HEAD
-// only, to https only, without Authorization, Cookie or any header marked secret when the host changes.
+// may be repeated: connection errors before the body was sent, requests that the other side says it has not begun
+// (HTTP/2: GOAWAY, REFUSED_STREAM), 429 and 503 with Retry-After (seconds or date), other 5xx and 408 for idempotent
+// requests, with jittered exponential backoff. GET, HEAD, PUT and DELETE are idempotent by RFC 9110 §9.2.2; other
+// methods when flagged. Redirects are followed for GET and HEAD only, to https only, without Authorization, Cookie or
+// any header marked secret when the host changes.
 struct dray_http_service {
   uint32_t struct_size;
   uint32_t reserved;

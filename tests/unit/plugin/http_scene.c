@@ -13,11 +13,11 @@
 
 #define ARGS_MAX 8
 
-static void run_server(int stdin_fd, int stdout_fd, const char *const *args) {
+static void run_server(const char *name, int stdin_fd, int stdout_fd, const char *const *args) {
   const char *here = __FILE__;
   char script[1024];
   char *argv[ARGS_MAX + 3] = {(char[]){"/usr/bin/python3"}, script};
-  snprintf(script, sizeof script, "%.*s/http_server.py", (int)(strrchr(here, '/') - here), here);
+  snprintf(script, sizeof script, "%.*s/%s", (int)(strrchr(here, '/') - here), here, name);
   for (size_t i = 0; args != NULL && args[i] != NULL && i < ARGS_MAX; i++) argv[i + 2] = strdup(args[i]);
   dup2(stdin_fd, STDIN_FILENO);
   dup2(stdout_fd, STDOUT_FILENO);
@@ -25,13 +25,13 @@ static void run_server(int stdin_fd, int stdout_fd, const char *const *args) {
   _exit(127);
 }
 
-void http_server_start(struct http_server *server, const char *const *args) {
+static void start(struct http_server *server, const char *script, const char *const *args) {
   int to[2], from[2];
   assert_int_equal(pipe2(to, O_CLOEXEC), 0);
   assert_int_equal(pipe2(from, O_CLOEXEC), 0);
   server->pid = fork();
   assert_true(server->pid >= 0);
-  if (server->pid == 0) run_server(to[0], from[1], args);
+  if (server->pid == 0) run_server(script, to[0], from[1], args);
   close(to[0]);
   close(from[1]);
   server->stop_fd = to[1];
@@ -43,16 +43,30 @@ void http_server_start(struct http_server *server, const char *const *args) {
   assert_true(server->port > 0);
 }
 
+void http_server_start(struct http_server *server, const char *const *args) {
+  start(server, "http_server.py", args);
+  server->tls = 0;
+}
+
+void http_front_start(struct http_server *front, const struct http_server *behind) {
+  char port[16];
+  snprintf(port, sizeof port, "%d", behind->port);
+  start(front, "../../http2_front.py", (const char *const[]){port, NULL});
+  front->tls = 1;
+}
+
 void http_server_stop(struct http_server *server) {
+  int status = 0;
   close(server->stop_fd);
-  assert_int_equal(waitpid(server->pid, NULL, 0), server->pid);
+  assert_int_equal(waitpid(server->pid, &status, 0), server->pid);
+  assert_int_equal(status, 0);
 }
 
 struct dray_http_request http_request(const struct http_server *server, const char *method, const char *path) {
   static _Thread_local char urls[2][2048];
   static _Thread_local int turn;
   turn = !turn;
-  snprintf(urls[turn], sizeof urls[turn], "http://127.0.0.1:%d%s", server->port, path);
+  snprintf(urls[turn], sizeof urls[turn], "%s://127.0.0.1:%d%s", server->tls ? "https" : "http", server->port, path);
   return (struct dray_http_request){
       .struct_size = sizeof(struct dray_http_request), .method = dray_str_of(method), .url = dray_str_of(urls[turn])};
 }

@@ -23,10 +23,13 @@ struct http_server {
   pid_t pid;
   int stop_fd; // closing it ends the server
   int port;
+  int tls;
 };
 // `args` are the server's own, NULL-terminated; NULL: none.
 void http_server_start(struct http_server *server, const char *const *args);
-void http_server_stop(struct http_server *server);
+// HTTP/2 over TLS before that server (tests/http2_front.py).
+void http_front_start(struct http_server *front, const struct http_server *behind);
+void http_server_stop(struct http_server *server); // fails the test when clients have broken rules of HTTP/2
 
 // The answer of one exchange, all of it.
 struct http_reply {
@@ -37,7 +40,7 @@ struct http_reply {
   char body[4096]; // the start of it, with a NUL
   uint64_t body_bytes;
 };
-// A request to http://127.0.0.1:PORT followed by `path`; the URL lives until the call after next.
+// A request to http(s)://127.0.0.1:PORT followed by `path`; the URL lives until the call after next.
 struct dray_http_request http_request(const struct http_server *server, const char *method, const char *path);
 void http_exchange(struct dr_http *http, const struct dray_http_request *request, struct http_reply *reply);
 struct http_reply http_get(struct dr_http *http, const struct http_server *server, const char *path);

@@ -221,6 +221,14 @@ static void test_post_received_without_an_answer_is_in_doubt_and_sent_once(void 
   }
 }
 
+// A second outcome may be another than the first: what is deleted already is not found.
+static void test_who_asks_for_the_first_outcome_gets_it(void **state) {
+  (void)state;
+  assert_code(http_send(http, &server, "DELETE", "/stale/once", NULL, DRAY_HTTP_NO_RETRY), DRAY_OK);
+  assert_code(http_send(http, &server, "DELETE", "/stale/once", NULL, DRAY_HTTP_NO_RETRY), DRAY_E_NET_CLOSED);
+  assert_int_equal(count("/stale/once"), 2); // one each
+}
+
 // libcurl by itself sends a request again when a kept connection closes without an answer.
 static void test_post_on_a_kept_connection_that_closes_is_sent_once(void **state) {
   (void)state;
@@ -473,6 +481,7 @@ int main(void) {
       TEST(test_post_received_without_an_answer_is_in_doubt_and_sent_once),
       TEST(test_post_on_a_kept_connection_that_closes_is_sent_once),
       TEST(test_get_on_a_kept_connection_that_closes_is_repeated),
+      TEST(test_who_asks_for_the_first_outcome_gets_it),
       TEST(test_answer_to_a_post_that_breaks_off_is_in_doubt),
       TEST(test_post_to_a_server_that_comes_up_late_arrives_once),
       TEST(test_nobody_there_is_a_failed_connection_without_doubt),
