@@ -8,6 +8,7 @@ done, and that server's own ledger says so. As a program (for tests in C): `http
 prints its port and serves until its standard input closes; `h2=KIND` in a request's query is its fault, `h2n=N` of the first N only.
 """
 
+import gzip
 import http.client
 import queue
 import select
@@ -66,7 +67,7 @@ class Connection:
         self.streams, self.answers = {}, queue.Queue()
         self.woken, self.waker = socket.socketpair()
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-        self.last, self.ending = 0, False
+        self.last, self.ending, self.over = 0, False, False  # over: nothing more is sent, what comes is let fall
 
     def run(self):
         try:
@@ -96,7 +97,7 @@ class Connection:
 
     def flush(self):
         data = self.h2.data_to_send()
-        if data:
+        if data and not self.over:
             self.socket.sendall(data)
 
     def turn(self):
@@ -108,10 +109,12 @@ class Connection:
             data = self.socket.recv(RECEIVE_BYTES)
             if not data:
                 return False
+            if self.over:
+                return True
             for event in self.h2.receive_data(data):
                 self.take(event)
         self.flush()
-        while not self.answers.empty():
+        while not self.answers.empty() and not self.over:
             self.answer(*self.answers.get())
         for stream in list(self.streams.values()):
             self.send_body(stream)
@@ -226,15 +229,11 @@ class Connection:
         """No more is sent. What the client sends is still read, for unread bytes would make a reset of it."""
         self.flush()
         self.streams.clear()
-        self.ending = True
+        self.ending = self.over = True
         if reset:
-            self.plain_reset()
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise ConnectionResetError("by a fault")  # run() closes it
         self.socket.shutdown(socket.SHUT_WR)
-
-    def plain_reset(self):
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
-        raise ConnectionResetError("by a fault")
 
 
 class Front:
@@ -262,27 +261,29 @@ class Front:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=Connection(self, plain).run, daemon=True).start()
 
-    def fault(self, kind, method=None, path="", count=1, kept=None, body=b""):
-        """Strikes the next `count` requests of this method whose path holds `path` and whose body holds `body`; `kept`: those
-        on connections that have (True) or have not (False) served one before."""
+    def fault(self, *kinds, method=None, path="", body=b"", spared=0):
+        """Each strikes one request of this method whose path holds `path` and whose body holds `body`; before each so many are
+        spared."""
         with self.lock:
-            self.faults.append({"kind": kind, "method": method, "path": path, "count": count, "kept": kept, "body": body})
+            self.faults += [{"kind": kind, "method": method, "path": path, "body": body, "spared": spared} for kind in kinds]
 
     def strike(self, connection, stream):
         """Notes the request. Its fault, or None."""
         method, path = stream.pseudo[":method"], stream.pseudo[":path"]
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
         with self.lock:
-            kept = any(one[0] == connection for one in self.asked)
             self.asked.append((connection, stream.number, method, path))
             if "h2" in query:
                 before = sum(one[3] == path for one in self.asked)
                 return query["h2"] if before <= int(query.get("h2n", before)) else None
+            body = gzip.decompress(stream.body) if ("content-encoding", "gzip") in stream.headers else stream.body
             for one in self.faults:
-                if (one["count"] > 0 and one["method"] in (None, method) and one["path"] in path and one["body"] in stream.body
-                        and one["kept"] in (None, kept)):
-                    one["count"] -= 1
-                    self.struck.append((one["kind"], method, path))
+                if one["method"] in (None, method) and one["path"] in path and one["body"] in body:
+                    one["spared"] -= 1
+                    if one["spared"] >= 0:
+                        return None
+                    self.faults.remove(one)
+                    self.struck.append(one["kind"])
                     return one["kind"]
         return None
 
