@@ -124,11 +124,12 @@ DRAY_NODISCARD int32_t dr_store_rows(struct dr_store *store, const char *sync, s
 
 // ---- what a sync has reached ----
 #define DR_CHECKPOINT_BYTES_MAX (16 << 20) // beyond: LIMIT
+#define DR_IDENTITY_BYTES 1024
 struct dr_sync_state {
   uint64_t generation;           // of its mirror when last committed; 0: never ran
   struct dray_buffer checkpoint; // of the source (activate: unused); opaque bytes
   char identity
-      [256]; // plugin and place of the other side: a sync pointed elsewhere is noticed. As given: no secrets in it
+      [DR_IDENTITY_BYTES]; // plugin and place of the other side: a sync pointed elsewhere is noticed. No secrets
 };
 // An unknown sync gives generation 0. The caller frees checkpoint.
 DRAY_NODISCARD int32_t dr_store_sync_get(struct dr_store *store, const char *sync, struct dr_sync_state *out,

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "sync/delivery.h"
+#include "sync/identity.h"
 #include "sync/match.h"
 #include "sync/prefilter.h"
 
@@ -22,6 +23,7 @@ struct activation {
   struct dr_object_facts object;
   struct dray_caps caps;
   struct dray_buffer options; // JSON
+  struct dr_identity identity;
   struct dr_match match;
 };
 
@@ -59,23 +61,54 @@ static int32_t check_kept(const struct dr_context *run, const struct activation 
   return DRAY_OK;
 }
 
-static int32_t check_identity(struct dr_context *run, struct dray_error *error) {
-  char identity[sizeof(run->state.identity)];
+static void name_receiver(const struct dr_context *run, char *out, size_t out_bytes) {
   const struct dr_connection *to = &dr_session_project(run->session)->connections[run->sync->to_connection];
   // The mirror of mode remove holds what was taken away, all others what is there.
-  (void)snprintf(identity, sizeof(identity), "%s/%s/%s%s", to->plugin, to->name, run->sync->object,
+  (void)snprintf(out, out_bytes, "%s/%s/%s%s", to->plugin, to->name, run->sync->object,
                  run->sync->mode == DR_MODE_REMOVE ? " (mode remove)" : "");
-  if (run->state.identity[0] != '\0' && strcmp(run->state.identity, identity) != 0) {
-    return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
-                     run->state.identity, identity);
+}
+
+// By name, before anybody is asked anything.
+static int32_t check_names(struct dr_context *run, struct dray_error *error) {
+  char names[DR_IDENTITY_BYTES];
+  struct dr_identity identity;
+  name_receiver(run, names, sizeof(names));
+  return dr_identity_decide(run, names, NULL, 0, &identity, error);
+}
+
+// The place that the names stand for. Another one has other rows, and nobody knows which: what the mirror holds was not
+// delivered there, and is not there to be removed. A baseline says that it is, and may not while batches are open,
+// which were for the place before.
+static int32_t check_place(struct dr_context *run, struct activation *activation, struct dray_error *error) {
+  char names[DR_IDENTITY_BYTES];
+  struct dr_identity *identity = &activation->identity;
+  const char *options = activation->object.options;
+  struct dr_identity_part parts[2] = {{.settings = NULL}, {.settings = run->sync->to_options}};
+  size_t open_count = 0;
+  name_receiver(run, names, sizeof(names));
+  DRAY_TRY(dr_identity_connection(run, DR_ROLE_DESTINATION, &parts[0], error));
+  if (options != NULL) parts[1].schema = dray_str_of(options);
+  DRAY_TRY(dr_identity_decide(run, names, parts, 2, identity, error));
+  if (!identity->moved) return dr_identity_keep(run, identity, error);
+  const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
+  if (baseline) {
+    struct dr_batch_record *open = NULL;
+    DRAY_TRY(dr_store_batches_open(run->store, run->sync->name, &open, &open_count, error));
+    free(open);
   }
-  memcpy(run->state.identity, identity, sizeof(identity));
-  return DRAY_OK;
+  if (baseline && open_count == 0) return DRAY_OK; // kept when it is done
+  return dray_fail(
+      error, DRAY_E_STATE_IDENTITY,
+      "the rows of this sync were sent where there was %s, and the config now has %s: nobody knows what is "
+      "there%s",
+      identity->was, identity->is,
+      baseline ? ", and batches are open that were sent to the place before"
+               : "; `dray state baseline` says that it is the same");
 }
 
 static int32_t open_activation(struct dr_context *run, struct activation *activation, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
-  DRAY_TRY(check_identity(run, error));
+  DRAY_TRY(check_names(run, error));
   DRAY_TRY(dr_session_destination(run->session, sync->to_connection, &activation->destination, error));
   if (sync->to_options != NULL) {
     DRAY_TRY(dr_node_to_json(sync->to_options, &activation->options, error));
@@ -89,6 +122,7 @@ static int32_t open_activation(struct dr_context *run, struct activation *activa
                                dray_buffer_view(&activation->options), &activation->caps, error));
   DRAY_TRY(dr_destination_discover(activation->destination, &catalog, error));
   DRAY_TRY(dr_catalog_object(catalog, sync->object, &run->arena, &activation->object, error));
+  DRAY_TRY(check_place(run, activation, error));
   activation->object.dynamic = (activation->caps.flags & DRAY_CAPS_DYNAMIC_FIELDS) != 0;
   DRAY_TRY(check_operations(run, &activation->caps, error));
   DRAY_TRY(dr_context_read(run, dray_str_make(NULL, 0), 1, 0, &activation->object, error));
@@ -110,10 +144,10 @@ static int32_t open_as_mapped(struct dr_context *run, int create, struct dray_er
 
 // A baseline says what the destination holds, whatever became of the mirror: it is the way out that is told when a
 // mirror does not verify or keeps something else than the config says, so one that does is made anew, as is one of
-// another key.
-static int32_t open_for_baseline(struct dr_context *run, struct dray_error *error) {
+// another key or another place.
+static int32_t open_for_baseline(struct dr_context *run, int moved, struct dray_error *error) {
   struct dr_mirror_info info;
-  int32_t rc = dr_mirror_verify(run->mirror_folder, &info, error);
+  int32_t rc = moved ? DRAY_E_MIRROR_MISSING : dr_mirror_verify(run->mirror_folder, &info, error);
   if (rc == DRAY_OK && info.keep == run->sync->keep) rc = dr_context_mirror(run, 0, error);
   if (rc == DRAY_OK && run->mirror != NULL) return rc;
   const int is_of_no_use = rc == DRAY_E_MIRROR_CORRUPT || rc == DRAY_E_MIRROR_MISSING || rc == DRAY_E_STATE_VERSION ||
@@ -124,7 +158,7 @@ static int32_t open_for_baseline(struct dr_context *run, struct dray_error *erro
 }
 
 // A missing mirror is an empty one only where nothing was ever sent.
-static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
+static int32_t open_mirror(struct dr_context *run, int moved, struct dray_error *error) {
   const int baseline = (run->options->flags & DR_RUN_BASELINE) != 0;
   if (baseline && !dr_planning(run)) DRAY_TRY(dr_prefilter_forget(run, error));
   const int first = run->state.generation == 0 || (baseline && !dr_mirror_exists(run->mirror_folder));
@@ -132,7 +166,7 @@ static int32_t open_mirror(struct dr_context *run, struct dray_error *error) {
     return dray_fail(error, DRAY_E_MIRROR_MISSING, "%s is not there, although this sync has sent rows before",
                      run->mirror_folder);
   }
-  DRAY_TRY(baseline && !dr_planning(run) ? open_for_baseline(run, error) : open_as_mapped(run, first, error));
+  DRAY_TRY(baseline && !dr_planning(run) ? open_for_baseline(run, moved, error) : open_as_mapped(run, first, error));
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
   if (info.prepared_generation != 0) DRAY_TRY(dr_mirror_rollback(run->mirror, error));
@@ -270,7 +304,10 @@ static uint32_t flags_of(const struct dr_context *run) {
 
 static int32_t apply(struct dr_context *run, struct activation *activation, struct dr_pass *pass,
                      struct dray_error *error) {
-  if ((run->options->flags & DR_RUN_BASELINE) != 0) return acknowledge_all(run, pass, error);
+  if ((run->options->flags & DR_RUN_BASELINE) != 0) {
+    DRAY_TRY(acknowledge_all(run, pass, error));
+    return dr_identity_keep(run, &activation->identity, error);
+  }
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "sending", error));
   DRAY_TRY(send(run, activation, pass, error));
   return dr_limit_end(run, error);
@@ -278,7 +315,7 @@ static int32_t apply(struct dr_context *run, struct activation *activation, stru
 
 static int32_t activate(struct dr_context *run, struct activation *activation, struct dray_error *error) {
   DRAY_TRY(open_activation(run, activation, error));
-  DRAY_TRY(open_mirror(run, error));
+  DRAY_TRY(open_mirror(run, activation->identity.moved, error));
   struct dr_mirror_info info;
   dr_mirror_info(run->mirror, &info);
   DRAY_TRY(check_kept(run, activation, info.keep, error));

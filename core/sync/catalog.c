@@ -116,12 +116,32 @@ static int32_t copy_field(const struct dray_json *field, struct dr_arena *arena,
   return DRAY_OK;
 }
 
+// The catalogue's schema of a sync's options.
+static int32_t copy_options(const struct dray_json *root, struct dr_arena *arena, const char **out,
+                            struct dray_error *error) {
+  const struct dray_json *options = dray_json_get(root, "options");
+  struct dray_json_writer writer;
+  struct dray_buffer text;
+  if (options == NULL || options->kind != DRAY_JSON_OBJECT) return DRAY_OK;
+  dray_buffer_init(&text, CATALOG_BYTES_MAX);
+  dray_json_writer_init(&writer, &text, error);
+  dray_json_write_value(&writer, options);
+  int32_t rc = dray_json_writer_finish(&writer);
+  if (rc == DRAY_OK) {
+    *out = dr_arena_str(arena, dray_buffer_view(&text));
+    if (*out == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a catalogue");
+  }
+  dray_buffer_free(&text);
+  return rc;
+}
+
 int32_t dr_catalog_object(struct dray_str json, const char *object, struct dr_arena *arena, struct dr_object_facts *out,
                           struct dray_error *error) {
   struct dray_json *root = NULL;
   DRAY_TRY(parse_catalog(json, &root, error));
-  struct dr_object_facts facts = {0, NULL, 0, 0};
-  int32_t rc = DRAY_OK;
+  struct dr_object_facts facts = {.found = 0};
+  int32_t rc = copy_options(root, arena, &facts.options, error);
+  if (rc != DRAY_OK) goto done;
   const struct dray_json *found = find_named(dray_json_get(root, "objects"), object);
   const struct dray_json *fields = found != NULL ? dray_json_get(found, "fields") : NULL;
   facts.found = found != NULL;

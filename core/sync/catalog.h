@@ -27,6 +27,7 @@ struct dr_object_facts {
   int found;
   struct dr_field_facts *fields; // in the arena
   size_t field_count;            // 0: takes any
+  const char *options;           // JSON Schema of the options, in the arena; NULL: none is told
   int dynamic;                   // takes fields that are not listed (DRAY_CAPS_DYNAMIC_FIELDS)
 };
 

@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "sync/loading.h"
 #include "sync/noting.h"
 
@@ -340,18 +341,24 @@ static int32_t ingest_keyed(struct dr_context *run, struct dr_ingest *ingest, st
   return dr_mirror_compact(run->mirror, error);
 }
 
-// A checkpoint and a mirror belong to one table.
-static int32_t check_place(struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
-  char identity[sizeof(run->state.identity)];
+// A checkpoint and a mirror belong to one table. The same names in another database are another table: what it holds is
+// read from it, like that of a mirror that is lost. Its generation alone does not tell the two apart, since each counts
+// from one. A plan does it as well: the mirror is of no use to either.
+int32_t dr_ingest_check_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  char names[DR_IDENTITY_BYTES];
   const struct dr_connection *to = &dr_session_project(run->session)->connections[run->sync->to_connection];
-  (void)snprintf(identity, sizeof(identity), "%s/%s/%s.%s", to->plugin, to->name,
+  struct dr_identity_part settings;
+  (void)snprintf(names, sizeof(names), "%s/%s/%s.%s", to->plugin, to->name,
                  ingest->table.name.schema != NULL ? ingest->table.name.schema : "", ingest->table.name.table);
-  if (run->state.identity[0] != '\0' && strcmp(run->state.identity, identity) != 0) {
-    return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
-                     run->state.identity, identity);
+  DRAY_TRY(dr_identity_connection(run, DR_ROLE_WAREHOUSE, &settings, error));
+  DRAY_TRY(dr_identity_decide(run, names, &settings, 1, &ingest->identity, error));
+  if (ingest->identity.moved) {
+    dr_log(DRAY_LOG_WARN, run->sync->name,
+           "the mirror was made where there was %s, and now there is %s: it is given up", ingest->identity.was,
+           ingest->identity.is);
+    DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
   }
-  memcpy(run->state.identity, identity, sizeof(identity));
-  return DRAY_OK;
+  return dr_identity_keep(run, &ingest->identity, error);
 }
 
 // Rows that say since when they are as they are come one by one and in any order; the mirror, which knows one row a
@@ -363,7 +370,7 @@ static int goes_through_the_mirror(const struct dr_context *run, const struct dr
 int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
   struct dr_ingest ingest;
   int32_t rc = dr_ingest_open(run, &ingest, error);
-  if (rc == DRAY_OK) rc = check_place(run, &ingest, error);
+  if (rc == DRAY_OK) rc = dr_ingest_check_place(run, &ingest, error);
   if (rc == DRAY_OK) {
     rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error)
                                                : dr_ingest_direct(run, &ingest, error);

@@ -8,7 +8,7 @@
 #ifndef DR_SYNC_INGEST_H
 #define DR_SYNC_INGEST_H
 
-#include "sync/context.h"
+#include "sync/identity.h"
 
 struct dr_ingest {
   struct dr_warehouse *warehouse;
@@ -16,6 +16,7 @@ struct dr_ingest {
   struct dr_table_options table;
   struct dr_table_plan plan;
   struct dr_table_state state; // as last committed in the warehouse
+  struct dr_identity identity; // where the table is
   int first;                   // 1: nothing was ever written, so that nothing can be gone
 };
 
@@ -40,6 +41,11 @@ DRAY_NODISCARD int32_t dr_ingest_remember(struct dr_context *run, struct dr_inge
                                           struct dray_str checkpoint, struct dray_error *error);
 // direct.c: the whole run.
 DRAY_NODISCARD int32_t dr_ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+
+// Is the table the one that the mirror was made for? Gives up a mirror of the same name elsewhere. @errors
+// STATE_IDENTITY: the sync was given another table.
+DRAY_NODISCARD int32_t dr_ingest_check_place(struct dr_context *run, struct dr_ingest *ingest,
+                                             struct dray_error *error);
 
 // trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or
 // rebuilds the mirror from the

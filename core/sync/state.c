@@ -260,6 +260,7 @@ int32_t dr_state_rebuild(struct dr_session *session, const struct dr_sync *sync,
   int32_t rc = bench_open(&bench, session, sync, error);
   if (rc == DRAY_OK) rc = dr_ingest_open(&bench.run, &ingest, error);
   if (rc == DRAY_OK) dr_reader_finish(bench.run.reader);
+  if (rc == DRAY_OK) rc = dr_ingest_check_place(&bench.run, &ingest, error);
   if (rc == DRAY_OK) rc = dr_ingest_rebuild(&bench.run, &ingest, error);
   if (rc == DRAY_OK) {
     struct dr_mirror_info info;

@@ -17,7 +17,7 @@ struct dr_state_view {
   uint64_t generation;          // as the store knows it
   uint64_t checkpoint_bytes;
   char checkpoint[512]; // its beginning, when it is text
-  char identity[256];
+  char identity[DR_IDENTITY_BYTES];
   uint64_t rejected, parked, open_batches;
   char snapshot[64]; // the table that `diff: warehouse` keeps in the model's warehouse; "": none
 };

@@ -17,6 +17,7 @@ static const char *const verify_policies[] = {"content", "start", NULL};
 #define MEMBER(name) offsetof(struct file_settings, name)
 static const struct dray_setting table[] = {
     {.name = "path",
+     .place = 1,
      .kind = DRAY_SETTING_STRING,
      .required = 1,
      .offset = MEMBER(path),

@@ -19,6 +19,7 @@ static const char *const bulk_choices[] = {"auto", "always", "never", NULL};
 #define MEMBER(name) offsetof(struct shopify_settings, name)
 static const struct dray_setting table[] = {
     {.name = "shop",
+     .place = 1,
      .kind = DRAY_SETTING_STRING,
      .required = 1,
      .offset = MEMBER(shop),
@@ -95,6 +96,7 @@ static const struct dray_setting table[] = {
      .maximum = 100,
      .description = "how often a request that failed for a passing reason is repeated"},
     {.name = "base_url",
+     .place = 1,
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(base_url),
      .description =

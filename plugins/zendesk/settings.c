@@ -20,6 +20,8 @@ static const char *const null_choices[] = {"send", "skip", NULL};
     .name = (setting), .kind = DRAY_SETTING_STRING, .offset = MEMBER(member), .default_json = (fallback),              \
     .description = (about)                                                                                             \
   }
+#define PLACE(setting, member, about)                                                                                  \
+  { .name = (setting), .place = 1, .kind = DRAY_SETTING_STRING, .offset = MEMBER(member), .description = (about) }
 #define SECRET(setting, member, about)                                                                                 \
   { .name = (setting), .kind = DRAY_SETTING_SECRET, .offset = MEMBER(member), .description = (about) }
 #define NUMBER(setting, member, fallback, least, most, about)                                                          \
@@ -34,10 +36,10 @@ static const char *const null_choices[] = {"send", "skip", NULL};
   }
 
 static const struct dray_setting table[] = {
-    TEXT("subdomain", subdomain, NULL, "acme of https://acme.zendesk.com; a host-mapped domain is not for the API"),
-    TEXT("base_url", base_url, NULL,
-         "another address instead of the subdomain's, of a proxy: https, or http to this "
-         "machine"),
+    PLACE("subdomain", subdomain, "acme of https://acme.zendesk.com; a host-mapped domain is not for the API"),
+    PLACE("base_url", base_url,
+          "another address instead of the subdomain's, of a proxy: https, or http to this "
+          "machine"),
     TEXT("client_id", client_id, NULL, "OAuth: the client's unique identifier"),
     SECRET("client_secret", has_client_secret,
            "OAuth: the secret of a confidential client; alone with client_id: "

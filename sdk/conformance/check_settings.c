@@ -56,7 +56,7 @@ static int check_schema(struct subject *subject, const char *role, const struct 
                                       "enum",      "default",    "additionalProperties",
                                       "minimum",   "maximum",    "minLength",
                                       "maxLength", "items",      "writeOnly",
-                                      "examples",  NULL};
+                                      "place",     "examples",   NULL};
   if (schema->kind != DRAY_JSON_OBJECT || depth > SPEC_DEPTH_MAX)
     return kit_fail(subject, "%s: a schema is no object", role);
   for (const struct dray_json *item = schema->child; item != NULL; item = item->next) {

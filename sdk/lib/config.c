@@ -63,6 +63,10 @@ static void write_keywords(struct dray_json_writer *writer, const struct dray_se
     dray_json_key(writer, "writeOnly");
     dray_json_write_bool(writer, 1);
   }
+  if (setting->place) {
+    dray_json_key(writer, "place");
+    dray_json_write_bool(writer, 1);
+  }
   if (setting->default_json != NULL) {
     dray_json_key(writer, "default");
     dray_json_write_raw(writer, dray_str_of(setting->default_json));

@@ -5,6 +5,7 @@
 
 static const struct dray_setting table[] = {
     {.name = "path",
+     .place = 1, // another file is another place: what was written here is not there
      .kind = DRAY_SETTING_STRING,
      .required = 1,
      .offset = offsetof(struct settings, path),

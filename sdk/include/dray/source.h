@@ -51,7 +51,8 @@ struct dray_source_vtable {
 
   // Writes the settings this role takes: a JSON Schema (draft 2020-12 subset: type, properties,
   // required, additionalProperties false, enum, default, minimum, maximum, minLength, maxLength, pattern is not
-  // used, items, description) of one object; secrets carry "writeOnly": true. Static memory. Never blocks.
+  // used, items, description) of one object; secrets carry "writeOnly": true, settings that say which place the
+  // instance speaks of (host, database, account) "place": true. Static memory. Never blocks.
   DRAY_NODISCARD int32_t (*spec)(struct dray_str *out_json, struct dray_error *error);
 
   // Makes an instance from settings that passed `spec` with defaults filled in. `config_json` is borrowed

@@ -28,15 +28,15 @@ struct settings {
 static const char *const formats[] = {"csv", "jsonl", NULL};
 
 static const struct dray_setting table[] = {
-    {"path", DRAY_SETTING_STRING, 1, offsetof(struct settings, path), "where the files are", NULL, NULL, 0, 0, NULL},
+    {"path", DRAY_SETTING_STRING, 1, offsetof(struct settings, path), "where the files are", NULL, NULL, 0, 0, NULL, 1},
     {"format", DRAY_SETTING_STRING, 0, offsetof(struct settings, format), "of the files", "\"csv\"", formats, 0, 0,
-     NULL},
-    {"rows", DRAY_SETTING_INT, 0, offsetof(struct settings, rows), "at most", "100", NULL, 1, 1000, NULL},
-    {"rate", DRAY_SETTING_FLOAT, 0, offsetof(struct settings, rate), NULL, NULL, NULL, -0.5, 0.5, NULL},
-    {"header", DRAY_SETTING_BOOL, 0, offsetof(struct settings, header), NULL, "true", NULL, 0, 0, NULL},
-    {"token", DRAY_SETTING_SECRET, 0, offsetof(struct settings, token), "of the API", NULL, NULL, 0, 0, NULL},
+     NULL, 0},
+    {"rows", DRAY_SETTING_INT, 0, offsetof(struct settings, rows), "at most", "100", NULL, 1, 1000, NULL, 0},
+    {"rate", DRAY_SETTING_FLOAT, 0, offsetof(struct settings, rate), NULL, NULL, NULL, -0.5, 0.5, NULL, 0},
+    {"header", DRAY_SETTING_BOOL, 0, offsetof(struct settings, header), NULL, "true", NULL, 0, 0, NULL, 0},
+    {"token", DRAY_SETTING_SECRET, 0, offsetof(struct settings, token), "of the API", NULL, NULL, 0, 0, NULL, 0},
     {"columns", DRAY_SETTING_JSON, 0, offsetof(struct settings, columns), "types by name", NULL, NULL, 0, 0,
-     "{\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}, \"description\": \"overruled\"}"},
+     "{\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}, \"description\": \"overruled\"}", 0},
 };
 #define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
 
@@ -95,7 +95,7 @@ static void test_config_bind_fills_defaults(void **state) {
 
 static void test_config_bind_keeps_whole_numbers_exact(void **state) {
   (void)state;
-  static const struct dray_setting wide = {"n", DRAY_SETTING_INT, 1, 0, NULL, NULL, NULL, 0, 0, NULL};
+  static const struct dray_setting wide = {"n", DRAY_SETTING_INT, 1, 0, NULL, NULL, NULL, 0, 0, NULL, 0};
   struct dray_error error;
   int64_t n = 0;
   assert_int_equal(dray_config_bind(&wide, 1, dray_str_of("{\"n\": 9007199254740993}"), &n, &error), DRAY_OK);
@@ -181,6 +181,8 @@ static void test_config_spec_says_what_binding_takes(void **state) {
   assert_int_equal(dray_json_get(root, "properties")->child_count, TABLE_COUNT);
   expect_at(root, "properties.path.type", DRAY_JSON_STRING, "string");
   expect_at(root, "properties.path.description", DRAY_JSON_STRING, "where the files are");
+  expect_at(root, "properties.path.place", DRAY_JSON_BOOL, "true");
+  assert_null(dray_json_path(root, "properties.format.place"));
   expect_at(root, "properties.format.enum[1]", DRAY_JSON_STRING, "jsonl");
   expect_at(root, "properties.format.default", DRAY_JSON_STRING, "csv");
   expect_at(root, "properties.rows.type", DRAY_JSON_STRING, "integer");
@@ -227,11 +229,11 @@ static void test_config_spec_of_no_settings_is_an_empty_object(void **state) {
 static void test_config_spec_refuses_a_default_that_binding_would_refuse(void **state) {
   (void)state;
   static const struct dray_setting wrong[] = {
-      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "\"many\"", NULL, 0, 0, NULL},
-      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "5000", NULL, 1, 1000, NULL},
-      {"format", DRAY_SETTING_STRING, 0, 0, NULL, "\"xml\"", formats, 0, 0, NULL},
-      {"header", DRAY_SETTING_BOOL, 0, 0, NULL, "yes", NULL, 0, 0, NULL},
-      {"columns", DRAY_SETTING_JSON, 0, 0, NULL, NULL, NULL, 0, 0, "[1]"},
+      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "\"many\"", NULL, 0, 0, NULL, 0},
+      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "5000", NULL, 1, 1000, NULL, 0},
+      {"format", DRAY_SETTING_STRING, 0, 0, NULL, "\"xml\"", formats, 0, 0, NULL, 0},
+      {"header", DRAY_SETTING_BOOL, 0, 0, NULL, "yes", NULL, 0, 0, NULL, 0},
+      {"columns", DRAY_SETTING_JSON, 0, 0, NULL, NULL, NULL, 0, 0, "[1]", 0},
   };
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
     struct dray_buffer out;

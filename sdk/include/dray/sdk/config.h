@@ -35,6 +35,10 @@ struct dray_setting {
   const char *const *choices; // NULL-terminated list of allowed strings; NULL: any
   double minimum, maximum;    // for INT and FLOAT; both 0: any
   const char *schema_json;    // for JSON: the JSON Schema of the value; NULL: {}
+  // 1: with another value it is another place that rows go to (host, database, account, list): the schema's word
+  // "place". The host remembers it beside what it has sent, so that rows are not taken for delivered where nothing was.
+  // Not of secrets. Hosts that do not know the word ignore it.
+  int32_t place;
 };
 
 // Writes the JSON Schema of the table: what a role's `spec` hands over (keep it in static memory). @errors
