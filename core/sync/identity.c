@@ -15,6 +15,7 @@
 #define SCHEMA_BYTES_MAX (1u << 20)
 #define PLACE_BYTES_MAX (1u << 20)
 #define VALUE_BYTES_MAX 100
+#define CUT_BYTES 255 // where earlier versions cut names that are longer
 
 // ---- values ----
 
@@ -144,14 +145,15 @@ int32_t dr_identity_decide(const struct dr_context *run, const char *names, cons
   const size_t len = strlen(names);
   struct dr_identity identity = {.moved = 0};
   struct dray_buffer place;
-  const int same = strncmp(kept, names, len) == 0 && (kept[len] == '\0' || strncmp(kept + len, " {", 2) == 0);
+  const int cut = strlen(kept) == CUT_BYTES && strncmp(kept, names, CUT_BYTES) == 0; // the place was not kept then
+  const int same = cut || (strncmp(kept, names, len) == 0 && (kept[len] == '\0' || strncmp(kept + len, " {", 2) == 0));
   if (kept[0] != '\0' && !same) {
     return dray_fail(error, DRAY_E_STATE_IDENTITY, "the mirror of this sync was made for %s, the config now says %s",
                      kept, names);
   }
   dray_buffer_init(&place, PLACE_BYTES_MAX);
   int32_t rc = write_place(parts, part_count, &place, error);
-  if (rc == DRAY_OK && kept[0] != '\0' && kept[len] != '\0') {
+  if (rc == DRAY_OK && kept[0] != '\0' && !cut && kept[len] != '\0') {
     rc = compare(kept + len + 1, dray_buffer_view(&place), &identity, error);
   }
   if (rc == DRAY_OK) {
