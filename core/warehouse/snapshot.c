@@ -53,6 +53,7 @@ static int32_t name_things(struct dr_snapshot *snapshot, struct dray_error *erro
   (void)snprintf(snapshot->state_name, sizeof snapshot->state_name, ".snapshot-%016" PRIx64, id);
   snapshot->state.name = (struct dr_table_name){DR_SNAPSHOT_SCHEMA, held};
   snapshot->state.sync = snapshot->state_name;
+  snapshot->state.state_table = DR_SNAPSHOT_STATE_TABLE;
   DRAY_TRY(dr_place_make(dialect, DR_SNAPSHOT_SCHEMA, held, &snapshot->held, error));
   DRAY_TRY(dr_place_make(dialect, DR_SNAPSHOT_SCHEMA, changes, &snapshot->changes, error));
   DRAY_TRY(dr_place_make(dialect, temporary ? NULL : DR_SNAPSHOT_SCHEMA, staging, &snapshot->staging, error));

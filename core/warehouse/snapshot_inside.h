@@ -9,6 +9,8 @@
 #include "warehouse/table.h"
 
 #define DR_SNAPSHOT_SCHEMA "dray"
+// Not called as those of other schemas: PostgreSQL looks into the schema that has the role's name before all others.
+#define DR_SNAPSHOT_STATE_TABLE "snapshot_state"
 
 // Kinds of rows in `changes` besides those of snapshot.h.
 #define DR_SNAPSHOT_UNSETTLED 0 // read, and not settled

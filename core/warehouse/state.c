@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table _dray_state: one row a sync, committed together with the data it speaks of. The writer fences on its
-// generation; readers compare it with the mirror's.
+// The table _dray_state: one row a sync and table, committed together with the data it speaks of. The writer fences on
+// its generation; readers compare it with the mirror's.
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -18,18 +18,31 @@ static const struct dray_column_def state_columns[COLUMN_COUNT] = {
 };
 
 #define CHECKPOINT_BYTES_MAX (1u << 20)
+#define KEY_BYTES_MAX 4096
+
+// Syncs of two projects may have one name, and a sync another table tomorrow: what one has read is in its table alone.
+// "sync:table"; without schemas in the dialect "sync:schema.table". Free `out` whatever is returned.
+static int32_t write_key(const struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                         struct dray_buffer *out, struct dray_error *error) {
+  const int schemas = dr_dialect_has(&warehouse->dialect, DRAY_DIALECT_SCHEMAS);
+  const char *schema = schemas ? NULL : options->name.schema;
+  dray_buffer_init(out, KEY_BYTES_MAX);
+  return dray_buffer_printf(out, error, "%s:%s%s%s", options->sync, schema != NULL ? schema : "",
+                            schema != NULL ? "." : "", options->name.table);
+}
 
 // Without schemas in the dialect there is one state table: a prefix would only make more of them.
 int32_t dr_state_place(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_place *out,
                        struct dray_error *error) {
   const int schemas = dr_dialect_has(&warehouse->dialect, DRAY_DIALECT_SCHEMAS);
-  return dr_place_make(&warehouse->dialect, schemas ? options->name.schema : NULL, DR_STATE_TABLE, out, error);
+  const char *name = schemas && options->state_table != NULL ? options->state_table : DR_STATE_TABLE;
+  return dr_place_make(&warehouse->dialect, schemas ? options->name.schema : NULL, name, out, error);
 }
 
 // ---- reading ----
 
 struct reading {
-  const char *sync;
+  struct dray_str key;
   struct dr_state_row *row;
 };
 
@@ -38,7 +51,7 @@ static int32_t take_row(void *ctx, const struct dr_batch *batch, struct dray_err
   const struct dray_column_view *columns = batch->view.columns;
   for (uint64_t i = 0; i < dr_batch_rows(batch); i++) {
     if (dray_column_is_null(&columns[COLUMN_SYNC], i) ||
-        !dray_str_is(dray_column_bytes(&columns[COLUMN_SYNC], i), reading->sync)) {
+        !dray_str_equal(dray_column_bytes(&columns[COLUMN_SYNC], i), reading->key)) {
       continue;
     }
     reading->row->generation = (uint64_t)dray_column_int64(&columns[COLUMN_GENERATION], i);
@@ -53,17 +66,16 @@ static int32_t take_row(void *ctx, const struct dr_batch *batch, struct dray_err
 
 // A name that can stand in SQL as it is. Queries take no parameters, and values are never spliced into SQL: for any
 // other name the whole (small) table is read and the row is found here.
-static int is_plain(const char *name) {
-  for (; *name != '\0'; name++) {
-    const char c = *name;
-    const int plain =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
-    if (!plain) return 0;
+static int is_plain(struct dray_str name) {
+  for (uint64_t i = 0; i < name.len; i++) {
+    const char c = name.data[i];
+    const int letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && c != '_' && c != '.' && c != '-' && c != ':') return 0;
   }
   return 1;
 }
 
-static int32_t write_select(struct dr_warehouse *warehouse, const struct dr_place *place, const char *sync,
+static int32_t write_select(struct dr_warehouse *warehouse, const struct dr_place *place, struct dray_str key,
                             struct dray_buffer *text, struct dray_error *error) {
   struct dr_sql sql;
   dr_sql_begin(&sql, &warehouse->dialect, text, error);
@@ -74,11 +86,11 @@ static int32_t write_select(struct dr_warehouse *warehouse, const struct dr_plac
   }
   dr_sql_text(&sql, " FROM ");
   dr_sql_place(&sql, place);
-  if (is_plain(sync)) {
+  if (is_plain(key)) {
     dr_sql_text(&sql, " WHERE ");
     dr_sql_name(&sql, state_columns[COLUMN_SYNC].name);
     dr_sql_text(&sql, " = '");
-    dr_sql_text(&sql, sync);
+    dr_sql_text(&sql, key.data); // a buffer's text has its NUL
     dr_sql_text(&sql, "'");
   }
   return sql.code;
@@ -91,7 +103,7 @@ static int32_t query_row(struct dr_warehouse *warehouse, const struct dr_place *
   dray_buffer_init(&text, DR_SQL_BYTES_MAX);
   int32_t code = dr_schema_new(state_columns, COLUMN_COUNT, &schema, error);
   if (code != DRAY_OK) goto done;
-  code = write_select(warehouse, place, reading->sync, &text, error);
+  code = write_select(warehouse, place, reading->key, &text, error);
   if (code != DRAY_OK) goto done;
   code = dr_engine_query(warehouse, dray_buffer_view(&text), schema, take_row, reading, error);
 done:
@@ -105,14 +117,17 @@ int32_t dr_state_get(struct dr_warehouse *warehouse, const struct dr_table_optio
   struct dr_place place;
   struct dr_shape shape;
   struct dr_state_row got = {.checkpoint = row->checkpoint};
-  struct reading reading = {options->sync, &got};
+  struct dray_buffer key;
   DRAY_TRY(dr_state_place(warehouse, options, &place, error));
-  int32_t code = dr_shape_read(warehouse, &place, &shape, error);
+  int32_t code = write_key(warehouse, options, &key, error);
+  struct reading reading = {dray_buffer_view(&key), &got};
+  if (code == DRAY_OK) code = dr_shape_read(warehouse, &place, &shape, error);
   if (code == DRAY_OK) {
     got.table_found = shape.found;
     dr_shape_free(&shape);
     if (got.table_found) code = query_row(warehouse, &place, &reading, error);
   }
+  dray_buffer_free(&key);
   dr_place_free(&place);
   if (code == DRAY_OK) *row = got;
   return code;
@@ -184,7 +199,7 @@ int32_t dr_table_state_ddl(struct dr_warehouse *warehouse, const struct dr_table
 // A statement with the first `param_count` columns of the state row as its parameters.
 struct state_write {
   struct dr_warehouse *warehouse;
-  const char *sync;
+  const struct dr_table_options *options;
   uint64_t generation;
   struct dray_str checkpoint;
   int64_t now_us;
@@ -192,8 +207,12 @@ struct state_write {
 
 static int32_t put_params(const struct state_write *write, struct dray_builder *builder, size_t param_count,
                           struct dray_error *error) {
+  struct dray_buffer key;
   int32_t full = 0;
-  DRAY_TRY(dray_builder_bytes(builder, COLUMN_SYNC, dray_str_of(write->sync), error));
+  int32_t code = write_key(write->warehouse, write->options, &key, error);
+  if (code == DRAY_OK) code = dray_builder_bytes(builder, COLUMN_SYNC, dray_buffer_view(&key), error);
+  dray_buffer_free(&key);
+  DRAY_TRY(code);
   if (param_count == COLUMN_COUNT) {
     DRAY_TRY(dray_builder_int64(builder, COLUMN_GENERATION, (int64_t)write->generation, error));
     DRAY_TRY(dray_builder_bytes(builder, COLUMN_CHECKPOINT, write->checkpoint, error));
@@ -232,7 +251,7 @@ static void where_sync(struct dr_sql *sql) {
 
 int32_t dr_state_lock(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                       struct dray_error *error) {
-  const struct state_write write = {.warehouse = warehouse, .sync = options->sync};
+  const struct state_write write = {.warehouse = warehouse, .options = options};
   struct dr_place place;
   struct dr_sql sql;
   struct dray_buffer text;
@@ -277,7 +296,7 @@ static int32_t write_insert(struct dr_sql *sql, const struct dr_place *place) {
 
 int32_t dr_state_put(struct dr_warehouse *warehouse, const struct dr_table_options *options, uint64_t generation,
                      struct dray_str checkpoint, int64_t now_us, struct dray_error *error) {
-  const struct state_write write = {warehouse, options->sync, generation, checkpoint, now_us};
+  const struct state_write write = {warehouse, options, generation, checkpoint, now_us};
   struct dr_place place;
   struct dr_sql sql;
   struct dray_buffer text;
@@ -296,7 +315,7 @@ int32_t dr_state_put(struct dr_warehouse *warehouse, const struct dr_table_optio
 
 int32_t dr_state_remove(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                         struct dray_error *error) {
-  const struct state_write write = {.warehouse = warehouse, .sync = options->sync};
+  const struct state_write write = {.warehouse = warehouse, .options = options};
   struct dr_place place;
   struct dr_sql sql;
   struct dray_buffer text;

@@ -38,7 +38,8 @@ struct dr_table_options {
   int mode;        // DR_WRITE_*
   int soft_delete; // deletes set _dray_deleted_at instead
   struct dr_drift_policy drift;
-  const char *sync; // names the row of the state table
+  const char *sync;        // with the table's name it names the row of the state table
+  const char *state_table; // of the schema; NULL: _dray_state
   // HISTORY: the column (timestamp or date) that says since when a row is as it is; NULL: since it is written. With it,
   // rows may come late and several versions of a key at once (README.md, "History").
   const char *valid_from;
@@ -83,7 +84,7 @@ DRAY_NODISCARD int32_t dr_table_staging(struct dr_warehouse *warehouse, const st
 DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,
                                          struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
 
-// The state row of a sync in the warehouse's table _dray_state: committed in the data's transaction.
+// The state row of a sync and its table in the warehouse's table _dray_state: committed in the data's transaction.
 struct dr_table_state {
   uint64_t generation; // 0: no row
   struct dray_buffer checkpoint;

@@ -170,3 +170,33 @@ def test_a_second_project_that_writes_the_same_table_is_fenced(project, server, 
     run = project.sync("people")
     assert run["rebuilt"] and run["applied"] == 1
     assert held(server) == sorted(LATER + [PEOPLE[0], (41, "mine", 1)])
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "history"])
+def test_two_projects_that_call_their_syncs_alike_have_a_state_each(project, server, tmp_path, mode):
+    """One schema, one name, two tables: what one has read is no checkpoint of the other's."""
+    others = {name: type(project)(tmp_path / name) for name in ("ours", "theirs")}
+    for name, each in others.items():
+        configure(each, server, people_sync(mode).replace("connection: wh}", f"connection: wh, table: {name}}}"))
+        put_people(each, PEOPLE)
+        assert each.sync("people")["inserts"] == len(PEOPLE), name
+    for name, each in others.items():
+        put_people(each, PEOPLE + [(50, name, 1)])
+        each.sync("people")
+        assert held(server, name) == PEOPLE + [(50, name, 1)]
+
+
+def test_snapshots_hide_no_state(project, server):
+    """A role looks into the schema of its own name first, and the one of the snapshots is called as the role may be."""
+    lines = "  people: {from: {connection: files, stream: people}, to: {connection: wh}, mode: append, key: id}\n"
+    configure(project, server, lines)
+    put_people(project, PEOPLE)
+    project.sync("people")
+    configure(project, server, lines + "  out: {from: {model: m}, to: {connection: log, object: people}, mode: mirror, diff: warehouse}\n",
+              models="  m: {warehouse: wh, sql: \"SELECT id, name FROM people\", key: id}\n",
+              others="  log: {plugin: file, path: out}\n")
+    assert project.sync("out")["applied"] == len(PEOPLE)
+    assert {"dray"} <= {row[0] for row in server.sql("SELECT nspname FROM pg_namespace")}, "the snapshot's schema"
+    put_people(project, PEOPLE + [(50, "new", 1)])
+    assert project.sync("people")["inserts"] == 1
+    assert held(server) == PEOPLE + [(50, "new", 1)]

@@ -104,7 +104,7 @@ static void test_the_key_of_a_new_table_is_unique(void **state) {
                    DRAY_E_DATA_KEY_DUPLICATE);
   assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM t"), "2\n");
   options.name.table = "u"; // and on the way straight into a new table
-  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL),
+  assert_int_equal(world_write(&world, &options, 0, upserts(schema, ROWS("y", "1", "y", "1"), 2), NULL),
                    DRAY_E_DATA_KEY_DUPLICATE);
   assert_string_equal(world_query(&world, "SELECT count(*) AS n FROM sqlite_schema WHERE name = 'u'"), "0\n");
   world_close(&world);
@@ -122,9 +122,9 @@ static void test_history_and_plain_tables_are_not_mixed(void **state) {
   options.mode = DR_WRITE_UPSERT;
   assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("1", "y"), 1), NULL), DRAY_E_SCHEMA_DRIFT);
   options.name.table = "p";
-  assert_ok(world_write(&world, &options, 1, upserts(schema, ROWS("1", "x"), 1), NULL));
+  assert_ok(world_write(&world, &options, 0, upserts(schema, ROWS("1", "x"), 1), NULL));
   options.mode = DR_WRITE_HISTORY;
-  assert_int_equal(world_write(&world, &options, 2, upserts(schema, ROWS("1", "y"), 1), NULL), DRAY_E_SCHEMA_DRIFT);
+  assert_int_equal(world_write(&world, &options, 1, upserts(schema, ROWS("1", "y"), 1), NULL), DRAY_E_SCHEMA_DRIFT);
   world_close(&world);
   dr_schema_unref(schema);
 }

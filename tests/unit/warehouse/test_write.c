@@ -230,7 +230,7 @@ static void test_a_writer_that_is_freed_leaves_no_trace(void **state) {
   }
   options.name.table = "new"; // a table that was made is gone as well
   assert_ok(dr_table_plan(&world.warehouse, &options, &plan, &world_error));
-  assert_ok(dr_table_writer_begin(&world.warehouse, &options, &plan, 1, &writer, &world_error));
+  assert_ok(dr_table_writer_begin(&world.warehouse, &options, &plan, 0, &writer, &world_error));
   assert_ok(dr_table_writer_changes(writer, &changes, &world_error));
   dr_table_writer_free(writer);
   dr_table_plan_free(&plan);
@@ -579,7 +579,8 @@ static void test_every_allocation_may_fail(void **state) {
   world_execute(&attempt.world, "INSERT INTO t VALUES (1, 'old', '5'), (3, 'c', NULL)");
   world_execute(&attempt.world, "CREATE TABLE _dray_state (sync TEXT PRIMARY KEY, generation INTEGER, checkpoint BLOB, "
                                 "updated_at TIMESTAMP_TEXT)");
-  world_execute(&attempt.world, "INSERT INTO _dray_state VALUES ('test', 1, x'01', '2024-01-01 00:00:00')");
+  world_execute(&attempt.world, "INSERT INTO _dray_state VALUES ('test:t', 1, x'01', '2024-01-01 00:00:00'), "
+                                "('test:new', 1, x'01', '2024-01-01 00:00:00')");
   for (int mode = DR_WRITE_UPSERT; mode <= DR_WRITE_HISTORY; mode += DR_WRITE_HISTORY - DR_WRITE_UPSERT) {
     attempt.options.mode = mode;
     attempt.options.name.table = mode == DR_WRITE_HISTORY ? "new" : "t"; // a new table as well
