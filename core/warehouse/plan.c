@@ -425,13 +425,14 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
   const int in_place = dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_WIDEN_TYPE);
   const int policy = planner->options->drift.type_change;
   const int key = is_keyed(planner->options) && dr_options_is_key(planner->options, field->name);
-  const int widens = !key && widens_exactly(planner, column->type, field->type);
+  const struct dray_type wider = dr_type_join(column->type, field->type);
+  const int widens = !key && wider.id != 0 && widens_exactly(planner, column->type, wider);
   char wanted[32], actual[32];
   if (!key && discard(planner, index, policy)) return DRAY_OK;
   if (policy <= POLICY_EVOLVE && widens) {
-    DRAY_TRY(in_place ? plan_widen_in_place(planner, column->name, field->type)
-                      : plan_widen_by_copy(planner, column->name, column->type, field->type));
-    return note_column(planner, column->name, field->type);
+    DRAY_TRY(in_place ? plan_widen_in_place(planner, column->name, wider)
+                      : plan_widen_by_copy(planner, column->name, column->type, wider));
+    return note_column(planner, column->name, wider);
   }
   return dray_fail_field(planner->error, DRAY_E_SCHEMA_DRIFT, field->name,
                          "column '%s' is %s in the data and %s in table %s; the policy for a type change is %s%s",

@@ -57,6 +57,21 @@ int dr_type_holds(struct dray_type to, struct dray_type from) {
   return to.id == from.id && to.id != 0;
 }
 
+static struct dray_type as_decimal(struct dray_type type) {
+  return type.id == DRAY_TYPE_INT64 ? (struct dray_type){DRAY_TYPE_DECIMAL, INT64_DIGITS, 0} : type;
+}
+
+struct dray_type dr_type_join(struct dray_type a, struct dray_type b) {
+  if (dr_type_holds(a, b)) return a;
+  if (dr_type_holds(b, a)) return b;
+  const struct dray_type x = as_decimal(a), y = as_decimal(b);
+  if (x.id != DRAY_TYPE_DECIMAL || y.id != DRAY_TYPE_DECIMAL) return (struct dray_type){0, 0, 0};
+  const int32_t scale = x.scale > y.scale ? x.scale : y.scale;
+  const int32_t whole = x.precision - x.scale > y.precision - y.scale ? x.precision - x.scale : y.precision - y.scale;
+  if (whole + scale > DRAY_DECIMAL_PRECISION_MAX) return (struct dray_type){DRAY_TYPE_STRING, 0, 0};
+  return (struct dray_type){DRAY_TYPE_DECIMAL, whole + scale, scale};
+}
+
 static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *shape, struct dray_error *error) {
   const size_t count = (size_t)arrow->n_children;
   shape->columns = calloc(count > 0 ? count : 1, sizeof *shape->columns);

@@ -67,6 +67,9 @@ int dr_name_equal_nocase(const char *a, const char *b);
 // 1 when every value of `from` is held exactly by `to`.
 int dr_type_holds(struct dray_type to, struct dray_type from);
 int dr_type_equal(struct dray_type a, struct dray_type b);
+// The type that a column of one has to take to hold every value of both: of two numbers a decimal with the digits of
+// both where 38 are enough, else text. id 0: neither is a wider kind of the other.
+struct dray_type dr_type_join(struct dray_type a, struct dray_type b);
 // "a.b" for messages. Writes at most out_bytes and returns `out`.
 const char *dr_place_text(const struct dr_place *place, char *out, size_t out_bytes);
 // Whether the engine lists the schema to this user.

@@ -212,13 +212,14 @@ static const struct type_change type_changes[] = {
     {INT64, STRING, "-42", "-42", "text"},
     {{DRAY_TYPE_DECIMAL, 6, 2}, {DRAY_TYPE_DECIMAL, 10, 4}, "12.30", "12.3000", "99999.1234"},
     {{DRAY_TYPE_DECIMAL, 6, 2}, STRING, "12.30", "12.30", "x"},
+    // Neither holds the other: a number with the digits of both, and where no number has so many, text.
+    {INT64, {DRAY_TYPE_DECIMAL, 10, 2}, "9223372036854775807", "9223372036854775807.00", "0.50"},
+    {{DRAY_TYPE_DECIMAL, 10, 2}, {DRAY_TYPE_DECIMAL, 5, 4}, "12345678.90", "12345678.9000", "1.2345"},
+    {{DRAY_TYPE_DECIMAL, 38, 4}, {DRAY_TYPE_DECIMAL, 38, 8}, "12.3000", "12.3000", "0.12345678"},
     {{DRAY_TYPE_BOOL, 0, 0}, STRING, "true", "true", "maybe"},
     {{DRAY_TYPE_DATE, 0, 0}, STRING, "2024-02-29", "2024-02-29", "soon"},
     {{DRAY_TYPE_JSON, 0, 0}, STRING, "{\"a\":1}", "{\"a\":1}", "x"},
     {INT64, {DRAY_TYPE_FLOAT64, 0, 0}, "1", NULL, NULL},  // not exact beyond 2^53
-    {INT64, {DRAY_TYPE_DECIMAL, 10, 2}, "1", NULL, NULL}, // does not hold every int64
-    {{DRAY_TYPE_DECIMAL, 10, 2}, {DRAY_TYPE_DECIMAL, 10, 4}, "1.00", NULL, NULL},
-    {{DRAY_TYPE_DECIMAL, 10, 2}, INT64, "1.00", NULL, NULL},
     {{DRAY_TYPE_FLOAT64, 0, 0}, STRING, "0.1", NULL, NULL}, // the engine's digits are not ours
     {{DRAY_TYPE_BYTES, 0, 0}, STRING, "AAE=", NULL, NULL},
     {{DRAY_TYPE_JSON, 0, 0}, INT64, "5", NULL, NULL},
