@@ -350,5 +350,5 @@ class Reads:
         return {**{name: row[name] for name in names}, "url": f"{base}/api/v2/deleted_users/{row['id']}.json"}
 
     def settings(self, request):
-        return Answer(200, {"settings": {"tickets": {"tagging": True}, "users": {"tagging": True},
+        return Answer(200, {"settings": {"tickets": {"tagging": True}, "user": {"tagging": True},
                                          "active_features": {"user_org_fields": True, "user_tagging": True}}})

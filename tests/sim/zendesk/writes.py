@@ -218,7 +218,9 @@ class Writes:
     def add_identity(self, request):
         user, body = self.user(request), checks.wrapped(request, "identity")
         checks.members(body, {"type": ("email", "phone_number", "twitter", "facebook", "google"), "value": "string", "primary": "boolean",
-                              "verified": "boolean", "skip_verify_email": "boolean"})
+                              "verified": "boolean", "skip_verify_email": "boolean"}, fixed=("type", "value"))
+        if "value" not in body:
+            raise Invalid({"value": [("Value: cannot be blank", "BlankValue")]})
         kind, value = body.get("type", "email"), body.get("value")
         if kind == "email":
             value = checks.email(value)
@@ -445,9 +447,9 @@ class Writes:
                                 lambda row: tickets.delete(self.world, self.ticket(row["id"])))
 
     def import_ticket(self, request):
-        ticket, audit = tickets.create(self.world, checks.wrapped(request, "ticket"), request.user["id"], importing=True)
+        ticket, _ = tickets.create(self.world, checks.wrapped(request, "ticket"), request.user["id"], importing=True)
         self.became(request, ticket["id"], "created")
-        return Answer(201, {"ticket": tickets.shown(self.world, ticket, request.base), "audit": self.shown_audit(audit)})
+        return Answer(201, {"ticket": tickets.shown(self.world, ticket, request.base)})
 
     def import_tickets(self, request):
         who = request.user["id"]
