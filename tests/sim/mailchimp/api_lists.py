@@ -6,7 +6,7 @@ from mailchimp import problem, shapes
 from mailchimp.audience import id_of
 from mailchimp.members import hash_of
 from mailchimp.shapes import moment_of
-from mailchimp.shown import ONE, PAGE, links, member_page, members_text, page, picked, text_of
+from mailchimp.shown import NOT_BATCHED, NOT_IN_SEGMENTS, ONE, PAGE, links, member_page, members_text, page, picked, text_of
 
 INCLUDE = ("include_cleaned", "include_transactional", "include_unsubscribed")
 
@@ -316,14 +316,15 @@ class Lists:
         errors = [{"email_addresses": unknown, "error": "Email addresses do not exist in the list"}] if unknown else []
         end = text_of({"errors": errors, "total_added": len(done[True]), "total_removed": len(done[False]),
                        "error_count": len(unknown), "_links": links(f"/lists/{audience.id}/segments/{segment['id']}")})
-        return 200, (f'{{"members_added":{members_text(audience, done[True], True)},'
-                     f'"members_removed":{members_text(audience, done[False], True)},{end[1:]}')
+        return 200, (f'{{"members_added":{members_text(audience, done[True], NOT_BATCHED)},'
+                     f'"members_removed":{members_text(audience, done[False], NOT_BATCHED)},{end[1:]}')
 
     def segment_members(self, request):
         audience, segment = self.segment(request)
         statuses = statuses_of(request.query)
         rows = audience.view(("segment", segment["id"], statuses), lambda: audience.segment_members(segment, statuses))
-        return 200, member_page(request.query, audience, rows, f"/lists/{audience.id}/segments/{segment['id']}/members", True)
+        return 200, member_page(request.query, audience, rows, f"/lists/{audience.id}/segments/{segment['id']}/members",
+                                NOT_IN_SEGMENTS)
 
     def add_segment_member(self, request):
         audience, segment = self.segment(request, static=True)
@@ -331,7 +332,7 @@ class Lists:
         if member is None:
             raise problem.refused(f"{request.body['email_address']} is not a member of this list.")
         audience.hold(segment, member, True, self.clock.now())
-        return 200, members_text(audience, [member], True)[1:-1]
+        return 200, members_text(audience, [member], NOT_IN_SEGMENTS)[1:-1]
 
     def drop_segment_member(self, request):
         audience, segment = self.segment(request, static=True)

@@ -8,7 +8,7 @@ from mailchimp import problem, shapes
 from mailchimp.audience import SORT_FIELDS
 from mailchimp.members import REMOVABLE, hash_of
 from mailchimp.shapes import moment_of
-from mailchimp.shown import ONE, PAGE, links, member_dict, member_page, members_text, page, picked, text_of
+from mailchimp.shown import NOT_BATCHED, ONE, PAGE, links, member_dict, member_page, members_text, page, picked, text_of
 from mailchimp.writes import write_batch
 
 SPANS = ("since_timestamp_opt", "before_timestamp_opt", "since_last_changed", "before_last_changed", "unsubscribed_since")
@@ -111,8 +111,8 @@ class Members:
         request.rows = done.rows
         end = text_of({"errors": done.errors, "total_created": len(done.created), "total_updated": len(done.updated),
                        "error_count": len(done.errors), "_links": links(f"/lists/{audience.id}")})
-        return 200, (f'{{"new_members":{members_text(audience, done.created, True)},'
-                     f'"updated_members":{members_text(audience, done.updated, True)},{end[1:]}')
+        return 200, (f'{{"new_members":{members_text(audience, done.created, NOT_BATCHED)},'
+                     f'"updated_members":{members_text(audience, done.updated, NOT_BATCHED)},{end[1:]}')
 
     def write_one(self, request, audience, member):
         body, email = request.body, request.body.get("email_address", member.email if member else "")

@@ -95,7 +95,11 @@ class Mailchimp(Simulator):
 
     def problem(self, request, reason):
         typed = reason.title not in UNTYPED and request.fault("untyped") is None
-        return Answer(reason.status, reason.document(typed), content_type=PROBLEM_TYPE)
+        return Answer(reason.status, reason.document(typed), self.allowed(request) if reason.status == 405 else (), PROBLEM_TYPE)
+
+    def allowed(self, request):
+        """The header that a 405 speaks of."""
+        return [("Allow", ", ".join(one for one in self.router.find(None, request.path)[1] if one != request.method))]
 
     # ---- keys, roles, connections ----
 
@@ -197,7 +201,8 @@ class Mailchimp(Simulator):
 
     def perform_one(self, user, operation, path, query, batch_id):
         target = "/3.0" + urllib.parse.quote(path) + ("?" + urllib.parse.urlencode(query) if query else "")
-        request = Request(operation["method"], target, {}, operation.get("body", "").encode(), ("batch", 0), "")
+        headers = {"content-type": "application/json"} if operation.get("body") else {}
+        request = Request(operation["method"], target, headers, operation.get("body", "").encode(), ("batch", 0), "")
         request.user, request.who = user, user.name
         request.route, request.params = self.router.find(request.method, request.path)
         try:
@@ -214,6 +219,7 @@ class Mailchimp(Simulator):
         except Refusal as refusal:
             answer = refusal.answer
         self.note(request, answer.status, f"batch {batch_id}")
+        self.traffic.note(request, answer, None)
         text = answer.raw.decode()
         return answer.status, text, total_of(text) if request.method == "GET" and answer.status == 200 else None
 
@@ -246,6 +252,7 @@ class Downloads(Simulator):
         options = argparse.Namespace(**{**vars(api.options), "ledger": None, "traffic": None})
         super().__init__(options)
         self.clock, self.lock, self.ledger, self.faults, self.calls = api.clock, api.lock, api.ledger, api.faults, api.calls
+        self.traffic = api.traffic
         self.router = Router([Route("GET", "/{name}", lambda request: self.give(api, request), ("Expires", "Signature"))])
         server = Server(self, 0, options.tls, options.idle_s)
         self.port = server.address[1]
