@@ -559,3 +559,15 @@ def test_a_hundred_thousand_members(tmp_path):
         assert len(page["members"]) == 1000 and page["total_items"] > 95_000
         rows = [{"email_address": one["email_address"], "merge_fields": {"FNAME": "All"}} for one in page["members"][:500]]
         assert api.batch(*rows, update_existing=True)["total_updated"] == 500
+
+
+def test_a_webhook_and_the_settings_of_an_audience(api):
+    path = f"/lists/{api.list}/webhooks"
+    made = api.ask("POST", path, {"url": "https://dray.example/h", "events": {"profile": True}, "sources": {"api": True}})
+    assert api.get(f"{path}/{made['id']}") == made and api.get(path)["total_items"] == 1
+    api.get(f"{path}/0000000000", code=404)
+    now = api.get(f"/lists/{api.list}")
+    whole = {name: now[name] for name in ("name", "contact", "permission_reminder", "campaign_defaults", "email_type_option")}
+    assert api.ask("PATCH", f"/lists/{api.list}", {**whole, "name": "Other"}) == {**now, "name": "Other"}
+    assert api.get(f"/lists/{api.list}")["name"] == "Other"
+    api.ask("PATCH", f"/lists/{api.list}", {"name": "Other"}, code=400)  # it takes them all or none

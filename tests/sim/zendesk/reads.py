@@ -96,8 +96,7 @@ class Reads:
              for table, resource in (("users", "users"), ("organizations", "organizations"), ("groups", None), ("brands", None),
                                      ("group_memberships", "users"), ("organization_memberships", "organizations"),
                                      ("ticket_fields", None), ("ticket_forms", None), ("user_fields", None),
-                                     ("organization_fields", None), ("macros", "macros"),
-                                     ("satisfaction_ratings", "satisfaction_ratings"))]
+                                     ("organization_fields", None), ("macros", "macros"))]
 
     @staticmethod
     def route(path, handler, resource, query=()):

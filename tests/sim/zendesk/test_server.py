@@ -290,3 +290,59 @@ def test_the_ledger_says_what_became_of_each_write(zendesk):
         [{"index": 0, "id": number, "became": "updated"}], None]
     assert json.loads(entries[2]["body"])["user"]["name"] == "B"
     assert [entry["status"] for entry in entries] == [201, 200, 200, 422]
+
+
+# ---- what no other test asks ----
+
+@pytest.mark.parametrize("table", [
+    "brands", "groups", "group_memberships", "macros", "organizations", "organization_fields", "organization_memberships",
+    "ticket_fields", "ticket_forms", "user_fields"])
+def test_a_single_record_is_as_the_list_has_it(kept, table):
+    row = kept.get(table).json()[table][-1]
+    assert kept.get(f"{table}/{row['id']}").json() == {table[:-1]: row}
+    assert kept.get(f"{table}/1").status == 404
+
+
+def test_records_below_others_are_those_of_the_account(kept):
+    user = next(one for one in kept.state()["users"] if one["organization_id"] and one["active"] and one["tags"])
+    company = user["organization_id"]
+    members = [one["user_id"] for one in kept.state()["organization_memberships"] if one["organization_id"] == company]
+    own = kept.get(f"organizations/{company}/organization_memberships").json()["organization_memberships"]
+    assert [one["user_id"] for one in own] == members
+    assert {one["id"] for one in kept.get(f"organizations/{company}/users").json()["users"]} == {
+        one["id"] for one in kept.state()["users"] if one["id"] in members and one["active"]}
+    assert kept.get(f"users/{user['id']}/tags").json() == {"tags": user["tags"]}
+    assert kept.get("organizations/count").json()["count"]["value"] == sum(
+        not one["deleted_at"] for one in kept.state()["organizations"])
+    macros = kept.get("macros/active").json()["macros"]
+    assert macros and all(one["active"] for one in macros)
+    ticket = next(one for one in kept.state()["tickets"] if one["status"] == "open")
+    assert kept.get(f"tickets/{ticket['id']}/metrics").json()["ticket_metric"]["ticket_id"] == ticket["id"]
+
+
+@pytest.mark.parametrize("table", ["user_fields", "organization_fields", "ticket_fields"])
+def test_a_field_is_made_and_ended(zendesk, table):
+    made = zendesk.post(table, {table[:-1]: {"key": "own", "type": "text", "title": "Own"}})
+    assert made.status == 201 and made.json()[table[:-1]]["title"] == "Own"
+    path = f"{table}/{made.json()[table[:-1]]['id']}"
+    assert zendesk.get(path).status == 200
+    assert (zendesk.delete(path).status, zendesk.get(path).status, zendesk.delete(path).status) == (204, 404, 404)
+
+
+def test_tags_of_organizations_and_a_verified_identity(zendesk):
+    company = zendesk.get("organizations").json()["organizations"][0]["id"]
+    path = f"organizations/{company}/tags"
+    assert zendesk.post(path, {"tags": ["a", "b"]}).json() == zendesk.get(path).json() == {"tags": ["a", "b"]}  # these and no others
+    assert zendesk.put(path, {"tags": ["c"]}).json() == {"tags": ["a", "b", "c"]}
+    assert zendesk.delete(path, {"tags": ["a"]}).status == 204 and zendesk.row("organizations", company)["tags"] == ["b", "c"]
+    user = zendesk.post("users", {"user": {"name": "Ann", "email": "ann@example.com"}}).json()["user"]["id"]
+    identity = zendesk.get(f"users/{user}/identities").json()["identities"][0]
+    verified = zendesk.put(f"users/{user}/identities/{identity['id']}/verify").json()["identity"]
+    assert not identity["verified"] and verified["verified"]
+
+
+def test_a_token_that_ends_itself_is_no_token_any_more(zendesk):
+    token = zendesk.oauth(grant_type="client_credentials", scope="read write").json()["access_token"]
+    assert zendesk.get("oauth/tokens/current", token=token).status == 200
+    assert zendesk.delete("oauth/tokens/current", token=token).status == 204
+    assert zendesk.get("users/me", token=token).status == 401
