@@ -8,6 +8,7 @@ member has: the document leaves out archived there, which an update leaves as it
 """
 
 import copy
+import re
 
 import openapi
 
@@ -16,8 +17,43 @@ BASE = "/3.0"
 FIELDS = [("POST", BASE + "/lists/*", "/members/*/tags*")]
 # The token for a code and the data centre of a token are told by another host.
 PATHS = [("GET", "/oauth2/metadata", "*"), ("POST", "/oauth2/token", "*")]
+STATUSES = []
+RESULTS = "/*-response.tar.gz"  # on the host that hands out what batches became
+OWN = [
+    ("GET", "/oauth2/authorize", 302, None),
+    ("GET", "/oauth2/metadata", 200, ({"error": str, "error_description": str}, {
+        "dc": str, "role": str, "accountname": str, "user_id": int, "login_url": re.compile("^https:"),
+        "api_endpoint": re.compile("^https?:"),
+        "login": {"email": str, "avatar": (str, type(None)), "login_id": int, "login_name": str, "login_email": str}})),
+    ("POST", "/oauth2/token", 200, {"access_token": str, "expires_in": 0, "scope": type(None)}),
+    ("GET", RESULTS, 200, None),
+]
+PROBLEM_TYPE = "application/problem+json"
+
+
+def problem(status, more):
+    return {"title": re.compile(r"\S"), "status": status, "detail": re.compile(r"\S"), "instance": re.compile(r"^[0-9a-f-]{36}$"),
+            "errors?": [{"field": str, "message": re.compile(r"\S")}], **more}
+
+
+TYPED = {"type": re.compile("^https://mailchimp.com/developer/marketing/docs/errors/$")}
 # Refusals that the vendor sends without `type`, as recorded; the document requires it.
-UNTYPED = ("Member In Compliance State", "Forgotten Email Not Subscribed")
+UNTYPED = {"title": re.compile("^(Member In Compliance State|Forgotten Email Not Subscribed)$")}
+STATUS = (400, 401, 403, 404, 405, 429)
+REFUSALS = [
+    *(("/3.0*", status, PROBLEM_TYPE, problem(status, TYPED)) for status in STATUS), ("/3.0*", 400, PROBLEM_TYPE, problem(400, UNTYPED)),
+    ("/3.0*", 429, None, None), ("/3.0*", 403, None, None),  # of the ten connections
+    ("/3.0*", 413, None, None),
+    *(("/oauth2/*", status, "application/json", {"error": re.compile("^[a-z_]+$")}) for status in (400, 401)),
+    *((RESULTS, status, "application/xml", re.compile(r"<Error><Code>\w+</Code><Message>[^<]+</Message></Error>$"))
+      for status in (400, 403, 404)),
+]
+FAULTS = {"untyped": [("/3.0*", status, PROBLEM_TYPE, problem(status, {})) for status in STATUS]}
+HEADERS = [("/3.0*", 405, "Allow")]
+
+
+def document_path(path):
+    return path.rstrip("/")
 
 
 def document():

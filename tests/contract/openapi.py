@@ -77,11 +77,12 @@ def type_of(value):
 
 class Lint:
     """`queries` and `fields` allow what is real but not declared: lists of (method, path pattern, name pattern). Names of fields
-    are pointers with `*` for the places of arrays, e.g. `/users/*/user_fields/*`. In patterns `*` takes anything."""
+    are pointers with `*` for the places of arrays, e.g. `/users/*/user_fields/*`. In patterns `*` takes anything. `told`: the same as
+    `fields`, of answers."""
 
-    def __init__(self, document, queries=(), fields=(), paths=()):
+    def __init__(self, document, queries=(), fields=(), paths=(), told=()):
         self.document = document
-        self.queries, self.fields, self.paths = list(queries), list(fields), list(paths)
+        self.queries, self.fields, self.paths, self.told = list(queries), list(fields), list(paths), list(told)
         self.operations = []
         for template, item in document["paths"].items():
             pattern = re.compile("".join("([^/]+)" if part.startswith("{") else re.escape(part)
@@ -147,8 +148,21 @@ class Lint:
         content = self.resolve(operation.get("requestBody", {})).get("content", {}).get("application/json")
         if content is None:
             return ["a body is not declared"]
+        return self.undeclared(body, content.get("schema", {}), (method, path), self.fields)
+
+    def check_answer(self, method, path, status, raw):
+        """What an answer with a declared status has that its operation does not declare, as sentences."""
+        found = self.find(method, path)
+        declared = found and found[1]["responses"].get(str(status))
+        content = self.resolve(declared or {}).get("content", {}).get("application/json")
+        try:
+            return self.undeclared(json.loads(raw), content.get("schema", {}), (method, path), self.told) if content and raw else []
+        except ValueError as problem:
+            return [f"the answer is not JSON: {problem}"]
+
+    def undeclared(self, value, schema, where, allowed):
         problems = []
-        self.walk(body, [content.get("schema", {})], "", (method, path), problems)
+        self.walk(value, [schema], "", (*where, allowed), problems)
         return problems
 
     def alternatives(self, schemas):
@@ -201,5 +215,5 @@ class Lint:
             pointer = f"{at}/{name}"
             if inside:
                 self.walk(one, inside, pointer, where, problems)
-            elif not self.allowed(self.fields, *where, pointer):
+            elif not self.allowed(where[2], *where[:2], pointer):
                 problems.append(f"field {pointer} is not declared")

@@ -5,8 +5,10 @@
 // inner operations of bulk operations and the lines of their results. Shares no code with the simulator: the answer is
 // walked here by the selection, not executed.
 //
-//     node shopify_check.js LEDGER...     prints {"checked": {...}, "roots": {...}, "met": {...}, "asked": {...},
-//     "violations": [...]}
+//     node shopify_check.js LEDGER... [--answers LEDGER...]     prints {"checked": {...}, "roots": {...}, "met": {...},
+//     "asked": {...}, "violations": [...]}
+//
+// Ledgers after --answers are of tests that ask much wrongly on purpose: only what the simulator gave is judged.
 'use strict';
 
 const fs = require('fs');
@@ -39,11 +41,66 @@ const LEAVES = {
   JSON: () => true,
 };
 
+// Codes of errors that have been seen at the vendor, and those of its validation (graphql-ruby's own).
+const CODES = new Set(
+  (
+    'THROTTLED ACCESS_DENIED INVALID_VARIABLE MAX_INPUT_SIZE_EXCEEDED MAX_COST_EXCEEDED BAD_REQUEST NOT_FOUND ' +
+    'RESOURCE_NOT_FOUND INTERNAL_SERVER_ERROR undefinedField undefinedType argumentNotAccepted fieldConflict ' +
+    'argumentLiteralsIncompatible missingRequiredArguments missingRequiredInputObjectAttribute variableNotDefined ' +
+    'variableNotUsed variableMismatch selectionMismatch useAndDefineFragment cannotSpreadFragment'
+  ).split(' '),
+);
+const number = (value) => typeof value === 'number';
+const COST = {
+  requestedQueryCost: number,
+  actualQueryCost: (value) => value === null || number(value),
+  throttleStatus: {
+    maximumAvailable: number,
+    currentlyAvailable: (value) => number(value) && value >= 0,
+    restoreRate: number,
+  },
+};
+const sentence = (value) => typeof value === 'string' && value.length > 0;
+const STAGED = /<PostResponse><Location>http[^<]+<\/Location><Key>tmp\/[^<]+<\/Key><\/PostResponse>$/;
+const XML = /^<\?xml version='1\.0' encoding='UTF-8'\?><Error><Code>\w+<\/Code><Message>[^<]+<\/Message><\/Error>$/;
+const ADMIN = { errors: sentence };
+const TOKEN = { access_token: text(/^shpat_\w+$/), scope: (value) => typeof value === 'string' };
+const OAUTH = { error: text(/^[a-z_]+$/), error_description: sentence };
+const EXPIRING = { expires_in: number };
+const ROTATING = { ...EXPIRING, refresh_token: text(/^shprt_\w+$/), refresh_token_expires_in: number };
+// What is no answer to an operation: path, status, shapes of which the body has one (a pattern: of its text).
+const REPLIES = [
+  ['/admin/api/{version}/graphql.json', 400, [{ errors: { query: sentence } }]],
+  ...[401, 402, 403, 404, 423, 429].map((status) => ['/admin/api/{version}/graphql.json', status, [ADMIN]]),
+  ['/admin/api/{version}/graphql.json', 413, [ADMIN]],
+  ['/admin/oauth/access_token', 200, [TOKEN, { ...TOKEN, ...EXPIRING }, { ...TOKEN, ...ROTATING }]],
+  ['/admin/oauth/access_token', 400, [OAUTH]],
+  ['/admin/oauth/access_token', 404, [ADMIN]],
+  ['(no such path)', 404, [ADMIN]],
+  ['/bulk-operation-outputs/{file}', 200, [null]], // what stands in it is judged as the operation's result
+  ['/bulk-operation-outputs/{file}', 206, [null]],
+  ...[400, 403, 404, 416].map((status) => ['/bulk-operation-outputs/{file}', status, [XML]]),
+  ['/shopify-staged-uploads', 201, [STAGED]],
+  ...[400, 403, 404].map((status) => ['/shopify-staged-uploads', status, [XML]]),
+];
+
+/** Whether a value has exactly the members of a shape, each as it says. */
+function fits(value, shape) {
+  if (shape instanceof RegExp) return typeof value === 'string' && shape.test(value);
+  if (typeof shape === 'function') return shape(value);
+  if (shape === null) return value === null;
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return false;
+  const names = Object.keys(shape);
+  const same = Object.keys(value).length === names.length;
+  return same && names.every((name) => name in value && fits(value[name], shape[name]));
+}
+
 class Check {
   constructor(schema) {
     this.schema = schema;
     this.violations = [];
-    this.checked = { operations: 0, refused: 0, answers: 0, values: 0, inner: 0, lines: 0 };
+    this.whole = true; // what was asked is judged too
+    this.checked = { operations: 0, refused: 0, answers: 0, values: 0, inner: 0, lines: 0, replies: 0, alone: 0 };
     this.roots = {};
     this.met = {}; // file -> root -> faults, codes of errors, userErrors or data, with counts
     this.asked = {}; // file -> root fields, those of inner operations too
@@ -53,6 +110,11 @@ class Check {
 
   say(line, kind, where, message, refused = false) {
     if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ file: this.file, line, kind, where, message, refused });
+  }
+
+  /** What is wrong with what the client sent. */
+  sayAsked(...what) {
+    if (this.whole) this.say(...what);
   }
 
   document(source) {
@@ -75,26 +137,30 @@ class Check {
   exchange(line, entry) {
     const { answer } = entry;
     const asked = entry.operation || entry.asked; // a fault struck, and no work was done on what was asked
-    this.checked.operations += 1;
+    if (this.whole) this.checked.operations += 1;
     const refused = Boolean(answer && answer.errors && (answer.data === undefined || answer.data === null));
     if (refused) this.checked.refused += 1;
     const { document, problems } = this.document(asked.query);
-    problems.forEach((message) => this.say(line, 'operation', asked.query.slice(0, 200), message, refused));
-    if (problems.length) return;
+    problems.forEach((message) => this.sayAsked(line, 'operation', asked.query.slice(0, 200), message, refused));
+    if (problems.length) {
+      this.unserved(line, entry);
+      return;
+    }
     const operation = graphql.getOperationAST(document, asked.operationName);
     if (!operation) {
-      this.say(line, 'operation', asked.operationName, 'no such operation', refused);
+      this.sayAsked(line, 'operation', asked.operationName, 'no such operation', refused);
+      this.unserved(line, entry);
       return;
     }
     const given = graphql.getVariableValues(this.schema, operation.variableDefinitions || [], asked.variables || {});
     (given.errors || []).forEach((error) =>
-      this.say(line, 'variables', JSON.stringify(asked.variables).slice(0, 300), error.message, refused),
+      this.sayAsked(line, 'variables', JSON.stringify(asked.variables).slice(0, 300), error.message, refused),
     );
     const undeclared = Object.keys(asked.variables || {}).filter(
       (name) => !(operation.variableDefinitions || []).some((one) => one.variable.name.value === name),
     );
     undeclared.forEach((name) =>
-      this.say(line, 'variables', name, 'a variable that the operation does not declare', refused),
+      this.sayAsked(line, 'variables', name, 'a variable that the operation does not declare', refused),
     );
     for (const selection of operation.selectionSet.selections) {
       if (selection.kind !== Kind.FIELD) continue;
@@ -105,7 +171,8 @@ class Check {
       if (/^bulkOperationRun/.test(selection.name.value))
         this.bulkArguments(line, selection, given.coerced || {}, answer);
     }
-    if (answer) this.answer(line, document, operation, answer);
+    if (given.errors) this.unserved(line, entry);
+    else if (answer) this.answer(line, document, operation, entry);
   }
 
   ask(name) {
@@ -139,21 +206,46 @@ class Check {
         this.ask(`bulk ${operation.operation} ${one.name.value}`),
       );
       inner.problems.forEach((message) =>
-        this.say(line, 'inner', String(source).slice(0, 200), message, refused),
+        this.sayAsked(line, 'inner', String(source).slice(0, 200), message, refused),
       );
     }
   }
 
-  answer(line, document, operation, answer) {
-    this.checked.answers += 1;
+  /** The answer to what is no operation of the schema: errors and nothing else. */
+  unserved(line, { answer, faults }) {
+    if (!answer) return;
+    this.checked[this.whole ? 'answers' : 'alone'] += 1;
+    const bad = (where, message) => this.say(line, 'answer', where, message);
+    const strange = Object.keys(answer).filter((name) => name !== 'errors');
+    if (strange.length) bad('', `members of an answer to what is no operation of the schema: ${strange}`);
+    this.errors(answer, faults || [], bad);
+  }
+
+  errors(answer, faults, bad) {
+    if (!answer.errors && !answer.data) bad('', 'neither data nor errors');
+    if (answer.errors && !answer.errors.length) bad('errors', 'an empty list');
+    for (const error of answer.errors || []) {
+      const { message, path: at, locations, extensions } = error;
+      if (!sentence(message)) bad('errors', 'an error without a message');
+      if (at !== undefined && !Array.isArray(at)) bad('errors', 'a path that is no list');
+      if (locations && !locations.every((one) => fits(one, { line: number, column: number })))
+        bad('errors', `locations are ${JSON.stringify(locations)}`);
+      // What a fault says is the test's. Errors of syntax and of names of operations have no code.
+      const code = extensions && extensions.code;
+      if (extensions && !CODES.has(code) && !faults.includes('graphql_error'))
+        bad('errors', `${code} is no code that is known`);
+    }
+  }
+
+  answer(line, document, operation, { answer, faults }) {
+    this.checked[this.whole ? 'answers' : 'alone'] += 1;
     const bad = (where, message) => this.say(line, 'answer', where, message);
     const strange = Object.keys(answer).filter((name) => !['data', 'errors', 'extensions'].includes(name));
     if (strange.length) bad('', `members that no answer has: ${strange}`);
-    if (!answer.errors && !answer.data) bad('', 'neither data nor errors');
-    for (const error of answer.errors || []) {
-      if (typeof error.message !== 'string') bad('errors', 'an error without a message');
-      if (error.path !== undefined && !Array.isArray(error.path)) bad('errors', 'a path that is no list');
-    }
+    this.errors(answer, faults || [], bad);
+    const { cost } = answer.extensions || {};
+    if ('data' in answer && !cost) bad('extensions', 'no cost');
+    if (cost && !fits(cost, COST)) bad('extensions.cost', JSON.stringify(cost));
     const paths = new Set((answer.errors || []).filter((error) => error.path).map((error) => error.path.join('.')));
     if (!answer.data) return;
     this.object(
@@ -164,6 +256,20 @@ class Check {
       [],
       { bad, paths },
     );
+  }
+
+  /** What the storage host, OAuth and the door of the API answer. */
+  reply(line, entry) {
+    this.checked[this.whole ? 'replies' : 'alone'] += 1;
+    const { template, status, reply } = entry;
+    const known = REPLIES.find(([path_, code]) => path_ === template && code === status);
+    const where = `${entry.method} ${template} ${status}`;
+    this.met[this.file] ||= {};
+    const met = (this.met[this.file][`${entry.method} ${template}`] ||= {});
+    met[status] = (met[status] || 0) + 1;
+    if (!known) this.say(line, 'answer', where, 'is never answered');
+    else if (!known[2].some((shape) => fits(reply, shape)))
+      this.say(line, 'answer', where, JSON.stringify(reply ?? null).slice(0, 200));
   }
 
   fragments(document) {
@@ -334,7 +440,8 @@ class Check {
     const ids = new Set(objects.map((object) => object.id));
     objects.forEach((object, at) => {
       const root = !('__parentId' in object);
-      if (!root && !ids.has(object.__parentId)) {
+      // In the part that a failed operation leaves, a child may be there without its parent, which comes after it.
+      if (!root && !ids.has(object.__parentId) && (this.whole || !entry.error)) {
         this.say(line, 'line', `${entry.id} ${at}`, `its parent ${object.__parentId} is no line`);
       }
       let best = null;
@@ -358,6 +465,10 @@ class Check {
 function main(files) {
   const check = new Check(schemaOf());
   for (const file of files) {
+    if (file === '--answers') {
+      check.whole = false;
+      continue;
+    }
     check.file = file;
     fs.readFileSync(file, 'utf8')
       .split('\n')
@@ -366,6 +477,7 @@ function main(files) {
         const entry = JSON.parse(raw);
         if (entry.event === 'bulk_result') check.result(at + 1, entry);
         else if (entry.operation || entry.asked) check.exchange(at + 1, entry);
+        else if ('reply' in entry) check.reply(at + 1, entry);
       });
   }
   const { checked, roots, met, asked, violations } = check;

@@ -26,11 +26,12 @@ class Report:
         return [one for one in self.violations if one["kind"] == kind]
 
 
-def check(*ledgers, timeout_s=120):
-    """A Report on these ledgers. A simulator started with --ledger-brief keeps no answers: then only requests are judged."""
+def check(*ledgers, answers=(), timeout_s=120):
+    """A Report on these ledgers; of those in `answers` on what the simulator gave alone. A simulator started with --ledger-brief keeps
+    no answers: then only requests are judged."""
     environment = {**os.environ}
     environment.setdefault("NODE_PATH", str(MODULES))
-    done = subprocess.run(["node", str(HERE / "shopify_check.js"), *map(str, ledgers)], capture_output=True, text=True, timeout=timeout_s,
-                          check=False, env=environment)
+    done = subprocess.run(["node", str(HERE / "shopify_check.js"), *map(str, ledgers), "--answers", *map(str, answers)],
+                          capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return Report(json.loads(done.stdout))

@@ -16,13 +16,17 @@ import sys
 from .ledger import count, entries
 
 NUMBERS = itertools.count(1)
+NO_VENDOR = ("server", "webhook")  # folders of simulators that no vendor's document describes
 
 
 def traffic_path(script):
     """Where a judge finds this simulator's exchanges: a file of the folder that DRAY_TRAFFIC names, which holds those of one
     process of tests. None: nowhere."""
     folder = os.environ.get("DRAY_TRAFFIC")
+    if pathlib.Path(script).resolve().parent.name in NO_VENDOR:
+        return None
     if not folder:
+        assert "CTEST_INTERACTIVE_DEBUG_MODE" not in os.environ, "nobody will judge this simulator: dray_keep_traffic() for the test"
         return None
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +60,10 @@ class Running:
         self.tls = "--tls" in arguments
         program = "node" if str(script).endswith(".js") else sys.executable
         self.traffic = traffic_path(script)
-        if self.traffic and program != "node":  # the simulator that node runs has whole exchanges in its ledger
+        if self.traffic and program != "node":
             more += ["--traffic", str(self.traffic)]
+        elif self.traffic and not ledger:  # the simulator that node runs has whole exchanges in its ledger
+            more += ["--ledger", str(self.traffic)]
         self.command = [program, str(script), *more, *map(str, arguments)]
         self.launch()
 
@@ -86,7 +92,12 @@ class Running:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
-        if self.traffic and self.ledger_path and not self.traffic.exists() and self.ledger_path.exists():
+        self.keep_ledger()
+
+    def keep_ledger(self):
+        """For judges, of a simulator whose ledger has whole exchanges, as it is now."""
+        wanted = self.traffic and self.ledger_path and "--traffic" not in self.command
+        if wanted and self.ledger_path != self.traffic and self.ledger_path.exists():
             shutil.copyfile(self.ledger_path, self.traffic)
 
     def connect(self, timeout=600):

@@ -45,8 +45,8 @@ class Traffic:
             "method": request.method, "target": request.target, "headers": headers, "body": packed(request.raw),
             "status": answer.status, "answer_headers": [pair for pair in answer.headers if pair[0].lower() not in DROPPED],
             "answer_type": answer.content_type, "answer": packed(answer.raw),
-            # What an answer that a fault made says is not the vendor's.
-            "spoiled": bool(own) or (fault is not None and fault["kind"] in ("reset", "stall")),
+            # What an answer that a fault made says is not the vendor's, but for its own 429.
+            "spoiled": any(kind != "throttle" for kind in own) or (fault is not None and fault["kind"] in ("reset", "stall")),
             "faults": sorted({one["kind"] for one in request.faults} | {one["kind"] for one in request.struck})}
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
         mark = hashlib.sha256(line).digest()

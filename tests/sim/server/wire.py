@@ -97,6 +97,7 @@ class Connection:
                 request.raw = self.read_body(request.headers)
             except TooLarge:
                 answer = self.simulator.refused_early(request, self.simulator.too_large(request))
+                self.simulator.traffic.note(request, answer, None)
                 self.send(request, answer, keep=False)
                 return False
         except Malformed as problem:

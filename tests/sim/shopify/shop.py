@@ -15,7 +15,7 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from server.running import Running  # noqa: E402
+from server.running import Running, traffic_path  # noqa: E402
 
 SCRIPT = HERE / "server.js"
 NOW = "2026-11-20T08:00:00Z"
@@ -46,6 +46,9 @@ class Shop(Running):
 
     def reset(self, *arguments, ledger=None):
         """Everything anew with these arguments, as if it had been started with them (but for ports and TLS)."""
+        self.keep_ledger()
+        self.traffic = traffic_path(SCRIPT)
+        ledger = ledger or self.traffic
         more = ["--ledger", str(ledger)] if ledger else []
         self.ledger_path, self.token = pathlib.Path(ledger) if ledger else None, TOKEN
         self.sim("POST", "reset", {"arguments": ["--now", NOW, *more, *map(str, arguments)]})

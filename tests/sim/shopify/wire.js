@@ -27,6 +27,14 @@ function operationOf(request) {
   }
 }
 
+/** The body of an answer that is none to an operation, for judges, without secrets; null: a file, or nothing. */
+function replyOf({ body }) {
+  if (Buffer.isBuffer(body)) return body.toString();
+  if (body === null || typeof body !== 'object') return body ?? null;
+  const shown = ([name, value]) => [name, /^(access|refresh)_token$/.test(name) ? value.replace(/_.*/, '_x') : value];
+  return Object.fromEntries(Object.entries(body).map(shown));
+}
+
 /** What was asked how often, and how much at a time; over both ports. */
 class Calls {
   constructor() {
@@ -218,7 +226,7 @@ class Port {
       this.simulator.defect(error);
       answer = { status: 500, body: `defect of the simulator\n${error.stack}`, headers: { 'X-Sim-Defect': '1' } };
     }
-    this.write(request, answer, outcome);
+    this.write(request, { reply: replyOf(answer), ...answer }, outcome);
     return answer;
   }
 
@@ -236,6 +244,7 @@ class Port {
       body_bytes: request.raw.length,
       status: answer.status,
       outcome,
+      reply: ledger.brief || request.note.answer ? undefined : answer.reply,
       ...request.note,
     });
   }
