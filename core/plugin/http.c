@@ -109,8 +109,9 @@ static int32_t fail_status(struct dray_http_response *response, struct dray_erro
             excerpt);
   error->http_status = status;
   error->retry_after_ms = wait_ms > 0 ? wait_ms : 0;
-  // A server that failed may have failed after it had done the work; one that says it is overloaded has not begun.
-  if (status >= 500 && status != 501 && status != 503 && status != 505) dr_http_mark_doubt(response, error);
+  // A server that failed may have failed after it had done the work; one that says when to come again has not begun.
+  const int not_begun = status == 501 || status == 505 || (status == 503 && wait_ms >= 0);
+  if (status >= 500 && !not_begun) dr_http_mark_doubt(response, error);
   discard(response);
   return code;
 }

@@ -27,7 +27,8 @@ static int32_t start(struct mc_writing *writing, const char hash[33], struct dra
   const struct dray_api_request request = {.flags = DRAY_HTTP_NO_RETRY,
                                            .method = ways[way].method,
                                            .path = dray_buffer_view(writing->path),
-                                           .body = dray_str_of(ways[way].body)};
+                                           .body = dray_str_of(ways[way].body),
+                                           .does_once = 1};
   return dray_api_start(&writing->client->api, &request, out, error);
 }
 

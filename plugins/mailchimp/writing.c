@@ -64,7 +64,8 @@ int32_t mc_send(struct mc_writing *writing, const char *method, const uint64_t *
   const struct dray_api_request request = {.flags = DRAY_HTTP_NO_RETRY,
                                            .method = method,
                                            .path = dray_buffer_view(writing->path),
-                                           .body = dray_buffer_view(writing->body)};
+                                           .body = dray_buffer_view(writing->body),
+                                           .does_once = 1};
   dray_error_init(&why);
   *out = NULL;
   int32_t rc = dray_api_call(&writing->client->api, &request, writing->answer, &why);

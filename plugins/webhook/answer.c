@@ -48,7 +48,7 @@ static const struct {
     {300, 399, DRAY_E_HTTP_REDIRECT},  {400, 400, DRAY_E_DATA_REJECTED}, {401, 401, DRAY_E_AUTH_REJECTED},
     {403, 403, DRAY_E_AUTH_FORBIDDEN}, {408, 408, DRAY_E_HTTP_SERVER},   {413, 413, DRAY_E_DATA_TOO_LARGE},
     {422, 422, DRAY_E_DATA_REJECTED},  {425, 425, DRAY_E_HTTP_SERVER},   {429, 429, DRAY_E_THROTTLED},
-    {501, 501, DRAY_E_HTTP_STATUS},    {503, 503, DRAY_E_HTTP_SERVER},   {505, 505, DRAY_E_HTTP_STATUS},
+    {501, 501, DRAY_E_HTTP_STATUS},    {505, 505, DRAY_E_HTTP_STATUS},
 };
 
 // The error of a status that promises that nothing was applied; DRAY_OK where it does not promise that.
@@ -60,7 +60,7 @@ static int32_t code_of(const struct webhook_judge *judge, const struct webhook_a
   for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
     if (answer->status >= statuses[i].first && answer->status <= statuses[i].last) return statuses[i].code;
   }
-  // A server that failed may have failed after it had done the work.
+  // A server that failed may have failed after it had done the work, and a proxy's 503 stands for any answer.
   return answer->status >= 500 ? DRAY_OK : DRAY_E_HTTP_STATUS;
 }
 

@@ -91,8 +91,10 @@ static int32_t send_group(struct zendesk_work *work, size_t way, struct dray_err
   struct zendesk_outcome outcome;
   DRAY_TRY(write_body(work, way, job, error));
   DRAY_TRY(zendesk_jobs_note(work, error));
-  const struct zendesk_call call = {
-      .method = ways[way].method, .path = dray_str_of(ways[way].path), .body = dray_buffer_view(&work->body)};
+  const struct zendesk_call call = {.method = ways[way].method,
+                                    .path = dray_str_of(ways[way].path),
+                                    .body = dray_buffer_view(&work->body),
+                                    .does_once = zendesk_does_once(work, ways[way].action)};
   DRAY_TRY(zendesk_try(work, &call, &outcome, error));
   switch (outcome.kind) {
   case ZENDESK_DONE:

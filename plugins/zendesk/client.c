@@ -178,6 +178,7 @@ int32_t zendesk_send(struct zendesk_client *client, const struct zendesk_call *c
       .body = call->body,
       .headers = call->idempotency != NULL ? &key : NULL,
       .header_count = call->idempotency != NULL ? 1 : 0,
+      .does_once = call->does_once,
   };
   DRAY_TRY(dray_api_call(&client->api, &request, &client->answer, error));
   zendesk_told(client, &client->answer);

@@ -50,6 +50,7 @@ struct zendesk_call {
   struct dray_str body;
   uint32_t flags;          // DRAY_HTTP_*
   const char *idempotency; // value of Idempotency-Key; NULL: none
+  int does_once;           // as in dray_api_request
 };
 // Sends, whatever the status; the answer is client->answer. @errors those of dray_api_call.
 DRAY_NODISCARD int32_t zendesk_send(struct zendesk_client *client, const struct zendesk_call *call,

@@ -29,6 +29,11 @@ int32_t zendesk_give_up(struct zendesk_work *work, const struct dray_error *why,
   return DRAY_OK;
 }
 
+// A ticket's comment is added each time that it is sent.
+int zendesk_does_once(const struct zendesk_work *work, int action) {
+  return action != ZENDESK_CREATE && !(action == ZENDESK_UPDATE && work->form->object->kind == ZENDESK_TICKETS);
+}
+
 static int is_lost(const struct dray_error *why) {
   return dray_api_in_doubt(why) || why->code == DRAY_E_HTTP_CONTENT;
 }
@@ -40,6 +45,13 @@ static int is_answer_of_api(const struct dray_api_answer *answer) {
     body.len--;
   }
   return body.len == 0 || body.data[0] == '{';
+}
+
+// Whether a server error leaves open what was done; PUT alone does not say that twice is as good as once.
+static int may_be_done(const struct zendesk_call *call, const struct dray_api_answer *answer,
+                       const struct dray_error *why) {
+  if (dray_api_in_doubt(why)) return 1;
+  return answer->status == 503 && !call->does_once && dray_api_retry_after_ms(answer) < 0;
 }
 
 static void judge(const struct zendesk_call *call, const struct dray_api_answer *answer, struct zendesk_outcome *out) {
@@ -78,7 +90,7 @@ static void judge(const struct zendesk_call *call, const struct dray_api_answer 
     out->kind = ZENDESK_DOUBT;
     break;
   default:
-    out->kind = status < 500 ? ZENDESK_REFUSED : dray_api_in_doubt(&out->why) ? ZENDESK_DOUBT : ZENDESK_ALL;
+    out->kind = status < 500 ? ZENDESK_REFUSED : may_be_done(call, answer, &out->why) ? ZENDESK_DOUBT : ZENDESK_ALL;
     break;
   }
 }

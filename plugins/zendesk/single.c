@@ -218,6 +218,7 @@ static int32_t send(struct zendesk_work *work, const struct zendesk_item *item, 
       .path = dray_buffer_view(&work->path),
       .body = request.has_body ? dray_buffer_view(&work->body) : dray_str_make(NULL, 0),
       .idempotency = request.key[0] != '\0' ? request.key : NULL,
+      .does_once = zendesk_does_once(work, item->action),
   };
   return zendesk_try(work, &call, outcome, error);
 }

@@ -115,6 +115,8 @@ struct zendesk_outcome {
 // Sends one and says what became of it. @errors OUT_OF_MEMORY and the like of making the request: nothing was sent.
 DRAY_NODISCARD int32_t zendesk_try(struct zendesk_work *work, const struct zendesk_call *call,
                                    struct zendesk_outcome *out, struct dray_error *error);
+// Whether an action done twice is as good as done once.
+int zendesk_does_once(const struct zendesk_work *work, int action);
 // Something concerns all rows. Before anything was sent that is the batch's error; after it, the rows that are not
 // settled are for later.
 DRAY_NODISCARD int32_t zendesk_give_up(struct zendesk_work *work, const struct dray_error *why,

@@ -232,6 +232,7 @@ static int32_t receive(const struct dray_api *api, const struct dray_api_request
   answer->response = response;
   answer->status = http->status(response);
   answer->writes = !only_reads(request);
+  answer->does_once = request->does_once || is_idempotent(request);
   answer->secret = api->credential != NULL ? dray_credential_setting(api->credential) : NULL;
   answer->body.max = bytes_max < SIZE_MAX / 2 ? (size_t)bytes_max + PULL_BYTES : SIZE_MAX / 2;
   return read_body(request, answer, error);

@@ -68,6 +68,13 @@ static int32_t code_of(int32_t status) {
   return status >= 500 ? DRAY_E_HTTP_SERVER : DRAY_E_HTTP_STATUS;
 }
 
+// A server that failed may have done the work before. 501 and 505 say that it did not, and so does 503 where it says
+// when to come again (RFC 9110 §15.6.4); a proxy's 503 may stand for an answer that was lost.
+static int may_be_done(const struct dray_api_answer *answer, int64_t wait_ms) {
+  if (!answer->writes || answer->status < 500 || answer->status == 501 || answer->status == 505) return 0;
+  return answer->status != 503 || (wait_ms < 0 && !answer->does_once);
+}
+
 int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, const char *what,
                       struct dray_error *error) {
   char excerpt[EXCERPT_BYTES];
@@ -84,7 +91,7 @@ int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, c
   const int64_t wait_ms = dray_api_retry_after_ms(answer);
   error->http_status = status;
   error->retry_after_ms = wait_ms > 0 ? wait_ms : 0;
-  if (answer->writes && status >= 500 && status != 501 && status != 503 && status != 505) {
+  if (may_be_done(answer, wait_ms)) {
     (void)snprintf(error->vendor_code, sizeof(error->vendor_code), "in_doubt");
   }
   return code;

@@ -253,7 +253,7 @@ static void test_refusals_have_a_code_a_class_and_the_receivers_words(void **sta
       {403, DRAY_E_AUTH_FORBIDDEN, DRAY_CLASS_AUTH},   {404, DRAY_E_HTTP_STATUS, DRAY_CLASS_CONFIG},
       {410, DRAY_E_HTTP_STATUS, DRAY_CLASS_CONFIG},    {302, DRAY_E_HTTP_REDIRECT, DRAY_CLASS_CONFIG},
       {408, DRAY_E_HTTP_SERVER, DRAY_CLASS_TRANSIENT}, {409, DRAY_E_BUSY, DRAY_CLASS_TRANSIENT},
-      {429, DRAY_E_THROTTLED, DRAY_CLASS_THROTTLED},   {503, DRAY_E_HTTP_SERVER, DRAY_CLASS_TRANSIENT},
+      {429, DRAY_E_THROTTLED, DRAY_CLASS_THROTTLED},   {505, DRAY_E_HTTP_STATUS, DRAY_CLASS_CONFIG},
       {501, DRAY_E_HTTP_STATUS, DRAY_CLASS_CONFIG},
   };
   start(bench, "", "{}");
@@ -310,8 +310,8 @@ static void test_retry_after_is_read_as_seconds_and_as_a_date(void **state) {
 static void test_what_nobody_can_know_is_unknown(void **state) {
   struct bench *bench = *state;
   start(bench, "", "{}");
-  static const int32_t failures[] = {500, 502, 504};
-  for (size_t i = 0; i < 3; i++) {
+  static const int32_t failures[] = {500, 502, 503, 504};
+  for (size_t i = 0; i < 4; i++) {
     bench->fake.status = failures[i];
     add_three(bench);
     assert_int_equal(send(bench), DRAY_OK);

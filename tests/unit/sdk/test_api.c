@@ -284,6 +284,30 @@ static void test_a_status_has_its_error(void **state) {
   }
 }
 
+// Without a time to come again a 503 may be a proxy's, behind which the work was done.
+static void test_a_503_that_says_no_time_leaves_doubt(void **state) {
+  (void)state;
+  static const struct {
+    const char *method, *headers;
+    uint32_t flags;
+    int does_once, doubt;
+  } cases[] = {{"POST", "Retry-After: 0\n", 0, 0, 0},      {"POST", NULL, 0, 0, 1},
+               {"PATCH", "Retry-After: soon\n", 0, 0, 1},  {"POST", NULL, 0, 1, 0},
+               {"POST", NULL, DRAY_HTTP_IDEMPOTENT, 0, 0}, {"PUT", NULL, 0, 0, 0},
+               {"DELETE", NULL, DRAY_HTTP_NO_RETRY, 0, 0}, {"GET", NULL, 0, 0, 0}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    const struct fake_exchange exchange = {.status = 503, .headers = cases[i].headers};
+    struct scene scene;
+    begin(&scene, &exchange, 1, NULL);
+    const struct dray_api_request request = {
+        .flags = cases[i].flags, .method = cases[i].method, .path = dray_str_of("/x"), .does_once = cases[i].does_once};
+    assert_int_equal(dray_api_call(&scene.api, &request, &scene.answer, &scene.error), DRAY_OK);
+    assert_int_equal(dray_api_fail(&scene.answer, "acme", NULL, &scene.error), DRAY_E_HTTP_SERVER);
+    if (dray_api_in_doubt(&scene.error) != cases[i].doubt) fail_msg("case %zu", i);
+    end(&scene);
+  }
+}
+
 static void test_retry_after_is_read_in_all_its_forms(void **state) {
   (void)state;
   static const struct {
@@ -418,6 +442,7 @@ int main(void) {
       cmocka_unit_test(test_a_body_that_is_cut_is_asked_for_again),
       cmocka_unit_test(test_the_status_counts_where_the_body_of_a_refusal_is_cut),
       cmocka_unit_test(test_a_status_has_its_error),
+      cmocka_unit_test(test_a_503_that_says_no_time_leaves_doubt),
       cmocka_unit_test(test_retry_after_is_read_in_all_its_forms),
       cmocka_unit_test(test_an_answer_that_is_no_json_is_said_to_be_none),
       cmocka_unit_test(test_addresses_are_escaped),

@@ -41,12 +41,15 @@ struct dray_api_request {
   struct dray_str body;                   // len 0: none
   const struct dray_http_header *headers; // more of them, or others instead of those that are always sent
   uint64_t header_count;
+  int32_t does_once; // coming twice it does what it does once, so nothing is lost by sending it again: an upsert. Not
+                     // needed where method or flags say so
 };
 
 // An answer, its body whole in memory. Zero before its first use; keeps its memory from one call to the next.
 struct dray_api_answer {
   int32_t status;
-  int32_t writes; // the method was neither GET nor HEAD
+  int32_t writes;    // the method was neither GET nor HEAD
+  int32_t does_once; // by its method, with DRAY_HTTP_IDEMPOTENT, or as the request says
   struct dray_buffer body;
   struct dray_http_response *response; // for its headers
   const struct dray_services *services;
@@ -80,8 +83,8 @@ int dray_api_in_doubt(const struct dray_error *error);
 // The error for a status of 400 and more: AUTH_REJECTED (401), AUTH_FORBIDDEN (402, 403, 423), THROTTLED (429),
 // HTTP_SERVER (408, 5xx), HTTP_STATUS; with http_status and retry_after_ms, and `what` in the text: the vendor's own
 // words, or NULL for the start of the body. 401 names the credential's setting, in the text and as the field. A server
-// error is in doubt where the request writes, but for 501, 503 and 505, which promise that nothing was done. Returns
-// its code.
+// error is in doubt where the request writes, but for 501 and 505, and 503 with Retry-After, which promise that nothing
+// was done. Where the request does once what it does twice any 503 is taken for that. Returns its code.
 int32_t dray_api_fail(const struct dray_api_answer *answer, const char *doing, const char *what,
                       struct dray_error *error);
 // Milliseconds to wait from Retry-After (seconds, also with a fraction, or an HTTP date), -1 when it says nothing.
