@@ -143,17 +143,23 @@ static int32_t write_once(struct dr_delivery *delivery, struct dr_parcel *parcel
                            parcel->outgoing.rows, parcel->outgoing.count, &info, &parcel->answer, error);
   dr_lane_enter(delivery);
   (void)dr_fault_point("delivery.written");
-  if (rc == DRAY_OK) dr_parcel_take(parcel);
+  if (rc == DRAY_OK && parcel->doubtful) dr_parcel_take_again(parcel);
+  if (rc == DRAY_OK && !parcel->doubtful) dr_parcel_take(parcel);
   return rc;
 }
 
 // What a failed write means for the rest.
 enum { NEXT_AGAIN = 1, NEXT_HALVE, NEXT_STOP, NEXT_DOUBT };
 
+// Whether a call that failed may have applied rows all the same. One that breaks its contract is not to be believed.
+static int leaves_doubt(const struct dray_error *failure) {
+  return strcmp(failure->vendor_code, "in_doubt") == 0 || failure->error_class == DRAY_CLASS_BUG;
+}
+
 static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *parcel, const struct dray_error *failure,
                              int *out_next, struct dray_error *error) {
   *out_next = NEXT_STOP;
-  if (strcmp(failure->vendor_code, "in_doubt") == 0 || failure->error_class == DRAY_CLASS_BUG) {
+  if (leaves_doubt(failure)) {
     *out_next = NEXT_DOUBT;
     return DRAY_OK;
   }
@@ -174,11 +180,24 @@ static int32_t after_failure(struct dr_delivery *delivery, struct dr_parcel *par
   return DRAY_OK;
 }
 
+// The longest time that rows in doubt were asked to wait, by a call that put them off.
+static int64_t asked_to_wait_ms(const struct dr_parcel *parcel) {
+  int64_t longest_ms = 0;
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    const struct dray_receipt *receipt = &parcel->receipts[i];
+    if (receipt->status == DRAY_RECEIPT_UNKNOWN && receipt->retry_after_ms > longest_ms) {
+      longest_ms = receipt->retry_after_ms;
+    }
+  }
+  return longest_ms;
+}
+
 // Rows whose fate is unknown: ask, or send the whole batch once more under its key. Leaves UNKNOWN what stays so.
 static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   const uint32_t doubt = delivery->caps.doubt;
   if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
-  int64_t asked_ms = 0;
+  parcel->doubtful |= dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) > 0;
+  int64_t asked_ms = asked_to_wait_ms(parcel);
   for (uint32_t tries = 1; dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) > 0 && tries < DR_SEND_ATTEMPTS_MAX; tries++) {
     struct dray_error failure;
     dray_error_init(&failure);
@@ -197,12 +216,13 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
       if (rc == DRAY_OK) dr_parcel_take(parcel);
     } else {
       rc = write_once(delivery, parcel, &failure);
+      if (rc != DRAY_OK && leaves_doubt(&failure)) dr_parcel_join_doubt(parcel); // all were sent
     }
     if (rc == DRAY_E_CANCELLED) {
       if (error != NULL) *error = failure;
       return rc;
     }
-    asked_ms = rc != DRAY_OK ? failure.retry_after_ms : 0;
+    asked_ms = rc != DRAY_OK ? failure.retry_after_ms : asked_to_wait_ms(parcel);
     if (rc != DRAY_OK) dr_log(DRAY_LOG_INFO, delivery->run->sync->name, "resolving a batch in doubt: %s", failure.text);
   }
   return DRAY_OK;
@@ -293,6 +313,9 @@ int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, u
   // Sending again would bring rows that are in a job there a second time.
   if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
   dr_limit_look(delivery, parcel);
+  const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
+  const int whole = delivery->caps.doubt == DRAY_DOUBT_IDEMPOTENCY_KEY;
+  if (whole && unknown > 0 && dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) dr_parcel_join_doubt(parcel);
   // Interrupted: what is known is settled all the same.
   const int32_t rc = dr_settle_known(delivery, parcel, cleared == DRAY_OK ? error : NULL);
   if (cleared != DRAY_OK) return cleared;
@@ -396,14 +419,34 @@ static int32_t deliver_parcel(struct dr_delivery *delivery, struct dr_parcel *pa
   return rc;
 }
 
+// A batch is resolved later by the changes it spans, when those that wait now may wait no more: it ends before the
+// first of them. Where they come first *out_waiting says how many, and there is no parcel.
+static int32_t make_next(struct dr_delivery *delivery, uint64_t first, uint64_t rows, struct dr_parcel *out,
+                         uint64_t *out_waiting, struct dray_error *error) {
+  const uint64_t bytes_max = delivery->caps.batch_bytes_max;
+  struct dr_parcel parcel;
+  DRAY_TRY(dr_parcel_make(delivery, first, rows, bytes_max, &parcel, error));
+  const size_t wait_first = parcel.outgoing.wait_first, wait_end = parcel.outgoing.wait_end;
+  if (wait_end == 0) {
+    *out = parcel;
+    return DRAY_OK;
+  }
+  dr_parcel_free(&parcel);
+  if (wait_first > 0) return dr_parcel_make(delivery, first, wait_first, bytes_max, out, error);
+  *out_waiting = wait_end;
+  return DRAY_OK;
+}
+
 int32_t dr_send_next(struct dr_delivery *delivery, uint64_t *first, uint64_t end, uint32_t round,
                      struct dray_error *error) {
   DRAY_TRY(dr_cancel_check(error));
   uint64_t rows = end - *first;
   if (rows > delivery->caps.batch_rows_max) rows = delivery->caps.batch_rows_max;
   struct dr_parcel parcel;
-  DRAY_TRY(dr_parcel_make(delivery, *first, rows, delivery->caps.batch_bytes_max, &parcel, error));
-  *first = parcel.changes->first_seq + parcel.changes->count;
+  uint64_t waiting = 0;
+  DRAY_TRY(make_next(delivery, *first, rows, &parcel, &waiting, error));
+  *first += waiting > 0 ? waiting : parcel.changes->count;
+  if (waiting > 0) return DRAY_OK;
   if (round == 1 && delivery->counted == 0) {
     delivery->run->report->ignored += parcel.outgoing.ignored;
     delivery->run->report->parked += parcel.outgoing.parked;

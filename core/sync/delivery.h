@@ -140,6 +140,7 @@ struct dr_outgoing {
   uint64_t bytes;  // about
   uint8_t *silent; // per change: 1 = acknowledged without being sent (mode remove)
   size_t silent_count;
+  size_t wait_first, wait_end; // the first changes in a row that wait, by index; end 0: none does
   uint64_t ignored, parked;
   uint64_t resolved; // rows of which an operator has said what became of them
 };

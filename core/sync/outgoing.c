@@ -218,6 +218,10 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
     if ((fate == FATE_SEND || fate == FATE_SILENT) && dr_waiting_has(&delivery->waiting, changes->key_hash[i])) {
       fate = FATE_WAIT;
     }
+    if (fate == FATE_WAIT && (batch.wait_end == 0 || batch.wait_end == i)) {
+      if (batch.wait_end == 0) batch.wait_first = i;
+      batch.wait_end = i + 1;
+    }
     if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, &op, &batch.resolved, error);
     if (rc != DRAY_OK) break;
     if (fate == FATE_SEND) rc = append_row(delivery, changes, i, op, &batch, error);

@@ -62,13 +62,47 @@ static struct dray_receipt *receipt_of(struct dr_parcel *parcel, int64_t row) {
   return &parcel->receipts[low]; // the call's wrapper has checked that every row is one of ours
 }
 
+static void learn(struct dray_receipt *receipt, const struct dray_receipt *said) {
+  const struct dray_str why = receipt->text;
+  *receipt = *said;
+  if (receipt->status == DRAY_RECEIPT_UNKNOWN && receipt->text.len == 0) receipt->text = why; // still
+}
+
 void dr_parcel_take(struct dr_parcel *parcel) {
   for (uint64_t i = 0; i < parcel->answer.count; i++) {
     struct dray_receipt *receipt = receipt_of(parcel, parcel->answer.items[i].row);
-    if (receipt->status != DRAY_RECEIPT_UNKNOWN) continue;
-    const struct dray_str why = receipt->text;
-    *receipt = parcel->answer.items[i];
-    if (receipt->status == DRAY_RECEIPT_UNKNOWN && receipt->text.len == 0) receipt->text = why; // still
+    if (receipt->status == DRAY_RECEIPT_UNKNOWN) learn(receipt, &parcel->answer.items[i]);
+  }
+}
+
+void dr_parcel_take_again(struct dr_parcel *parcel) {
+  for (uint64_t i = 0; i < parcel->answer.count; i++) {
+    struct dray_receipt said = parcel->answer.items[i];
+    struct dray_receipt *receipt = receipt_of(parcel, said.row);
+    const int put_off = said.status == DRAY_RECEIPT_RETRY;
+    switch (receipt->status) {
+    case DRAY_RECEIPT_UNKNOWN:
+      if (put_off) said.status = DRAY_RECEIPT_UNKNOWN; // this call did not bring it there; the one before may have
+      learn(receipt, &said);
+      break;
+    case DRAY_RECEIPT_RETRY:
+      learn(receipt, &said);
+      break;
+    case DRAY_RECEIPT_REJECTED:
+      if (!put_off) learn(receipt, &said);
+      break;
+    default: // it is there
+      break;
+    }
+  }
+}
+
+void dr_parcel_join_doubt(struct dr_parcel *parcel) {
+  for (size_t i = 0; i < parcel->outgoing.count; i++) {
+    struct dray_receipt *receipt = &parcel->receipts[i];
+    if (receipt->status == DRAY_RECEIPT_RETRY || receipt->status == DRAY_RECEIPT_REJECTED) {
+      receipt->status = DRAY_RECEIPT_UNKNOWN;
+    }
   }
 }
 

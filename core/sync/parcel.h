@@ -19,8 +19,8 @@ struct dr_parcel {
   struct dray_receipts answer;
   uint32_t attempt, failures; // calls of write; those that failed for a passing reason
   struct dr_arena texts;      // of receipts that outlive their call
-  int doubtful;               // an earlier call may have arrived: a failure of this one proves nothing
-  int has_place;              // among the jobs that the destination takes (jobs.c)
+  int doubtful; // an earlier call may have arrived: that this one failed, or put a row off, proves nothing
+  int has_place; // among the jobs that the destination takes (jobs.c)
   int may_join; // its receipts may be written with the next batch: whoever made it does not look at it again
 };
 
@@ -30,8 +30,15 @@ struct dr_parcel {
 DRAY_NODISCARD int32_t dr_parcel_make(struct dr_delivery *delivery, uint64_t first, uint64_t count, uint64_t bytes_max,
                                       struct dr_parcel *out, struct dray_error *error);
 void dr_parcel_free(struct dr_parcel *parcel);
-// Learns from parcel->answer. What was known of a row stays: only what was unknown is learnt.
+// Learns from parcel->answer what became of rows: of the batch's first call, of a job, of looking there. What was known
+// of a row stays: only what was unknown is learnt.
 void dr_parcel_take(struct dr_parcel *parcel);
+// The same of a call that brought rows there once more. What an earlier call applied stays applied. Of all others it
+// holds what this one says, since it may have applied them; but that it put a row in doubt off proves nothing of the
+// calls before it.
+void dr_parcel_take_again(struct dr_parcel *parcel);
+// Rows that were put off or refused are in doubt as well: the batch will be sent again as it was.
+void dr_parcel_join_doubt(struct dr_parcel *parcel);
 // Copies the receipts' texts before another call takes them away.
 void dr_parcel_keep_texts(struct dr_parcel *parcel);
 void dr_parcel_forget(struct dr_parcel *parcel, const char *why); // every row is UNKNOWN; NULL: no reason is known

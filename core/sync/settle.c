@@ -300,10 +300,10 @@ static int32_t put_parts(struct dr_delivery *delivery, struct dr_parcel *parcel,
   return DRAY_OK;
 }
 
-// Some rows are in a job, others are not: only the former may be asked for. Those that stay open become batches of
-// their own before the rest is settled.
+// Some rows are in a job or in doubt, others are not: only the former may be asked for. Those that stay open become
+// batches of their own before the rest is settled.
 static int32_t split(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
-  DRAY_TRY(keep_handle(parcel, error));
+  if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) > 0) DRAY_TRY(keep_handle(parcel, error));
   DRAY_TRY(dr_store_begin(delivery->run->store, error));
   const int32_t rc = put_parts(delivery, parcel, error);
   if (rc != DRAY_OK) {
@@ -322,8 +322,10 @@ int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel, 
   const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
   if (pending == parcel->outgoing.count) return settle_pending(delivery, parcel, error);
   if (may_join(delivery, parcel)) return settle_joined(delivery, parcel, error);
-  if (pending > 0) DRAY_TRY(split(delivery, parcel, error));
-  const int open = pending == 0 && unknown > 0 && delivery->caps.doubt != DRAY_DOUBT_NONE;
+  const uint32_t doubt = delivery->caps.doubt;
+  const int parts = pending > 0 || (doubt == DRAY_DOUBT_READ_BACK && unknown > 0 && unknown < parcel->outgoing.count);
+  if (parts) DRAY_TRY(split(delivery, parcel, error));
+  const int open = !parts && unknown > 0 && doubt != DRAY_DOUBT_NONE;
   DRAY_TRY(dr_settle(delivery, parcel, open ? DR_BATCH_IN_DOUBT : DR_BATCH_ACKED, error));
   report->pending += pending;
   report->in_doubt += unknown;

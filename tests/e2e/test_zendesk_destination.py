@@ -302,6 +302,8 @@ FAULTS = {
     "429 and no header": {"kind": "throttle", "retry_after": 0},
     "503": {"kind": "status", "status": 503, "headers": {"Retry-After": "0"}},
     "409": {"kind": "conflict"},
+    "503 and done": {"kind": "status", "status": 503, "applied": True},
+    "504 and done": {"kind": "status", "status": 504, "applied": True},
 }
 
 
@@ -333,7 +335,7 @@ def test_a_job_goes_wrong_and_each_row_arrives_once(project, zendesk, what, faul
 
 
 SINGLE_CASES = [("", fault) for fault in ("reset", "500 and done", "cut", "429 and no header", "409")]
-SINGLE_CASES += [(", match_by: none", fault) for fault in ("reset", "reset and done", "html and done")]
+SINGLE_CASES += [(", match_by: none", fault) for fault in ("reset", "reset and done", "html and done", "503 and done", "504 and done")]
 
 
 @pytest.mark.parametrize("to, fault", SINGLE_CASES)
@@ -346,6 +348,21 @@ def test_a_single_ticket_in_doubt_is_made_once(project, zendesk, fault, to):
     project.dray("sync", "out").expect(0)
     held = by_external_id(zendesk, "tickets", "mine-")
     assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}
+
+
+@pytest.mark.parametrize("first, second", [("reset and done", "429 and no header"), ("429 and no header", "reset and done"),
+                                           ("409", "reset and done"), ("reset and done", "409"), ("503 and done", "503"),
+                                           ("reset and done", "reset and done")])
+def test_a_lost_answer_and_a_row_that_is_put_off_in_one_batch(project, zendesk, first, second):
+    """Tickets that are only created: what is sent again under its key is not sent under another one as well."""
+    path = {"path": "/api/v2/tickets", "method": "POST", "count": 1}
+    zendesk.fault({**FAULTS[first], **path, "nth": 5}, {**FAULTS[second], **path, "nth": 9})
+    tickets(project, zendesk, "create", to=", match_by: none")
+    rows = [request(n) for n in range(20)]
+    scene.fill(project, rows)
+    run = project.sync("out")
+    assert (run["applied"], run["in_doubt"], run["rejected"], run["kept_back"]) == (20, 0, 0, 0)
+    assert collections.Counter(made(zendesk).values()) == {1: 20}
 
 
 def made(zendesk):

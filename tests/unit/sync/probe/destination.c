@@ -12,6 +12,7 @@
 //   "stop": [ID, ...]                            a limit: from such a row on nothing of a batch is taken; with "stop_calls"
 //                                                the call fails where that is the first
 //   "pause_ms"                                   that a call of write takes at least
+//   "dice"                                       all of it is left to dice (dice.c)
 // Receipts: applied, unchanged, rejected, retry, limited (429), pending, in_job (pending, and it did not
 // arrive), unknown (it arrived), lost (unknown, and it did not arrive).
 //
@@ -23,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "probe.h"
+#include "dice.h"
 
 struct dray_destination {
   struct probe probe;
@@ -31,6 +32,7 @@ struct dray_destination {
   const struct ArrowSchema *schema;
   struct dray_buffer ledger; // as it was at the beginning of a call
   struct dray_buffer lines;  // added by it
+  char handle[PROBE_HANDLE_BYTES];
 };
 
 static int32_t destination_create(const struct dray_host *host, struct dray_str config_json,
@@ -226,6 +228,22 @@ static int32_t take_row(struct dray_destination *destination, const struct row *
 
 // ---- calls ----
 
+// Reads the ledger for a call that dice rule. *out_ruled = 0: the script does.
+static int32_t open_dice(struct dray_destination *destination, struct probe_dice *out, int *out_ruled,
+                         struct dray_error *error) {
+  *out_ruled = dray_json_get(destination->script, "dice") != NULL;
+  if (!*out_ruled) return DRAY_OK;
+  dray_buffer_clear(&destination->ledger);
+  dray_buffer_clear(&destination->lines);
+  *out = (struct probe_dice){.probe = &destination->probe,
+                             .script = destination->script,
+                             .schema = destination->schema,
+                             .ledger = &destination->ledger,
+                             .lines = &destination->lines,
+                             .handle = destination->handle};
+  return probe_read(&destination->probe, "ledger", &destination->ledger, error);
+}
+
 static const struct {
   const char *word;
   int32_t code;
@@ -288,6 +306,10 @@ static size_t pending_count(const struct dray_receipts *receipts) {
 static int32_t destination_write(struct dray_destination *destination, const struct ArrowArray *batch,
                                  const struct dray_batch_info *info, struct dray_receipts *out,
                                  struct dray_error *error) {
+  struct probe_dice dice;
+  int ruled = 0;
+  DRAY_TRY(open_dice(destination, &dice, &ruled, error));
+  if (ruled) return probe_dice_write(&dice, batch, info, out, error);
   dray_buffer_clear(&destination->ledger);
   dray_buffer_clear(&destination->lines);
   (void)usleep((useconds_t)probe_number(destination->script, "pause_ms", 0) * 1000);
@@ -327,6 +349,10 @@ static int32_t destination_write(struct dray_destination *destination, const str
 
 static int32_t destination_poll(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
                                 uint64_t row_count, struct dray_receipts *out, struct dray_error *error) {
+  struct probe_dice dice;
+  int ruled = 0;
+  DRAY_TRY(open_dice(destination, &dice, &ruled, error));
+  if (ruled) return probe_dice_poll(&dice, handle, rows, row_count, out, error);
   char line[64];
   (void)snprintf(line, sizeof(line), "POLL %.*s\n", DRAY_STR_ARG(handle));
   DRAY_TRY(note(destination, line, error));
@@ -345,6 +371,10 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
 
 static int32_t destination_read_back(struct dray_destination *destination, const struct ArrowArray *batch,
                                      struct dray_receipts *out, struct dray_error *error) {
+  struct probe_dice dice;
+  int ruled = 0;
+  DRAY_TRY(open_dice(destination, &dice, &ruled, error));
+  if (ruled) return probe_dice_read_back(&dice, batch, out, error);
   const struct dray_json *says = dray_json_get(destination->script, "read_back");
   dray_buffer_clear(&destination->ledger);
   DRAY_TRY(probe_read(&destination->probe, "ledger", &destination->ledger, error));
