@@ -54,6 +54,8 @@ struct dr_delivery {
   int counted;             // > 0: the report has these rows already
   uint64_t pending_before; // rows pending when this was opened
   struct dr_waiting waiting;
+  const struct dr_batch_record *others; // borrowed while a batch is resolved: open as well, and younger
+  size_t other_count;
   struct dr_held *held; // owned
   size_t held_count, held_capacity;
   int64_t held_pause_ms; // the longest time that one of them was asked to wait; 0: none was said

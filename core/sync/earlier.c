@@ -27,6 +27,25 @@ static int32_t parcel_of(struct dr_delivery *delivery, const struct dr_batch_rec
   return DRAY_OK;
 }
 
+// What is left of a batch in doubt: a row that a younger batch has, since this one was split or rows of it were sent
+// again before the run died, is settled by that one.
+static int32_t rest_of(struct dr_delivery *delivery, const struct dr_batch_record *batch, struct dr_parcel *out,
+                       struct dray_error *error) {
+  struct dr_batch_record *open = NULL;
+  size_t count = 0, kept = 0;
+  DRAY_TRY(dr_store_batches_open(delivery->run->store, delivery->run->sync->name, &open, &count, error));
+  for (size_t i = 0; i < count; i++) {
+    if (open[i].id > batch->id && strcmp(open[i].changeset, batch->changeset) == 0) open[kept++] = open[i];
+  }
+  delivery->others = open;
+  delivery->other_count = kept;
+  const int32_t rc = parcel_of(delivery, batch, out, error);
+  delivery->others = NULL;
+  delivery->other_count = 0;
+  free(open);
+  return rc;
+}
+
 static int32_t poll_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   parcel->answer.count = 0;
   dr_lane_leave(delivery);
@@ -90,7 +109,7 @@ int32_t dr_delivery_resolve(struct dr_delivery *delivery, struct dr_batch_record
                             struct dray_error *error) {
   if (batch->state != DR_BATCH_IN_DOUBT) return DRAY_OK; // pending ones are polled
   struct dr_parcel parcel;
-  DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
+  DRAY_TRY(rest_of(delivery, batch, &parcel, error));
   struct dray_error why;
   dray_error_init(&why);
   delivery->counted++; // as sent by the run that did
@@ -115,9 +134,13 @@ static int32_t poll_batch(struct dr_delivery *delivery, const struct dr_batch_re
                           struct dray_error *error) {
   struct dr_parcel parcel;
   DRAY_TRY(parcel_of(delivery, batch, &parcel, error));
-  int32_t rc = poll_parcel(delivery, &parcel, error);
+  const int is_empty = parcel.outgoing.count == 0; // parked or resolved meanwhile: no row is asked for
+  int32_t rc = is_empty ? DRAY_OK : poll_parcel(delivery, &parcel, error);
   const int ended = rc == DRAY_OK && dr_parcel_count(&parcel, DRAY_RECEIPT_PENDING) == 0;
-  if (ended) *out_failed = rc = dr_send_answer(delivery, &parcel, 1, error);
+  if (ended) {
+    rc = is_empty ? dr_settle(delivery, &parcel, DR_BATCH_ACKED, error) : dr_send_answer(delivery, &parcel, 1, error);
+    *out_failed = rc;
+  }
   if (ended && rc == DRAY_OK && parcel.batch.state == DR_BATCH_ACKED && batch->run != delivery->run->record.id) {
     delivery->run->report->recovered++;
   }

@@ -195,6 +195,28 @@ static int32_t end_marking(struct dr_delivery *delivery, int marking, int32_t rc
   return rc;
 }
 
+// Whether another batch that is open has the row: the one that is resolved was split, or its rows were sent again.
+static int is_in_another(const struct dr_delivery *delivery, uint64_t seq) {
+  for (size_t i = 0; i < delivery->other_count; i++) {
+    const struct dr_batch_record *other = &delivery->others[i];
+    if (seq >= other->first_seq && seq - other->first_seq < other->count) return 1;
+  }
+  return 0;
+}
+
+// Acknowledged without a call is as good as sent: it must not overtake the batch it waits for either.
+static int waits(const struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int fate) {
+  if (fate != FATE_SEND && fate != FATE_SILENT) return 0;
+  return dr_waiting_has(&delivery->waiting, changes->key_hash[i]) || is_in_another(delivery, changes->first_seq + i);
+}
+
+// The first changes in a row that wait.
+static void note_wait(struct dr_outgoing *batch, size_t i) {
+  if (batch->wait_end != 0 && batch->wait_end != i) return;
+  if (batch->wait_end == 0) batch->wait_first = i;
+  batch->wait_end = i + 1;
+}
+
 int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes *changes, struct dr_outgoing *out,
                           struct dray_error *error) {
   struct dr_outgoing batch;
@@ -214,13 +236,9 @@ int32_t dr_outgoing_build(struct dr_delivery *delivery, const struct dr_changes 
   for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
     int op = 0;
     int fate = changes->op[i] == DR_OP_REJECT ? 0 : fate_of(delivery->run, changes->op[i], &op);
-    // Acknowledged without a call is as good as sent: it must not overtake the batch it waits for either.
-    if ((fate == FATE_SEND || fate == FATE_SILENT) && dr_waiting_has(&delivery->waiting, changes->key_hash[i])) {
+    if (waits(delivery, changes, i, fate)) {
       fate = FATE_WAIT;
-    }
-    if (fate == FATE_WAIT && (batch.wait_end == 0 || batch.wait_end == i)) {
-      if (batch.wait_end == 0) batch.wait_first = i;
-      batch.wait_end = i + 1;
+      note_wait(&batch, i);
     }
     if (fate == FATE_SEND) rc = look_up(delivery, changes, i, &fate, &op, &batch.resolved, error);
     if (rc != DRAY_OK) break;

@@ -19,9 +19,9 @@ struct dr_parcel {
   struct dray_receipts answer;
   uint32_t attempt, failures; // calls of write; those that failed for a passing reason
   struct dr_arena texts;      // of receipts that outlive their call
-  int doubtful; // an earlier call may have arrived: that this one failed, or put a row off, proves nothing
+  int doubtful;  // an earlier call may have arrived: that this one failed, or put a row off, proves nothing
   int has_place; // among the jobs that the destination takes (jobs.c)
-  int may_join; // its receipts may be written with the next batch: whoever made it does not look at it again
+  int may_join;  // its receipts may be written with the next batch: whoever made it does not look at it again
 };
 
 // ---- parcel.c ----

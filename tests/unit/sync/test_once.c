@@ -168,7 +168,7 @@ static void play(const struct kind *kind, unsigned seed) {
       (void)scene_run_killed(&game.scene, fault);
     } else {
       (void)scene_run(&game.scene, 0); // may be given up for a limit
-      if (game.run == 1 && !kind->jobs) each_is_in_one_count(&game);
+      if (game.run == 1) each_is_in_one_count(&game);
     }
     none_came_twice(&game);
   }

@@ -175,8 +175,8 @@ static int32_t take_singly(struct probe_dice *dice, const struct dray_changes *c
     DRAY_TRY(dray_buffer_printf(dice->lines, error, "TRY %s\n", row.id));
     if (fate == TAKEN || fate == TAKEN_UNHEARD || fate == IN_JOB) DRAY_TRY(do_row(dice, &row, key, error));
     if (status_of(fate) == DRAY_RECEIPT_PENDING) {
-      DRAY_TRY(dray_buffer_printf(dice->lines, error, "JOB job-%s %lld %s %d\n", key, (long long)row.number, row.id,
-                                  fate == IN_JOB));
+      DRAY_TRY(dray_buffer_printf(dice->lines, error, "JOB %s %lld %s %d\n", dice->handle, (long long)row.number,
+                                  row.id, fate == IN_JOB));
     }
     out->items[i] = receipt_of(row.number, fate);
   }
@@ -254,16 +254,17 @@ int32_t probe_dice_write(struct probe_dice *dice, const struct ArrowArray *batch
   char key[80], name[96];
   (void)snprintf(key, sizeof(key), "%.*s", DRAY_STR_ARG(info->idempotency_key));
   (void)snprintf(name, sizeof(name), "CALL %s", key);
-  const int how = fall(dice, name, lines_like(dice->ledger, name, 0), sides, WELL);
+  const size_t times = lines_like(dice->ledger, name, 0);
+  const int how = fall(dice, name, times, sides, WELL);
   DRAY_TRY(dray_buffer_printf(dice->lines, error, "%s %u\n", name, info->attempt));
+  (void)snprintf(dice->handle, PROBE_HANDLE_BYTES, "job-%s-%zu", key, times);
+  out->handle = dray_str_of(dice->handle);
   int32_t rc = DRAY_OK;
   if (how != NOT_REACHED && how != HELD_UP) {
     DRAY_TRY(dray_changes_open(&changes, dice->schema, batch, out->capacity, error));
     rc = take_batch(dice, &changes, key, how, out, error);
     dray_changes_free(&changes);
   }
-  (void)snprintf(dice->handle, PROBE_HANDLE_BYTES, "job-%s", key);
-  out->handle = dray_str_of(dice->handle);
   if (rc == DRAY_OK) rc = write_down(dice, error);
   return rc == DRAY_OK && how != WELL ? fail_as(how, error) : rc;
 }
