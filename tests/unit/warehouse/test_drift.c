@@ -219,7 +219,7 @@ static const struct type_change type_changes[] = {
     {{DRAY_TYPE_BOOL, 0, 0}, STRING, "true", "true", "maybe"},
     {{DRAY_TYPE_DATE, 0, 0}, STRING, "2024-02-29", "2024-02-29", "soon"},
     {{DRAY_TYPE_JSON, 0, 0}, STRING, "{\"a\":1}", "{\"a\":1}", "x"},
-    {INT64, {DRAY_TYPE_FLOAT64, 0, 0}, "1", NULL, NULL},  // not exact beyond 2^53
+    {INT64, {DRAY_TYPE_FLOAT64, 0, 0}, "1", NULL, NULL},    // not exact beyond 2^53
     {{DRAY_TYPE_FLOAT64, 0, 0}, STRING, "0.1", NULL, NULL}, // the engine's digits are not ours
     {{DRAY_TYPE_BYTES, 0, 0}, STRING, "AAE=", NULL, NULL},
     {{DRAY_TYPE_JSON, 0, 0}, INT64, "5", NULL, NULL},
