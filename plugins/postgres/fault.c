@@ -146,6 +146,9 @@ int32_t pg_fail(const struct pg_link *link, const PGresult *result, int purpose,
   if (state[0] == '\0') return pg_fail_lost(link, doing, error); // libpq's own
   int32_t code = code_of(state, purpose);
   if (code == DRAY_E_TIMEOUT && was_cancelled(link)) code = DRAY_E_CANCELLED;
+  // Two who make the same schema, table or type at once meet in the catalogue: no row is at fault.
+  const int of_catalog = strcmp(field_of(result, PG_DIAG_SCHEMA_NAME), "pg_catalog") == 0;
+  if (code == DRAY_E_DATA_KEY_DUPLICATE && of_catalog) code = DRAY_E_BUSY;
   if (error == NULL) return code;
   const char *field = field_of(result, PG_DIAG_COLUMN_NAME);
   if (field[0] != '\0') {

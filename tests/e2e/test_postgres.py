@@ -351,6 +351,24 @@ def test_the_server_is_started_again_in_the_middle(project, server):
     assert tables(server) == {"people", "_dray_state"}
 
 
+def test_a_schema_that_somebody_else_makes_at_the_same_time_is_no_duplicate_row(project, server):
+    configure(project, server, people_sync("upsert").replace("connection: wh}", "connection: wh, schema: shop}"))
+    put_people(project, PEOPLE)
+    process, ask = server.session()
+    try:
+        ask("BEGIN; CREATE SCHEMA shop AUTHORIZATION dray;")
+        run = project.start("sync", "people", "--json")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'dray' AND wait_event_type = 'Lock'"
+        harness.wait_until(lambda: server.value(waiting) == "1" or run.poll() is not None, what="the wait for the schema's name")
+        ask("COMMIT;")
+        refused = project.finish(run)
+        assert refused.code == 1 and refused.errors() == ["busy"], refused
+    finally:
+        process.kill()
+        process.communicate()
+    assert project.sync("people")["inserts"] == len(PEOPLE)
+
+
 def test_a_lock_of_another_session_is_waited_for_and_then_told(project, server):
     configure(project, server, people_sync("upsert"), ", lock_timeout_seconds: 1")
     put_people(project, PEOPLE)
