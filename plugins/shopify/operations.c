@@ -21,7 +21,7 @@ const struct shopify_operation shopify_operations[SHOPIFY_OPERATION_COUNT] = {
     [SHOPIFY_CUSTOMER_DELETE] = {.field = "customerDelete",
                                  .variables = {{"input", "CustomerDeleteInput!"}},
                                  .select = "deletedCustomerId " PLAIN,
-                                 .gone = "exist"},
+                                 .gone = 1},
     [SHOPIFY_TAGS_ADD] = {.field = "tagsAdd",
                           .variables = {{"id", "ID!"}, {"tags", "[String!]!"}},
                           .select = "node{id} " PLAIN,
@@ -30,7 +30,7 @@ const struct shopify_operation shopify_operations[SHOPIFY_OPERATION_COUNT] = {
                              .variables = {{"id", "ID!"}, {"tags", "[String!]!"}},
                              .select = "node{id} " PLAIN,
                              .object = "node",
-                             .gone = "exist"},
+                             .gone = 1},
     [SHOPIFY_EMAIL_CONSENT] = {.field = "customerEmailMarketingConsentUpdate",
                                .variables = {{"input", "CustomerEmailMarketingConsentUpdateInput!"}},
                                .select = "customer{id} " WITH_CODE,
@@ -208,11 +208,24 @@ int32_t shopify_write_user_errors(const struct dray_json *errors, struct dray_bu
   return DRAY_OK;
 }
 
+// Whether it says that what is to go is not there. These mutations have no codes, and Shopify no one way to say it:
+// "Customer can't be found", "Customer does not exist". A refusal
+// for another reason, such as orders, says none of these.
+static int is_gone(const struct shopify_operation *operation, const struct dray_json *user_errors) {
+  static const char *const ways[] = {"be found", "not found", "not exist", "n't exist", "n\xe2\x80\x99t exist"};
+  const struct dray_json *one = user_errors->child;
+  if (!operation->gone || one->next != NULL) return 0;
+  const struct dray_str message = dray_json_string(dray_json_get(one, "message"), "");
+  if (dray_str_is(dray_json_string(dray_json_get(one, "code"), ""), "NOT_FOUND")) return 1;
+  for (size_t i = 0; message.len > 0 && i < sizeof(ways) / sizeof(ways[0]); i++) {
+    if (strcasestr(message.data, ways[i]) != NULL) return 1;
+  }
+  return 0;
+}
+
 static int32_t refuse(struct shopify_task *task, const struct dray_json *user_errors, struct dray_buffer *texts,
                       struct dray_error *error) {
-  const char *gone = shopify_operations[task->operation].gone;
-  const struct dray_str message = dray_json_string(dray_json_get(user_errors->child, "message"), "");
-  if (gone != NULL && message.len > 0 && strcasestr(message.data, gone) != NULL) {
+  if (is_gone(&shopify_operations[task->operation], user_errors)) {
     task->status = DRAY_RECEIPT_UNCHANGED;
     return DRAY_OK;
   }

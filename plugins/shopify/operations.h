@@ -32,7 +32,7 @@ struct shopify_operation {
   const char *select; // what is asked of the payload
   const char *object; // the payload's member with the `id` of what was written; NULL: none
   int32_t list;       // 1: the only variable is a list, of which a task is one element
-  const char *gone;   // a userError with these words means that there is nothing to do; NULL: none
+  int32_t gone;       // 1: a userError that its object is not there means that there is nothing to do
 };
 extern const struct shopify_operation shopify_operations[SHOPIFY_OPERATION_COUNT];
 

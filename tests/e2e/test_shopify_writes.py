@@ -192,6 +192,30 @@ def test_mirror_deletes_only_when_told_to(project, shop):
     assert "dray3002@example.com" not in now and "dray3003@example.com" in now
 
 
+@pytest.mark.parametrize("match", ["email", "id"])
+@pytest.mark.parametrize("how", ["gone", "lost"])
+def test_deleting_who_is_gone_is_done(project, shop, match, how):
+    """Somebody else was faster, or it was we, and the answer was lost."""
+    first = 3100 + 10 * ["email", "id"].index(match) + 100 * ["gone", "lost"].index(how)
+    names = [f"dray{i}@example.com" for i in range(first, first + 3)]
+    customers(project, shop, 3, first=first)
+    assert project.sync("out")["applied"] == 3
+    held = by_email(shop)
+    scene.writing(project, shop, "customers", [match, "note"], [match], mode="mirror", options=", deletes: delete")
+    (project.folder / "dray.yaml").write_text((project.folder / "dray.yaml").read_text().replace("  out:", "  gone:"))
+    fill(project, [f"{match} TEXT", "note TEXT"], [(held[name][match], "x") for name in names])
+    assert project.sync("gone")["applied"] == 3
+    project.execute(f"DELETE FROM rows WHERE {match} = '{held[names[0]][match]}'")
+    if how == "gone":
+        shop.change({"delete": [held[names[0]]["id"]]})
+    else:
+        shop.fault({"kind": "reset", "applied": True, "body_contains": "customerDelete"})
+    run = project.sync("gone", "--allow-guard")
+    assert (run["applied"], run["refused"], run["in_doubt"]) == (1, 0, 0) and project.rows("gone") == []
+    assert project.sync("gone")["sent"] == 0
+    assert set(names) & set(by_email(shop)) == set(names[1:])
+
+
 def test_tags_of_customers(project, shop):
     records = shop.records("Customer")[20:23]
     columns = {"id": "TEXT", "tag": "TEXT"}
