@@ -12,6 +12,7 @@
 #define LOCK_KEY "merge_fields"
 #define LOCK_WAIT_MS 120000
 #define TOLD_BYTES_MAX (1u << 20)
+#define TRIES_MAX MC_TRIES_MAX // of making one
 #define KNOWN_MS 60000 // a run that reads for longer asks again before it writes
 
 static int32_t merge_kind(struct dray_str type) {
@@ -171,12 +172,67 @@ static int32_t write_field(const char *tag, const char *type, struct dray_buffer
   return dray_json_writer_finish(&writer);
 }
 
+// Whether the field is there by now: made by a call whose answer was lost, or by somebody else. *out = 0: it is not.
+static int32_t find_made(struct mc_client *client, const char *list_id, struct mc_column *column, int *out,
+                         struct dray_error *error) {
+  struct dray_json *root = NULL;
+  DRAY_TRY(ask(client, list_id, &root, error));
+  const struct dray_json *field = find(root, column->name);
+  *out = field != NULL;
+  if (field != NULL) take(column, field);
+  dray_json_free(root);
+  return DRAY_OK;
+}
+
+static int32_t post_field(struct mc_client *client, const char *list_id, struct dray_str body, int *out_passes,
+                          struct dray_error *error) {
+  struct dray_api_answer answer = {.status = 0};
+  char path[100];
+  (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields", list_id);
+  const struct dray_api_request request = {
+      .flags = DRAY_HTTP_NO_RETRY, .method = "POST", .path = dray_str_of(path), .body = body};
+  int32_t rc = dray_api_call(&client->api, &request, &answer, error);
+  if (rc == DRAY_OK && answer.status >= 400) rc = mc_fail(&answer, "making a merge field", error);
+  *out_passes = rc != DRAY_OK && rc != DRAY_E_CANCELLED &&
+                (mc_is_throttled(&answer) || answer.status >= 500 || (error != NULL && dray_api_in_doubt(error)));
+  if (rc != DRAY_OK && error != NULL) error->vendor_code[0] = '\0'; // no row is in doubt
+  dray_api_answer_free(&answer);
+  return rc;
+}
+
+// What passes (too many at once, 5xx, a lost answer) is waited for, and then the vendor is asked first: a field that is
+// there cannot be made again.
+static int32_t make_field(struct mc_client *client, const char *list_id, struct mc_column *column, const char *tag,
+                          const char *type, struct dray_error *error) {
+  struct dray_buffer body;
+  int made = 0;
+  dray_buffer_init(&body, 1000);
+  int32_t rc = write_field(tag, type, &body, error);
+  for (int32_t tried = 0; rc == DRAY_OK && !made; tried++) {
+    struct dray_error why;
+    int passes = 0;
+    dray_error_init(&why);
+    rc = post_field(client, list_id, dray_buffer_view(&body), &passes, &why);
+    if (rc == DRAY_OK) {
+      (void)snprintf(column->name, sizeof(column->name), "%s", tag);
+      column->merge = merge_kind(dray_str_of(type));
+      dray_log_printf(client->services, DRAY_LOG_INFO, "made the merge field %s (%s)", tag, type);
+      break;
+    }
+    if (!passes || tried + 1 >= TRIES_MAX) {
+      if (error != NULL) *error = why;
+      break;
+    }
+    rc = mc_wait_to_retry(client, tried, error);
+    if (rc == DRAY_OK) rc = find_made(client, list_id, column, &made, error);
+  }
+  dray_buffer_free(&body);
+  return rc;
+}
+
 static int32_t make(struct mc_client *client, const char *list_id, struct mc_column *column,
                     const struct ArrowSchema *schema, struct dray_error *error) {
-  struct dray_buffer body;
-  struct dray_api_answer answer = {.status = 0};
-  char path[100], tag[TAG_BYTES_MAX + 1];
-  const char *type = type_for(schema);
+  char tag[TAG_BYTES_MAX + 1];
   const size_t len = strlen(column->name);
   if (len == 0 || len > TAG_BYTES_MAX || strspn(column->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len) {
     return dray_fail_field(error, DRAY_E_SCHEMA_FIELD, schema->name,
@@ -187,22 +243,7 @@ static int32_t make(struct mc_client *client, const char *list_id, struct mc_col
   for (size_t i = 0; i <= len; i++) {
     tag[i] = (char)(column->name[i] >= 'a' && column->name[i] <= 'z' ? column->name[i] - 32 : column->name[i]);
   }
-  (void)snprintf(path, sizeof(path), "/lists/%s/merge-fields", list_id);
-  dray_buffer_init(&body, 1000);
-  int32_t rc = write_field(tag, type, &body, error);
-  const struct dray_api_request request = {
-      .flags = DRAY_HTTP_NO_RETRY, .method = "POST", .path = dray_str_of(path), .body = dray_buffer_view(&body)};
-  if (rc == DRAY_OK) rc = dray_api_call(&client->api, &request, &answer, error);
-  if (rc == DRAY_OK && answer.status >= 400) rc = mc_fail(&answer, "making a merge field", error);
-  if (rc != DRAY_OK && error != NULL) error->vendor_code[0] = '\0'; // no row is in doubt
-  if (rc == DRAY_OK) {
-    (void)snprintf(column->name, sizeof(column->name), "%s", tag);
-    column->merge = merge_kind(dray_str_of(type));
-    dray_log_printf(client->services, DRAY_LOG_INFO, "made the merge field %s (%s)", tag, type);
-  }
-  dray_api_answer_free(&answer);
-  dray_buffer_free(&body);
-  return rc;
+  return make_field(client, list_id, column, tag, type_for(schema), error);
 }
 
 // One pass over the columns. *out_missing = whether one was not there.

@@ -205,6 +205,19 @@ def test_merge_fields_are_made_on_request_and_named_when_not(account, sim):
     assert [float(held[row[0]]["merge_fields"]["SCORE"]) for row in rows] == [row[1] for row in rows]
 
 
+@pytest.mark.parametrize("fault", [
+    {"kind": "throttle", "count": 3}, {"kind": "status", "status": 403, "body": "", "count": 2}, {"kind": "status", "status": 503, "count": 2},
+    {"kind": "status", "status": 500, "applied": True}, {"kind": "reset", "applied": True}, {"kind": "html", "applied": True}],
+    ids=["429", "bare-403", "503", "500-done", "reset-done", "html-done"])
+def test_making_a_merge_field_waits_and_asks_again(account, sim, fault):
+    scene.to_audience(account, sim, ("email_address", "merge_score"), [("a@dray.test", 7)], target="object: members, create_merge_fields: true")
+    sim.fault({**fault, "method": "POST", "path": "/3.0/lists/*/merge-fields"})
+    run = account.sync("out")
+    assert (run["applied"], run["refused"], run["in_doubt"]) == (1, 0, 0), run
+    tags = [field["tag"] for field in sim.state()["lists"][sim.hello["list_id"]]["merge_fields"]]
+    assert tags.count("SCORE") == 1 and float(scene.members(sim)["a@dray.test"]["merge_fields"]["SCORE"]) == 7
+
+
 @pytest.mark.parametrize("way,status", [("unsubscribe", "unsubscribed"), ("permanent", None), ("archive", "archived")])
 def test_ways_to_remove(account, sim, way, status):
     rows = people(30)
