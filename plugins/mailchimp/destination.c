@@ -30,6 +30,7 @@ struct dray_destination {
   // From begin to end.
   const struct mc_object *object; // NULL: not begun
   const struct ArrowSchema *schema;
+  uint32_t operations; // of the plan
   struct mc_options options;
   struct mc_column *columns;
 
@@ -174,6 +175,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
                                       destination->columns, error));
   }
   destination->schema = plan->schema;
+  destination->operations = plan->operations;
   destination->object = object;
   return DRAY_OK;
 }
@@ -204,6 +206,7 @@ static int32_t write_changes(struct dray_destination *destination, const struct 
   struct mc_writing writing = {.client = &destination->client,
                                .options = &destination->options,
                                .object = destination->object,
+                               .operations = destination->operations,
                                .columns = destination->columns,
                                .email = column_of(destination, MC_COLUMN_EMAIL),
                                .tag = column_of(destination, MC_COLUMN_TAG),

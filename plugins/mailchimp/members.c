@@ -48,6 +48,12 @@ static void refuse(struct mc_writing *writing, uint64_t row, const struct dray_j
   mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, words);
 }
 
+// Where rows only update, nobody is made, and so nobody is subscribed who has not asked for it.
+static void refuse_unknown(struct mc_writing *writing, uint64_t row) {
+  mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
+            "the audience has no such member, and mode update makes none");
+}
+
 static int64_t number_of(const struct dray_json *root, const char *name) {
   const struct dray_json *value = dray_json_get(root, name);
   int64_t number = 0;
@@ -59,13 +65,15 @@ static int64_t number_of(const struct dray_json *root, const char *name) {
 static void settle_refused(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal, int how,
                            int is_last, struct round *other) {
   if (how == MC_AS_NEW && exists(refusal)) {
-    if (!writing->options->update_existing) {
+    if (!writing->options->update_existing || (writing->operations & DRAY_OP_UPDATE) == 0) {
       mc_settle(writing, row, DRAY_RECEIPT_UNCHANGED, 0, NULL);
     } else if (!is_last) {
       other->rows[other->count++] = row;
     } else {
       refuse(writing, row, refusal);
     }
+  } else if (how == MC_AS_OLD && is_missing(refusal) && (writing->operations & DRAY_OP_INSERT) == 0) {
+    refuse_unknown(writing, row);
   } else if (how == MC_AS_OLD && !is_last && is_missing(refusal)) {
     other->rows[other->count++] = row;
   } else {
@@ -185,6 +193,31 @@ static int32_t bring_back(struct mc_writing *writing, const struct round *back, 
   return send_round(writing, &asked, MC_AS_BACK, 1, &none, error);
 }
 
+static void note_unknown(struct mc_writing *writing, uint64_t row, const struct dray_json *member, void *ctx) {
+  (void)ctx;
+  if (member == NULL) refuse_unknown(writing, row);
+}
+
+// A call that updates is refused for those who are no members, as long as it has no status. So only rows that are sent
+// with one have to be looked up before.
+static int32_t look_for_unknown(struct mc_writing *writing, const struct round *old, struct dray_error *error) {
+  uint64_t rows[MC_BATCH_ROWS_MAX];
+  struct mc_look_up look_up = {.fields = "status", .rows = rows, .take = note_unknown};
+  if ((writing->operations & DRAY_OP_INSERT) != 0) return DRAY_OK;
+  for (uint64_t i = 0; i < old->count; i++) {
+    if (mc_says_status(writing, old->rows[i], MC_AS_OLD)) rows[look_up.row_count++] = old->rows[i];
+  }
+  return mc_look_up(writing, &look_up, error);
+}
+
+static void drop_settled(const struct mc_writing *writing, struct round *round) {
+  uint64_t kept = 0;
+  for (uint64_t i = 0; i < round->count; i++) {
+    if (!writing->settled[round->rows[i]]) round->rows[kept++] = round->rows[i];
+  }
+  round->count = kept;
+}
+
 int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
   struct round old = {.count = 0}, fresh = {.count = 0}, back = {.count = 0}, other, none;
   for (uint64_t row = 0; row < writing->row_count; row++) {
@@ -193,18 +226,14 @@ int32_t mc_write_members(struct mc_writing *writing, struct dray_error *error) {
     if (op == DRAY_OP_INSERT) fresh.rows[fresh.count++] = row;
   }
   // What nobody has to be asked for is told last: an error may still promise that nothing was applied.
-  struct round *const rounds[] = {&old, &fresh};
   uint64_t hopeless = 0;
   refuse_hopeless(writing);
   hopeless = writing->settled_count;
   writing->settled_count = 0;
-  for (size_t i = 0; i < 2; i++) {
-    uint64_t kept = 0;
-    for (uint64_t j = 0; j < rounds[i]->count; j++) {
-      if (!writing->settled[rounds[i]->rows[j]]) rounds[i]->rows[kept++] = rounds[i]->rows[j];
-    }
-    rounds[i]->count = kept;
-  }
+  drop_settled(writing, &old);
+  drop_settled(writing, &fresh);
+  DRAY_TRY(look_for_unknown(writing, &old, error));
+  drop_settled(writing, &old);
   DRAY_TRY(send_round(writing, &old, MC_AS_OLD, 0, &other, error));
   if (other.count > 0) DRAY_TRY(send_round(writing, &other, MC_AS_NEW, 1, &none, error));
   DRAY_TRY(send_round(writing, &fresh, MC_AS_NEW, 0, &other, error));

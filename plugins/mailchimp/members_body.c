@@ -39,6 +39,10 @@ static struct dray_str status_of(const struct mc_writing *writing, uint64_t row,
   return asks_in(status) && writing->options->never_resubscribe ? dray_str_make(NULL, 0) : status;
 }
 
+int mc_says_status(const struct mc_writing *writing, uint64_t row, int how) {
+  return status_of(writing, row, how != MC_AS_OLD).len > 0;
+}
+
 // ---- merge fields ----
 
 // The value as text in writing->text.

@@ -13,7 +13,7 @@
 #define LOCK_WAIT_MS 120000
 #define TOLD_BYTES_MAX (1u << 20)
 #define TRIES_MAX MC_TRIES_MAX // of making one
-#define KNOWN_MS 60000 // a run that reads for longer asks again before it writes
+#define KNOWN_MS 60000         // a run that reads for longer asks again before it writes
 
 static int32_t merge_kind(struct dray_str type) {
   static const struct {

@@ -15,6 +15,7 @@ struct mc_writing {
   struct mc_client *client;
   const struct mc_options *options;
   const struct mc_object *object;
+  uint32_t operations;             // of the plan: without INSERT nobody is made, without UPDATE nobody is changed
   const struct mc_column *columns; // as in the view
   ptrdiff_t email, tag;            // columns; -1: none
   struct dray_receipt_writer *receipts;
@@ -74,6 +75,8 @@ enum {
 DRAY_NODISCARD int32_t mc_members_body(const struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
                                        int how, int sync_tags, struct dray_error *error);
 int mc_says_tags(const struct mc_writing *writing, uint64_t row);
+// Whether a row is sent with a status, which makes a member of whoever is none.
+int mc_says_status(const struct mc_writing *writing, uint64_t row, int how);
 
 // The merge fields of one audience, from discover to begin (merge_fields.c).
 struct mc_known_fields {

@@ -68,6 +68,33 @@ def test_rows_come_change_and_go(account, sim):
     expect_idle(account, sim)
 
 
+@pytest.mark.parametrize("status", ["", "subscribed"], ids=["plain", "with-status"])
+def test_mode_update_subscribes_nobody(account, sim, status):
+    known = next(email for email, member in scene.members(sim).items() if member["status"] == "subscribed")
+    columns = ("email_address", "merge_fname") + (("status",) if status else ())
+    row = lambda email, name: (email, name) + ((status,) if status else ())  # noqa: E731
+    target = "object: members" + (", never_resubscribe: false" if status else "")
+    scene.to_audience(account, sim, columns, [row("nobody@dray.test", "A"), row(known, "B")], target=target, mode="update")
+    for name in ("B", "C"):  # a new row, and one that changed
+        scene.write_rows(account, columns, [row("nobody@dray.test", "New " + name), row(known, name)])
+        run = account.sync("out", code=3)
+        assert (run["applied"], run["rejected"]) == (1, 1), run
+        assert "no such member, and mode update makes none" in account.rows("out")[0]["text"]
+        held = scene.members(sim)
+        assert "nobody@dray.test" not in held and held[known]["merge_fields"]["FNAME"] == name
+
+
+@pytest.mark.parametrize("mode", ["create", "append"])
+def test_mode_create_leaves_members_as_they_are(account, sim, mode):
+    before = scene.members(sim)
+    known = [next(email for email, member in before.items() if member["status"] == status) for status in ("subscribed", "unsubscribed", "archived")]
+    scene.to_audience(account, sim, ("email_address", "merge_fname"), [(email, "Changed") for email in [*known, "new@dray.test"]], mode=mode)
+    assert account.sync("out")["applied"] == 4  # or there already
+    held = scene.members(sim)
+    assert held["new@dray.test"]["merge_fields"]["FNAME"] == "Changed"
+    assert [held[email] for email in known] == [before[email] for email in known]
+
+
 def test_nobody_is_brought_back(account, sim):
     held = scene.members(sim)
     left = next(email for email, member in held.items() if member["status"] == "subscribed")
