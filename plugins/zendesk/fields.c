@@ -122,6 +122,8 @@ int32_t zendesk_fields_load(struct zendesk_client *client, int of, const char *p
     }
     if (missing) {
       dray_buffer_clear(&fields->text);
+      (void)snprintf(fields->refused, sizeof(fields->refused), "%s cannot be read: %.200s", lists[of].records,
+                     why.text);
       dray_log_printf(&client->services, DRAY_LOG_WARN,
                       "zendesk: %s cannot be read, so custom fields are not columns: %s", lists[of].records, why.text);
     }

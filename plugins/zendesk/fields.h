@@ -15,6 +15,7 @@ struct zendesk_fields {
   struct dray_field_list list;
   struct dray_buffer text; // what was answered, for other lanes
   int loaded;
+  char refused[256]; // why they cannot be read; empty: they can
 };
 
 // Reads them, once an instance, and once a run where `told` names it (NULL: not). Names are `prefix` and the number or

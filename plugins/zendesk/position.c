@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Checkpoints: {"v":1,"stream":"tickets","cursor":"...","start":1700000000,"seen":1700000000}.
+// Checkpoints: {"v":1,"stream":"tickets","cursor":"...","start":1700000000,"seen":1700000000,"custom":1}.
 #include "read.h"
 
 #define VERSION 1
@@ -11,7 +11,7 @@
 void zendesk_position_init(struct zendesk_position *position) {
   memset(position, 0, sizeof(*position));
   dray_buffer_init(&position->cursor, CURSOR_BYTES_MAX);
-  position->seen = -1;
+  position->seen = position->custom = -1;
 }
 
 void zendesk_position_free(struct zendesk_position *position) {
@@ -35,6 +35,10 @@ int32_t zendesk_position_write(const struct zendesk_position *position, const ch
   dray_json_write_int(&writer, position->start);
   dray_json_key(&writer, "seen");
   dray_json_write_int(&writer, position->seen);
+  if (position->custom >= 0) {
+    dray_json_key(&writer, "custom");
+    dray_json_write_int(&writer, position->custom);
+  }
   dray_json_end_object(&writer);
   return dray_json_writer_finish(&writer);
 }
@@ -53,7 +57,7 @@ int32_t zendesk_position_read(struct zendesk_position *position, const char *str
   dray_error_init(&why);
   int32_t rc = dray_json_parse(state, STATE_BYTES_MAX, &root, &why);
   if (rc == DRAY_E_OUT_OF_MEMORY) return dray_fail(error, rc, "%s", why.text);
-  int64_t version = 0, start = 0, seen = -1;
+  int64_t version = 0, start = 0, seen = -1, custom = -1;
   const struct dray_json *cursor = dray_json_get(root, "cursor");
   const int good = rc == DRAY_OK && read_int(root, "v", &version) && version == VERSION &&
                    dray_str_is(dray_json_string(dray_json_get(root, "stream"), ""), stream) &&
@@ -64,10 +68,12 @@ int32_t zendesk_position_read(struct zendesk_position *position, const char *str
     return dray_fail(error, DRAY_E_STATE_CHECKPOINT, "the checkpoint is none of the stream %s of this plugin: %.*s",
                      stream, DRAY_VALUE_ARG(state));
   }
+  if (!read_int(root, "custom", &custom)) custom = -1; // of a version that did not note it
   dray_buffer_clear(&position->cursor);
   rc = cursor != NULL ? dray_buffer_append(&position->cursor, cursor->text.data, cursor->text.len, error) : DRAY_OK;
   position->start = start;
   position->seen = seen;
+  position->custom = custom < 0 ? -1 : custom != 0;
   dray_json_free(root);
   return rc;
 }

@@ -24,6 +24,7 @@ struct read {
   const struct zendesk_stream *stream;
   struct zendesk_rows rows;
   int full;
+  int resumes;   // what was read before
   char name[80]; // for messages
 
   struct zendesk_position at; // after the last page that was answered: where the next one begins
@@ -435,6 +436,8 @@ static void clamp_start(struct read *read) {
 static int32_t begin_at(struct read *read, struct dray_str state, struct dray_error *error) {
   const struct zendesk_settings *settings = &read->client->settings;
   const int64_t first = settings->start_us / SECOND_US;
+  zendesk_position_free(&read->at);
+  zendesk_position_init(&read->at);
   read->at.start = read->stream->how == ZENDESK_BY_LIST ? 0 : first;
   clamp_start(read);
   if (state.len == 0) return DRAY_OK;
@@ -450,8 +453,31 @@ static int32_t begin_at(struct read *read, struct dray_str state, struct dray_er
   return DRAY_OK;
 }
 
+// Custom fields that were columns and may not be seen now would be left behind for good, since what has changed in them
+// is not read again: so the stream stands still. When they come for the first time, it is read from its beginning.
+static int32_t begin_with_custom(struct read *read, const struct zendesk_fields *fields, struct dray_error *error) {
+  const int custom = fields != NULL && fields->loaded && fields->refused[0] == '\0';
+  const int before = read->at.custom;
+  if (read->stream->fields == ZENDESK_NO_FIELDS) return DRAY_OK;
+  if (before != 0 && fields != NULL && fields->refused[0] != '\0' && read->resumes) {
+    return dray_fail(error, DRAY_E_AUTH_FORBIDDEN,
+                     "%s, and so custom fields that were columns of %s would be left behind: grant the right again, or "
+                     "set flatten_custom_fields: false",
+                     fields->refused, read->stream->def.name);
+  }
+  if (before == 0 && custom && read->resumes) {
+    dray_log_printf(&read->client->services, DRAY_LOG_INFO,
+                    "zendesk: custom fields are columns of %s now: it is read from its beginning",
+                    read->stream->def.name);
+    DRAY_TRY(begin_at(read, dray_str_make(NULL, 0), error));
+  }
+  read->at.custom = custom;
+  return DRAY_OK;
+}
+
 static int32_t make_read(struct zendesk_client *client, const struct zendesk_stream *stream,
-                         const struct dray_read_request *request, struct read **out, struct dray_error *error) {
+                         const struct zendesk_fields *fields, const struct dray_read_request *request,
+                         struct read **out, struct dray_error *error) {
   struct read *read = calloc(1, sizeof(*read));
   if (read == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stream");
   read->client = client;
@@ -462,8 +488,9 @@ static int32_t make_read(struct zendesk_client *client, const struct zendesk_str
   if (stream->how == ZENDESK_BY_TICKET && read->page_size > TICKETS_WITH_LISTS) read->page_size = TICKETS_WITH_LISTS;
   (void)snprintf(read->name, sizeof(read->name), "zendesk %s", stream->def.name);
   dray_buffer_init(&read->next, PATH_BYTES_MAX);
-  zendesk_position_init(&read->at);
-  const int32_t rc = begin_at(read, read->full ? dray_str_make(NULL, 0) : request->state, error);
+  read->resumes = !read->full && request->state.len > 0;
+  int32_t rc = begin_at(read, read->full ? dray_str_make(NULL, 0) : request->state, error);
+  if (rc == DRAY_OK) rc = begin_with_custom(read, fields, error);
   if (rc != DRAY_OK) {
     read_free(read);
     return rc;
@@ -480,7 +507,7 @@ int32_t zendesk_read_open(struct zendesk_client *client, const struct zendesk_st
   const struct dray_field_list *more = fields != NULL && fields->loaded ? &fields->list : NULL;
   memset(&selection, 0, sizeof(selection));
   DRAY_TRY(zendesk_client_ready(client, error));
-  DRAY_TRY(make_read(client, stream, request, &read, error));
+  DRAY_TRY(make_read(client, stream, fields, request, &read, error));
   const int tombstones = stream->deleted != NULL && !read->full;
   int32_t rc = dray_selection_make(&stream->def, more, request->columns, request->column_count, 0, tombstones,
                                    &selection, error);

@@ -20,6 +20,7 @@ struct zendesk_position {
   struct dray_buffer cursor; // after_cursor; empty: by start
   int64_t start;             // Unix seconds
   int64_t seen;              // the greatest stamp that was given out; -1: none
+  int custom;                // whether custom fields were columns of what was read; -1: not known
 };
 void zendesk_position_init(struct zendesk_position *position);
 void zendesk_position_free(struct zendesk_position *position);

@@ -352,6 +352,42 @@ def test_a_custom_field_that_goes_away(project, zendesk):
     assert "later" in [row["notes"] for row in table(project, "users").values()]
 
 
+def custom_of(project, number):
+    return project.query(f"SELECT custom_note_text FROM users WHERE id = {number}")[0][0]
+
+
+def test_custom_fields_that_may_not_be_seen_any_more_stop_their_stream(project, zendesk):
+    """What changes meanwhile is read when the right is back, and other streams go on."""
+    scene.ingest(project, zendesk, ("users", "groups"), mode="upsert")
+    project.sync("users")
+    number = next(row["id"] for row in living(zendesk, "users").values() if row["role"] == "end-user" and row["active"])
+    zendesk.change({"users": [{"id": number, "user_fields": {"note_text": "new value"}}]})
+    zendesk.advance(120)
+    zendesk.fault({"kind": "status", "status": 403, "path": "/api/v2/user_fields*", "count": -1})
+    result = project.dray("sync", "users")
+    assert result.code != 0 and "auth_forbidden" in result.errors() and "flatten_custom_fields" in result.err, result
+    project.sync("groups")
+    zendesk.clear_faults()
+    project.sync("users")
+    assert custom_of(project, number) == "new value"
+
+
+@pytest.mark.parametrize("how", ["right", "setting"])
+def test_custom_fields_that_may_be_seen_at_last_are_read_of_all(project, zendesk, how):
+    zendesk.fault({"kind": "status", "status": 403, "path": "/api/v2/user_fields*", "count": -1 if how == "right" else 0})
+    scene.ingest(project, zendesk, ("users",), mode="upsert", more="" if how == "right" else ", flatten_custom_fields: false")
+    project.sync("users")
+    project.sync("users")
+    zendesk.clear_faults()
+    scene.ingest(project, zendesk, ("users",), mode="upsert")
+    project.sync("users")
+    wanted = {row["id"]: row["user_fields"]["note_text"] for row in living(zendesk, "users").values()}
+    assert {number: custom_of(project, number) for number in wanted} == wanted and set(wanted.values()) != {None}
+    mark = zendesk.mark()
+    project.sync("users")
+    assert len(zendesk.requests(mark, path="incremental")) == 1  # and not of all again
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_in_the_middle_nothing_is_lost(project, zendesk, seed):
     scene.ingest(project, zendesk, ("users",), more=", page_size: 10", sync="commit_rows: 10")

@@ -92,11 +92,17 @@ static void test_a_position_reads_back_what_it_wrote(void **state) {
   assert_int_equal(DRAY_OK, dray_buffer_append_str(&position.cursor, "MTU3\"|fHw0", NULL));
   position.start = 1700000000;
   position.seen = 1700000123;
+  position.custom = 1;
   assert_int_equal(DRAY_OK, zendesk_position_write(&position, "users", &text, NULL));
   assert_int_equal(DRAY_OK, zendesk_position_read(&other, "users", dray_buffer_view(&text), NULL));
   assert_string_equal("MTU3\"|fHw0", other.cursor.data);
   assert_int_equal(1700000000, other.start);
   assert_int_equal(1700000123, other.seen);
+  assert_int_equal(1, other.custom);
+  assert_int_equal(DRAY_OK,
+                   zendesk_position_read(&other, "users",
+                                         dray_str_of("{\"v\":1,\"stream\":\"users\",\"start\":1,\"seen\":1}"), NULL));
+  assert_int_equal(-1, other.custom); // of a version that did not note it
   assert_int_equal(DRAY_E_STATE_CHECKPOINT,
                    zendesk_position_read(&other, "tickets", dray_buffer_view(&text), NULL)); // another stream's
   static const char *const foreign[] = {"",
