@@ -238,19 +238,26 @@ static int32_t take_key(struct zendesk_work *work, struct zendesk_item *item, st
   return rc;
 }
 
-// Two rows of one record, whose keys differ by the case of letters alone. A removal of the old spelling would take away
-// what the new one means; of two that write, the first counts.
+// Of tickets Zendesk keeps external_ids as they are spelled.
+static int is_twin(const struct zendesk_work *work, const struct zendesk_item *a, const struct zendesk_item *b) {
+  const struct dray_str one = dray_buffer_view(&a->key), other = dray_buffer_view(&b->key);
+  return work->form->object->kind == ZENDESK_TICKETS ? dray_str_equal(one, other) : zendesk_same(one, other);
+}
+
+// Two rows of one record, whose keys are the same but for the case of letters. A removal of the old spelling would take
+// away what the new one means; of two that write, the first counts.
 static void settle_twins(struct zendesk_work *work, struct zendesk_item *item) {
   const int kind = work->form->object->kind;
   const int folds = work->form->match == ZENDESK_MATCH_EXTERNAL_ID || work->form->match == ZENDESK_MATCH_EMAIL;
-  if (!folds || (kind != ZENDESK_USERS && kind != ZENDESK_ORGANIZATIONS)) return;
+  if (!folds || (kind != ZENDESK_USERS && kind != ZENDESK_ORGANIZATIONS && kind != ZENDESK_TICKETS)) return;
   for (struct zendesk_item *other = work->items; other < item && !item->settled; other++) {
-    if (other->settled || !zendesk_same(dray_buffer_view(&other->key), dray_buffer_view(&item->key))) continue;
+    if (other->settled || !is_twin(work, other, item)) continue;
     if (item->action == ZENDESK_DELETE || other->action == ZENDESK_DELETE) {
       zendesk_settle(work, item->action == ZENDESK_DELETE ? item : other, DRAY_RECEIPT_UNCHANGED, 0, NULL);
     } else {
       zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_KEY_DUPLICATE,
-                     "another row has this key, but for the case of its letters");
+                     kind == ZENDESK_TICKETS ? "another row has this external_id"
+                                             : "another row has this key, but for the case of its letters");
     }
   }
 }
@@ -413,6 +420,7 @@ static int32_t destination_poll(struct dray_destination *destination, struct dra
   const int by_email = form != NULL && form->object->kind == ZENDESK_USERS && form->match == ZENDESK_MATCH_EMAIL;
   struct zendesk_verdict verdict = {
       .is_set = form != NULL && form->object->kind == ZENDESK_MEMBERSHIPS,
+      .is_made_by_email = by_email && destination->work->operations == DRAY_OP_INSERT,
       .wholes = by_email ? &destination->wholes : NULL,
       .receipts = &destination->receipts,
   };

@@ -186,6 +186,12 @@ int zendesk_is_duplicate(const char *words) {
   return strstr(words, "already") != NULL || strstr(words, "Duplicate") != NULL;
 }
 
+// "Email: ada@acme.example is already being used by another user". An external_id that is another's "has already been
+// taken": that row is refused.
+int zendesk_has_address(const char *words) {
+  return strstr(words, "being used by another user") != NULL && strstr(words, "been taken") == NULL;
+}
+
 int zendesk_is_nameless(const char *words) {
   return strstr(words, "Name") != NULL;
 }
@@ -212,7 +218,7 @@ int zendesk_wholes_add(struct zendesk_wholes *wholes, int64_t row) {
 static void put_refusal(int64_t row, const char *words, struct zendesk_verdict *verdict) {
   struct dray_receipt_writer *receipts = verdict->receipts;
   struct zendesk_wholes *wholes = verdict->wholes;
-  if (verdict->is_set && zendesk_is_duplicate(words)) {
+  if ((verdict->is_set && zendesk_is_duplicate(words)) || (verdict->is_made_by_email && zendesk_has_address(words))) {
     dray_receipt_put(receipts, row, DRAY_RECEIPT_UNCHANGED, 0, 0, NULL);
     return;
   }

@@ -167,6 +167,7 @@ static int32_t make_primary(struct zendesk_work *work, struct zendesk_item *item
 static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *item,
                              const struct zendesk_outcome *outcome, struct dray_error *error) {
   const int is_membership = work->form->object->kind == ZENDESK_MEMBERSHIPS;
+  const int is_by_email = work->form->object->kind == ZENDESK_USERS && work->form->match == ZENDESK_MATCH_EMAIL;
   switch (outcome->kind) {
   case ZENDESK_DONE:
     if (item->by_itself && item->action == ZENDESK_UPDATE) return make_primary(work, item, error);
@@ -181,7 +182,8 @@ static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *ite
     return DRAY_OK;
   case ZENDESK_REFUSED:
   case ZENDESK_FORBIDDEN:
-    if (is_membership && item->action == ZENDESK_CREATE && zendesk_is_duplicate(outcome->text)) {
+    if (item->action == ZENDESK_CREATE && ((is_membership && zendesk_is_duplicate(outcome->text)) ||
+                                           (is_by_email && zendesk_has_address(outcome->text)))) {
       zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
     } else {
       zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, outcome->text);

@@ -141,6 +141,7 @@ DRAY_NODISCARD int32_t zendesk_jobs_read(struct dray_str handle, struct zendesk_
 // How results become receipts.
 struct zendesk_verdict {
   int is_set;                    // what is there already is UNCHANGED, and not refused
+  int is_made_by_email;          // rows make users by their address: who has it already is UNCHANGED, and not refused
   struct zendesk_wholes *wholes; // rows that lack a name are put off, once, to be sent whole; NULL: they are refused
   struct dray_receipt_writer *receipts;
   size_t pending; // how many are: counted
@@ -157,6 +158,8 @@ void zendesk_job_judge(const struct zendesk_job *job, const struct dray_json *st
                        size_t row_count, struct zendesk_verdict *verdict);
 // Words of a refusal because the record is there already.
 int zendesk_is_duplicate(const char *words);
+// Words of a refusal because the address is a user's already, and for no other reason.
+int zendesk_has_address(const char *words);
 // Words of a refusal because a new record needs a name.
 int zendesk_is_nameless(const char *words);
 int zendesk_wholes_has(const struct zendesk_wholes *wholes, int64_t row);

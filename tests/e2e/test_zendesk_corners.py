@@ -100,12 +100,24 @@ def test_a_deleted_organization_is_made_again_whole(project, zendesk, count):  #
 
 # ---- keys that differ by the case of letters ----
 
-def test_of_two_rows_of_one_user_the_second_is_refused(project, zendesk):  # noqa: F811
-    scene.activate(project, zendesk, "users", USERS, "name", mapping=USER_MAP)  # under a key by which they are two
+def test_two_rows_of_one_user_are_withheld_and_told(project, zendesk):  # noqa: F811
+    users(project, zendesk)
     scene.fill(project, [person(0), person(1), person(2, external_id="CRM-1", email="other@dray.example")])
     run = project.sync("out", code=3)
-    assert (run["applied"], run["rejected"]) == (2, 1)
-    assert "case" in project.rows("out")[0]["text"]
+    assert (run["applied"], run["duplicate_keys"], run["duplicate_rows"]) == (1, 1, 2)
+    assert set(by_external_id(zendesk)) == {"crm-0"}
+
+
+@pytest.mark.parametrize("key", ["external_id", "number"])
+def test_two_rows_of_one_ticket_make_no_two_tickets(project, zendesk, key):  # noqa: F811
+    """A key by which they are two is refused before the run. Spelled otherwise they are two for Zendesk as well."""
+    scene.activate(project, zendesk, "tickets", {"number": "INTEGER", "external_id": "TEXT", "subject": "TEXT", "comment": "TEXT"}, key,
+                   mapping={"external_id": "external_id", "subject": "subject", "comment": "comment"})
+    scene.fill(project, [{"number": n, "external_id": name, "subject": f"Row {n}", "comment": "hello"} for n, name in enumerate(["T-1", "T-1", "t-1", "T-2"])])
+    run = project.sync("out", code=3 if key == "external_id" else 4)
+    assert (run["applied"], run["duplicate_rows"]) == ((2, 2) if key == "external_id" else (0, 0))
+    made = [row["external_id"] for row in zendesk.state()["tickets"] if (row["external_id"] or "").lower().startswith("t-")]
+    assert sorted(made) == (["T-2", "t-1"] if key == "external_id" else [])
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -148,6 +148,18 @@ def test_modes_create_update_and_remove(project, zendesk):
     assert [row["name"] for row in by_external_id(zendesk)["crm-8"]] == ["Person 8"]
 
 
+@pytest.mark.parametrize("bulk", ["auto", "never"])
+def test_mode_create_by_email_leaves_users_as_they_are(project, zendesk, bulk):
+    there = [row for row in zendesk.rows("users").values() if row["role"] == "end-user" and row["active"] and row["email"]][:2]
+    scene.activate(project, zendesk, "users", {"email": "TEXT", "name": "TEXT"}, "email", "create", more=f", use_bulk: {bulk}")
+    scene.fill(project, [{"email": row["email"], "name": "Changed"} for row in there] + [{"email": "new@dray.example", "name": "New"}])
+    run = project.sync("out")
+    assert (run["applied"], run["refused"]) == (3, 0) and project.rows("out") == []  # or there already
+    now = zendesk.rows("users")
+    assert [now[row["id"]]["name"] for row in there] == [row["name"] for row in there]
+    assert [row["name"] for row in now.values() if row["email"] == "new@dray.example"] == ["New"]
+
+
 def test_mode_update_makes_nothing(project, zendesk):
     users(project, zendesk, "update")
     number = sorted(zendesk.rows("users"))[12]
