@@ -55,6 +55,7 @@ struct shopify_download {
   uint64_t given;                 // up to the end of the last line that was given out
   int resumes;                    // since the last byte that came
   int asked_again;                // for a URL since the last byte that came
+  int refused;                    // so was a fresh URL, or there is none
   int begun_anew;                 // there was no such place in the file
   int ended;
   struct dray_http_response *response;

@@ -18,6 +18,7 @@
 static void destination_abort(struct dray_destination *destination) {
   shopify_mapping_free(&destination->mapping);
   shopify_options_free(&destination->options);
+  shopify_lines_free(&destination->made);
   destination->schema = NULL;
   destination->begun = 0;
 }
@@ -137,6 +138,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   destination->in_bulk =
       destination->options.bulk_threshold > 0 && count > (uint64_t)destination->options.bulk_threshold;
   destination->schema = plan->schema;
+  destination->operations = plan->operations;
   destination->begun = 1;
   return DRAY_OK;
 }

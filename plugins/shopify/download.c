@@ -66,6 +66,7 @@ static int32_t renew(struct shopify_download *download, int32_t status, struct d
   struct shopify_bulk_status fresh = {0};
   if (download->asked_again) {
     download->resumes = RESUMES_MAX; // it would be refused again
+    download->refused = 1;
     return dray_fail(error, DRAY_E_HTTP_SERVER, "the file of the bulk operation %s is refused with status %d",
                      download->id, status);
   }
@@ -74,6 +75,7 @@ static int32_t renew(struct shopify_download *download, int32_t status, struct d
   if (fresh.state != SHOPIFY_BULK_COMPLETED || fresh.url == NULL) {
     shopify_bulk_status_free(&fresh);
     download->resumes = RESUMES_MAX;
+    download->refused = 1;
     return dray_fail(error, DRAY_E_HTTP_SERVER, "the file of the bulk operation %s is gone; the next read asks anew",
                      download->id);
   }

@@ -333,8 +333,9 @@ static int32_t take_lines(struct dray_str chunk, int32_t operation, struct shopi
 
 int32_t shopify_job_result(struct shopify_client *client, const char *id, struct shopify_bulk_status *status,
                            int32_t operation, struct shopify_task *tasks, uint64_t count, struct dray_buffer *texts,
-                           struct dray_error *error) {
+                           int *out_refused, struct dray_error *error) {
   struct shopify_download download = {0};
+  *out_refused = 0;
   if (status->url == NULL) return DRAY_OK;
   int32_t rc = shopify_download_open(&download, client, id, status, 0, error);
   for (int end = 0; rc == DRAY_OK && !end;) {
@@ -342,6 +343,7 @@ int32_t shopify_job_result(struct shopify_client *client, const char *id, struct
     rc = shopify_download_next(&download, &chunk, &end, error);
     if (rc == DRAY_OK && !end) rc = take_lines(chunk, operation, tasks, count, texts, error);
   }
+  *out_refused = rc != DRAY_OK && download.refused;
   shopify_download_close(&download);
-  return rc;
+  return *out_refused ? DRAY_OK : rc;
 }

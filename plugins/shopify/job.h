@@ -37,10 +37,11 @@ DRAY_NODISCARD int32_t shopify_job_start(struct shopify_client *client, int32_t 
                                          char id[SHOPIFY_BULK_ID_BYTES], int *out_started, struct dray_error *error);
 
 // Reads the result of a job that has ended into tasks, one for each line; those of lines that are not in it keep the
-// status 0. @errors those of shopify_download_next.
+// status 0. *out_refused = 1: its address is refused, a fresh one too, so nothing more of it will be known. @errors
+// those of shopify_download_next.
 DRAY_NODISCARD int32_t shopify_job_result(struct shopify_client *client, const char *id,
                                           struct shopify_bulk_status *status, int32_t operation,
                                           struct shopify_task *tasks, uint64_t count, struct dray_buffer *texts,
-                                          struct dray_error *error);
+                                          int *out_refused, struct dray_error *error);
 
 #endif // SHOPIFY_JOB_H

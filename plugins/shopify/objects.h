@@ -64,7 +64,7 @@ void shopify_mapping_free(struct shopify_mapping *mapping);
 DRAY_NODISCARD int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
                                          struct shopify_task *task, struct dray_error *error);
-// The task that finds the customer of a change, which is matched by something else than its id.
+// The task that finds the customer of a change.
 DRAY_NODISCARD int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
                                          struct shopify_task *task, struct dray_error *error);

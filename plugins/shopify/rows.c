@@ -356,7 +356,8 @@ int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dr
   struct dray_buffer key;
   dray_buffer_init(&key, TEXT_BYTES_MAX);
   *task = (struct shopify_task){.operation = SHOPIFY_CUSTOMER_FIND, .change = change};
-  int32_t rc = key_text(mapping, changes, (size_t)mapping->match - 1, change, NULL, &key, error);
+  const char *type = mapping->match == SHOPIFY_MATCH_ID ? type_of(mapping) : NULL;
+  int32_t rc = key_text(mapping, changes, (size_t)mapping->match - 1, change, type, &key, error);
   if (rc == DRAY_OK && key.len == 0) {
     rc = reject_key(task, field_of(mapping, (size_t)mapping->match - 1)->name, texts, error);
   } else if (rc == DRAY_OK) {

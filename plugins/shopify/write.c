@@ -46,12 +46,33 @@ static void work_free(struct work *work) {
   free(work->tasks);
 }
 
-// Whether customers have to be found before they can be written: to be deleted, or not to be created.
+static int may_make(const struct work *work) {
+  return (work->destination->operations & DRAY_OP_INSERT) != 0;
+}
+
+static int may_change(const struct work *work) {
+  return (work->destination->operations & DRAY_OP_UPDATE) != 0;
+}
+
+// A row whose customer this run has made, and which was to be tried again for its metafields.
+static int was_made(const struct work *work, size_t change) {
+  const struct shopify_lines *made = &work->destination->made;
+  const int64_t row = dray_change_row(&work->changes, change);
+  for (size_t i = 0; i < made->range_count; i++) {
+    if (row >= made->ranges[i].first && row - made->ranges[i].first < (int64_t)made->ranges[i].count) return 1;
+  }
+  return 0;
+}
+
+// Whether customers have to be found before they can be written: to be deleted, not to be created, or not to be
+// changed.
 static int needs_search(const struct work *work, size_t change) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
-  if (mapping->object != SHOPIFY_OBJECT_CUSTOMERS || mapping->match == SHOPIFY_MATCH_ID) return 0;
-  if (dray_change_op(&work->changes, change) == DRAY_OP_DELETE) return 1;
-  return strcmp(work->destination->options.on_missing, "skip") == 0;
+  if (mapping->object != SHOPIFY_OBJECT_CUSTOMERS) return 0;
+  if (dray_change_op(&work->changes, change) == DRAY_OP_DELETE) return mapping->match != SHOPIFY_MATCH_ID;
+  if (!may_change(work)) return !was_made(work, change);
+  if (mapping->match == SHOPIFY_MATCH_ID) return 0; // nobody is made with an id of ours
+  return !may_make(work) || strcmp(work->destination->options.on_missing, "skip") == 0;
 }
 
 // ---- making ----
@@ -97,25 +118,43 @@ static size_t searches_first(struct work *work) {
   return searches;
 }
 
-// What was found is written, or deleted; what was not found is refused, or gone already.
-static int32_t follow_search(struct work *work, size_t i, struct dray_error *error) {
+// Nobody was found: a removal is done, and other rows are refused unless they are to make somebody.
+static int32_t follow_miss(struct work *work, size_t i, struct dray_error *error) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
-  const int gone = dray_change_op(&work->changes, work->tasks[i].change) == DRAY_OP_DELETE;
-  if (work->tasks[i].status == DRAY_RECEIPT_UNCHANGED) {
-    return gone ? DRAY_OK
-                : shopify_settle(&work->tasks[i], DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
-                                 dray_str_of("there is no such customer, and on_missing is skip"), &work->texts, error);
+  struct shopify_task *task = &work->tasks[i];
+  const char *why = NULL;
+  if (dray_change_op(&work->changes, task->change) == DRAY_OP_DELETE) return DRAY_OK;
+  if (!may_make(work)) {
+    why = "there is no such customer, and mode update makes none";
+  } else if (strcmp(work->destination->options.on_missing, "skip") == 0) {
+    why = "there is no such customer, and on_missing is skip";
+  } else if (mapping->match == SHOPIFY_MATCH_ID) {
+    why = "there is no such customer, and none can be made with an id that Shopify has not given";
   }
-  if (work->tasks[i].status == DRAY_RECEIPT_UNKNOWN) { // a search changes nothing
-    work->tasks[i].status = DRAY_RECEIPT_RETRY;
+  if (why != NULL) {
+    return shopify_settle(task, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, dray_str_of(why), &work->texts, error);
+  }
+  return shopify_make_task(mapping, &work->changes, task->change, &work->values, &work->texts, task, error);
+}
+
+// What was found is written, or deleted, or left as it is where rows only make.
+static int32_t follow_search(struct work *work, size_t i, struct dray_error *error) {
+  struct shopify_task *task = &work->tasks[i];
+  if (task->status == DRAY_RECEIPT_UNCHANGED) return follow_miss(work, i, error);
+  if (task->status == DRAY_RECEIPT_UNKNOWN) { // a search changes nothing
+    task->status = DRAY_RECEIPT_RETRY;
     return DRAY_OK;
   }
-  if (work->tasks[i].status != DRAY_RECEIPT_APPLIED) return DRAY_OK;
-  if (gone) {
-    const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
-    return shopify_make_delete(id, work->tasks[i].change, &work->values, &work->tasks[i], error);
+  if (task->status != DRAY_RECEIPT_APPLIED) return DRAY_OK;
+  if (dray_change_op(&work->changes, task->change) == DRAY_OP_DELETE) {
+    const struct dray_str id = dray_str_make(work->texts.data + task->id, task->id_len);
+    return shopify_make_delete(id, task->change, &work->values, task, error);
   }
-  return shopify_make_task(mapping, &work->changes, work->tasks[i].change, &work->values, &work->texts, &work->tasks[i],
+  if (!may_change(work)) {
+    task->status = DRAY_RECEIPT_UNCHANGED;
+    return DRAY_OK;
+  }
+  return shopify_make_task(&work->destination->mapping, &work->changes, task->change, &work->values, &work->texts, task,
                            error);
 }
 
@@ -144,6 +183,18 @@ static int32_t add_metafields(struct work *work, int32_t operation, size_t count
   return DRAY_OK;
 }
 
+// The customers that this batch has made, where rows only make: found the next time, they would be left as they are.
+static int32_t note_made(struct work *work, size_t count, struct dray_error *error) {
+  if (may_change(work) || work->destination->mapping.metafield_count == 0) return DRAY_OK;
+  for (size_t i = 0; i < count; i++) {
+    const struct shopify_task *task = &work->tasks[i];
+    if (task->operation != SHOPIFY_CUSTOMER_SET || was_made(work, task->change)) continue;
+    if (task->status != DRAY_RECEIPT_APPLIED && task->status != DRAY_RECEIPT_UNKNOWN) continue;
+    DRAY_TRY(shopify_lines_add(&work->destination->made, dray_change_row(&work->changes, task->change), error));
+  }
+  return DRAY_OK;
+}
+
 // An update by id sets metafields itself and removes none. Those go before it, since a job has nothing behind it.
 static int32_t remove_metafields(struct work *work, struct dray_error *error) {
   const size_t count = work->count;
@@ -166,13 +217,18 @@ static int32_t remove_metafields(struct work *work, struct dray_error *error) {
   return rc;
 }
 
-static int32_t send_all(struct work *work, struct dray_error *error) {
+static int32_t search_all(struct work *work, struct dray_error *error) {
   const size_t searches = searches_first(work);
   send(work, 0, searches);
   for (size_t i = 0; work->failed == DRAY_OK && i < searches; i++) DRAY_TRY(follow_search(work, i, error));
+  return DRAY_OK;
+}
+
+static int32_t send_all(struct work *work, struct dray_error *error) {
   const size_t count = work->count;
   // Lists and aliases are requests of their own; the objects have one or the other.
   send(work, 0, count);
+  DRAY_TRY(note_made(work, count, error));
   if (work->failed != DRAY_OK) return DRAY_OK;
   DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_SET, count, error));
   DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_DELETE, count, error));
@@ -189,7 +245,7 @@ static int32_t operation_for_job(const struct work *work) {
   const int64_t threshold = work->destination->options.bulk_threshold;
   // A batch of a run that died is sent again without a plan that counts it.
   const int many = work->destination->in_bulk || (threshold > 0 && work->changes.view.row_count > (uint64_t)threshold);
-  if (!many || work->failed != DRAY_OK) return -1;
+  if (!many || work->failed != DRAY_OK || work->destination->files_refused) return -1;
   for (size_t i = 0; i < work->count; i++) {
     if (work->tasks[i].status == 0) counts[work->tasks[i].operation]++;
   }
@@ -329,7 +385,8 @@ static int anything_done(const struct work *work) {
 
 static int32_t do_work(struct work *work, struct dray_receipts *out, struct dray_error *error) {
   DRAY_TRY(make_all(work, error));
-  int32_t rc = remove_metafields(work, error);
+  int32_t rc = search_all(work, error);
+  if (rc == DRAY_OK) rc = remove_metafields(work, error);
   const int32_t operation = rc == DRAY_OK ? operation_for_job(work) : -1;
   int sent = 0;
   if (operation >= 0) rc = send_job(work, operation, &sent, error);
@@ -434,8 +491,16 @@ int32_t shopify_poll(struct dray_destination *destination, struct dray_str handl
   } else if (rc == DRAY_OK) {
     tasks = calloc((size_t)lines.count + 1, sizeof(*tasks));
     if (tasks == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a job's result");
+    int refused = 0;
     if (rc == DRAY_OK) {
-      rc = shopify_job_result(&destination->client, id, &status, operation, tasks, lines.count, &texts, error);
+      rc =
+          shopify_job_result(&destination->client, id, &status, operation, tasks, lines.count, &texts, &refused, error);
+    }
+    if (refused) {
+      destination->files_refused = 1;
+      dray_log_printf(&destination->services, DRAY_LOG_WARN,
+                      "the result of the bulk operation %s cannot be downloaded: its rows are sent again, one by one",
+                      id);
     }
     if (rc == DRAY_OK) rc = give_polled(destination, rows, row_count, &lines, tasks, &texts, out, error);
   }

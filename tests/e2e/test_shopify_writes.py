@@ -192,6 +192,80 @@ def test_mirror_deletes_only_when_told_to(project, shop):
     assert "dray3002@example.com" not in now and "dray3003@example.com" in now
 
 
+def known(shop, count):
+    return [record for record in shop.records("Customer") if record["email"]][:count]
+
+
+@pytest.mark.parametrize("threshold,count", [(0, 5), (100, 300)], ids=["aliases", "job"])
+def test_mode_update_makes_nobody(project, shops, threshold, count):
+    shop = shops.start("--customers", count + 50)
+    held = known(shop, count)
+    columns = {"email": "TEXT", "note": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), ["email"], mode="update", options=f", bulk_threshold: {threshold}")
+    fill(project, typed(columns), [(record["email"], "ours") for record in held] + [("dray0@example.com", "ours"), ("dray1@example.com", "ours")])
+    before = len(shop.records("Customer"))
+    for note in ("ours", "ours too"):  # new rows, and some that changed
+        project.execute(f"UPDATE rows SET note = '{note}'")
+        run = project.sync("out", code=3)
+        assert (run["applied"], run["rejected"]) == (len(held), 2)
+        assert {row["text"] for row in project.rows("out")} == {"there is no such customer, and mode update makes none"}
+        now = by_email(shop)
+        assert len(shop.records("Customer")) == before and {now[record["email"]]["note"] for record in held} == {note}
+    assert scene.operations(shop).count("bulkOperationRunMutation") == (2 if threshold else 0)
+
+
+@pytest.mark.parametrize("threshold,count", [(0, 5), (100, 300)], ids=["aliases", "job"])
+@pytest.mark.parametrize("mode", ["create", "append"])
+def test_mode_create_changes_nobody(project, shops, mode, threshold, count):
+    shop = shops.start("--customers", 20)
+    held = known(shop, 3)
+    columns = {"email": "TEXT", "note": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), ["email"], mode=mode, options=f", bulk_threshold: {threshold}")
+    fill(project, typed(columns), [(record["email"], "ours") for record in held] + [(f"dray{i}@example.com", "ours") for i in range(count)])
+    run = project.sync("out")
+    assert (run["applied"], run["refused"]) == (count + 3, 0)  # or there already
+    now = by_email(shop)
+    assert [now[record["email"]] for record in held] == held
+    assert {now[f"dray{i}@example.com"]["note"] for i in range(count)} == {"ours"}
+    assert scene.operations(shop).count("bulkOperationRunMutation") == (1 if threshold else 0)
+
+
+def test_mode_create_by_id_changes_and_makes_nobody(project, shop):
+    held = known(shop, 2)
+    before = shop.records("Customer")
+    columns = {"id": "TEXT", "note": "TEXT"}
+    scene.writing(project, shop, "customers", list(columns), ["id"], mode="create")
+    fill(project, typed(columns), [(held[0]["id"], "ours"), (held[1]["id"].rsplit("/", 1)[1], "ours"), ("999999999999", "ours")])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["rejected"]) == (2, 1)  # the two are there already
+    assert "an id that Shopify has not given" in project.rows("out")[0]["text"]
+    assert shop.records("Customer") == before
+
+
+def test_mode_create_finishes_the_metafields_of_whom_it_made(project, shop):
+    """Between the customer and its metafields nothing goes: they follow, though the customer is there by then."""
+    columns = {"email": "TEXT", "metafield_custom_loyalty_points": "INTEGER"}
+    scene.writing(project, shop, "customers", list(columns), ["email"], mode="create")
+    fill(project, typed(columns), [("dray9000@example.com", 7)])
+    shop.fault({"kind": "reset", "body_contains": "metafieldsSet"})
+    assert project.sync("out")["applied"] == 1
+    fields = {one["key"]: one["value"] for one in by_email(shop)["dray9000@example.com"]["metafields"]}
+    assert fields["loyalty_points"] == "7"
+
+
+def test_results_that_cannot_be_downloaded_are_asked_for_once(project, shops):
+    """A firewall may keep the download host away for good: the rows are sent again, and no job after that."""
+    shop = shops.start("--customers", 20)
+    shop.fault({"kind": "bulk", "expire": True, "count": -1})
+    customers(project, shop, 300, options=", bulk_threshold: 100")
+    project.execute("UPDATE rows SET email = 'not an email' WHERE email = 'dray7@example.com'")
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["refused"], run["in_doubt"], run["pending"]) == (299, 1, 0, 0)
+    assert scene.operations(shop).count("bulkOperationRunMutation") == 1
+    assert sum(1 for email in by_email(shop) if email and email.startswith("dray")) == 299
+    assert project.sync("out", code=3)["sent"] == 1  # the one that is refused
+
+
 @pytest.mark.parametrize("match", ["email", "id"])
 @pytest.mark.parametrize("how", ["gone", "lost"])
 def test_deleting_who_is_gone_is_done(project, shop, match, how):
