@@ -60,3 +60,20 @@ int32_t dr_table_select(struct dr_warehouse *warehouse, const struct dr_table_op
   if (code == DRAY_OK) *out_found = found;
   return code;
 }
+
+int32_t dr_table_has_rows(struct dr_warehouse *warehouse, const struct dr_table_name *name, int *out_has_rows,
+                          struct dray_error *error) {
+  struct dr_sql sql;
+  struct dray_buffer text;
+  dray_buffer_init(&text, DR_SQL_BYTES_MAX);
+  dr_sql_begin(&sql, &warehouse->dialect, &text, error);
+  dr_sql_text(&sql, "SELECT 1 AS ");
+  dr_sql_name(&sql, DR_COLUMN_ASKED);
+  dr_sql_text(&sql, " FROM ");
+  if (sql.code == DRAY_OK) sql.code = dr_sql_table(&warehouse->dialect, name, &text, error);
+  dr_sql_text(&sql, " LIMIT 1");
+  int32_t code = sql.code;
+  if (code == DRAY_OK) code = dr_engine_has_rows(warehouse, dray_buffer_view(&text), out_has_rows, error);
+  dray_buffer_free(&text);
+  return code;
+}

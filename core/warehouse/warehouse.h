@@ -83,6 +83,9 @@ DRAY_NODISCARD int32_t dr_table_staging(struct dr_warehouse *warehouse, const st
 // Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
 DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,
                                          struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
+// Whether the table, which must be there, has any row. No query stream of the instance may be open meanwhile.
+DRAY_NODISCARD int32_t dr_table_has_rows(struct dr_warehouse *warehouse, const struct dr_table_name *name,
+                                         int *out_has_rows, struct dray_error *error);
 
 // The state row of a sync and its table in the warehouse's table _dray_state: committed in the data's transaction.
 struct dr_table_state {

@@ -57,6 +57,11 @@ static int32_t renew_plan(struct dr_table_writer *writer, const struct dr_table_
                           struct dray_error *error) {
   const struct dr_schema *schema = writer->options->schema;
   DRAY_TRY(dr_table_plan(writer->warehouse, writer->options, out, error));
+  if (given->table_exists && !out->table_exists) { // what was read may be what came since a checkpoint of its rows
+    dr_table_plan_free(out);
+    return dray_fail(error, DRAY_E_BUSY, "table %s was removed by somebody else after this run was planned",
+                     writer->table.table);
+  }
   for (size_t i = 0; i < schema->field_count; i++) {
     const int was_dropped = given->drop_column != NULL && given->drop_column[i];
     if (out->drop_column[i] && !was_dropped) {
@@ -122,18 +127,10 @@ static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_tab
 // Into a table without rows everything can go straight: there is nothing to merge with. Not so versions with a time of
 // their own: those of one key are to be put in order first.
 static int32_t choose_way(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
-  struct dr_sql sql;
   int has_rows = 0;
   writer->direct = !writer->timed;
   if (writer->timed || writer->options->mode == DR_WRITE_APPEND || !plan->table_exists) return DRAY_OK;
-  dr_sql_begin(&sql, &writer->warehouse->dialect, &writer->text, error);
-  dr_sql_text(&sql, "SELECT 1 AS ");
-  dr_sql_name(&sql, DR_COLUMN_ASKED);
-  dr_sql_text(&sql, " FROM ");
-  dr_sql_place(&sql, &writer->table);
-  dr_sql_text(&sql, " LIMIT 1");
-  DRAY_TRY(sql.code);
-  DRAY_TRY(dr_engine_has_rows(writer->warehouse, dray_buffer_view(&writer->text), &has_rows, error));
+  DRAY_TRY(dr_table_has_rows(writer->warehouse, &writer->options->name, &has_rows, error));
   writer->direct = !has_rows;
   return DRAY_OK;
 }
