@@ -26,6 +26,7 @@ struct dr_context {
   uint32_t pass_count; // passes begun in this run
   uint64_t rows_known; // what the mirror held before the first of them
   int adopted;         // ingest: the table was there before the sync
+  int aside;           // a plan: `mirror_folder` is not the sync's, and goes with the run
   struct dr_mapping mapping;
   const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
                                   // discard_row); NULL: none

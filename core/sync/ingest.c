@@ -132,22 +132,11 @@ int32_t dr_ingest_tell_staging(struct dr_context *run, const struct dr_ingest *i
   return dr_table_staging(ingest->warehouse, &ingest->table, &ingest->plan, &run->report->staging, error);
 }
 
-int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
-  const struct dr_sync *sync = run->sync;
-  run->report->ingest = 1;
-  DRAY_TRY(dr_ingest_place(run, ingest, error));
-  DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
-  // What is gone shows only where everything is read.
-  const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
-  const int follow = dr_ingest_is_keyed(ingest) && sync->valid_from == NULL; // tombstones go through the mirror
-  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, follow, NULL, error));
-  ingest->table.schema = run->mapping.schema;
-  DRAY_TRY(choose_key(run, ingest, error));
-  DRAY_TRY(dr_ingest_plan(ingest, error));
-  DRAY_TRY(heed_drift(run, ingest, error));
-  DRAY_TRY(choose_time(run, ingest, error));
-  ingest->first = ingest->state.generation == 0 && !ingest->plan.table_exists;
+static int32_t tell_ddl(struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
   struct dr_run_report *report = run->report;
+  for (size_t i = 0; i < report->ddl_count; i++) free(report->ddl[i]);
+  free(report->ddl);
+  report->ddl_count = 0;
   report->ddl = calloc(ingest->plan.ddl_count + 1, sizeof(*report->ddl));
   if (report->ddl == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
   for (size_t i = 0; i < ingest->plan.ddl_count; i++) {
@@ -155,6 +144,34 @@ int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct 
     if (report->ddl[i] == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
     report->ddl_count++;
   }
+  return DRAY_OK;
+}
+
+int32_t dr_ingest_read(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const struct dr_sync *sync = run->sync;
+  // What is gone shows only where everything is read.
+  const int full = sync->mode == DR_MODE_MIRROR || sync->mode == DR_MODE_REPLACE;
+  const int follow = dr_ingest_is_keyed(ingest) && sync->valid_from == NULL; // tombstones go through the mirror
+  dr_reader_close(run->reader);
+  run->reader = NULL;
+  if (run->mapping.schema != NULL) dr_mapping_free(&run->mapping);
+  run->refused_columns = NULL;
+  DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, follow, NULL, error));
+  ingest->table.schema = run->mapping.schema;
+  DRAY_TRY(choose_key(run, ingest, error));
+  DRAY_TRY(dr_ingest_plan(ingest, error));
+  DRAY_TRY(heed_drift(run, ingest, error));
+  DRAY_TRY(choose_time(run, ingest, error));
+  ingest->first = !ingest->plan.table_exists || ingest->empty;
+  return tell_ddl(run, ingest, error);
+}
+
+int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  run->report->ingest = 1;
+  DRAY_TRY(dr_ingest_place(run, ingest, error));
+  DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
+  DRAY_TRY(dr_ingest_believe(run, ingest, error));
+  DRAY_TRY(dr_ingest_read(run, ingest, error));
   return tell_own_ddl(run, ingest, error);
 }
 
@@ -371,11 +388,13 @@ int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
   struct dr_ingest ingest;
   int32_t rc = dr_ingest_open(run, &ingest, error);
   if (rc == DRAY_OK) rc = dr_ingest_check_place(run, &ingest, error);
+  if (rc == DRAY_OK) rc = dr_ingest_is_known(run, &ingest, error);
   if (rc == DRAY_OK) {
     rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error)
                                                : dr_ingest_direct(run, &ingest, error);
   }
   run->report->generation = ingest.state.generation;
   dr_ingest_close(&ingest);
+  dr_ingest_leave_no_trace(run);
   return rc;
 }

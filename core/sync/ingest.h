@@ -17,7 +17,8 @@ struct dr_ingest {
   struct dr_table_plan plan;
   struct dr_table_state state; // as last committed in the warehouse
   struct dr_identity identity; // where the table is
-  int first;                   // 1: nothing was ever written, so that nothing can be gone
+  int empty;                   // 1: the table is there and has no rows, though it was written to
+  int first;                   // 1: nothing stands there that was written, so that nothing can be gone
 };
 
 // Opens warehouse and reader, decides mapping and table plan.
@@ -39,6 +40,8 @@ int dr_ingest_same_checkpoint(const struct dr_ingest *ingest, struct dray_str ch
 // What was committed, in the store and in `ingest`.
 DRAY_NODISCARD int32_t dr_ingest_remember(struct dr_context *run, struct dr_ingest *ingest, uint64_t generation,
                                           struct dray_str checkpoint, struct dray_error *error);
+// Opens the reader, and decides mapping and plan, as `ingest->state` says now; again when its checkpoint is another.
+DRAY_NODISCARD int32_t dr_ingest_read(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 // direct.c: the whole run.
 DRAY_NODISCARD int32_t dr_ingest_direct(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 
@@ -47,14 +50,24 @@ DRAY_NODISCARD int32_t dr_ingest_direct(struct dr_context *run, struct dr_ingest
 DRAY_NODISCARD int32_t dr_ingest_check_place(struct dr_context *run, struct dr_ingest *ingest,
                                              struct dray_error *error);
 
+// trust.c, before anything is read: does the checkpoint speak of the table as it is? A table that is gone, or that was
+// emptied, has nothing of what was read before the checkpoint: then it is dropped, here and in the warehouse, and the
+// log says so. Rows that are appended are not told apart, so that a table emptied by hand only gets the warning.
+DRAY_NODISCARD int32_t dr_ingest_believe(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
+// Whether the warehouse knows of the sync what this project does. Where it does not the log says so. @errors GUARD: all
+// would be appended to a table that has rows once more.
+DRAY_NODISCARD int32_t dr_ingest_is_known(const struct dr_context *run, const struct dr_ingest *ingest,
+                                          struct dray_error *error);
 // trust.c: opens the mirror and makes sure that it belongs to the table as it is: settles a prepared generation, or
 // rebuilds the mirror from the
 // table when the two disagree (restored backup, second writer, lost file).
 DRAY_NODISCARD int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
-// Makes the mirror anew from the table's rows, as generation `generation`.
+// Makes the mirror anew from the table's rows, as of the warehouse's generation. When it fails there is no mirror.
 DRAY_NODISCARD int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 // Compares table and mirror row by row. *out_*: rows only in one of them, and rows that differ.
 DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only,
                                         uint64_t *out_mirror_only, uint64_t *out_differ, struct dray_error *error);
+// Removes what a plan made for itself, as its end; the report keeps its numbers.
+void dr_ingest_leave_no_trace(struct dr_context *run);
 
 #endif // DR_SYNC_INGEST_H

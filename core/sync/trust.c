@@ -8,11 +8,104 @@
 #include <unistd.h>
 
 #include "base/board.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "sync/ingest.h"
 
 #define SQL_BYTES_MAX (1u << 20)
+
+#define RUNS_LOOKED_AT 1000
+
+// ---- the checkpoint ----
+
+static int32_t drop_checkpoint(struct dr_ingest *ingest, struct dray_error *error) {
+  DRAY_TRY(dr_table_state_unread(ingest->warehouse, &ingest->table, error));
+  dray_buffer_clear(&ingest->state.checkpoint);
+  return DRAY_OK;
+}
+
+// In the warehouse first: where the table is made before its rows are committed, a kill must not leave it with the
+// checkpoint of the one that was there before.
+static int32_t forget_checkpoint(struct dr_context *run, struct dr_ingest *ingest, const char *why,
+                                 struct dray_error *error) {
+  dr_log(DRAY_LOG_WARN, run->sync->name, "%s: its checkpoint counts for nothing, all is read from the beginning", why);
+  if (!dr_planning(run)) return drop_checkpoint(ingest, error);
+  dray_buffer_clear(&ingest->state.checkpoint);
+  return DRAY_OK;
+}
+
+// A source may have had no rows all the time.
+static int32_t has_written(const struct dr_context *run, int *out_has, struct dray_error *error) {
+  struct dr_run_record *runs = NULL;
+  size_t count = 0;
+  int has = 0;
+  DRAY_TRY(dr_store_runs(run->store, run->sync->name, RUNS_LOOKED_AT, &runs, &count, error));
+  for (size_t i = 0; i < count; i++) has |= runs[i].applied > 0;
+  free(runs);
+  *out_has = has;
+  return DRAY_OK;
+}
+
+static int32_t look_at_table(struct dr_ingest *ingest, int *out_found, struct dray_error *error) {
+  struct ArrowSchema schema = {.release = NULL};
+  uint32_t found = 0;
+  int has_rows = 0;
+  DRAY_TRY(dr_table_describe(ingest->warehouse, &ingest->table.name, &schema, &found, error));
+  dray_schema_release(&schema);
+  if (found != 0) DRAY_TRY(dr_table_has_rows(ingest->warehouse, &ingest->table.name, &has_rows, error));
+  ingest->empty = found != 0 && !has_rows;
+  *out_found = found != 0;
+  return DRAY_OK;
+}
+
+int32_t dr_ingest_believe(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const int append = ingest->table.mode == DR_WRITE_APPEND;
+  int found = 0, written = 0;
+  if (ingest->table.mode == DR_WRITE_REPLACE) return DRAY_OK; // reads all in any case
+  if (ingest->state.generation == 0 && run->state.generation == 0) return DRAY_OK;
+  DRAY_TRY(look_at_table(ingest, &found, error));
+  if (ingest->state.checkpoint.len == 0) return DRAY_OK;
+  if (!found) return forget_checkpoint(run, ingest, "the table is not there any more", error);
+  // Of the others the mirror says whether there were rows.
+  if (!ingest->empty || (!append && run->sync->valid_from == NULL)) return DRAY_OK;
+  DRAY_TRY(has_written(run, &written, error));
+  if (!written) return DRAY_OK;
+  if (!append) return forget_checkpoint(run, ingest, "the table is empty, though rows were written to it", error);
+  dr_log(DRAY_LOG_WARN, run->sync->name,
+         "the table is empty, though rows were appended to it: only what is new comes now; `dray state reset %s` has "
+         "the next run read everything again",
+         run->sync->name);
+  return DRAY_OK;
+}
+
+int32_t dr_ingest_is_known(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
+  const uint64_t here = run->state.generation, there = ingest->state.generation;
+  const int full = (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
+  if (here <= there || ingest->table.mode == DR_WRITE_REPLACE || full) return DRAY_OK;
+  if (there > 0) {
+    dr_log(DRAY_LOG_WARN, run->sync->name,
+           "the warehouse is of generation %llu and this project knew %llu: this run goes on from what the warehouse "
+           "says",
+           (unsigned long long)there, (unsigned long long)here);
+    return DRAY_OK;
+  }
+  const int again = ingest->table.mode == DR_WRITE_APPEND && ingest->plan.table_exists && !ingest->empty;
+  const int asked = !run->sync->guard.on || (run->options->flags & DR_RUN_ALLOW_GUARD) != 0;
+  if (again && !asked) {
+    return dray_fail(error, DRAY_E_GUARD,
+                     "the warehouse has no state of this sync any more, and the table %s has rows: everything would be "
+                     "read from the beginning and appended once more; nothing was changed",
+                     ingest->table.name.table);
+  }
+  dr_log(DRAY_LOG_WARN, run->sync->name,
+         "the warehouse has no state of this sync any more (this project knew generation %llu): all is read from the "
+         "beginning",
+         (unsigned long long)here);
+  return DRAY_OK;
+}
+
+// ---- the mirror ----
 
 // The fields of the mapped schema that the table has already.
 static int32_t live_schema(struct dr_context *run, struct dr_ingest *ingest, struct dr_schema **out, int *out_found,
@@ -129,20 +222,44 @@ static int32_t compare_table(struct dr_context *run, struct dr_ingest *ingest, u
   return rc;
 }
 
+// As a run's last resort: what stays there is not believed either.
+static void remove_mirror(struct dr_context *run) {
+  struct dray_error why;
+  dray_error_init(&why);
+  dr_mirror_close(run->mirror);
+  run->mirror = NULL;
+  if (dr_mirror_reset(run->mirror_folder, &why) == DRAY_OK) return;
+  dr_log(DRAY_LOG_WARN, run->sync->name, "what was made of a mirror is left behind: %s", why.text);
+}
+
+static int32_t rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  DRAY_TRY(dr_context_mirror(run, 1, error));
+  char *path = NULL;
+  struct dr_diff_counts counts;
+  if (dr_fault_point("sync.rebuilding") != 0) return dr_fail_errno(error, "making a mirror at", "sync.rebuilding");
+  int32_t rc = compare_table(run, ingest, 0, &path, &counts, error);
+  if (rc == DRAY_OK) rc = ack_all(run, path, error);
+  if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, ingest->state.generation, error);
+  if (path != NULL) (void)unlink(path);
+  free(path);
+  return rc;
+}
+
+// While it is made the mirror is of generation 0, and of one such dr_ingest_trust believes nothing: a kill leaves what
+// the next run makes anew.
 int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   dr_board_phase("rebuilding");
   dr_mirror_close(run->mirror);
   run->mirror = NULL;
+  // From now on nothing tells any more that there were rows.
+  if (ingest->empty && ingest->state.checkpoint.len > 0) DRAY_TRY(drop_checkpoint(ingest, error));
   DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
-  DRAY_TRY(dr_context_mirror(run, 1, error));
-  char *path = NULL;
-  struct dr_diff_counts counts;
-  int32_t rc = compare_table(run, ingest, 0, &path, &counts, error);
-  if (rc == DRAY_OK) rc = ack_all(run, path, error);
-  if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, ingest->state.generation, error);
-  if (rc == DRAY_OK) run->report->rebuilt = 1;
-  if (path != NULL) (void)unlink(path);
-  free(path);
+  const int32_t rc = rebuild(run, ingest, error);
+  if (rc == DRAY_OK) {
+    run->report->rebuilt = 1;
+    return DRAY_OK;
+  }
+  remove_mirror(run);
   return rc;
 }
 
@@ -171,30 +288,73 @@ int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint6
   return DRAY_OK;
 }
 
+// A plan leaves no trace: what it has to make anew it makes beside the sync's own.
+static int32_t step_aside(struct dr_context *run, struct dray_error *error) {
+  if (!dr_planning(run) || run->aside) return DRAY_OK;
+  char *folder = dr_path_join(run->folder, "mirror.plan");
+  if (folder == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
+  free(run->mirror_folder);
+  run->mirror_folder = folder;
+  run->aside = 1;
+  return DRAY_OK;
+}
+
+void dr_ingest_leave_no_trace(struct dr_context *run) {
+  struct dr_mirror_info info;
+  if (!run->aside) return;
+  if (run->mirror != NULL) {
+    dr_mirror_info(run->mirror, &info);
+    run->report->mirror_rows = info.rows;
+  }
+  remove_mirror(run);
+}
+
 static int32_t rebuild_because(struct dr_context *run, struct dr_ingest *ingest, const char *why,
                                struct dray_error *error) {
   dr_log(DRAY_LOG_WARN, run->sync->name, "%s: the mirror is rebuilt from the table (generation %llu)", why,
          (unsigned long long)ingest->state.generation);
+  DRAY_TRY(step_aside(run, error));
   return dr_ingest_rebuild(run, ingest, error);
+}
+
+// The mirror has rows and the table has none: what is read since the checkpoint would be all that it ever has.
+static int32_t begin_anew(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
+  const char *why = ingest->empty ? "the table is empty, and its mirror is not" : "the table is not there";
+  if (ingest->state.checkpoint.len > 0) {
+    dr_reader_finish(run->reader);
+    dr_mirror_close(run->mirror); // is of the mapping that goes
+    run->mirror = NULL;
+    DRAY_TRY(forget_checkpoint(run, ingest, why, error));
+    DRAY_TRY(dr_ingest_read(run, ingest, error));
+  }
+  return rebuild_because(run, ingest, why, error);
+}
+
+// What is in doubt between the two is settled by the warehouse's generation.
+static int32_t settle_prepared(struct dr_context *run, uint64_t table, struct dr_mirror_info *info,
+                               struct dray_error *error) {
+  dr_mirror_info(run->mirror, info);
+  if (info->prepared_generation == 0) return DRAY_OK;
+  DRAY_TRY(info->prepared_generation == table ? dr_mirror_commit(run->mirror, table, error)
+                                              : dr_mirror_rollback(run->mirror, error));
+  dr_mirror_info(run->mirror, info);
+  return DRAY_OK;
 }
 
 int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const uint64_t table = ingest->state.generation;
-  run->adopted =
-      table == 0 && ingest->plan.table_exists; // somebody else's: what it holds is not ours to delete unasked
+  const int exists = ingest->plan.table_exists;
+  struct dr_mirror_info info;
+  run->adopted = table == 0 && exists; // somebody else's: what it holds is not ours to delete unasked
   if (!dr_mirror_exists(run->mirror_folder)) {
-    if (table == 0 && !ingest->plan.table_exists) return dr_context_mirror(run, 1, error); // the first run
+    if (table == 0 && !exists) return dr_context_mirror(run, 1, error); // the first run
     return rebuild_because(run, ingest, "the table exists and there is no mirror", error);
   }
+  // No generation says that such a table is still as a run before this saw it.
+  if (table == 0 && exists) return rebuild_because(run, ingest, "no run has written to the table so far", error);
   DRAY_TRY(dr_context_mirror(run, 0, error));
-  struct dr_mirror_info info;
-  dr_mirror_info(run->mirror, &info);
-  if (info.prepared_generation != 0) {
-    if (info.prepared_generation == table) return dr_mirror_commit(run->mirror, table, error);
-    DRAY_TRY(dr_mirror_rollback(run->mirror, error));
-  }
-  const int gone = info.rows > 0 && !ingest->plan.table_exists;
-  if (gone) return rebuild_because(run, ingest, "the table is not there", error);
+  DRAY_TRY(settle_prepared(run, table, &info, error));
+  if (info.rows > 0 && (!exists || ingest->empty)) return begin_anew(run, ingest, error);
   if (info.generation == table) return DRAY_OK;
   return rebuild_because(run, ingest, "the warehouse and the mirror are of different generations", error);
 }

@@ -188,6 +188,25 @@ def test_values_of_the_log_equal_those_of_a_query(project, server):
     assert rows[0][4] == '["a","b c",null]' and rows[0][8] == "10.0.0.0/8" and rows[0][6] == "1234567890.000100"
 
 
+@pytest.mark.parametrize("gone", ["DROP TABLE t", "DELETE FROM t"])
+@pytest.mark.parametrize("mode", ["mirror", "upsert", "history"])
+def test_a_copy_that_is_gone_is_made_of_what_is_there(project, server, mode, gone):
+    """What the log brings since the checkpoint would be all there ever is of it."""
+    owned(server, "CREATE TABLE t (id int PRIMARY KEY, name text); INSERT INTO t SELECT i, 'n' || i FROM generate_series(1, 9) i")
+    follow(project, server, mode)
+    project.sync("s")
+    project.execute(gone)
+    owned(server, "INSERT INTO t VALUES (10, 'ten'); DELETE FROM t WHERE id = 2; UPDATE t SET name = 'one' WHERE id = 1")
+    project.sync("s")
+    rows = [(1, "one")] + [(i, f"n{i}") for i in range(3, 10)] + [(10, "ten")]
+    assert project.query("SELECT id, name FROM t ORDER BY id") == rows
+    owned(server, "INSERT INTO t VALUES (11, 'eleven')")
+    assert project.sync("s")["rows_read"] == 1
+    assert project.query("SELECT id, name FROM t ORDER BY id") == rows + [(11, "eleven")]
+    assert len(slots(server)) == 1
+    project.dray("state", "verify", "s").expect(0)
+
+
 def test_inserts_updates_deletes_and_key_changes(project, server):
     owned(server, "CREATE TABLE t (id int PRIMARY KEY, name text); INSERT INTO t SELECT i, 'n' || i FROM generate_series(1, 9) i")
     follow(project, server)
