@@ -56,9 +56,13 @@ int dr_mirror_exists(const char *folder);
 
 // ---- the pass ----
 enum {
-  DR_DIFF_FULL = 1u,   // the input is all there is: keys of the mirror that do not come are deletes
-  DR_DIFF_RESYNC = 2u, // every row is a change, equal to the mirror or not
-  DR_DIFF_PASSING = 4u // the change set is of use to this process alone: it is not made durable
+  DR_DIFF_FULL = 1u,    // the input is all there is: keys of the mirror that do not come are deletes
+  DR_DIFF_RESYNC = 2u,  // every row is a change, equal to the mirror or not
+  DR_DIFF_PASSING = 4u, // the change set is of use to this process alone: it is not made durable
+  // The other side is what is read, to see whether it is as the mirror says: where the mirror knows nothing of a value
+  // (the column came after the row) a null there is no change. Of a row of which it knows no more than the key
+  // (DR_KEEP_KEY, after another schema) it says nothing at all: such rows are counted as `unknown` beside `unchanged`.
+  DR_DIFF_KNOWN = 8u
 };
 enum { DR_DUPLICATES_REJECT = 1, DR_DUPLICATES_FIRST = 2, DR_DUPLICATES_LAST = 3 };
 struct dr_diff_options {
@@ -75,6 +79,7 @@ struct dr_diff_counts {
   uint64_t duplicate_keys; // keys that came more than once
   uint64_t duplicate_rows; // rows withheld for that
   uint64_t deferred;       // rows left for the next pass: what became of them was not certain (README.md, "The filter")
+  uint64_t unknown;        // of those unchanged: with DR_DIFF_KNOWN
   uint64_t spilled_bytes;
   uint64_t *column_updates; // per schema field: updates that change it; owned by the diff
 };

@@ -146,7 +146,15 @@ static int32_t put_new(struct dr_diff *diff, const struct dr_rest *rest, struct 
   return dr_record_put(&diff->records, &record, error);
 }
 
-// Fills absent, and changed by `differs` of each slot that the row says. Returns whether any did.
+// A null where the mirror knows no value: the other side got the column after the row.
+static int is_unknown(const struct dr_diff *diff, size_t slot) {
+  if (!diff->known || dr_slice_state(diff->slices[slot]) != DR_SLOT_NULL) return 0;
+  if (dr_mirror_keep(diff->mirror) == DR_KEEP_COLUMNS) return diff->columns[slot] == 0;
+  return dr_mirror_keep(diff->mirror) == DR_KEEP_ROW && dr_slice_state(diff->old_slices[slot]) == DR_SLOT_ABSENT;
+}
+
+// Fills absent, and changed by `differs` of each slot that the row says. Returns whether any did. *out_absent: whether
+// the row or the mirror says nothing somewhere.
 static int compare(struct dr_diff *diff, int (*differs)(const struct dr_diff *diff, size_t slot), int *out_absent) {
   const struct dr_slots *slots = &diff->mirror->slots;
   int any = 0;
@@ -156,6 +164,8 @@ static int compare(struct dr_diff *diff, int (*differs)(const struct dr_diff *di
   for (size_t i = 0; i < dr_slots_count(slots); i++) {
     if (dr_slice_state(diff->slices[i]) == DR_SLOT_ABSENT) {
       dr_set_bit(diff->absent, slots->encoder.columns[i]);
+      *out_absent = 1;
+    } else if (is_unknown(diff, i)) {
       *out_absent = 1;
     } else if (diff->resync || differs(diff, i)) {
       dr_set_bit(diff->changed, slots->encoder.columns[i]);
@@ -264,9 +274,15 @@ static int32_t known_row(struct dr_diff *diff, const struct dr_rest *rest, struc
   if (equal && !diff->resync) return DRAY_OK;
   DRAY_TRY(dr_decode_slices(row, map->to_count, diff->slices, error));
   const struct dr_record record = update_of(diff, rest, row);
+  const int comparable = map->identical && rest->found.row_hash != DR_ROW_HASH_UNKNOWN;
   if (keep == DR_KEEP_KEY) {
     int any_absent = 0;
-    *out_changed = compare(diff, differs_always, &any_absent);
+    const int differs = compare(diff, differs_always, &any_absent);
+    if (diff->known && (!comparable || any_absent)) {
+      diff->counts.unknown++;
+      return DRAY_OK;
+    }
+    *out_changed = differs;
     return put_update(diff, &record, error);
   }
   struct dray_str old = row;
@@ -276,8 +292,7 @@ static int32_t known_row(struct dr_diff *diff, const struct dr_rest *rest, struc
     DRAY_TRY(fetch_old(diff, &rest->found, &old, &map, error));
   }
   if (keep == DR_KEEP_ROW) return beside_row(diff, record, old, map, out_changed, error);
-  const int comparable = map->identical && rest->found.row_hash != DR_ROW_HASH_UNKNOWN;
-  return beside_columns(diff, record, old, comparable, out_changed, error);
+  return beside_columns(diff, record, old, map->identical && comparable, out_changed, error);
 }
 
 static int32_t sight(struct dr_diff *diff, const struct dr_rest *rest, uint64_t ref, struct dray_error *error) {

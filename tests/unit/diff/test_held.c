@@ -225,6 +225,36 @@ static void test_row_hashes_that_cannot_move_match_no_row(void **state) {
   make(DR_KEEP_KEY, "id");
 }
 
+// Table and mirror beside each other: a column that came after the row is null there, and the mirror knows nothing of
+// it. Where it keeps the key alone it knows nothing of such a row at all.
+static void test_a_null_that_the_mirror_does_not_know_is_no_change(void **state) {
+  (void)state;
+  static const int keeps[] = {DR_KEEP_ROW, DR_KEEP_COLUMNS, DR_KEEP_KEY};
+  const struct world_pass plain = {.flags = DR_DIFF_FULL}, known = {.flags = DR_DIFF_FULL | DR_DIFF_KNOWN};
+  for (size_t i = 0; i < 3; i++) {
+    const int key = keeps[i] == DR_KEEP_KEY;
+    make(keeps[i], "id");
+    merge();
+    use_columns("id int64; name string; qty int64; more string");
+    for (int merged = 0; merged < 2; merged++) {
+      (void)world_run(&world, &plain, ROWS("1,ann,5,\\N", "2,bob,6,\\N", "3,cyd,7,\\N"));
+      assert_int_equal(world.counts.updates, 3);
+      assert_string_equal(world_run(&world, &known, ROWS("1,ann,5,\\N", "2,bob,6,\\N", "3,cyd,7,\\N")), "");
+      assert_int_equal(world.counts.unchanged, 3);
+      assert_int_equal(world.counts.unknown, key ? 3 : 0);
+      assert_string_equal(world_run(&world, &known, ROWS("1,ann,5,x", "2,bob,\\N,\\N", "3,cyd,7,\\N", "4,d,1,\\N")),
+                          key ? "+ 4,d,1,\\N\n" : "~ 1,ann,5,x [more]\n~ 2,bob,\\N,\\N [qty]\n+ 4,d,1,\\N\n");
+      merge();
+    }
+    world_load(&world, 3, ROWS(key ? "1,ann,5,\\N" : "1,ann,5,?", "2,bob,6,\\N", "3,cyd,7,x")); // under the new schema
+    assert_string_equal(world_run(&world, &known, ROWS("1,ann,5,\\N", "2,bob,6,y", "3,cyd,7,\\N")),
+                        key ? "~ 2,bob,6,y [id,name,qty,more]\n~ 3,cyd,7,\\N [id,name,qty,more]\n"
+                            : "~ 2,bob,6,y [more]\n~ 3,cyd,7,\\N [more]\n");
+    (void)clean(state);
+  }
+  make(DR_KEEP_KEY, "id");
+}
+
 // ---- counting ----
 
 static uint64_t rows_now(void) {
@@ -454,6 +484,7 @@ int main(void) {
       TEST(test_rows_are_hashed_anew_under_another_schema),
       TEST(test_column_hashes_move_with_their_columns),
       TEST(test_row_hashes_that_cannot_move_match_no_row),
+      TEST(test_a_null_that_the_mirror_does_not_know_is_no_change),
       TEST(test_updates_of_some_columns_are_told_apart_by_their_hashes),
       TEST(test_rows_are_counted_exactly_at_the_end_of_a_run),
       TEST(test_whole_set_is_acknowledged_without_its_rejects),
