@@ -61,6 +61,22 @@ int32_t dr_table_select(struct dr_warehouse *warehouse, const struct dr_table_op
   return code;
 }
 
+int32_t dr_table_fields(struct dr_warehouse *warehouse, const struct dr_table_options *options, uint8_t *out_has,
+                        int *out_found, struct dray_error *error) {
+  struct dr_place place;
+  struct dr_shape shape;
+  DRAY_TRY(dr_place_make(&warehouse->dialect, options->name.schema, options->name.table, &place, error));
+  const int32_t code = dr_shape_read(warehouse, &place, &shape, error);
+  dr_place_free(&place);
+  if (code != DRAY_OK) return code;
+  for (size_t i = 0; i < options->schema->field_count; i++) {
+    out_has[i] = dr_shape_find(&shape, options->schema->fields[i].name) != NULL;
+  }
+  *out_found = shape.found;
+  dr_shape_free(&shape);
+  return DRAY_OK;
+}
+
 int32_t dr_table_has_rows(struct dr_warehouse *warehouse, const struct dr_table_name *name, int *out_has_rows,
                           struct dray_error *error) {
   struct dr_sql sql;

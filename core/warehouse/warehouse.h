@@ -83,6 +83,10 @@ DRAY_NODISCARD int32_t dr_table_staging(struct dr_warehouse *warehouse, const st
 // Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
 DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,
                                          struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
+// Which fields of the options' schema the table has, under their names or under one in another case (ASCII), which is
+// the same column: out_has[i], as many as there are fields. *out_found = 0: there is no table.
+DRAY_NODISCARD int32_t dr_table_fields(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                       uint8_t *out_has, int *out_found, struct dray_error *error);
 // Whether the table, which must be there, has any row. No query stream of the instance may be open meanwhile.
 DRAY_NODISCARD int32_t dr_table_has_rows(struct dr_warehouse *warehouse, const struct dr_table_name *name,
                                          int *out_has_rows, struct dray_error *error);
