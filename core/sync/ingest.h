@@ -64,9 +64,13 @@ DRAY_NODISCARD int32_t dr_ingest_is_known(const struct dr_context *run, const st
 DRAY_NODISCARD int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 // Makes the mirror anew from the table's rows, as of the warehouse's generation. When it fails there is no mirror.
 DRAY_NODISCARD int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
-// Compares table and mirror row by row. *out_*: rows only in one of them, and rows that differ.
-DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only,
-                                        uint64_t *out_mirror_only, uint64_t *out_differ, struct dray_error *error);
+// Rows, by where they are. `unknown`: the mirror has nothing but the key of them (DR_DIFF_KNOWN).
+struct dr_ingest_difference {
+  uint64_t table_only, mirror_only, different, unknown;
+};
+// Compares table and mirror row by row.
+DRAY_NODISCARD int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest,
+                                        struct dr_ingest_difference *out, struct dray_error *error);
 // Removes what a plan made for itself, as its end; the report keeps its numbers.
 void dr_ingest_leave_no_trace(struct dr_context *run);
 

@@ -26,8 +26,12 @@ DRAY_NODISCARD int32_t dr_state_show(struct dr_session *session, const struct dr
                                      struct dray_error *error);
 
 struct dr_state_comparison {
-  int compared;                                // 0: the other side cannot be read back, only the files were verified
-  uint64_t table_only, mirror_only, different; // rows; `different` at most, where the pass deferred some
+  int mirrored; // 0: the sync has no mirror, since its rows are not looked for again
+  int compared; // 0: the other side cannot be read back, only the files were verified
+  // Rows; `different` at most, where the pass deferred some. `others`: in the table only, which other syncs write too.
+  // `unknown`: of the others, of which the mirror has the key and nothing else.
+  uint64_t table_only, mirror_only, different, others, unknown;
+  const char *sharer; // a sync that writes the same table, the project's; NULL: none
   // Some rows of each kind. op: DRAY_OP_INSERT in the table only, DELETE in the mirror only, UPDATE different, with the
   // mirror's values -> the table's.
   struct dr_sample *samples;

@@ -107,35 +107,29 @@ int32_t dr_ingest_is_known(const struct dr_context *run, const struct dr_ingest 
 
 // ---- the mirror ----
 
-// The fields of the mapped schema that the table has already.
-static int32_t live_schema(struct dr_context *run, struct dr_ingest *ingest, struct dr_schema **out, int *out_found,
-                           struct dray_error *error) {
+// The fields of the mapped schema that the table has already. Where it is compared, not those of which rows are refused
+// for now: what the table has there is of another type than what is read.
+static int32_t live_schema(struct dr_context *run, struct dr_ingest *ingest, uint32_t flags, struct dr_schema **out,
+                           int *out_found, struct dray_error *error) {
+  const uint8_t *refused = (flags & DR_DIFF_KNOWN) != 0 ? run->refused_columns : NULL;
   const struct dr_schema *wanted = run->mapping.schema;
-  struct ArrowSchema table;
-  memset(&table, 0, sizeof(table));
-  uint32_t found = 0;
-  // Without schemas the host's name for the table carries the prefix; describe takes the name as core/warehouse
-  // writes it.
-  DRAY_TRY(dr_table_describe(ingest->warehouse, &ingest->table.name, &table, &found, error));
-  *out_found = found != 0;
-  if (!found) return DRAY_OK;
+  uint8_t *has = calloc(wanted->field_count + 1, sizeof(*has));
   struct dray_column_def *fields = calloc(wanted->field_count + 1, sizeof(*fields));
-  int32_t rc = fields == NULL ? dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema") : DRAY_OK;
+  int32_t rc = has == NULL || fields == NULL
+                   ? dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema")
+                   : dr_table_fields(ingest->warehouse, &ingest->table, has, out_found, error);
   size_t count = 0;
   for (size_t i = 0; rc == DRAY_OK && i < wanted->field_count; i++) {
-    for (int64_t c = 0; c < table.n_children; c++) {
-      if (strcmp(table.children[c]->name, wanted->fields[i].name) != 0) continue;
-      fields[count++] = (struct dray_column_def){wanted->fields[i].name, wanted->fields[i].type, 1};
-      break;
-    }
+    if (!has[i] || (refused != NULL && refused[i])) continue;
+    fields[count++] = (struct dray_column_def){wanted->fields[i].name, wanted->fields[i].type, 1};
   }
-  if (rc == DRAY_OK && count == 0) {
+  if (rc == DRAY_OK && *out_found && count == 0) {
     rc = dray_fail(error, DRAY_E_SCHEMA_DRIFT, "the table %s shares no column with the rows to be written",
                    ingest->table.name.table);
   }
-  if (rc == DRAY_OK) rc = dr_schema_new(fields, count, out, error);
+  if (rc == DRAY_OK && *out_found) rc = dr_schema_new(fields, count, out, error);
   free(fields);
-  dray_schema_release(&table);
+  free(has);
   return rc;
 }
 
@@ -153,7 +147,9 @@ static int32_t feed_table(struct dr_context *run, struct dr_ingest *ingest, stru
   struct dr_caster *caster = NULL;
   struct dr_rejects rejects = {NULL, 0, 0};
   const char *label = ingest->instance->label;
-  int32_t rc = dr_sql_select(&ingest->warehouse->dialect, &options, &sql, error);
+  int found = 0;
+  int32_t rc = dr_table_select(ingest->warehouse, &options, &sql, &found, error);
+  if (rc == DRAY_OK && !found) rc = dray_fail(error, DRAY_E_BUSY, "table %s was just removed", options.name.table);
   if (rc == DRAY_OK) {
     rc = dr_warehouse_query(ingest->instance, dray_buffer_view(&sql), DR_BATCH_BYTES_DEFAULT, DR_BATCH_ROWS_DEFAULT,
                             &stream, error);
@@ -206,7 +202,7 @@ static int32_t compare_table(struct dr_context *run, struct dr_ingest *ingest, u
   char *path = dr_path_join(run->folder, "rebuild.changes");
   if (path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
   const struct dr_diff_options options = {.flags = flags, .duplicates = DR_DUPLICATES_REJECT, .changeset_path = path};
-  int32_t rc = live_schema(run, ingest, &live, &found, error);
+  int32_t rc = live_schema(run, ingest, flags, &live, &found, error);
   if (rc == DRAY_OK) rc = dr_diff_begin(run->mirror, &options, &diff, error);
   if (rc == DRAY_OK && found) rc = feed_table(run, ingest, live, diff, error);
   if (rc == DRAY_OK) rc = dr_diff_finish(diff, counts, error);
@@ -273,18 +269,21 @@ static int32_t take_samples(struct dr_context *run, const char *path, const stru
   return rc;
 }
 
-int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, uint64_t *out_table_only,
-                         uint64_t *out_mirror_only, uint64_t *out_differ, struct dray_error *error) {
+int32_t dr_ingest_verify(struct dr_context *run, struct dr_ingest *ingest, struct dr_ingest_difference *out,
+                         struct dray_error *error) {
   char *path = NULL;
   struct dr_diff_counts counts;
-  int32_t rc = compare_table(run, ingest, DR_DIFF_FULL, &path, &counts, error);
+  int32_t rc = compare_table(run, ingest, DR_DIFF_FULL | DR_DIFF_KNOWN, &path, &counts, error);
   if (rc == DRAY_OK && run->options->samples_max > 0) rc = take_samples(run, path, &counts, error);
   if (path != NULL) (void)unlink(path);
   free(path);
   if (rc != DRAY_OK) return rc;
-  *out_table_only = counts.inserts;
-  *out_mirror_only = counts.deletes;
-  *out_differ = counts.updates + counts.deferred; // among rows that were deferred at least one differs
+  *out = (struct dr_ingest_difference){
+      .table_only = counts.inserts,
+      .mirror_only = counts.deletes,
+      .different = counts.updates + counts.deferred, // among rows that were deferred at least one differs
+      .unknown = counts.unknown,
+  };
   return DRAY_OK;
 }
 

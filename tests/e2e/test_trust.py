@@ -203,3 +203,126 @@ def test_a_mirror_that_was_made_of_half_a_table_is_not_believed(project, warehou
     run = project.sync("p")
     assert run["deletes"] == 98 and ids(warehouse, "p") == [1, 2]
     assert project.sync("p")["applied"] == 0
+
+
+# ---- columns in another case ----
+
+def case_table(warehouse):
+    return {"postgres": '"Name"', "mysql": "NAME"}.get(getattr(warehouse, "plugin", ""), '"NAME"')
+
+
+def test_columns_in_another_case_are_those_of_the_table(project, warehouse):
+    """In a rebuild and in verify as in a write."""
+    name = case_table(warehouse)
+    key = "ID" if getattr(warehouse, "plugin", "") != "postgres" else "id"
+    people(project, warehouse, SEEN)
+    warehouse.sql(f"CREATE TABLE p ({key} bigint PRIMARY KEY, {name} varchar(90))")
+    run = project.sync("p")
+    assert run["applied"] == 10
+    project.dray("state", "verify", "p").expect(0)
+    project.dray("state", "rebuild", "p", "--yes").expect(0)
+    project.dray("state", "verify", "p").expect(0)
+    assert project.sync("p")["applied"] == 0
+    people(project, warehouse, SEEN[:9] + LATER)
+    assert project.sync("p")["applied"] == 2
+    project.dray("state", "verify", "p").expect(0)
+    assert [row for row in warehouse.ask(f"SELECT {key}, {name} FROM p ORDER BY 1")] == [(str(i), n) for i, n in SEEN[:9] + LATER]
+    warehouse.sql(f"UPDATE p SET {name} = 'by hand' WHERE {key} = 3")
+    told = project.dray("state", "verify", "p", "--json")
+    assert told.code == 1 and told.line("verify")["different"] == 1
+
+
+def test_a_table_with_columns_in_another_case_is_adopted(project, warehouse):
+    key = "ID" if getattr(warehouse, "plugin", "") != "postgres" else "id"
+    people(project, warehouse, SEEN)
+    warehouse.sql(f"CREATE TABLE p ({key} bigint PRIMARY KEY, {case_table(warehouse)} varchar(90))")
+    warehouse.sql(f"INSERT INTO p VALUES (1, 'name 1'), (2, 'other')")
+    run = project.sync("p")
+    assert (run["inserts"], run["updates"], run["unchanged"]) == (8, 1, 1)
+    project.dray("state", "verify", "p").expect(0)
+
+
+# ---- what is a difference ----
+
+def compared(project, sync="s"):
+    """(exit code, table only, mirror only, different, of others, not known)"""
+    told = project.dray("state", "verify", sync, "--json")
+    line = told.line("verify")
+    return (told.code, *(line[name] for name in ("table_only", "mirror_only", "different", "others", "unknown")))
+
+
+@pytest.mark.parametrize("keep", ["row", "columns", "key"])
+def test_rows_older_than_a_column_are_equal_to_their_mirror(project, warehouse, keep):
+    configure(project, warehouse, more=f", keep: {keep}")
+    put(project, SEEN)
+    project.sync("s")
+    source(project, "ALTER TABLE t ADD COLUMN more TEXT; INSERT INTO t VALUES (11, 'late', NULL, 'x'), (12, 'later', NULL, NULL)")
+    project.sync("s")
+    known = 9 if keep == "key" else 0  # the tenth was read again, with the cursor's value
+    assert compared(project) == (0, 0, 0, 0, 0, known)
+    warehouse.sql("UPDATE copy SET more = 'by hand' WHERE id = 3")
+    assert compared(project) == ((0, 0, 0, 0, 0, known) if keep == "key" else (1, 0, 0, 1, 0, 0))
+    warehouse.sql("UPDATE copy SET more = NULL WHERE id IN (3, 11)")
+    assert compared(project) == (1, 0, 0, 1, 0, known)
+    assert "11" in project.dray("state", "verify", "s").out
+
+
+def test_drift_that_waits_is_no_difference(project, warehouse):
+    """Rows that are refused for what they have in a column; what the table holds there is of its own type."""
+    people(project, warehouse, SEEN, ", drift: discard_row")
+    warehouse.sql("CREATE TABLE p (id bigint PRIMARY KEY, name varchar(90), v bigint)")
+    project.write("in/p.csv", "id,name,v\n1,a,1\n2,b,2\n3,c,\n")
+    project.sync("p")
+    project.write("in/p.csv", "id,name,v,n\n1,a,1.5,\n2,b,2,x\n3,c,,\n4,d,,\n")
+    project.sync("p", code=3)
+    assert compared(project, "p") == (0, 0, 0, 0, 0, 0)
+    project.sync("p", code=3)
+    assert compared(project, "p") == (0, 0, 0, 0, 0, 0)
+    warehouse.sql("UPDATE p SET name = 'by hand' WHERE id = 1")
+    assert compared(project, "p") == (1, 0, 0, 1, 0, 0)
+
+
+def test_rows_of_another_sync_in_the_same_table_are_told_apart(project, warehouse):
+    project.config(f"connections:\n  wh: {warehouse.connection}\n  files: {{plugin: file, path: in, types: {{id: int64}}}}\nsyncs:\n" +
+                   "".join(f"  {s}: {{from: {{connection: files, stream: {s}}}, to: {{connection: wh, table: both}}, key: id, mode: upsert}}\n"
+                           for s in ("a", "b")))
+    project.write("in/a.csv", "id,a\n1,a\n2,a\n")
+    project.write("in/b.csv", "id,b\n2,b\n3,b\n")
+    for sync in ("a", "b", "a", "b"):
+        project.sync(sync)
+    assert compared(project, "a") == (0, 0, 0, 0, 1, 0)
+    assert compared(project, "b") == (0, 0, 0, 0, 0, 0)  # which found the rows of the first in its table, and knows them
+    project.write("in/a.csv", "id,a\n1,a\n2,a\n4,a\n")
+    project.sync("a")
+    assert compared(project, "b") == (0, 0, 0, 0, 1, 0)
+    assert "1 rows more are in the table, which sync b writes as well" in project.dray("state", "verify", "a").expect(0).out
+    warehouse.sql("UPDATE both SET a = 'by hand' WHERE id = 1; DELETE FROM both WHERE id = 2".replace("both", case_both(warehouse)))
+    assert compared(project, "a") == (1, 0, 1, 1, 1, 0)
+    told = project.dray("state", "verify", "a")
+    assert "a: 0 rows stand in the table only, 1 in the mirror only, 1 differ; the table is also written by sync b" in told.err
+
+
+def case_both(warehouse):
+    """`both` is a reserved word in two of the three."""
+    return "`both`" if getattr(warehouse, "plugin", "") == "mysql" else '"both"'
+
+
+def test_a_history_by_time_has_no_mirror_to_verify(project, warehouse):
+    configure(project, warehouse, "timed")
+    put(project, SEEN)
+    project.sync("s")
+    told = project.dray("state", "verify", "s").expect(0)
+    assert "there is no mirror" in told.out
+    assert not project.dray("state", "verify", "s", "--json").expect(0).line("verify")["compared"]
+
+
+def test_the_counts_are_in_the_error(project, warehouse):
+    configure(project, warehouse)
+    put(project, SEEN)
+    project.sync("s")
+    warehouse.sql("DELETE FROM copy WHERE id < 3; UPDATE copy SET name = 'by hand' WHERE id > 5; "
+                  "INSERT INTO copy (id, name) VALUES (77, 'by hand')")
+    told = project.dray("state", "verify", "s", "--json").expect(1)
+    said = "s: 1 rows stand in the table only, 2 in the mirror only, 5 differ"
+    assert [line["text"] for line in told.lines("error")] == [said]
+    assert said in project.dray("state", "verify", "s").expect(1).err

@@ -128,6 +128,7 @@ static void tell_rows(struct dr_output *output, const struct dr_sync *sync,
   for (size_t i = 0; i < comparison->sample_count; i++) {
     const struct dr_sample *sample = &comparison->samples[i];
     const char *where = sample->op == DRAY_OP_INSERT ? "table" : sample->op == DRAY_OP_DELETE ? "mirror" : "both";
+    if (sample->op == DRAY_OP_INSERT && comparison->table_only == 0) continue; // of others
     if (!output->json) {
       dr_report_change(output, sample->op, sample->key, sample->code, sample->text);
       continue;
@@ -142,32 +143,61 @@ static void tell_rows(struct dr_output *output, const struct dr_sync *sync,
   }
 }
 
+static void write_comparison(struct dr_output *output, const char *sync, const struct dr_state_comparison *comparison) {
+  struct dr_record record;
+  dr_record_begin(&record, output, "verify");
+  dr_record_text(&record, "sync", sync);
+  dr_record_bool(&record, "compared", comparison->compared);
+  dr_record_count(&record, "table_only", comparison->table_only);
+  dr_record_count(&record, "mirror_only", comparison->mirror_only);
+  dr_record_count(&record, "different", comparison->different);
+  dr_record_count(&record, "others", comparison->others);
+  dr_record_count(&record, "unknown", comparison->unknown);
+  dr_record_end(&record);
+}
+
+static void print_comparison(struct dr_output *output, const char *sync, const struct dr_state_comparison *comparison,
+                             uint64_t apart) {
+  char number[32];
+  if (!comparison->mirrored) {
+    dr_print(output, "%s: there is no mirror, and nothing to compare: its rows go straight into the table\n", sync);
+  } else if (!comparison->compared) {
+    dr_print(output, "%s: the mirror's files are whole\n", sync);
+  } else if (apart == 0) {
+    dr_print(output, "%s: the mirror's files are whole and equal to the table\n", sync);
+  }
+  if (comparison->others > 0) {
+    dr_print(output, "  %s rows more are in the table, which sync %s writes as well\n",
+             dr_thousands(comparison->others, number), comparison->sharer);
+  }
+  if (comparison->unknown > 0) {
+    dr_print(output, "  of %s rows the mirror has the key alone, until they are sent again\n",
+             dr_thousands(comparison->unknown, number));
+  }
+}
+
 static int32_t verify(struct dr_watched *watched, const struct dr_sync *sync, struct dray_error *error) {
   struct dr_output *output = watched->call->output;
   struct dr_state_comparison comparison;
   DRAY_TRY(dr_state_verify(watched->session, sync, VERIFY_SAMPLES, &comparison, error));
   const uint64_t apart = comparison.table_only + comparison.mirror_only + comparison.different;
   if (output->json) {
-    struct dr_record record;
-    dr_record_begin(&record, output, "verify");
-    dr_record_text(&record, "sync", sync->name);
-    dr_record_bool(&record, "compared", comparison.compared);
-    dr_record_count(&record, "table_only", comparison.table_only);
-    dr_record_count(&record, "mirror_only", comparison.mirror_only);
-    dr_record_count(&record, "different", comparison.different);
-    dr_record_end(&record);
-  } else if (!comparison.compared) {
-    dr_print(output, "%s: the mirror's files are whole\n", sync->name);
-  } else if (apart == 0) {
-    dr_print(output, "%s: the mirror's files are whole and equal to the table\n", sync->name);
+    write_comparison(output, sync->name, &comparison);
+  } else {
+    print_comparison(output, sync->name, &comparison, apart);
   }
   tell_rows(output, sync, &comparison);
-  dr_state_comparison_free(&comparison);
-  if (apart == 0) return DRAY_OK;
-  return dray_fail(error, DRAY_E_MIRROR_CORRUPT,
-                   "%s: %llu rows stand in the table only, %llu in the mirror only, %llu differ", sync->name,
+  int32_t rc = DRAY_OK;
+  if (apart > 0) {
+    rc = dray_fail(error, DRAY_E_MIRROR_CORRUPT,
+                   "%s: %llu rows stand in the table only, %llu in the mirror only, %llu differ%s%s", sync->name,
                    (unsigned long long)comparison.table_only, (unsigned long long)comparison.mirror_only,
-                   (unsigned long long)comparison.different);
+                   (unsigned long long)comparison.different,
+                   comparison.sharer != NULL ? "; the table is also written by sync " : "",
+                   comparison.sharer != NULL ? comparison.sharer : "");
+  }
+  dr_state_comparison_free(&comparison);
+  return rc;
 }
 
 int32_t cmd_state_verify(struct dr_command_call *call) {
