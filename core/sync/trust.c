@@ -35,15 +35,18 @@ static int32_t forget_checkpoint(struct dr_context *run, struct dr_ingest *inges
   return DRAY_OK;
 }
 
-// A source may have had no rows all the time.
-static int32_t has_written(const struct dr_context *run, int *out_has, struct dray_error *error) {
+// A source may have had no rows all the time. *out_ever: whether an earlier run wrote; `unknown`: none is on record.
+static int32_t has_written(const struct dr_context *run, int unknown, int *out_ever, struct dray_error *error) {
   struct dr_run_record *runs = NULL;
-  size_t count = 0;
-  int has = 0;
+  size_t count = 0, ended = 0;
+  int wrote = 0;
   DRAY_TRY(dr_store_runs(run->store, run->sync->name, RUNS_LOOKED_AT, &runs, &count, error));
-  for (size_t i = 0; i < count; i++) has |= runs[i].applied > 0;
+  for (size_t i = 0; i < count; i++) {
+    ended += runs[i].ended_us != 0;
+    wrote |= runs[i].applied > 0;
+  }
   free(runs);
-  *out_has = has;
+  *out_ever = ended > 0 ? wrote : unknown;
   return DRAY_OK;
 }
 
@@ -61,7 +64,7 @@ static int32_t look_at_table(struct dr_ingest *ingest, int *out_found, struct dr
 
 int32_t dr_ingest_believe(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const int append = ingest->table.mode == DR_WRITE_APPEND;
-  int found = 0, written = 0;
+  int found = 0, ever = 0;
   if (ingest->table.mode == DR_WRITE_REPLACE) return DRAY_OK; // reads all in any case
   if (ingest->state.generation == 0 && run->state.generation == 0) return DRAY_OK;
   DRAY_TRY(look_at_table(ingest, &found, error));
@@ -69,8 +72,8 @@ int32_t dr_ingest_believe(struct dr_context *run, struct dr_ingest *ingest, stru
   if (!found) return forget_checkpoint(run, ingest, "the table is not there any more", error);
   // Of the others the mirror says whether there were rows.
   if (!ingest->empty || (!append && run->sync->valid_from == NULL)) return DRAY_OK;
-  DRAY_TRY(has_written(run, &written, error));
-  if (!written) return DRAY_OK;
+  DRAY_TRY(has_written(run, !append, &ever, error));
+  if (!ever) return DRAY_OK;
   if (!append) return forget_checkpoint(run, ingest, "the table is empty, though rows were written to it", error);
   dr_log(DRAY_LOG_WARN, run->sync->name,
          "the table is empty, though rows were appended to it: only what is new comes now; `dray state reset %s` has "
@@ -247,7 +250,7 @@ int32_t dr_ingest_rebuild(struct dr_context *run, struct dr_ingest *ingest, stru
   dr_board_phase("rebuilding");
   dr_mirror_close(run->mirror);
   run->mirror = NULL;
-  // From now on nothing tells any more that there were rows.
+  // By `dray state rebuild`: from now on nothing tells any more that there were rows.
   if (ingest->empty && ingest->state.checkpoint.len > 0) DRAY_TRY(drop_checkpoint(ingest, error));
   DRAY_TRY(dr_mirror_reset(run->mirror_folder, error));
   const int32_t rc = rebuild(run, ingest, error);
@@ -308,25 +311,24 @@ void dr_ingest_leave_no_trace(struct dr_context *run) {
   remove_mirror(run);
 }
 
+// A mirror without rows, made of a table without any, says nothing of what was read before the checkpoint: what comes
+// since would be all that the table ever has. (Where the table is not there dr_ingest_believe has dropped it.)
+static int32_t begin_anew(struct dr_context *run, struct dr_ingest *ingest, const char *why, struct dray_error *error) {
+  if (!ingest->empty || ingest->state.checkpoint.len == 0) return DRAY_OK;
+  dr_reader_finish(run->reader);
+  dr_mirror_close(run->mirror); // is of the mapping that goes
+  run->mirror = NULL;
+  DRAY_TRY(forget_checkpoint(run, ingest, why, error));
+  return dr_ingest_read(run, ingest, error);
+}
+
 static int32_t rebuild_because(struct dr_context *run, struct dr_ingest *ingest, const char *why,
                                struct dray_error *error) {
+  DRAY_TRY(begin_anew(run, ingest, why, error));
   dr_log(DRAY_LOG_WARN, run->sync->name, "%s: the mirror is rebuilt from the table (generation %llu)", why,
          (unsigned long long)ingest->state.generation);
   DRAY_TRY(step_aside(run, error));
   return dr_ingest_rebuild(run, ingest, error);
-}
-
-// The mirror has rows and the table has none: what is read since the checkpoint would be all that it ever has.
-static int32_t begin_anew(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
-  const char *why = ingest->empty ? "the table is empty, and its mirror is not" : "the table is not there";
-  if (ingest->state.checkpoint.len > 0) {
-    dr_reader_finish(run->reader);
-    dr_mirror_close(run->mirror); // is of the mapping that goes
-    run->mirror = NULL;
-    DRAY_TRY(forget_checkpoint(run, ingest, why, error));
-    DRAY_TRY(dr_ingest_read(run, ingest, error));
-  }
-  return rebuild_because(run, ingest, why, error);
 }
 
 // What is in doubt between the two is settled by the warehouse's generation.
@@ -353,7 +355,10 @@ int32_t dr_ingest_trust(struct dr_context *run, struct dr_ingest *ingest, struct
   if (table == 0 && exists) return rebuild_because(run, ingest, "no run has written to the table so far", error);
   DRAY_TRY(dr_context_mirror(run, 0, error));
   DRAY_TRY(settle_prepared(run, table, &info, error));
-  if (info.rows > 0 && (!exists || ingest->empty)) return begin_anew(run, ingest, error);
+  if (info.rows > 0 && !exists) return rebuild_because(run, ingest, "the table is not there", error);
+  if (info.rows > 0 && ingest->empty) {
+    return rebuild_because(run, ingest, "the table is empty, and its mirror is not", error);
+  }
   if (info.generation == table) return DRAY_OK;
   return rebuild_because(run, ingest, "the warehouse and the mirror are of different generations", error);
 }

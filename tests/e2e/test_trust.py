@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint, mirror and table on all three engines: a table that is gone, emptied or made anew under an incremental sync, a mirror that
+"""Checkpoint, mirror and table on all three engines: a table that is gone or emptied under an incremental sync, a mirror that
 could not be made, columns spelt in another case, what `dray state verify` calls a difference and what not."""
+
+import shutil
 
 import pytest
 
@@ -128,6 +130,20 @@ def test_a_mirror_made_of_an_emptied_table_does_not_hide_it(project, warehouse):
     warehouse.sql("DELETE FROM copy")
     project.dray("state", "rebuild", "s", "--yes").expect(0)
     put(project, LATER)
+    project.sync("s")
+    assert ids(warehouse) == ALL
+
+
+@pytest.mark.parametrize("mode", ["upsert", "timed"])
+def test_a_lost_mirror_of_an_emptied_table_does_not_hide_it(project, warehouse, mode):
+    configure(project, warehouse, mode)
+    put(project, SEEN)
+    project.sync("s")
+    warehouse.sql("DELETE FROM copy")
+    shutil.rmtree(project.folder / ".dray")
+    put(project, LATER)
+    assert project.plan("s")[0]["inserts"] == 11
+    shutil.rmtree(project.folder / ".dray")
     project.sync("s")
     assert ids(warehouse) == ALL
 
