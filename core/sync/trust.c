@@ -85,7 +85,7 @@ int32_t dr_ingest_believe(struct dr_context *run, struct dr_ingest *ingest, stru
 int32_t dr_ingest_is_known(const struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
   const uint64_t here = run->state.generation, there = ingest->state.generation;
   const int full = (run->options->flags & (DR_RUN_FULL | DR_RUN_BASELINE)) != 0;
-  if (here <= there || ingest->table.mode == DR_WRITE_REPLACE || full) return DRAY_OK;
+  if (ingest->identity.moved || here <= there || ingest->table.mode == DR_WRITE_REPLACE || full) return DRAY_OK;
   if (there > 0) {
     dr_log(DRAY_LOG_WARN, run->sync->name,
            "the warehouse is of generation %llu and this project knew %llu: this run goes on from what the warehouse "
