@@ -35,6 +35,7 @@ struct dr_context {
   struct dr_loading *loading;         // NULL: what is read is not loaded meanwhile; see loading.h
   struct dr_recorded *recorded;       // NULL: no records of rows are looked after; see recorded.h
   uint64_t window_mark, window_first; // see dr_rows_window
+  int promised;                       // a checkpoint of this run's was sent to be committed; see dr_reader_abandon
   int held_back;                      // rows were deferred: checkpoint and records of rows stay
   int claim_stands;                   // of a frame that was not written: no lane acknowledges any more
   uint64_t limit_passes;              // batches of which a destination that sets limits took rows, or said why not

@@ -274,6 +274,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   rc = dr_noting_acked(noting, rc, error);
   if (rc == DRAY_OK) {
     run->report->sent += pass->inserts + pass->updates + pass->deletes - pass->withheld;
+    run->promised |= !dr_ingest_same_checkpoint(ingest, checkpoint);
     rc = commit_both(run, ingest, writer, written, error);
   }
   dr_table_writer_free(writer);
@@ -393,6 +394,7 @@ int32_t dr_ingest(struct dr_context *run, struct dray_error *error) {
     rc = goes_through_the_mirror(run, &ingest) ? ingest_keyed(run, &ingest, error)
                                                : dr_ingest_direct(run, &ingest, error);
   }
+  if (rc != DRAY_OK && !run->promised) dr_reader_abandon(run->session, run->sync, run->reader);
   run->report->generation = ingest.state.generation;
   dr_ingest_close(&ingest);
   dr_ingest_leave_no_trace(run);

@@ -12,6 +12,7 @@
 
 #include "base/board.h"
 #include "base/cancel.h"
+#include "base/log.h"
 #include "base/queue.h"
 
 #define QUEUE_ITEMS_MAX 8
@@ -28,6 +29,7 @@ struct dr_reader {
   struct dr_stream_facts facts;
   int incremental, changes, whole;
   int has_state; // the stream has checkpoints
+  int begun;     // of a log: something was made at the source for it to be followed from here
   struct dr_queue *queue;
   pthread_t thread;
   int running;
@@ -51,7 +53,11 @@ static void free_item(void *item) {
 
 // ---- opening ----
 
-void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char out[DR_READER_NAME_BYTES]) {
+#define NAME_BYTES 97
+
+// The name by which a source knows that it is this sync which reads (dray/source.h, `reader`): of the sync's name and
+// the project's seed.
+static void name_reader(struct dr_session *session, const struct dr_sync *sync, char out[NAME_BYTES]) {
   const struct dray_str name = dray_str_of(sync->name);
   const uint64_t mark = dr_hash_bytes(name, dr_store_seed(dr_session_store(session))).low;
   char shown[64];
@@ -62,7 +68,7 @@ void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char
     shown[n++] = plain ? *at : '_';
   }
   shown[n] = '\0';
-  (void)snprintf(out, DR_READER_NAME_BYTES, "%s.%016llx", shown, (unsigned long long)mark);
+  (void)snprintf(out, NAME_BYTES, "%s.%016llx", shown, (unsigned long long)mark);
 }
 
 static int32_t decide_mode(const struct dr_reader_options *options, struct dr_reader *reader,
@@ -82,6 +88,14 @@ static int32_t decide_mode(const struct dr_reader_options *options, struct dr_re
       sync->stream);
 }
 
+static int32_t take_names(struct dr_reader *reader, const char *const *names, size_t count, struct dray_str **out,
+                          struct dray_error *error) {
+  *out = dr_arena_alloc(&reader->arena, (count + 1) * sizeof(**out));
+  if (*out == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for column names");
+  for (size_t i = 0; i < count; i++) (*out)[i] = dray_str_of(names[i]);
+  return DRAY_OK;
+}
+
 static int32_t open_stream(struct dr_session *session, const struct dr_reader_options *options,
                            struct dr_reader *reader, struct dray_error *error) {
   const struct dr_sync *sync = options->sync;
@@ -91,11 +105,13 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
   DRAY_TRY(dr_source_discover(source, &catalog, error));
   DRAY_TRY(dr_catalog_stream(catalog, sync->stream, &reader->arena, &reader->facts, error));
   DRAY_TRY(decide_mode(options, reader, error));
-  char name[DR_READER_NAME_BYTES];
-  dr_reader_name(session, sync, name);
-  struct dray_str *columns = dr_arena_alloc(&reader->arena, (sync->column_count + 1) * sizeof(*columns));
-  if (columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for column names");
-  for (size_t i = 0; i < sync->column_count; i++) columns[i] = dray_str_of(sync->columns[i]);
+  char name[NAME_BYTES];
+  name_reader(session, sync, name);
+  const int own = sync->key_count > 0;
+  const size_t key_count = own ? sync->key_count : reader->facts.key_count;
+  struct dray_str *columns = NULL, *key = NULL;
+  DRAY_TRY(take_names(reader, sync->columns, sync->column_count, &columns, error));
+  DRAY_TRY(take_names(reader, own ? sync->key : reader->facts.key, key_count, &key, error));
   const struct dray_read_request request = {
       .struct_size = sizeof(request),
       .mode = reader->incremental ? DRAY_READ_INCREMENTAL : DRAY_READ_FULL,
@@ -108,12 +124,46 @@ static int32_t open_stream(struct dr_session *session, const struct dr_reader_op
       .batch_rows_max = DR_BATCH_ROWS_DEFAULT,
       .reader = dray_str_of(name),
       .flags = options->look ? DRAY_READ_LOOK : 0,
+      .key = key,
+      .key_count = key_count,
+      .former = reader->changes && reader->whole ? options->checkpoint : dray_str_make(NULL, 0),
   };
   (void)snprintf(reader->label, sizeof(reader->label), "%s", source->label);
   DRAY_TRY(dr_source_open(source, &request, &reader->stream, error));
   reader->stream_open = 1;
   reader->has_state = reader->stream.state != NULL;
+  reader->begun = reader->changes && reader->whole && !options->look;
   return DRAY_OK;
+}
+
+int32_t dr_reader_drop(struct dr_session *session, const struct dr_sync *sync, struct dray_str state,
+                       struct dray_str *out_json, struct dray_error *error) {
+  struct dr_source_instance *source = NULL;
+  char name[NAME_BYTES];
+  DRAY_TRY(dr_session_source(session, (size_t)sync->from_connection, &source, error));
+  name_reader(session, sync, name);
+  const struct dray_read_request request = {
+      .struct_size = sizeof(request),
+      .mode = DRAY_READ_INCREMENTAL,
+      .stream = dray_str_of(sync->stream),
+      .state = state,
+      .reader = dray_str_of(name),
+  };
+  return dr_source_drop(source, &request, out_json, error);
+}
+
+void dr_reader_abandon(struct dr_session *session, const struct dr_sync *sync, struct dr_reader *reader) {
+  struct dray_str json = {NULL, 0};
+  struct dray_error why;
+  if (reader == NULL || !reader->begun) return;
+  dr_reader_finish(reader);
+  reader->begun = 0;
+  dray_error_init(&why);
+  if (dr_reader_drop(session, sync, dray_str_make(NULL, 0), &json, &why) == DRAY_OK) return;
+  dr_log(DRAY_LOG_WARN, sync->name,
+         "what this run made at the source could not be removed (%s): the next run takes its place, or `dray sync %s "
+         "--drop` removes it",
+         why.text, sync->name);
 }
 
 static int32_t open_model(struct dr_session *session, const struct dr_reader_options *options, struct dr_reader *reader,
@@ -149,6 +199,7 @@ int32_t dr_reader_open(struct dr_session *session, const struct dr_reader_option
     if (reader->queue == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a queue");
   }
   if (rc != DRAY_OK) {
+    dr_reader_abandon(session, options->sync, reader);
     dr_reader_close(reader);
     return rc;
   }

@@ -44,10 +44,14 @@ int dr_reader_incremental(const struct dr_reader *reader);                     /
 int dr_reader_changes(const struct dr_reader *reader);
 // Everything that exists is shown: a full read, or a log of changes from its beginning.
 int dr_reader_whole(const struct dr_reader *reader);
-// The name by which a source knows that it is this sync which reads (dray/source.h, `reader`): of the sync's name and
-// the project's seed. Written into `out`.
-#define DR_READER_NAME_BYTES 97
-void dr_reader_name(struct dr_session *session, const struct dr_sync *sync, char out[DR_READER_NAME_BYTES]);
+// Removes what reading left at the sync's source (slots); `state` is the last one known, if any. *out_json as the
+// source's drop says it: valid until the next call to the source.
+DRAY_NODISCARD int32_t dr_reader_drop(struct dr_session *session, const struct dr_sync *sync, struct dray_str state,
+                                      struct dray_str *out_json, struct dray_error *error);
+// The same where a log was begun and the run failed before anything that stands on it was committed: nobody will go on
+// from there. Ends the reading. `reader` NULL, and readings of other kinds, leave nothing. What cannot be removed is
+// warned of.
+void dr_reader_abandon(struct dr_session *session, const struct dr_sync *sync, struct dr_reader *reader);
 // Whether it is known already, without waiting, that no rows come any more (perhaps a state does).
 int dr_reader_drained(const struct dr_reader *reader);
 // The next batch; *out = NULL at the end.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cancel.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -184,8 +185,8 @@ int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, 
 }
 
 // The warehouse's own checkpoint goes back to the beginning, as a generation of its own: a run that was in the middle
-// is fenced off.
-static int32_t reset_table(struct bench *bench, struct dray_error *error) {
+// is fenced off. `out` gets the one that it was, if a log was followed from there.
+static int32_t reset_table(struct bench *bench, struct dray_buffer *out, struct dray_error *error) {
   struct dr_ingest ingest;
   struct dr_table_writer *writer = NULL;
   uint64_t written = 0;
@@ -200,8 +201,21 @@ static int32_t reset_table(struct bench *bench, struct dray_error *error) {
     if (rc == DRAY_OK) rc = dr_table_writer_commit(writer, error);
     dr_table_writer_free(writer);
   }
+  if (rc == DRAY_OK && dr_reader_changes(bench->run.reader)) {
+    rc = dray_buffer_append(out, ingest.state.checkpoint.data, ingest.state.checkpoint.len, error);
+  }
   dr_ingest_close(&ingest);
   return rc;
+}
+
+// What is kept at the source for a checkpoint that is gone by now.
+static void leave_source(const struct bench *bench, struct dray_str checkpoint) {
+  const struct dr_sync *sync = bench->run.sync;
+  struct dray_str json = {NULL, 0};
+  struct dray_error why;
+  dray_error_init(&why);
+  if (checkpoint.len == 0 || dr_reader_drop(bench->run.session, sync, checkpoint, &json, &why) == DRAY_OK) return;
+  dr_log(DRAY_LOG_WARN, sync->name, "what reading made at the source may be left there: %s", why.text);
 }
 
 // A sync that has none by now may have had one: its file says so.
@@ -222,52 +236,64 @@ static int32_t reset_snapshot(struct bench *bench, struct dray_error *error) {
 
 int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error) {
   struct bench bench;
+  struct dray_buffer checkpoint;
+  dray_buffer_init(&checkpoint, DR_CHECKPOINT_BYTES_MAX);
   int32_t rc = bench_open(&bench, session, sync, error);
-  if (rc == DRAY_OK && sync->object == NULL) rc = reset_table(&bench, error);
+  if (rc == DRAY_OK && sync->object == NULL) rc = reset_table(&bench, &checkpoint, error);
   if (rc == DRAY_OK) rc = reset_snapshot(&bench, error);
   if (rc == DRAY_OK) rc = dr_mirror_reset(bench.run.mirror_folder, error);
   if (rc == DRAY_OK) rc = dr_store_sync_forget(bench.run.store, sync->name, error);
+  if (rc == DRAY_OK) leave_source(&bench, dray_buffer_view(&checkpoint));
   bench_close(&bench);
+  dray_buffer_free(&checkpoint);
   return rc;
 }
 
 // ---- drop ----
 
 // The checkpoint as the warehouse has it, and none afterwards.
-static int32_t take_checkpoint(struct bench *bench, struct dray_buffer *out, struct dray_error *error) {
+static int32_t take_from_warehouse(struct bench *bench, struct dray_buffer *out, struct dray_error *error) {
+  struct dr_table_state state = {.generation = 0};
+  struct dr_ingest ingest;
+  DRAY_TRY(dr_ingest_place(&bench->run, &ingest, error));
+  DRAY_TRY(dr_table_state_read(ingest.warehouse, &ingest.table, &state, error));
+  if (state.checkpoint.len > 0) dray_buffer_clear(out);
+  const int32_t rc = dray_buffer_append(out, state.checkpoint.data, state.checkpoint.len, error);
+  dray_buffer_free(&state.checkpoint);
+  return rc == DRAY_OK ? dr_table_state_unread(ingest.warehouse, &ingest.table, error) : rc;
+}
+
+// The one that the store knows, and none afterwards: the warehouse's, as of the last run here.
+static int32_t take_from_store(struct bench *bench, struct dray_buffer *out, struct dray_error *error) {
   struct dr_sync_state *kept = &bench->run.state;
-  if (bench->run.sync->object == NULL) {
-    struct dr_table_state state = {.generation = 0};
-    struct dr_ingest ingest;
-    DRAY_TRY(dr_ingest_place(&bench->run, &ingest, error));
-    DRAY_TRY(dr_table_state_read(ingest.warehouse, &ingest.table, &state, error));
-    const int32_t rc = dray_buffer_append(out, state.checkpoint.data, state.checkpoint.len, error);
-    dray_buffer_free(&state.checkpoint);
-    if (rc != DRAY_OK) return rc;
-    DRAY_TRY(dr_table_state_unread(ingest.warehouse, &ingest.table, error));
-  }
   if (kept->checkpoint.len == 0) return DRAY_OK;
+  DRAY_TRY(dray_buffer_append(out, kept->checkpoint.data, kept->checkpoint.len, error));
   dray_buffer_clear(&kept->checkpoint);
   return dr_store_sync_put(bench->run.store, bench->run.sync->name, kept, error);
 }
 
-static int32_t drop_at_source(struct bench *bench, struct dray_str state, struct dray_buffer *out_json,
-                              struct dray_error *error) {
+// `why` of a warehouse that is away does not keep what costs at the source: the error is told when that is gone.
+static int32_t drop_all(struct bench *bench, struct dray_buffer *state, struct dray_buffer *out_json,
+                        struct dray_error *error) {
   const struct dr_sync *sync = bench->run.sync;
-  struct dr_source_instance *source = NULL;
   struct dray_str json = {NULL, 0};
-  char name[DR_READER_NAME_BYTES];
-  DRAY_TRY(dr_session_source(bench->run.session, (size_t)sync->from_connection, &source, error));
-  dr_reader_name(bench->run.session, sync, name);
-  const struct dray_read_request request = {
-      .struct_size = sizeof(request),
-      .mode = DRAY_READ_INCREMENTAL,
-      .stream = dray_str_of(sync->stream),
-      .state = state,
-      .reader = dray_str_of(name),
-  };
-  DRAY_TRY(dr_source_drop(source, &request, &json, error));
-  return dray_buffer_append(out_json, json.data, (size_t)json.len, error);
+  struct dray_error why;
+  dray_error_init(&why);
+  DRAY_TRY(take_from_store(bench, state, error));
+  const int32_t left = sync->object == NULL ? take_from_warehouse(bench, state, &why) : DRAY_OK;
+  DRAY_TRY(dr_cancel_check(error));
+  (void)dr_fault_point("sync.unread");
+  int32_t rc = dr_reader_drop(bench->run.session, sync, dray_buffer_view(state), &json, error);
+  if (rc != DRAY_OK && left != DRAY_OK) {
+    dr_log(DRAY_LOG_WARN, sync->name, "the checkpoint stays in the warehouse as well: %s", why.text);
+  }
+  if (rc == DRAY_OK) rc = dray_buffer_append(out_json, json.data, (size_t)json.len, error);
+  if (rc != DRAY_OK || left == DRAY_OK) return rc;
+  if (error != NULL) *error = why;
+  return dray_error_prefix(error,
+                           "what was known of at the source is removed, but the checkpoint is left in the warehouse "
+                           "(repeat `dray sync %s --drop` when that can be reached)",
+                           sync->name);
 }
 
 int32_t dr_state_drop(struct dr_session *session, const struct dr_sync *sync, struct dray_buffer *out_json,
@@ -277,9 +303,7 @@ int32_t dr_state_drop(struct dr_session *session, const struct dr_sync *sync, st
   if (sync->model >= 0) return dray_buffer_append_str(out_json, "[]", error); // queries leave nothing
   dray_buffer_init(&state, DR_CHECKPOINT_BYTES_MAX);
   int32_t rc = bench_open(&bench, session, sync, error);
-  if (rc == DRAY_OK) rc = take_checkpoint(&bench, &state, error);
-  if (rc == DRAY_OK) (void)dr_fault_point("sync.unread");
-  if (rc == DRAY_OK) rc = drop_at_source(&bench, dray_buffer_view(&state), out_json, error);
+  if (rc == DRAY_OK) rc = drop_all(&bench, &state, out_json, error);
   bench_close(&bench);
   dray_buffer_free(&state);
   return rc;

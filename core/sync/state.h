@@ -42,14 +42,17 @@ void dr_state_comparison_free(struct dr_state_comparison *comparison);
 // frees what is written. @errors MIRROR_CORRUPT, MIRROR_MISSING, LOCKED.
 DRAY_NODISCARD int32_t dr_state_verify(struct dr_session *session, const struct dr_sync *sync, size_t samples_max,
                                        struct dr_state_comparison *out, struct dray_error *error);
-// Forgets mirror, checkpoint, ledger and rejected rows, and removes the snapshot of `diff: warehouse`. Into a warehouse
+// Forgets mirror, checkpoint, ledger and rejected rows, and removes the snapshot of `diff: warehouse` and what a source
+// keeps for the checkpoint. Into a warehouse
 // the next run reads everything again and
 // writes what differs from the table;
 // to a destination it sends everything.
 DRAY_NODISCARD int32_t dr_state_reset(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error);
 // Removes what syncing left at the source (slots), and first the checkpoint that stands on it, so that a kill in
 // between leaves a sync that reads everything again, and a second call that removes the rest. Mirror and table stay.
-// `out_json` gets what the source removed, [{"kind", "name"}]. @errors the plugins' own, LOCKED.
+// `out_json` gets what the source removed, [{"kind", "name"}]. A warehouse that cannot be reached is the error, after
+// the source was cleaned by what the local store knows: `out_json` is written then as well. @errors the plugins' own,
+// LOCKED.
 DRAY_NODISCARD int32_t dr_state_drop(struct dr_session *session, const struct dr_sync *sync,
                                      struct dray_buffer *out_json, struct dray_error *error);
 // Makes the mirror anew from the warehouse table. @errors CONFIG_VALUE for a destination, which cannot be read back.

@@ -298,7 +298,7 @@ def test_drop_leaves_nothing_behind_and_can_be_repeated(project, server):
     record = project.dray("sync", "s", "--drop", "--yes", "--json").expect(0).line("drop")
     assert record["removed"] == [{"kind": "replication slot", "name": slot}, {"kind": "publication", "name": slot}]
     assert not slots(server) and not publications(server)
-    assert "nothing was left" in project.dray("sync", "s", "--drop", "--yes").expect(0).out
+    assert "nothing of it was found" in project.dray("sync", "s", "--drop", "--yes").expect(0).out
     assert project.query("SELECT id FROM t ORDER BY id") == [(1,), (2,)]  # the copy stays
     owned(server, "DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (3, 'c')")
     assert project.sync("s")["deletes"] == 1  # begins anew, and sees what is gone

@@ -81,7 +81,7 @@ static int32_t print_dropped(struct dr_output *output, const char *sync, struct 
     dr_print(output, "%s: removed the %s %s\n", sync, dray_json_get(thing, "kind")->text.data,
              dray_json_get(thing, "name")->text.data);
   }
-  if (root->child == NULL) dr_print(output, "%s: nothing was left at the source\n", sync);
+  if (root->child == NULL) dr_print(output, "%s: nothing of it was found at the source\n", sync);
   dray_json_free(root);
   return DRAY_OK;
 }
@@ -93,7 +93,15 @@ static int32_t drop_one(struct dr_watched *watched) {
   dray_error_init(&error);
   dray_buffer_init(&json, DROPPED_BYTES_MAX);
   int32_t rc = dr_state_drop(watched->session, request->sync, &json, &error);
-  if (rc == DRAY_OK) rc = print_dropped(watched->call->output, request->sync->name, dray_buffer_view(&json), &error);
+  if (json.len > 0) { // also where something is left elsewhere
+    struct dray_error why;
+    dray_error_init(&why);
+    const int32_t told = print_dropped(watched->call->output, request->sync->name, dray_buffer_view(&json), &why);
+    if (rc == DRAY_OK && told != DRAY_OK) {
+      error = why;
+      rc = told;
+    }
+  }
   dray_buffer_free(&json);
   return rc == DRAY_OK ? DR_EXIT_DONE : dr_watched_error(watched, &error);
 }

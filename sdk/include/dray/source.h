@@ -41,6 +41,13 @@ struct dray_read_request {
   struct dray_str reader;
   uint32_t flags; // since 1.1: DRAY_READ_*
   uint32_t reserved;
+  // Since 1.2. The columns by which the reader knows rows; key_count 0: it does not say. A log of changes whose
+  // tombstones could not have these columns is refused.
+  const struct dray_str *key;
+  uint64_t key_count;
+  // Since 1.2. Of a read from the beginning: the last state of the reads by `reader` whose place this one takes; empty:
+  // none is known. It may be of another stream, and what was kept for it at the other side goes.
+  struct dray_str former;
 };
 
 // All slots are called on one thread at a time per instance; instances run in parallel. Slots marked
