@@ -33,11 +33,11 @@ struct changes {
   size_t map_count;
   uint8_t *identity;       // of the table's columns
   uint8_t *large;          // likewise: the log may leave the value out
-  int identity_whole;      // the whole old row comes with a change
   struct pg_value *values; // of one row, and of the one before it
   struct pg_value *old_values;
   int related, in_transaction, ended;
-  int answers; // of the server in a row, that it is where it was
+  int partition_next; // a relation that comes now is that of a partition
+  int answers;        // of the server in a row, that it is where it was
   uint64_t reached;
   uint64_t start, row_count, byte_count;
   struct dray_buffer state;
@@ -157,31 +157,52 @@ static int32_t map_column(struct changes *changes, size_t i, struct dray_error *
   return DRAY_OK;
 }
 
-// With REPLICA IDENTITY FULL every column is marked: the table's key tells better, where there is one.
-static void narrow_identity(struct changes *changes) {
-  const struct pg_table *table = &changes->with.table;
-  int has_key = 0;
-  for (int pass = 0; pass < 2; pass++) {
-    for (size_t i = 0; i < table->column_count; i++) {
-      for (int row = 0; row < PQntuples(table->all); row++) {
-        if (strcmp(PQgetvalue(table->all, row, PG_COLUMN_NAME), table->columns[i].name) != 0) continue;
-        const int key = strcmp(PQgetvalue(table->all, row, PG_COLUMN_KEY), "0") != 0;
-        if (pass == 0) has_key |= key;
-        if (pass == 1 && has_key) changes->identity[i] = (uint8_t)key;
-      }
-    }
-  }
+static int32_t fail_identity(const struct changes *changes, const char *whose, const uint8_t *wanted,
+                             struct dray_error *error) {
+  char lsn[PG_LSN_BYTES], names[PG_NAMES_BYTES];
+  return dray_fail(error, DRAY_E_STATE_CHECKPOINT,
+                   "%s: after %s the log tells the rows of %s apart by another replica identity, and this sync knows "
+                   "them by %s: which were deleted or got another key since is not certain: read everything anew with "
+                   "`dray sync NAME --full-refresh`",
+                   changes->stream, pg_lsn_format(changes->with.place.lsn, lsn), whose,
+                   pg_identity_names(&changes->with.table, wanted, names));
 }
 
 static int32_t learn_relation(struct changes *changes, struct dray_error *error) {
   const struct pg_message *message = &changes->message;
-  memset(changes->identity, 0, changes->with.table.column_count);
+  const struct pg_table *table = &changes->with.table;
+  memset(changes->identity, 0, table->column_count);
   changes->map_count = message->column_count;
   for (size_t i = 0; i < message->column_count && !changes->ended; i++) DRAY_TRY(map_column(changes, i, error));
-  changes->identity_whole = message->identity == 'f';
-  if (changes->identity_whole) narrow_identity(changes);
+  for (size_t i = 0; i < table->column_count && !changes->ended; i++) {
+    if (table->key[i] && !changes->identity[i]) return fail_identity(changes, "the table", table->key, error);
+  }
+  if (message->identity == 'f') pg_identity_narrow(table, changes->identity);
   changes->related = 1;
+  changes->partition_next = changes->with.shape.partitioned;
   return DRAY_OK;
+}
+
+// Changes in a partition come under its table's name; what is told of the old row is as the partition's own identity
+// says. Its relation comes right behind that of the table, before the first change.
+static int32_t check_partition(const struct changes *changes, struct dray_error *error) {
+  const struct pg_message *message = &changes->message;
+  const struct pg_table *table = &changes->with.table;
+  for (size_t i = 0; message->identity != 'f' && i < table->column_count; i++) {
+    int tells = !changes->identity[i];
+    for (size_t k = 0; k < message->column_count && !tells; k++) {
+      tells = message->columns[k].key && dray_str_is(message->columns[k].name, table->columns[i].name);
+    }
+    if (!tells) return fail_identity(changes, "a partition", changes->identity, error);
+  }
+  return DRAY_OK;
+}
+
+static int32_t heed_relation(struct changes *changes, struct dray_error *error) {
+  const int partition = changes->partition_next;
+  changes->partition_next = 0;
+  if (changes->message.relation == changes->with.place.table) return learn_relation(changes, error);
+  return partition ? check_partition(changes, error) : DRAY_OK;
 }
 
 // ---- rows ----
@@ -231,8 +252,10 @@ static int32_t update(struct changes *changes, struct dray_error *error) {
   DRAY_TRY(arrange(changes, message->new_row, message->new_count, changes->values, error));
   if (message->old_kind == 0) return give_row(changes, 0, error);
   DRAY_TRY(arrange(changes, message->old_row, message->old_count, changes->old_values, error));
+  // In the old row of a partition that logs less than its table would, nulls stand for what is not told.
+  const int whole = message->old_kind == 'O' && !changes->with.shape.partitioned;
   for (size_t i = 0; i < changes->with.table.column_count; i++) {
-    const int told = message->old_kind == 'O' || changes->identity[i];
+    const int told = whole || changes->identity[i];
     struct pg_value *value = &changes->values[i];
     if (told && value->len == PG_TUPLE_UNCHANGED) *value = changes->old_values[i];
     if (changes->identity[i]) moved |= !same_value(value, &changes->old_values[i]);
@@ -268,6 +291,7 @@ static int32_t truncated(const struct changes *changes, struct dray_error *error
 static int32_t heed(struct changes *changes, struct dray_error *error) {
   struct pg_message *message = &changes->message;
   const Oid table = changes->with.place.table;
+  if (message->kind != PG_MESSAGE_RELATION && message->kind != PG_MESSAGE_OTHER) changes->partition_next = 0;
   switch (message->kind) {
   case PG_MESSAGE_BEGIN:
     changes->in_transaction = 1;
@@ -278,7 +302,7 @@ static int32_t heed(struct changes *changes, struct dray_error *error) {
     changes->ended = message->end_lsn >= changes->with.target;
     return DRAY_OK;
   case PG_MESSAGE_RELATION:
-    return message->relation == table ? learn_relation(changes, error) : DRAY_OK;
+    return heed_relation(changes, error);
   case PG_MESSAGE_TRUNCATE:
     return pg_message_truncates(message, table) ? truncated(changes, error) : DRAY_OK;
   case PG_MESSAGE_INSERT:

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Following a table in the server's log: what is made at the server for it (a slot and a publication, named after who
-// reads), the checkpoint, and whether the log can still be believed when a read goes on. What cannot is an error that
-// names the way out; nothing is ever passed over.
+// Following a table in the server's log: the slot that is made at the server for it, named after who reads, the
+// checkpoint, and whether the log can still be believed when a read goes on. What cannot is an error that names the way
+// out; nothing is ever passed over.
 #include "source.h"
 
 #include <ctype.h>
@@ -15,13 +15,8 @@
 #define SQL_BYTES_MAX 4096
 #define DROP_PATIENCE_MS 10000
 #define DROP_PAUSE_MS 100
-#define VERSION_MIN 140000
 #define OPENING "opening the server's log"
 #define ANEW "read everything anew with `dray sync NAME --full-refresh`"
-
-static int32_t no_memory(struct dray_error *error) {
-  return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to follow a table");
-}
 
 // ---- names ----
 
@@ -70,6 +65,8 @@ int32_t pg_place_write(const struct pg_place *place, struct dray_str stream, str
   dray_json_write_text(&json, place->slot);
   dray_json_key(&json, "publication");
   dray_json_write_text(&json, place->publication);
+  dray_json_key(&json, "published");
+  dray_json_write_text(&json, place->mark);
   dray_json_key(&json, "system");
   dray_json_write_text(&json, place->system);
   dray_json_key(&json, "timeline");
@@ -111,6 +108,7 @@ static int take_place(const struct dray_json *json, struct dray_str stream, stru
   if (!take_number(json, "timeline", &place->timeline) || !take_number(json, "table", &table)) return 0;
   if (!take_number(json, "top", &place->top) || columns == NULL || columns->kind != DRAY_JSON_OBJECT) return 0;
   place->table = (Oid)table;
+  if (!take_text(json, "published", place->mark, sizeof place->mark)) place->mark[0] = '\0'; // older states have none
   dray_json_writer_init(&writer, &place->columns, error);
   dray_json_write_value(&writer, columns);
   return dray_json_writer_finish(&writer) == DRAY_OK;
@@ -127,163 +125,22 @@ static int32_t read_place(const struct dray_read_request *request, struct pg_pla
                    DRAY_STR_ARG(request->stream), DRAY_VALUE_ARG(request->state));
 }
 
-// ---- the table as it is ----
-
-void pg_shape_free(struct pg_shape *shape) {
-  for (size_t i = 0; shape->columns != NULL && i < shape->column_count; i++) free(shape->columns[i].name);
-  free(shape->columns);
-  *shape = (struct pg_shape){.table = 0};
+// The slot that a state names, whatever stream it is of. 0: none of dray's making.
+static int take_slot(struct dray_str state, char out[PG_SLOT_BYTES]) {
+  struct dray_json *json = NULL;
+  struct dray_error why;
+  dray_error_init(&why);
+  if (state.len == 0 || dray_json_parse(state, STATE_BYTES_MAX, &json, &why) != DRAY_OK) return 0;
+  const int ours = json->kind == DRAY_JSON_OBJECT && take_text(json, "slot", out, PG_SLOT_BYTES) &&
+                   strncmp(out, "dray_", 5) == 0 && strspn(out, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(out);
+  dray_json_free(json);
+  return ours;
 }
 
-const struct pg_shape_column *pg_shape_find(const struct pg_shape *shape, struct dray_str name) {
-  for (size_t i = 0; i < shape->column_count; i++) {
-    if (dray_str_is(name, shape->columns[i].name)) return &shape->columns[i];
-  }
-  return NULL;
-}
-
-#define SHAPE_SQL                                                                                                      \
-  "SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.atthasdef OR a.atthasmissing OR a.attidentity <> '',"        \
-  " a.attgenerated <> '', a.attlen = -1 AND a.attstorage <> 'p', c.oid, c.relkind, c.relpersistence, c.relreplident,"  \
-  " EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),"                         \
-  " c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid),"                    \
-  " pg_catalog.current_setting('wal_level'), pg_catalog.current_setting('server_version_num'),"                        \
-  " pg_catalog.pg_is_in_recovery() "                                                                                   \
-  "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "          \
-  "a.attisdropped WHERE c.oid = $1::pg_catalog.regclass ORDER BY a.attnum"
-
-enum {
-  SHAPE_NAME,
-  SHAPE_NUMBER,
-  SHAPE_TYPE,
-  SHAPE_MODIFIER,
-  SHAPE_DEFAULT,
-  SHAPE_GENERATED,
-  SHAPE_LARGE,
-  SHAPE_OID,
-  SHAPE_RELKIND,
-  SHAPE_PERSISTENCE,
-  SHAPE_IDENTITY,
-  SHAPE_PRIMARY,
-  SHAPE_CHILDREN,
-  SHAPE_WAL_LEVEL,
-  SHAPE_VERSION,
-  SHAPE_RECOVERY
-};
-
-static int is_true(const PGresult *result, int field) {
-  return PQgetvalue(result, 0, field)[0] == 't';
-}
-
-static int32_t check_server(const PGresult *result, struct dray_error *error) {
-  if (strtol(PQgetvalue(result, 0, SHAPE_VERSION), NULL, 10) < VERSION_MIN) {
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "replication",
-                           "following a table needs PostgreSQL 14 or newer: read it by a cursor");
-  }
-  if (is_true(result, SHAPE_RECOVERY)) {
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "replication",
-                           "the server is a replica, whose log is not followed: name the primary server in host");
-  }
-  if (strcmp(PQgetvalue(result, 0, SHAPE_WAL_LEVEL), "logical") != 0) {
-    return dray_fail_field(
-        error, DRAY_E_CONFIG_VALUE, "replication",
-        "the server's wal_level is %s: ALTER SYSTEM SET wal_level = 'logical', and restart the server",
-        PQgetvalue(result, 0, SHAPE_WAL_LEVEL));
-  }
-  return DRAY_OK;
-}
-
-// A publication of a table without identity would have the server refuse UPDATE and DELETE to everybody: never made.
-static int32_t check_table(const PGresult *result, const struct pg_table *table, struct dray_error *error) {
-  const char kind = PQgetvalue(result, 0, SHAPE_RELKIND)[0], identity = PQgetvalue(result, 0, SHAPE_IDENTITY)[0];
-  if ((kind != 'r' && kind != 'p') || PQgetvalue(result, 0, SHAPE_PERSISTENCE)[0] != 'p' ||
-      is_true(result, SHAPE_CHILDREN)) {
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "replication",
-                           "%.*s is %s, which is not in the server's log: read it by a cursor, or in full",
-                           DRAY_STR_ARG(table->stream),
-                           is_true(result, SHAPE_CHILDREN) ? "a table that others inherit from"
-                           : kind == 'r' || kind == 'p'    ? "a temporary or unlogged table"
-                                                           : "no table");
-  }
-  if (identity == 'n' || (identity == 'd' && !is_true(result, SHAPE_PRIMARY))) {
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "replication",
-                           "%.*s has no %s, so the log does not say which rows change: ALTER TABLE %.*s %s, or ALTER "
-                           "TABLE %.*s REPLICA IDENTITY FULL",
-                           DRAY_STR_ARG(table->stream), identity == 'n' ? "replica identity" : "primary key",
-                           DRAY_STR_ARG(table->stream),
-                           identity == 'n' ? "REPLICA IDENTITY DEFAULT (or USING INDEX ...)" : "ADD PRIMARY KEY (...)",
-                           DRAY_STR_ARG(table->stream));
-  }
-  return DRAY_OK;
-}
-
-static int32_t take_shape(const PGresult *result, struct pg_shape *shape, struct dray_error *error) {
-  const int count = PQntuples(result);
-  shape->columns = calloc((size_t)count + 1, sizeof *shape->columns);
-  if (shape->columns == NULL) return no_memory(error);
-  shape->table = (Oid)strtoul(PQgetvalue(result, 0, SHAPE_OID), NULL, 10);
-  for (int row = 0; row < count; row++) {
-    struct pg_shape_column *column = &shape->columns[row];
-    column->name = dray_str_dup(dray_str_of(PQgetvalue(result, row, SHAPE_NAME)));
-    if (column->name == NULL) return no_memory(error);
-    shape->column_count++;
-    column->number = (int)strtol(PQgetvalue(result, row, SHAPE_NUMBER), NULL, 10);
-    column->type = (Oid)strtoul(PQgetvalue(result, row, SHAPE_TYPE), NULL, 10);
-    column->modifier = (int32_t)strtol(PQgetvalue(result, row, SHAPE_MODIFIER), NULL, 10);
-    column->has_default = PQgetvalue(result, row, SHAPE_DEFAULT)[0] == 't';
-    column->generated = PQgetvalue(result, row, SHAPE_GENERATED)[0] == 't';
-    column->large = PQgetvalue(result, row, SHAPE_LARGE)[0] == 't';
-    shape->large |= column->large;
-  }
-  return DRAY_OK;
-}
-
-static int32_t ask(struct dray_source *source, const char *sql, int param_count, const char *const *params,
+int32_t pg_log_ask(struct dray_source *source, const char *sql, int param_count, const char *const *params,
                    PGresult **out, struct dray_error *error) {
   DRAY_TRY(pg_enter(source->engine, error));
   return pg_link_ask(source->engine->link, sql, param_count, params, OPENING, out, error);
-}
-
-static int32_t learn_shape(struct dray_source *source, const struct pg_table *table, struct pg_shape *shape,
-                           struct dray_error *error) {
-  PGresult *result = NULL;
-  struct dray_buffer name;
-  dray_buffer_init(&name, SQL_BYTES_MAX);
-  int32_t code = pg_table_write_name(table, &name, error);
-  if (code == DRAY_OK) {
-    const char *const params[] = {name.data};
-    code = ask(source, SHAPE_SQL, 1, params, &result, error);
-  }
-  if (code == DRAY_OK && PQntuples(result) == 0) {
-    code = dray_fail(error, DRAY_E_SCHEMA_STREAM, "there is no table %.*s any more", DRAY_STR_ARG(table->stream));
-  }
-  if (code == DRAY_OK) code = check_server(result, error);
-  if (code == DRAY_OK) code = check_table(result, table, error);
-  if (code == DRAY_OK) code = take_shape(result, shape, error);
-  PQclear(result);
-  dray_buffer_free(&name);
-  return code;
-}
-
-// The log does not hold generated columns.
-static int32_t leave_generated_out(struct dray_source *source, const struct dray_read_request *request,
-                                   const struct pg_shape *shape, struct pg_table *table, struct dray_error *error) {
-  size_t kept = 0;
-  for (size_t i = 0; i < table->column_count; i++) {
-    const struct pg_shape_column *column = pg_shape_find(shape, dray_str_of(table->columns[i].name));
-    if (column != NULL && !column->generated) {
-      table->not_null[kept] = table->not_null[i];
-      table->columns[kept++] = table->columns[i];
-      continue;
-    }
-    dray_log_printf(&source->engine->session.services, DRAY_LOG_WARN,
-                    "%.*s: the column '%s' is generated, and the server's log does not hold it: it is left out",
-                    DRAY_STR_ARG(request->stream), table->columns[i].name);
-    free(table->columns[i].name);
-  }
-  table->column_count = kept;
-  if (kept > 0) return DRAY_OK;
-  return dray_fail(error, DRAY_E_SCHEMA_STREAM, "%.*s has no column in the log", DRAY_STR_ARG(request->stream));
 }
 
 static int32_t write_columns(const struct pg_table *table, const struct pg_shape *shape, struct pg_place *place,
@@ -343,25 +200,6 @@ static int32_t check_columns(const struct pg_place *place, const struct pg_table
                    what);
 }
 
-static int32_t check_publication(struct dray_source *source, const struct pg_table *table, const char *publication,
-                                 int *out_ok, struct dray_error *error) {
-  static const char sql[] =
-      "SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate FROM pg_catalog.pg_publication p JOIN "
-      "pg_catalog.pg_publication_tables t ON t.pubname = p.pubname WHERE p.pubname = $1 AND t.schemaname = $2 AND "
-      "t.tablename = $3";
-  const char *const params[] = {publication, table->schema, table->name};
-  PGresult *result = NULL;
-  DRAY_TRY(ask(source, sql, 3, params, &result, error));
-  *out_ok = PQntuples(result) > 0;
-  const int whole = *out_ok && is_true(result, 0);
-  PQclear(result);
-  if (!*out_ok || whole) return DRAY_OK;
-  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "publication",
-                         "the publication %s does not publish insert, update, delete and truncate: ALTER PUBLICATION "
-                         "\"%s\" SET (publish = 'insert, update, delete, truncate')",
-                         publication, publication);
-}
-
 enum { SLOT_PLUGIN, SLOT_DATABASE, SLOT_STATUS, SLOT_CONFIRMED, SLOT_HERE };
 
 static int32_t check_slot(struct dray_source *source, const struct pg_table *table, const struct pg_place *place,
@@ -372,7 +210,7 @@ static int32_t check_slot(struct dray_source *source, const struct pg_table *tab
   PGresult *result = NULL;
   uint64_t confirmed = 0;
   char lsn[PG_LSN_BYTES];
-  DRAY_TRY(ask(source, sql, 1, params, &result, error));
+  DRAY_TRY(pg_log_ask(source, sql, 1, params, &result, error));
   int32_t code = DRAY_OK;
   if (PQntuples(result) == 0 || strcmp(PQgetvalue(result, 0, SLOT_PLUGIN), "pgoutput") != 0 ||
       strcmp(PQgetvalue(result, 0, SLOT_DATABASE), PQgetvalue(result, 0, SLOT_HERE)) != 0) {
@@ -465,12 +303,12 @@ static int32_t drop_slot(struct dray_source *source, const char *slot, int *out_
     struct dray_error why;
     int came = 0;
     dray_error_init(&why);
-    DRAY_TRY(ask(source, look, 1, params, &result, error));
+    DRAY_TRY(pg_log_ask(source, look, 1, params, &result, error));
     const int found = PQntuples(result) > 0;
     PQclear(result);
     if (!found) return DRAY_OK;
     result = NULL;
-    const int32_t code = ask(source, drop, 1, params, &result, &why);
+    const int32_t code = pg_log_ask(source, drop, 1, params, &result, &why);
     PQclear(result);
     *out_dropped = code == DRAY_OK;
     if (code == DRAY_OK) return DRAY_OK;
@@ -481,35 +319,6 @@ static int32_t drop_slot(struct dray_source *source, const char *slot, int *out_
     DRAY_TRY(pg_link_wait(source->engine->link, DROP_PAUSE_MS, OPENING, &came, error));
     DRAY_TRY(dray_cancel_check(&source->engine->session.services, error));
   }
-}
-
-static int32_t publish(struct dray_source *source, const struct pg_table *table, const struct pg_place *place,
-                       struct dray_error *error) {
-  const char *own = source->engine->session.settings.publication;
-  struct dray_buffer sql;
-  int ok = 0;
-  if (own != NULL) {
-    DRAY_TRY(check_publication(source, table, own, &ok, error));
-    if (ok) return DRAY_OK;
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "publication",
-                           "there is no publication %s with the table %.*s: ALTER PUBLICATION \"%s\" ADD TABLE %.*s",
-                           own, DRAY_STR_ARG(table->stream), own, DRAY_STR_ARG(table->stream));
-  }
-  dray_buffer_init(&sql, SQL_BYTES_MAX);
-  int32_t code =
-      dray_buffer_printf(&sql, error, "DROP PUBLICATION IF EXISTS \"%s\"; CREATE PUBLICATION \"%s\" FOR TABLE ",
-                         place->publication, place->publication);
-  if (code == DRAY_OK) code = pg_table_write_name(table, &sql, error);
-  if (code == DRAY_OK) code = dray_buffer_append_str(&sql, " WITH (publish_via_partition_root = true)", error);
-  if (code == DRAY_OK) code = pg_enter(source->engine, error);
-  if (code == DRAY_OK) code = pg_link_run(source->engine->link, sql.data, "making a publication", error);
-  dray_buffer_free(&sql);
-  if (code != DRAY_E_AUTH_FORBIDDEN) return code;
-  return dray_fail_field(error, code, "publication",
-                         "only the owner of %.*s with CREATE on the database may publish it. Have it made: CREATE "
-                         "PUBLICATION dray FOR TABLE %.*s WITH (publish_via_partition_root = true); and name it: "
-                         "`publication: dray`",
-                         DRAY_STR_ARG(table->stream), DRAY_STR_ARG(table->stream));
 }
 
 // The slot begins where all transactions that were open have ended; a transaction that imports the snapshot sees what
@@ -534,12 +343,11 @@ static int32_t make_slot(struct pg_link *link, struct pg_place *place, char *sna
 // ---- the first read ----
 
 static int32_t read_table_at_slot(struct dray_source *source, const struct dray_read_request *request,
-                                  const struct pg_table *table, struct pg_link *link, struct pg_place *place,
+                                  const struct pg_table *table, const char *snapshot, const struct pg_place *place,
                                   struct dray_stream *out, struct dray_error *error) {
-  char snapshot[64], begin[160];
+  char begin[160];
   struct dray_buffer state;
   dray_buffer_init(&state, STATE_BYTES_MAX);
-  DRAY_TRY(make_slot(link, place, snapshot, sizeof snapshot, error));
   (void)snprintf(begin, sizeof begin, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '%s'",
                  snapshot);
   int32_t code = pg_place_write(place, request->stream, &state, error);
@@ -548,37 +356,79 @@ static int32_t read_table_at_slot(struct dray_source *source, const struct dray_
   return code;
 }
 
+// Removes slot and publication of dray's making, by the one name that they have.
+static int32_t drop_both(struct dray_source *source, const char *name, int *out_slot, int *out_publication,
+                         struct dray_error *error) {
+  DRAY_TRY(drop_slot(source, name, out_slot, error));
+  return pg_publication_drop(source, name, out_publication, error);
+}
+
+// What a read that never came to its end has left, and the reads whose place this one takes.
+static int32_t make_way(struct dray_source *source, const struct dray_read_request *request, const char *slot,
+                        struct dray_error *error) {
+  const size_t needed = offsetof(struct dray_read_request, former) + sizeof request->former;
+  char former[PG_SLOT_BYTES];
+  int dropped = 0, unpublished = 0;
+  DRAY_TRY(drop_slot(source, slot, &dropped, error));
+  if (request->struct_size < needed || !take_slot(request->former, former) || strcmp(former, slot) == 0) return DRAY_OK;
+  return drop_both(source, former, &dropped, &unpublished, error);
+}
+
+// What was made for a read that could not begin is of no use to anybody.
+static void unmake(struct dray_source *source, const char *slot) {
+  struct dray_error why;
+  int dropped = 0, unpublished = 0;
+  dray_error_init(&why);
+  if (drop_both(source, slot, &dropped, &unpublished, &why) == DRAY_OK) return;
+  dray_log_printf(&source->engine->session.services, DRAY_LOG_WARN,
+                  "the replication slot %s may be left at the server (%s): the next run, or `dray sync NAME --drop`, "
+                  "removes it",
+                  slot, why.text);
+}
+
+static int32_t make_and_read(struct dray_source *source, const struct dray_read_request *request,
+                             const struct pg_table *table, const struct pg_shape *shape, struct pg_place *place,
+                             struct dray_stream *out, struct dray_error *error) {
+  struct pg_link *link = NULL;
+  struct server server;
+  char snapshot[64];
+  const char *own = source->engine->session.settings.publication;
+  int32_t code = pg_link_open_log(&source->engine->session, &link, error);
+  if (code == DRAY_OK) code = identify(link, &server, error);
+  if (code == DRAY_OK) {
+    memcpy(place->system, server.system, sizeof place->system);
+    place->timeline = server.timeline;
+    place->table = shape->table;
+    code = make_way(source, request, place->slot, error);
+  }
+  const int begun = code == DRAY_OK;
+  if (code == DRAY_OK && own == NULL) code = pg_publication_make(source, table, place->publication, error);
+  if (code == DRAY_OK) code = pg_publication_check(source, table, shape, place->publication, place->mark, error);
+  if (code == DRAY_OK) code = make_slot(link, place, snapshot, sizeof snapshot, error);
+  if (code == DRAY_OK) code = read_table_at_slot(source, request, table, snapshot, place, out, error);
+  pg_link_free(link); // the snapshot is imported by now
+  if (code != DRAY_OK && begun) unmake(source, place->slot);
+  return code;
+}
+
 static int32_t begin_log(struct dray_source *source, const struct dray_read_request *request, struct pg_table *table,
                          struct dray_stream *out, struct dray_error *error) {
   const char *publication = source->engine->session.settings.publication;
   struct pg_place place;
   struct pg_shape shape = {.table = 0};
-  struct pg_link *link = NULL;
-  struct server server;
-  int dropped = 0;
   pg_place_init(&place);
   name_slot(request, place.slot);
   (void)snprintf(place.publication, sizeof place.publication, "%s", publication != NULL ? publication : place.slot);
-  int32_t code = learn_shape(source, table, &shape, error);
-  if (code == DRAY_OK) code = leave_generated_out(source, request, &shape, table, error);
-  if (code != DRAY_OK) goto done;
-  const int look = request->reader.len == 0 || (request->flags & DRAY_READ_LOOK) != 0;
-  if (look) { // nothing is made, and there is no place to go on from
-    code = pg_table_read(source, request, table, NULL, "", out, error);
-    goto done;
+  int32_t code = pg_shape_learn(source, table, &shape, error);
+  if (code == DRAY_OK) code = pg_shape_leave_out(source, request, &shape, table, error);
+  if (code == DRAY_OK) code = pg_identity_check(source, request, &shape, table, error);
+  if (code == DRAY_OK) code = pg_publication_check_own(source, table, &shape, error);
+  if (code == DRAY_OK) code = write_columns(table, &shape, &place, error);
+  if (code == DRAY_OK && (request->reader.len == 0 || (request->flags & DRAY_READ_LOOK) != 0)) {
+    code = pg_table_read(source, request, table, NULL, "", out, error); // nothing is made, and nothing goes on from it
+  } else if (code == DRAY_OK) {
+    code = make_and_read(source, request, table, &shape, &place, out, error);
   }
-  code = write_columns(table, &shape, &place, error);
-  if (code == DRAY_OK) code = pg_link_open_log(&source->engine->session, &link, error);
-  if (code == DRAY_OK) code = identify(link, &server, error);
-  if (code != DRAY_OK) goto done;
-  memcpy(place.system, server.system, sizeof place.system);
-  place.timeline = server.timeline;
-  place.table = shape.table;
-  code = drop_slot(source, place.slot, &dropped, error); // of a read that never came to its end
-  if (code == DRAY_OK) code = publish(source, table, &place, error);
-  if (code == DRAY_OK) code = read_table_at_slot(source, request, table, link, &place, out, error);
-done:
-  pg_link_free(link); // the snapshot is imported by now
   pg_shape_free(&shape);
   pg_place_free(&place);
   return code;
@@ -593,12 +443,12 @@ void pg_following_free(struct pg_following *following) {
   pg_shape_free(&following->shape);
 }
 
-static int32_t check_all(struct dray_source *source, const struct pg_following *following, struct dray_error *error) {
-  const struct pg_place *place = &following->place;
+static int32_t check_all(struct dray_source *source, struct pg_following *following, struct dray_error *error) {
+  struct pg_place *place = &following->place;
   const struct pg_table *table = &following->table;
   struct pg_link *link = NULL;
   struct server server;
-  int ok = 0;
+  char mark[PG_MARK_BYTES];
   DRAY_TRY(pg_link_open_log(&source->engine->session, &link, error));
   int32_t code = identify(link, &server, error);
   pg_link_free(link);
@@ -609,14 +459,19 @@ static int32_t check_all(struct dray_source *source, const struct pg_following *
   }
   if (code == DRAY_OK) code = check_slot(source, table, place, error);
   if (code == DRAY_OK) code = check_columns(place, table, &following->shape, error);
-  if (code == DRAY_OK) code = check_publication(source, table, place->publication, &ok, error);
+  if (code == DRAY_OK) {
+    code = pg_publication_check(source, table, &following->shape, place->publication, mark, error);
+  }
   if (code != DRAY_OK) return code;
-  if (ok) return DRAY_OK;
-  return dray_fail(
-      error, DRAY_E_STATE_CHECKPOINT,
-      "%.*s: the publication %s is gone or does not have the table any more, and changes made meanwhile are "
-      "not in the log: " ANEW,
-      DRAY_STR_ARG(table->stream), place->publication);
+  if (mark[0] != '\0' && (place->mark[0] == '\0' || strcmp(mark, place->mark) == 0)) {
+    memcpy(place->mark, mark, sizeof mark);
+    return DRAY_OK;
+  }
+  return dray_fail(error, DRAY_E_STATE_CHECKPOINT,
+                   "%.*s: the publication %s %s, and changes made meanwhile may not be in the log: " ANEW,
+                   DRAY_STR_ARG(table->stream), place->publication,
+                   mark[0] == '\0' ? "is gone or does not have the table any more"
+                                   : "was altered since the checkpoint");
 }
 
 // Takes the table over, also when it fails.
@@ -626,8 +481,9 @@ static int32_t prepare(struct dray_source *source, const struct dray_read_reques
   *table = (struct pg_table){.schema = NULL};
   pg_place_init(&following.place);
   int32_t code = read_place(request, &following.place, error);
-  if (code == DRAY_OK) code = learn_shape(source, &following.table, &following.shape, error);
-  if (code == DRAY_OK) code = leave_generated_out(source, request, &following.shape, &following.table, error);
+  if (code == DRAY_OK) code = pg_shape_learn(source, &following.table, &following.shape, error);
+  if (code == DRAY_OK) code = pg_shape_leave_out(source, request, &following.shape, &following.table, error);
+  if (code == DRAY_OK) code = pg_identity_check(source, request, &following.shape, &following.table, error);
   if (code == DRAY_OK) code = check_all(source, &following, error);
   if (code == DRAY_OK) code = write_columns(&following.table, &following.shape, &following.place, error);
   if (code != DRAY_OK) {
@@ -641,7 +497,7 @@ static int32_t prepare(struct dray_source *source, const struct dray_read_reques
 // A read ends where the log ended when it began: it always ends.
 static int32_t find_target(struct dray_source *source, uint64_t *out, struct dray_error *error) {
   PGresult *result = NULL;
-  DRAY_TRY(ask(source, "SELECT pg_catalog.pg_current_wal_flush_lsn()", 0, NULL, &result, error));
+  DRAY_TRY(pg_log_ask(source, "SELECT pg_catalog.pg_current_wal_flush_lsn()", 0, NULL, &result, error));
   const int ok = pg_lsn_parse(PQgetvalue(result, 0, 0), out);
   PQclear(result);
   return ok ? DRAY_OK : dray_fail(error, DRAY_E_INTERNAL, OPENING ": the server does not say where its log ends");
@@ -675,22 +531,6 @@ int32_t pg_log_open(struct dray_source *source, const struct dray_read_request *
 
 // ---- dropping ----
 
-static int32_t drop_publication(struct dray_source *source, const char *name, int *out_dropped,
-                                struct dray_error *error) {
-  const char *const params[] = {name};
-  PGresult *result = NULL;
-  char sql[2 * PG_SLOT_BYTES];
-  *out_dropped = 0;
-  DRAY_TRY(ask(source, "SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = $1", 1, params, &result, error));
-  const int found = PQntuples(result) > 0;
-  PQclear(result);
-  if (!found) return DRAY_OK;
-  (void)snprintf(sql, sizeof sql, "DROP PUBLICATION IF EXISTS \"%s\"", name); // a name of our making: no quotes in it
-  DRAY_TRY(pg_link_run(source->engine->link, sql, "removing a publication", error));
-  *out_dropped = 1;
-  return DRAY_OK;
-}
-
 static void tell(struct dray_json_writer *json, const char *kind, const char *name) {
   dray_json_begin_object(json);
   dray_json_key(json, "kind");
@@ -700,22 +540,54 @@ static void tell(struct dray_json_writer *json, const char *kind, const char *na
   dray_json_end_object(json);
 }
 
-// The slot first: it is what costs. Its name is the same in every run of the reader, so the state is not needed.
+static int32_t drop_and_tell(struct dray_source *source, const char *name, int *out_any, struct dray_json_writer *json,
+                             struct dray_error *error) {
+  int slot = 0, publication = 0;
+  DRAY_TRY(drop_both(source, name, &slot, &publication, error));
+  if (slot) tell(json, "replication slot", name);
+  if (publication) tell(json, "publication", name);
+  *out_any |= slot || publication;
+  return DRAY_OK;
+}
+
+// A slot by which nobody reads any more holds the log for ever. Whose those are that are there cannot be known here.
+static int32_t tell_others(struct dray_source *source, struct dray_error *error) {
+  static const char sql[] =
+      "SELECT count(*), pg_catalog.string_agg(slot_name, ', ' ORDER BY slot_name) FROM (SELECT slot_name FROM "
+      "pg_catalog.pg_replication_slots WHERE slot_name LIKE 'dray\\_%' AND database = pg_catalog.current_database() "
+      "ORDER "
+      "BY 1 LIMIT 10) s";
+  PGresult *result = NULL;
+  DRAY_TRY(pg_log_ask(source, sql, 0, NULL, &result, error));
+  if (strcmp(PQgetvalue(result, 0, 0), "0") != 0) {
+    dray_log_printf(&source->engine->session.services, DRAY_LOG_WARN,
+                    "no slot of this sync is known, but the database has slots of dray's, of other syncs or of a state "
+                    "that was lost: %s. One that nobody reads by any more holds the server's log: SELECT "
+                    "pg_drop_replication_slot('NAME')",
+                    PQgetvalue(result, 0, 1));
+  }
+  PQclear(result);
+  return DRAY_OK;
+}
+
+// By the name that the reader's slots have, and by the one that the state says: it may come from another place than
+// this one, where the same sync has another name.
 int32_t pg_log_drop(struct dray_source *source, const struct dray_read_request *request, struct dray_str *out_json,
                     struct dray_error *error) {
   struct dray_json_writer json;
-  char slot[PG_SLOT_BYTES];
-  int dropped = 0;
-  name_slot(request, slot);
+  char own[PG_SLOT_BYTES] = "", other[PG_SLOT_BYTES];
+  int any = 0;
   dray_buffer_clear(&source->answer);
   dray_json_writer_init(&json, &source->answer, error);
   dray_json_begin_array(&json);
   if (request->reader.len > 0) {
-    DRAY_TRY(drop_slot(source, slot, &dropped, error));
-    if (dropped) tell(&json, "replication slot", slot);
-    DRAY_TRY(drop_publication(source, slot, &dropped, error));
-    if (dropped) tell(&json, "publication", slot);
+    name_slot(request, own);
+    DRAY_TRY(drop_and_tell(source, own, &any, &json, error));
   }
+  if (take_slot(request->state, other) && strcmp(own, other) != 0) {
+    DRAY_TRY(drop_and_tell(source, other, &any, &json, error));
+  }
+  if (!any && source->engine->session.settings.replication) DRAY_TRY(tell_others(source, error));
   dray_json_end_array(&json);
   DRAY_TRY(dray_json_writer_finish(&json));
   *out_json = dray_buffer_view(&source->answer);

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The source role: tables read by queries (tables.c), and followed in the server's log (log.c: slots and publications,
-// follow.c: the stream, pgoutput.c: messages, changes.c: rows out of them).
+// The source role: tables read by queries (tables.c), and followed in the server's log (log.c: slots and checkpoints,
+// shape.c: the table and its replica identity, publication.c, follow.c: the stream, pgoutput.c: messages, changes.c:
+// rows out of them).
 #ifndef POSTGRES_SOURCE_H
 #define POSTGRES_SOURCE_H
 
@@ -27,6 +28,8 @@ struct pg_table {
   struct pg_column *columns; // those that are read, in order; owned with their names
   size_t column_count;
   int *not_null; // of `columns`; owned
+  uint8_t *key;  // of `columns`: by which the reader knows rows (pg_identity_check); NULL: not asked; owned
+  int keyed;     // some are
   PGresult *all; // every column of the table: rows of PG_COLUMN_*
 };
 // @errors SCHEMA_STREAM, SCHEMA_COLUMN.
@@ -94,9 +97,7 @@ int pg_message_truncates(const struct pg_message *message, Oid relation);
 const char *pg_lsn_format(uint64_t lsn, char out[PG_LSN_BYTES]);
 DRAY_NODISCARD int pg_lsn_parse(const char *text, uint64_t *out); // 1: it is one
 
-// ---- log.c: slot, publication, checkpoint ----
-
-#define PG_SLOT_BYTES 64
+// ---- shape.c: the table in the catalogue ----
 
 struct pg_shape_column {
   char *name; // owned
@@ -104,20 +105,65 @@ struct pg_shape_column {
   Oid type; // as it is declared, a domain perhaps
   int32_t modifier;
   int has_default, generated, large; // large: its values may lie outside the row
+  int tells;                         // of the replica identity
 };
 // A table as the log knows it.
 struct pg_shape {
   Oid table;
   struct pg_shape_column *columns; // owned
   size_t column_count;
-  int large; // some column is
+  int large;                       // some column is
+  int partitioned, identity_whole; // whole: REPLICA IDENTITY FULL
 };
 void pg_shape_free(struct pg_shape *shape);
 const struct pg_shape_column *pg_shape_find(const struct pg_shape *shape, struct dray_str name);
+// @errors CONFIG_VALUE for a server or a table that cannot be followed, SCHEMA_STREAM.
+DRAY_NODISCARD int32_t pg_shape_learn(struct dray_source *source, const struct pg_table *table, struct pg_shape *shape,
+                                      struct dray_error *error);
+// Takes generated columns out of those that are read.
+DRAY_NODISCARD int32_t pg_shape_leave_out(struct dray_source *source, const struct dray_read_request *request,
+                                          const struct pg_shape *shape, struct pg_table *table,
+                                          struct dray_error *error);
+// Takes the request's key into the table, and refuses one that the log would not tell of a row that is gone. @errors
+// CONFIG_VALUE, SCHEMA_COLUMN.
+DRAY_NODISCARD int32_t pg_identity_check(struct dray_source *source, const struct dray_read_request *request,
+                                         const struct pg_shape *shape, struct pg_table *table,
+                                         struct dray_error *error);
+// Of an identity that is the whole row, what rows are known by. `identity`: 1 for each of the table's columns that is.
+void pg_identity_narrow(const struct pg_table *table, uint8_t *identity);
+// "a, b": the columns that are marked, as many as there is room for. Returns out.
+#define PG_NAMES_BYTES 160
+const char *pg_identity_names(const struct pg_table *table, const uint8_t *marked, char out[PG_NAMES_BYTES]);
+
+// ---- publication.c ----
+
+#define PG_MARK_BYTES 96
+// Whether all that is read of the table is published. `out_mark` is another one after whatever was done to the
+// publication; "": it is not there, or not with the table. @errors CONFIG_VALUE when it leaves something out.
+DRAY_NODISCARD int32_t pg_publication_check(struct dray_source *source, const struct pg_table *table,
+                                            const struct pg_shape *shape, const char *publication,
+                                            char out_mark[PG_MARK_BYTES], struct dray_error *error);
+// The same of the one that the settings name, if they do: it must be there.
+DRAY_NODISCARD int32_t pg_publication_check_own(struct dray_source *source, const struct pg_table *table,
+                                                const struct pg_shape *shape, struct dray_error *error);
+// Makes one of dray's own, anew if it is there. @errors AUTH_FORBIDDEN.
+DRAY_NODISCARD int32_t pg_publication_make(struct dray_source *source, const struct pg_table *table, const char *name,
+                                           struct dray_error *error);
+DRAY_NODISCARD int32_t pg_publication_drop(struct dray_source *source, const char *name, int *out_dropped,
+                                           struct dray_error *error);
+
+// ---- log.c: slot, checkpoint ----
+
+#define PG_SLOT_BYTES 64
+
+// One query with text parameters; the result is whole and text.
+DRAY_NODISCARD int32_t pg_log_ask(struct dray_source *source, const char *sql, int param_count,
+                                  const char *const *params, PGresult **out, struct dray_error *error);
 
 // A place in the log, and all by which it is known that it is still the same log of the same table.
 struct pg_place {
   char slot[PG_SLOT_BYTES], publication[PG_SLOT_BYTES]; // publication of dray's making, or the setting's
+  char mark[PG_MARK_BYTES];                             // of the publication: pg_publication_check
   char system[32];
   int64_t timeline;
   Oid table;

@@ -46,6 +46,7 @@ void pg_table_free(struct pg_table *table) {
   for (size_t i = 0; table->columns != NULL && i < table->column_count; i++) free(table->columns[i].name);
   free(table->columns);
   free(table->not_null);
+  free(table->key);
   free(table->schema);
   free(table->name);
   PQclear(table->all);
