@@ -10,6 +10,7 @@
 
 #include "base/redact.h"
 #include "dray/sdk/json.h"
+#include "sync/context.h"
 #include "sync/mapping.h"
 #include "sync/prefilter.h"
 #include "sync/reader.h"
@@ -194,6 +195,14 @@ static int may_come(struct dr_session *session, const struct dr_sync *sync) {
   return 0;
 }
 
+// Whether the schema that the sync names takes a table: the connection's own check knows no syncs.
+static int32_t try_table(struct dr_session *session, const struct dr_sync *sync, struct dray_error *error) {
+  const struct dr_table_name name = {sync->schema, dr_context_table(dr_session_project(session), sync)};
+  struct dr_warehouse *warehouse = NULL;
+  DRAY_TRY(dr_session_warehouse(session, sync->to_connection, &warehouse, NULL, error));
+  return dr_table_try(warehouse, &name, error);
+}
+
 int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, struct dr_check_item *out,
                         struct dray_error *error) {
   struct dr_check_item item;
@@ -208,6 +217,9 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
   const int keeps = rc == DRAY_OK && sync->diff == DR_DIFF_WAREHOUSE;
   if (keeps) rc = dr_prefilter_try(session, sync, &failure);
   if (keeps && rc != DRAY_OK) (void)snprintf(item.name, sizeof(item.name), "snapshot");
+  const int lands = rc == DRAY_OK && sync->object == NULL;
+  if (lands) rc = try_table(session, sync, &failure);
+  if (lands && rc != DRAY_OK) (void)snprintf(item.name, sizeof(item.name), "create");
   if (failure.error_class == DRAY_CLASS_CANCELLED) {
     *error = failure;
     return rc;
@@ -224,7 +236,7 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
     item.code = failure.code;
     (void)snprintf(item.text, sizeof(item.text), "%s", failure.text);
     (void)snprintf(item.fix, sizeof(item.fix), "%s",
-                   keeps
+                   keeps && !lands
                        ? "`diff: warehouse` makes tables in the schema `dray`, and temporary ones: grant the right to, "
                          "or use `diff: local`, which only reads"
                        : dray_error_info(failure.code)->fix);

@@ -124,6 +124,12 @@ DRAY_NODISCARD int32_t dr_table_tally_rows(struct dr_table_tally *tally, const s
 DRAY_NODISCARD int32_t dr_table_tally_same(struct dr_table_tally *tally, uint64_t generation, int *out_same,
                                            struct dray_error *error);
 
+// Whether a table can be written that a sync names: it is there and has its state, or both can be made, which is tried
+// and undone. Not tried: a schema that would have to be made for good (DDL outside transactions), and engines without
+// schemas, where the warehouse's own check has said it.
+DRAY_NODISCARD int32_t dr_table_try(struct dr_warehouse *warehouse, const struct dr_table_name *name,
+                                    struct dray_error *error);
+
 struct dr_table_writer; // one transaction's worth of changes
 // Makes table, state table and staging as needed and begins the transaction. `expected_generation` is the fence:
 // another value in the state row fails with STATE_GENERATION before anything is written. The plan is made again inside:

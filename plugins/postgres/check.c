@@ -106,40 +106,60 @@ static int32_t read_tables(struct checking *checking, struct dray_error *error) 
   return none ? dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "%s", checking->text) : DRAY_OK;
 }
 
-// Tables in the schema that a sync without `schema:` writes to, or schemas of their own.
+// One plain table, in the schema that was found, which goes with the savepoint.
+static int32_t try_table(struct checking *checking, const char *quoted, struct dray_error *error) {
+  char sql[TEXT_BYTES];
+  (void)snprintf(sql, sizeof sql, "SAVEPOINT dray; CREATE TABLE %s." TRIAL_TABLE " (a int)", quoted);
+  DRAY_TRY(pg_own_begin(checking->warehouse, 0, &checking->own, error));
+  struct pg_link *link = checking->warehouse->link;
+  const int32_t code = pg_link_run(link, sql, "making a table", error);
+  if (code != DRAY_OK && checking->own) { // `write` begins anew
+    pg_link_rollback(link);
+    checking->own = 0;
+  }
+  return code == DRAY_OK ? pg_link_run(link, "ROLLBACK TO SAVEPOINT dray", "making a table", error) : code;
+}
+
+// Tables in the schema that a sync without `schema:` writes to, in others, or in schemas of their own. Which of them
+// the syncs name is not known here: that a sync's own can be written is tried with the sync.
 static int32_t create(struct checking *checking, struct dray_error *error) {
   static const char sql[] =
-      "SELECT coalesce(current_schema(), ''), coalesce(pg_catalog.has_schema_privilege(current_schema(), 'CREATE'), "
-      "false), pg_catalog.has_database_privilege(current_database(), 'CREATE'), pg_catalog.pg_is_in_recovery()";
+      "SELECT coalesce(current_schema(), ''), has_database_privilege(current_database(), 'CREATE'), "
+      "pg_is_in_recovery(), coalesce(min(s) FILTER (WHERE own), min(s), ''), coalesce(bool_or(own), false), "
+      "coalesce(left(string_agg(s, ', ' ORDER BY s) FILTER (WHERE NOT own), 200), 'none') FROM (SELECT "
+      "quote_ident(nspname) AS s, nspname IS NOT DISTINCT FROM current_schema() AS own FROM pg_catalog.pg_namespace "
+      "WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema' AND has_schema_privilege(oid, 'USAGE') AND "
+      "has_schema_privilege(oid, 'CREATE')) t";
+  enum { SCHEMA, IN_DATABASE, REPLICA, FIRST, IN_SCHEMA, OTHERS };
   const struct pg_settings *settings = &checking->warehouse->session.settings;
-  struct pg_link *link = checking->warehouse->link;
   PGresult *result = NULL;
-  DRAY_TRY(pg_link_ask(link, sql, 0, NULL, "looking at rights", &result, error));
-  const char *schema = PQgetvalue(result, 0, 0);
-  const int in_schema = PQgetvalue(result, 0, 1)[0] == 't', in_database = PQgetvalue(result, 0, 2)[0] == 't';
-  const int replica = PQgetvalue(result, 0, 3)[0] == 't';
+  DRAY_TRY(pg_link_ask(checking->warehouse->link, sql, 0, NULL, "looking at rights", &result, error));
+  const char *schema = PQgetvalue(result, 0, SCHEMA);
+  const int in_database = PQgetvalue(result, 0, IN_DATABASE)[0] == 't';
+  const int replica = PQgetvalue(result, 0, REPLICA)[0] == 't';
+  char first[200];
+  (void)snprintf(first, sizeof first, "%s", PQgetvalue(result, 0, FIRST));
   say(checking->fix,
       "GRANT USAGE, CREATE ON SCHEMA \"%s\" TO \"%s\", or, to let dray make its schemas: GRANT CREATE ON DATABASE "
       "\"%s\" TO \"%s\"",
       schema[0] != '\0' ? schema : "public", settings->user, settings->database, settings->user);
-  say(checking->text, "tables in schema %s: %s; new schemas: %s", schema[0] != '\0' ? schema : "(none)",
-      in_schema ? "yes" : "no", in_database ? "yes" : "no");
+  say(checking->text, "tables in schema %s: %s; in other schemas: %s; new schemas: %s",
+      schema[0] != '\0' ? schema : "(none)", PQgetvalue(result, 0, IN_SCHEMA)[0] == 't' ? "yes" : "no",
+      PQgetvalue(result, 0, OTHERS), in_database ? "yes" : "no");
   PQclear(result);
   if (replica) {
     say(checking->fix, "name the primary server in host, or set read_only: true to read models from this replica");
     return dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "the server is a replica: nothing can be written to it");
   }
-  if (!in_schema && !in_database) return dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "%s", checking->text);
-  DRAY_TRY(pg_own_begin(checking->warehouse, 0, &checking->own, error));
-  if (!in_schema) return DRAY_OK;
-  DRAY_TRY(pg_link_run(link, "SAVEPOINT dray; CREATE TABLE " TRIAL_TABLE " (a int)", "making a table", error));
-  return pg_link_run(link, "ROLLBACK TO SAVEPOINT dray", "making a table", error);
+  if (first[0] == '\0' && !in_database) return dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "%s", checking->text);
+  return first[0] != '\0' ? try_table(checking, first, error) : DRAY_OK;
 }
 
 static int32_t write_rows(struct checking *checking, struct dray_error *error) {
   const struct pg_settings *settings = &checking->warehouse->session.settings;
   say(checking->text, "a row was loaded into a temporary table");
   say(checking->fix, "GRANT TEMPORARY ON DATABASE \"%s\" TO \"%s\"", settings->database, settings->user);
+  if (!checking->own) DRAY_TRY(pg_own_begin(checking->warehouse, 0, &checking->own, error));
   return pg_link_run(checking->warehouse->link,
                      "CREATE TEMPORARY TABLE " TRIAL_TABLE " (a int) ON COMMIT DROP; INSERT INTO " TRIAL_TABLE
                      " VALUES (1)",
@@ -231,7 +251,7 @@ int32_t pg_check(struct dray_warehouse *warehouse, struct dray_str *out_json, st
   dray_json_begin_array(&json);
   for (size_t i = 0; i < sizeof steps / sizeof steps[0] && ok; i++) {
     if (!applies(warehouse, &steps[i])) continue;
-    ok = write_step(&checking, &json, &steps[i]);
+    ok = write_step(&checking, &json, &steps[i]) || steps[i].attempt == create; // `write` does not hang on it
   }
   if (checking.own) pg_link_rollback(warehouse->link);
   dray_json_end_array(&json);
