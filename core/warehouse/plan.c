@@ -150,7 +150,7 @@ static int32_t note_column(struct planner *planner, const char *name, struct dra
   shape->columns = grown;
   char *copy = dray_str_dup(dray_str_of(name));
   if (copy == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
-  grown[shape->column_count++] = (struct dr_shape_column){copy, type};
+  grown[shape->column_count++] = (struct dr_shape_column){copy, type, 0};
   return DRAY_OK;
 }
 
@@ -339,12 +339,15 @@ static void put_alter(struct planner *planner) {
   dr_sql_place(&planner->sql, &planner->place);
 }
 
-static int32_t plan_widen_in_place(struct planner *planner, const char *name, struct dray_type to) {
+// MODIFY COLUMN says all of a column anew: what is not said of it is gone.
+static int32_t plan_widen_in_place(struct planner *planner, const struct dr_shape_column *column, struct dray_type to) {
+  const int modifies = dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_MODIFY_COLUMN);
   put_alter(planner);
   dr_sql_flag(&planner->sql, DRAY_DIALECT_MODIFY_COLUMN, " MODIFY COLUMN ", " ALTER COLUMN ");
-  dr_sql_name(&planner->sql, name);
-  dr_sql_flag(&planner->sql, DRAY_DIALECT_MODIFY_COLUMN, " ", " TYPE ");
+  dr_sql_name(&planner->sql, column->name);
+  dr_sql_text(&planner->sql, modifies ? " " : " TYPE ");
   dr_sql_type(&planner->sql, to);
+  if (modifies && column->required) dr_sql_text(&planner->sql, " NOT NULL");
   return take(planner);
 }
 
@@ -430,7 +433,7 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
   char wanted[32], actual[32];
   if (!key && discard(planner, index, policy)) return DRAY_OK;
   if (policy <= POLICY_EVOLVE && widens) {
-    DRAY_TRY(in_place ? plan_widen_in_place(planner, column->name, wider)
+    DRAY_TRY(in_place ? plan_widen_in_place(planner, column, wider)
                       : plan_widen_by_copy(planner, column->name, column->type, wider));
     return note_column(planner, column->name, wider);
   }

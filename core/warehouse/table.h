@@ -52,6 +52,7 @@ DRAY_NODISCARD int32_t dr_engine_has_rows(struct dr_warehouse *warehouse, struct
 struct dr_shape_column {
   char *name;            // owned
   struct dray_type type; // id 0: none of the canonical ones
+  int required;          // NOT NULL
 };
 struct dr_shape {
   int found;

@@ -164,16 +164,29 @@ struct my_refusal my_refusal_of(const struct my_link *link, MYSQL_STMT *statemen
   return (struct my_refusal){mysql_errno(link->conn), mysql_sqlstate(link->conn), mysql_error(link->conn)};
 }
 
+// Columns whose names differ by the case of A to Z are known as one before they are added, so that a name of those
+// alone was added by somebody else in the meantime. The case of other letters is known to the server alone.
+static int is_ascii(const char *text) {
+  for (; *text != '\0'; text++) {
+    if ((unsigned char)*text >= 0x80) return 0;
+  }
+  return 1;
+}
+
 int32_t my_fail(const struct my_link *link, struct my_refusal refusal, int purpose, const char *doing,
                 struct dray_error *error) {
   int32_t code = code_of(refusal.number, purpose);
   const int cancelled = was_cancelled(link) && !link->must_end;
   if (link->given_up || refusal.number == 0 || code == DRAY_E_NET_CLOSED) return my_fail_lost(link, doing, error);
   if (code == DRAY_E_TIMEOUT && cancelled) code = DRAY_E_CANCELLED;
+  const int differs_by_case = refusal.number == ER_DUP_FIELDNAME && !is_ascii(refusal.text);
+  if (differs_by_case) code = DRAY_E_SCHEMA_DRIFT;
   (void)dray_fail(error, code, "%s: %s", doing, refusal.text);
   if (error == NULL) return code;
   (void)snprintf(error->vendor_code, sizeof error->vendor_code, "%u/%s", refusal.number, refusal.state);
   if (code == DRAY_E_AUTH_FORBIDDEN) add_grant(error, refusal.text, purpose);
+  if (differs_by_case)
+    add(error, ": to this server it is one column with another of its name in upper or lower case; map it");
   return code;
 }
 

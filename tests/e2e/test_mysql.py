@@ -523,6 +523,28 @@ def test_a_column_is_added_and_widened(project, server):
     assert float(server.value("SELECT score FROM people WHERE id = 2")) == 20.5
 
 
+def test_a_widened_column_stays_not_null(project, server):
+    configure(project, server, people_sync("upsert"))
+    put_people(project, PEOPLE)
+    project.sync("people")
+    server.sql("ALTER TABLE people MODIFY score bigint NOT NULL")
+    put_people(project, [(i, n, f"{s}.5") for i, n, s in PEOPLE])
+    project.sync("people")
+    field, kind, null = server.sql("SHOW COLUMNS FROM people LIKE 'score'")[0][:3]
+    assert field == "score" and kind.startswith("decimal") and null == "NO"
+
+
+def test_a_column_that_differs_by_the_case_of_another_alphabet_is_told(project, server):
+    configure(project, server, people_sync("upsert"))
+    put_people(project, PEOPLE)
+    project.sync("people")
+    server.sql("ALTER TABLE people ADD COLUMN `größe_ä` text")
+    project.write("in/people.csv", "id,name,score,GRÖßE_Ä\n" + "".join(f"{i},{n},{s},x\n" for i, n, s in PEOPLE))
+    refused = project.dray("sync", "people").expect(1)
+    assert "schema_drift" in refused.errors() and "GRÖßE_Ä" in refused.err and "upper or lower case" in refused.err
+    assert held(server) == PEOPLE
+
+
 def test_a_boolean_does_not_become_a_text_of_numbers(project, server):
     configure(project, server, "  t: {from: {connection: files, stream: t}, to: {connection: wh}, mode: upsert, key: id}\n")
     project.write("in/t.jsonl", '{"id":1,"b":true}\n')

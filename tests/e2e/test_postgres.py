@@ -308,6 +308,19 @@ def test_a_column_is_added_and_widened(project, server):
     assert float(server.value("SELECT score FROM people WHERE id = 2")) == 20.5
 
 
+def test_a_view_that_keeps_a_column_from_being_widened_is_named(project, server):
+    configure(project, server, people_sync("upsert"))
+    put_people(project, PEOPLE)
+    project.sync("people")
+    server.sql("CREATE VIEW seen_by_all AS SELECT score FROM people")
+    put_people(project, [(i, n, f"{s}.5") for i, n, s in PEOPLE])
+    refused = project.dray("sync", "people").expect(1)
+    assert "schema_drift" in refused.errors() and "view seen_by_all" in refused.err and "Drop the view" in refused.err
+    assert held(server) == PEOPLE
+    server.sql("DROP VIEW seen_by_all")
+    assert project.sync("people")["applied"] == 20
+
+
 # ---- faults ----
 
 @pytest.mark.parametrize("where, reaches", [(b"COMMIT", True), (b"COMMIT", False), (b"name 7", True), (b"CREATE TABLE", False)])
