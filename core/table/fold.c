@@ -8,89 +8,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "dray/sdk/fold.h"
 #include "table/fill.h"
-#include "table/fold_table.h"
 
 #define COLUMN_BYTES_MAX ((uint64_t)INT32_MAX) // Arrow's offsets are int32
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-// ---- one character ----
-
-uint32_t dr_fold_character(uint32_t character) {
-  size_t low = 0, high = sizeof(fold_ranges) / sizeof(fold_ranges[0]);
-  if (character < 0x80) return character - 'A' < 26 ? character + 32 : character;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    const struct fold_range *range = &fold_ranges[middle];
-    if (character < range->first) {
-      high = middle;
-    } else if (character > range->last) {
-      low = middle + 1;
-    } else {
-      const int is_in = (character - range->first) % range->step == 0;
-      return is_in ? (uint32_t)((int32_t)character + range->distance) : character;
-    }
-  }
-  return character;
-}
-
-// Bytes of the character at text[0]; 1, and 0 in *out, for a byte that begins none.
-static size_t decode(const unsigned char *text, size_t len, uint32_t *out) {
-  static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000}; // of as many bytes
-  const unsigned char lead = text[0];
-  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 1;
-  *out = 0;
-  if (bytes == 1 || bytes > len || lead > 0xF4) return 1;
-  uint32_t character = lead & (0xFFu >> (bytes + 1));
-  for (size_t i = 1; i < bytes; i++) {
-    if ((text[i] & 0xC0) != 0x80) return 1;
-    character = character << 6 | (text[i] & 0x3Fu);
-  }
-  if (character < smallest[bytes]) return 1;
-  *out = character;
-  return bytes;
-}
-
-static size_t encode(uint32_t character, unsigned char *out) {
-  const size_t bytes = character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-  static const unsigned char leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
-  for (size_t i = bytes - 1; i > 0; i--) {
-    out[i] = (unsigned char)(0x80 | (character & 0x3F));
-    character >>= 6;
-  }
-  out[0] = (unsigned char)(leads[bytes] | character);
-  return bytes;
-}
-
-static int is_blank(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-size_t dr_fold_text(const char *text, size_t len, char *out) {
-  while (len > 0 && is_blank(text[len - 1])) len--;
-  for (; len > 0 && is_blank(*text); text++) len--;
-  const unsigned char *from = (const unsigned char *)text;
-  unsigned char *to = (unsigned char *)out;
-  size_t written = 0;
-  for (size_t i = 0; i < len;) {
-    uint32_t character = 0;
-    if (from[i] < 0x80) {
-      to[written++] = (unsigned char)dr_fold_character(from[i++]);
-      continue;
-    }
-    const size_t bytes = decode(from + i, len - i, &character);
-    const uint32_t folded = dr_fold_character(character);
-    if (folded != character) {
-      written += encode(folded, to + written);
-    } else {
-      memcpy(to + written, from + i, bytes);
-      written += bytes;
-    }
-    i += bytes;
-  }
-  return written;
-}
 
 // ---- a column ----
 
@@ -126,6 +49,11 @@ static void copy_nulls(struct dr_fill *fill, const struct dray_column_view *colu
   }
 }
 
+// As dray_fold_text cuts them off.
+static int is_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static int any_blanks(const int32_t *offsets, const char *data, uint64_t rows) {
   int any = 0;
   for (uint64_t row = 0; row < rows; row++) {
@@ -142,7 +70,7 @@ static void fold_texts(struct dr_fill *fill, const struct dray_column_view *colu
   for (uint64_t row = 0; row < fill->rows; row++) {
     if (!dray_column_is_null(column, row)) {
       const struct dray_str text = dray_column_bytes(column, row);
-      at += dr_fold_text(text.data, (size_t)text.len, fill->data + at);
+      at += dray_fold_text(text.data, (size_t)text.len, fill->data + at);
     }
     ends[row + 1] = (int32_t)at;
   }

@@ -11,12 +11,10 @@
 int mc_member_hash(struct dray_str email, char out[33]) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int bytes = 0;
-  char lower[512];
-  if (email.len == 0 || email.len >= sizeof(lower)) return 0;
-  for (uint64_t i = 0; i < email.len; i++) {
-    lower[i] = (char)(email.data[i] >= 'A' && email.data[i] <= 'Z' ? email.data[i] + 32 : email.data[i]);
-  }
-  if (EVP_Digest(lower, (size_t)email.len, digest, &bytes, EVP_md5(), NULL) != 1 || bytes != 16) return 0;
+  char folded[MC_FOLDED_BYTES];
+  const size_t len = mc_fold_email(email, folded);
+  if (len == 0) return 0;
+  if (EVP_Digest(folded, len, digest, &bytes, EVP_md5(), NULL) != 1 || bytes != 16) return 0;
   for (unsigned int i = 0; i < 16; i++) (void)snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
   return 1;
 }

@@ -144,12 +144,12 @@ static int32_t send_round(struct mc_writing *writing, const struct round *round,
   return send_part(writing, &with, how, 1, is_last, other, error);
 }
 
+// The same for addresses that are the same.
 static uint64_t hash_email(struct dray_str email) {
   uint64_t hash = UINT64_C(0xcbf29ce484222325);
-  for (uint64_t i = 0; i < email.len; i++) {
-    const unsigned char c = (unsigned char)email.data[i];
-    hash = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * UINT64_C(0x100000001b3);
-  }
+  char folded[MC_FOLDED_BYTES];
+  const size_t len = mc_fold_email(email, folded);
+  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)folded[i]) * UINT64_C(0x100000001b3);
   return hash;
 }
 

@@ -97,10 +97,9 @@ static void judge_capitals(struct mc_writing *writing, uint64_t row, const struc
 }
 
 static int has_capitals(struct dray_str email) {
-  for (uint64_t i = 0; i < email.len; i++) {
-    if (email.data[i] >= 'A' && email.data[i] <= 'Z') return 1;
-  }
-  return 0;
+  char folded[MC_FOLDED_BYTES];
+  const size_t len = mc_fold_email(email, folded);
+  return len > 0 && !dray_str_equal(email, dray_str_make(folded, len));
 }
 
 // The next row that is to be removed, from *row on; row_count: none.
@@ -116,6 +115,7 @@ static int32_t keep_those_of_others(struct mc_writing *writing, struct dray_erro
   uint64_t rows[MC_BATCH_ROWS_MAX];
   char hash[33];
   struct mc_look_up look_up = {.fields = "email_address", .rows = rows, .take = judge_capitals};
+  if ((writing->operations & DRAY_OP_INSERT) == 0) return DRAY_OK; // rows that only remove take nobody's place
   for (uint64_t row = next_row(writing, 0); row < writing->row_count; row = next_row(writing, row + 1)) {
     const struct dray_str email = mc_email(writing, row);
     if (has_capitals(email) && mc_member_hash(email, hash)) rows[look_up.row_count++] = row;

@@ -5,7 +5,6 @@
 #include "writing.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #define TREE_BYTES_MAX (64u << 20)
 
@@ -18,8 +17,12 @@ struct dray_str mc_email(const struct mc_writing *writing, uint64_t row) {
   return text;
 }
 
+size_t mc_fold_email(struct dray_str email, char out[MC_FOLDED_BYTES]) {
+  return email.len <= MC_EMAIL_BYTES_MAX ? dray_fold_text(email.data, (size_t)email.len, out) : 0;
+}
+
 int mc_same_email(struct dray_str a, struct dray_str b) {
-  return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, (size_t)a.len) == 0);
+  return dray_fold_same(a, b);
 }
 
 void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t code, const char *text) {

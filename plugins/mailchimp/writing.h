@@ -7,6 +7,7 @@
 #define MAILCHIMP_WRITING_H
 
 #include "client.h"
+#include "dray/sdk/fold.h"
 #include "objects.h"
 
 #define MC_BATCH_ROWS_MAX 500 // of a call
@@ -33,6 +34,10 @@ struct mc_writing {
 // The row's address without blanks around it; len 0: none.
 struct dray_str mc_email(const struct mc_writing *writing, uint64_t row);
 int mc_same_email(struct dray_str a, struct dray_str b);
+// The address in small letters of any script, as Mailchimp knows it. Returns its bytes; 0: none, or too long for one.
+#define MC_EMAIL_BYTES_MAX 512u
+#define MC_FOLDED_BYTES (MC_EMAIL_BYTES_MAX + MC_EMAIL_BYTES_MAX / 2)
+size_t mc_fold_email(struct dray_str email, char out[MC_FOLDED_BYTES]);
 
 // Gives a row its receipt.
 void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t code, const char *text);

@@ -322,7 +322,9 @@ static int needs_lookup(const struct zendesk_work *work, const struct zendesk_it
 // was written by the row that took its place.
 static int is_of_another_row(const struct zendesk_work *work, const struct zendesk_item *item) {
   const struct dray_str held = dray_json_string(dray_json_get(item->record, "external_id"), "");
-  const int spells = work->form->match == ZENDESK_MATCH_EXTERNAL_ID && work->form->object->kind != ZENDESK_TICKETS;
+  const int may_be = (work->operations & DRAY_OP_INSERT) != 0; // rows that only remove take nobody's place
+  const int spells =
+      may_be && work->form->match == ZENDESK_MATCH_EXTERNAL_ID && work->form->object->kind != ZENDESK_TICKETS;
   return spells && !dray_str_equal(held, dray_buffer_view(&item->key));
 }
 

@@ -5,7 +5,6 @@
 #include "form.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #define TEXT_BYTES_MAX (16u << 20)
 
@@ -263,7 +262,7 @@ void zendesk_form_write(const struct zendesk_form *form, const struct dray_chang
 // ---- comparing ----
 
 int zendesk_same(struct dray_str a, struct dray_str b) {
-  return a.len == b.len && (a.len == 0 || strncasecmp(a.data, b.data, (size_t)a.len) == 0);
+  return dray_fold_same(a, b);
 }
 
 struct list_check {

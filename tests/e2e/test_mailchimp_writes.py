@@ -68,6 +68,18 @@ def test_rows_come_change_and_go(account, sim):
     expect_idle(account, sim)
 
 
+def test_letters_beyond_ascii_have_capitals_too(account, sim):
+    """Mailchimp knows members by the address in small letters: whoever is looked for otherwise seems to be gone."""
+    columns = ("email_address", "merge_fname")
+    scene.to_audience(account, sim, columns, [("JÖRG@dray.test", "A"), ("ελενη@dray.test", "B"), ("ada@dray.test", "C"), ("eva@dray.test", "D")])
+    assert account.sync("out")["applied"] == 4
+    scene.to_audience(account, sim, columns[:1], [("JÖRG@dray.test",), ("ΕΛΕΝΗ@dray.test",), ("ADA@dray.test",)], mode="remove")
+    (account.folder / "dray.yaml").write_text((account.folder / "dray.yaml").read_text().replace("  out:", "  gone:"))
+    assert account.sync("gone")["applied"] == 3
+    assert {email.lower(): member["status"] for email, member in scene.members(sim).items() if email.endswith("dray.test")} == {
+        "jörg@dray.test": "archived", "ελενη@dray.test": "archived", "ada@dray.test": "archived", "eva@dray.test": "subscribed"}
+
+
 @pytest.mark.parametrize("status", ["", "subscribed"], ids=["plain", "with-status"])
 def test_mode_update_subscribes_nobody(account, sim, status):
     known = next(email for email, member in scene.members(sim).items() if member["status"] == "subscribed")

@@ -108,6 +108,18 @@ def test_two_rows_of_one_user_are_withheld_and_told(project, zendesk):  # noqa: 
     assert set(by_external_id(zendesk)) == {"crm-0"}
 
 
+def test_a_user_whose_address_has_other_capitals_is_removed(project, zendesk):  # noqa: F811
+    """Zendesk writes addresses in small letters of any script."""
+    scene.activate(project, zendesk, "users", {"email": "TEXT", "name": "TEXT"}, "email", "upsert")
+    scene.fill(project, [{"email": "jörg@dray.example", "name": "jör"}, {"email": "eva@dray.example", "name": "eva"}])
+    project.sync("out")
+    path = project.folder / "dray.yaml"
+    path.write_text(path.read_text().replace("  out:", "  gone:").replace("mode: upsert", "mode: remove"))
+    scene.fill(project, [{"email": "JÖRG@dray.example", "name": "x"}])
+    assert project.sync("gone")["applied"] == 1
+    assert {row["name"]: row["active"] for row in zendesk.state()["users"] if row["name"] in ("jör", "eva")} == {"jör": False, "eva": True}
+
+
 @pytest.mark.parametrize("key", ["external_id", "number"])
 def test_two_rows_of_one_ticket_make_no_two_tickets(project, zendesk, key):  # noqa: F811
     """A key by which they are two is refused before the run. Spelled otherwise they are two for Zendesk as well."""

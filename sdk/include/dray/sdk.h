@@ -15,6 +15,7 @@
 #include "dray/sdk/csv.h"
 #include "dray/sdk/cursor.h"
 #include "dray/sdk/error.h"
+#include "dray/sdk/fold.h"
 #include "dray/sdk/input.h"
 #include "dray/sdk/json.h"
 #include "dray/sdk/pages.h"

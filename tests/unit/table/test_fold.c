@@ -14,6 +14,7 @@
 #include <wctype.h>
 
 #include "arrays.h"
+#include "dray/sdk/fold.h"
 #include "table/fold.h"
 #include "torture.h"
 
@@ -21,7 +22,7 @@
 
 static void expect_text(const char *text, const char *folded) {
   char out[100];
-  const size_t len = strlen(text), written = dr_fold_text(text, len, out);
+  const size_t len = strlen(text), written = dray_fold_text(text, len, out);
   assert_true(written <= len + len / 2);
   assert_int_equal(written, strlen(folded));
   assert_memory_equal(out, folded, written);
@@ -76,12 +77,12 @@ static void test_every_character_folds_as_its_other_cases_do_and_once(void **sta
   size_t with_case = 0;
   assert_true(unicode != (locale_t)0);
   for (uint32_t c = 0; c < CHARACTERS; c++) {
-    const uint32_t folded = dr_fold_character(c);
+    const uint32_t folded = dray_fold_character(c);
     with_case += folded != c;
-    assert_int_equal(dr_fold_character(folded), folded);
+    assert_int_equal(dray_fold_character(folded), folded);
     // The dotted capital I and the dotless small one are letters of their own, except in Turkish.
-    if (c != 0x130) assert_int_equal(dr_fold_character((uint32_t)towlower_l(c, unicode)), folded);
-    if (c != 0x131) assert_int_equal(dr_fold_character((uint32_t)towupper_l(c, unicode)), folded);
+    if (c != 0x130) assert_int_equal(dray_fold_character((uint32_t)towlower_l(c, unicode)), folded);
+    if (c != 0x131) assert_int_equal(dray_fold_character((uint32_t)towupper_l(c, unicode)), folded);
   }
   assert_true(with_case > 1400);
   freelocale(unicode);
@@ -107,7 +108,7 @@ static void test_folding_twice_is_folding_once(void **state) {
   for (int i = 0; i < 20000; i++) {
     char text[40], once[80], twice[140];
     random_text(&seed, text, sizeof(text));
-    const size_t first = dr_fold_text(text, strlen(text), once), second = dr_fold_text(once, first, twice);
+    const size_t first = dray_fold_text(text, strlen(text), once), second = dray_fold_text(once, first, twice);
     assert_true(first <= strlen(text) + strlen(text) / 2);
     assert_int_equal(second, first);
     assert_memory_equal(twice, once, first);
@@ -194,7 +195,7 @@ static void test_a_column_folds_as_its_texts(void **state) {
     for (size_t row = 0; row + skipped < rows; row++) {
       const char *text = cells[2 * (row + skipped) + 1];
       char folded[100];
-      if (text != NULL) folded[dr_fold_text(text, strlen(text), folded)] = '\0';
+      if (text != NULL) folded[dray_fold_text(text, strlen(text), folded)] = '\0';
       assert_string_equal(cell(batch, 1, row), text != NULL ? text : "(null)");
       assert_string_equal(cell(batch, 2, row), text != NULL ? folded : "(null)");
     }
@@ -240,8 +241,29 @@ static void test_folding_survives_every_failed_allocation(void **state) {
   dr_schema_unref(to);
 }
 
+static void test_texts_that_differ_by_case_alone_are_the_same(void **state) {
+  static const struct {
+    const char *a, *b;
+    int same;
+  } cases[] = {{"", "", 1},
+               {"Ada@Acme.example", "ada@acme.EXAMPLE", 1},
+               {"J\xc3\x96RG@x", "j\xc3\xb6rg@x", 1},
+               {"\xe2\x84\xaa", "k", 1}, // the sign of kelvin: three bytes and one
+               {"J\xc3\x96RG@x", "jorg@x", 0},
+               {"ada", "adam", 0},
+               {"ada ", "ada", 0},
+               {"\xc3", "\xc4", 0},
+               {"\xc3", "\xc3", 1}};
+  (void)state;
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    assert_int_equal(dray_fold_same(dray_str_of(cases[i].a), dray_str_of(cases[i].b)), cases[i].same);
+    assert_int_equal(dray_fold_same(dray_str_of(cases[i].b), dray_str_of(cases[i].a)), cases[i].same);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_texts_that_differ_by_case_alone_are_the_same),
       cmocka_unit_test(test_texts_that_differ_by_case_become_one),
       cmocka_unit_test(test_blanks_around_a_text_go),
       cmocka_unit_test(test_bytes_that_are_no_text_stay),

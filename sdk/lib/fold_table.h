@@ -3,8 +3,8 @@
 //
 // Which characters beyond ASCII fold to which: status C and S of CaseFolding.txt, Unicode 14, as runs. Inside fold.c
 // only. Never to be changed: keys of mirrors are made by it.
-#ifndef DR_TABLE_FOLD_TABLE_H
-#define DR_TABLE_FOLD_TABLE_H
+#ifndef DRAY_FOLD_TABLE_H
+#define DRAY_FOLD_TABLE_H
 
 #include <stdint.h>
 
@@ -68,4 +68,4 @@ static const struct fold_range fold_ranges[] = {
     {0x1E900, 0x1E921, 1, 34},
 };
 
-#endif // DR_TABLE_FOLD_TABLE_H
+#endif // DRAY_FOLD_TABLE_H
