@@ -273,6 +273,7 @@ static int32_t write_rows(const struct row *rows, size_t count, const char *opti
   receipts = (struct dray_receipts){.struct_size = sizeof(receipts), .items = items, .capacity = BATCH_MAX};
   int32_t rc = make_batch(rows, count, &schema, &batch);
   const struct dray_write_plan plan = {.struct_size = sizeof(plan),
+                                       .operations = DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE,
                                        .object = dray_str_of("members"),
                                        .schema = &schema,
                                        .match_keys = &key,
