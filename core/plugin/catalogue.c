@@ -17,7 +17,7 @@ static int is_boolean_or_absent(const struct dray_json *value) {
   return value == NULL || value->kind == DRAY_JSON_BOOL;
 }
 
-// ---- [{"name","ok","text","fix","code"}] ----
+// ---- [{"of","name","ok","text","fix","code"}] ----
 
 // Absent, or the number of an error.
 static int is_code_or_absent(const struct dray_json *value) {
@@ -36,8 +36,10 @@ static int32_t check_steps(const struct dr_call *call, const struct dray_json *r
     }
     const struct dray_json *text = dray_json_get(step, "text");
     const struct dray_json *fix = dray_json_get(step, "fix");
-    if ((text != NULL && text->kind != DRAY_JSON_STRING) || (fix != NULL && fix->kind != DRAY_JSON_STRING)) {
-      return dr_call_broken(call, "text or fix of the check \"%.80s\" is not a string",
+    const struct dray_json *of = dray_json_get(step, "of");
+    if ((text != NULL && text->kind != DRAY_JSON_STRING) || (fix != NULL && fix->kind != DRAY_JSON_STRING) ||
+        (of != NULL && of->kind != DRAY_JSON_STRING)) {
+      return dr_call_broken(call, "text, fix or of of the check \"%.80s\" is not a string",
                             dray_json_get(step, "name")->text.data);
     }
     if (!is_code_or_absent(dray_json_get(step, "code"))) {

@@ -48,8 +48,29 @@ static int32_t code_of(const struct dray_json *value) {
   return (int32_t)number; // the call's wrapper has checked that it is that of an error
 }
 
-static int32_t take_report(struct items *items, const struct dr_check_item *start, struct dray_str json,
-                           struct dray_error *error) {
+// Whose steps are taken.
+struct checked {
+  const struct dr_project *project;
+  size_t connection;
+  int role;
+  int by_none; // no sync or model uses the connection: then every step counts
+};
+
+static int is_unused(const struct checked *checked, const struct dray_json *of) {
+  if (of == NULL || checked->by_none) return 0;
+  const struct dray_str name = dray_json_string(of, "");
+  for (size_t i = 0; i < checked->project->sync_count; i++) {
+    const struct dr_sync *sync = &checked->project->syncs[i];
+    const int reads = checked->role == DR_ROLE_SOURCE && sync->from_connection == (ptrdiff_t)checked->connection;
+    const int writes = checked->role == DR_ROLE_DESTINATION && sync->to_connection == checked->connection;
+    if (reads && sync->stream != NULL && dray_str_is(name, sync->stream)) return 0;
+    if (writes && sync->object != NULL && dray_str_is(name, sync->object)) return 0;
+  }
+  return 1;
+}
+
+static int32_t take_report(struct items *items, const struct dr_check_item *start, const struct checked *checked,
+                           struct dray_str json, struct dray_error *error) {
   struct dray_json *root = NULL;
   DRAY_TRY(dray_json_parse(json, REPORT_BYTES_MAX, &root, error));
   int32_t rc = DRAY_OK;
@@ -60,6 +81,7 @@ static int32_t take_report(struct items *items, const struct dr_check_item *star
     copy_member(entry, "text", item.text, sizeof(item.text));
     copy_member(entry, "fix", item.fix, sizeof(item.fix));
     item.ok = ok != NULL && ok->kind == DRAY_JSON_BOOL && ok->boolean;
+    item.unused = is_unused(checked, dray_json_get(entry, "of"));
     item.code = item.ok ? DRAY_OK : code_of(dray_json_get(entry, "code"));
     rc = add(items, &item, error);
   }
@@ -131,7 +153,8 @@ int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct d
     struct dray_str json;
     const int32_t checked = check_role(session, connection, roles[i].role, &json, &failure);
     if (checked == DRAY_OK) {
-      rc = take_report(&items, &start, json, error);
+      const struct checked what = {project, connection, roles[i].role, any};
+      rc = take_report(&items, &start, &what, json, error);
     } else if (failure.error_class == DRAY_CLASS_CANCELLED) {
       *error = failure;
       rc = checked;

@@ -12,6 +12,7 @@ struct dr_check_item {
   char role[16]; // "source", "destination", "warehouse"
   char name[64]; // "reach", "login", ...
   int ok;
+  int unused;   // about a stream or object that no sync of the project uses: it does not count
   int32_t code; // why it is not ok, DRAY_E_*; 0: not said
   char text[DRAY_ERROR_TEXT_MAX];
   char fix[512];

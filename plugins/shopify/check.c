@@ -57,13 +57,13 @@ static void write_need(struct dray_json_writer *writer, const struct dray_json *
       (void)snprintf(text, sizeof(text), "%s; without read_all_orders only the orders of the last 60 days are shown",
                      need->scopes);
     }
-    dray_check_step_write(writer, need->name, text, NULL);
+    dray_check_of_write(writer, need->of, need->name, DRAY_OK, text, NULL);
     return;
   }
   char grant[640];
   (void)snprintf(text, sizeof(text), "the app lacks the scope %s", fix);
   (void)snprintf(grant, sizeof(grant), "grant the app the scope %s in its configuration and install it again", fix);
-  dray_check_failure_write(writer, need->name, DRAY_E_AUTH_FORBIDDEN, text, grant);
+  dray_check_of_write(writer, need->of, need->name, DRAY_E_AUTH_FORBIDDEN, text, grant);
 }
 
 static void write_version(struct dray_json_writer *writer, const struct shopify_client *client,

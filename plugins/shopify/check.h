@@ -8,6 +8,7 @@
 #include "client.h"
 
 struct shopify_need {
+  const char *of;     // "customers"
   const char *name;   // "stream customers"
   const char *scopes; // with a blank between; empty: none
 };

@@ -61,7 +61,7 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   char names[SHOPIFY_OBJECT_COUNT][64];
   for (size_t i = 0; i < SHOPIFY_OBJECT_COUNT; i++) {
     (void)snprintf(names[i], sizeof(names[i]), "object %s", shopify_objects[i].def.name);
-    needs[i] = (struct shopify_need){names[i], shopify_objects[i].scopes};
+    needs[i] = (struct shopify_need){shopify_objects[i].def.name, names[i], shopify_objects[i].scopes};
   }
   dray_buffer_clear(&destination->document);
   DRAY_TRY(shopify_check(&destination->client, needs, SHOPIFY_OBJECT_COUNT, &destination->document, error));

@@ -60,18 +60,24 @@ int32_t zendesk_check_account(struct zendesk_client *client, struct dray_json_wr
   const struct dray_json *id = dray_json_get(user, "id");
   // Without credentials Zendesk answers for an anonymous user, whose id is null.
   const int known = rc == DRAY_OK && id != NULL && id->kind == DRAY_JSON_NUMBER;
+  // A token for one resource may not ask who it is.
+  const int narrow = rc == DRAY_E_AUTH_FORBIDDEN && zendesk_lacks_scope(&client->answer);
   if (known) say_user(client, user, writer);
-  if (is_there && !known) {
+  if (narrow) {
+    dray_check_step_write(writer, "credentials", "accepted; without the scope users:read the role is not known", NULL);
+  }
+  if (is_there && !known && !narrow) {
     dray_check_failure_write(writer, "credentials", rc == DRAY_OK ? DRAY_E_AUTH_REJECTED : rc,
                              rc == DRAY_OK ? "Zendesk does not know who asks" : why.text, credentials_fix);
   }
   dray_json_free(root);
-  *out_goes_on = known;
+  *out_goes_on = known || narrow;
   return DRAY_OK;
 }
 
-int32_t zendesk_check_path(struct zendesk_client *client, const char *name, const char *path, const char *scope,
-                           int gated, struct dray_json_writer *writer, struct dray_error *error) {
+// `of`: the stream or object that alone needs it, NULL: all do.
+static int32_t check_path(struct zendesk_client *client, const char *of, const char *name, const char *path,
+                          const char *scope, int gated, struct dray_json_writer *writer, struct dray_error *error) {
   struct dray_json *root = NULL;
   struct dray_error why;
   char text[DRAY_ERROR_TEXT_MAX + 64], fix[256];
@@ -85,23 +91,28 @@ int32_t zendesk_check_path(struct zendesk_client *client, const char *name, cons
   const int refused = why.http_status == 403 || why.http_status == 404;
   if (rc != DRAY_OK && gated && refused && !zendesk_lacks_scope(&client->answer)) {
     (void)snprintf(text, sizeof(text), "not in this account's plan, so it is skipped: %s", why.text);
-    dray_check_step_write(writer, name, text, NULL);
+    dray_check_of_write(writer, of, name, DRAY_OK, text, NULL);
     return DRAY_OK;
   }
   (void)snprintf(fix, sizeof(fix), "grant the OAuth client the scope %s, and its user the right to see this", scope);
   if (rc == DRAY_OK) {
-    dray_check_step_write(writer, name, "can be read", NULL);
+    dray_check_of_write(writer, of, name, DRAY_OK, "can be read", NULL);
   } else {
-    dray_check_failure_write(writer, name, rc, why.text, refused ? fix : fix_of(rc));
+    dray_check_of_write(writer, of, name, rc, why.text, refused ? fix : fix_of(rc));
   }
   return DRAY_OK;
 }
 
+int32_t zendesk_check_path(struct zendesk_client *client, const char *name, const char *path, const char *scope,
+                           int gated, struct dray_json_writer *writer, struct dray_error *error) {
+  return check_path(client, name, name, path, scope, gated, writer, error);
+}
+
 int32_t zendesk_check_jobs(struct zendesk_client *client, struct dray_json_writer *writer, struct dray_error *error) {
   if (strcmp(client->settings.use_bulk, "never") == 0) return DRAY_OK;
-  return zendesk_check_path(client, "jobs", "/api/v2/job_statuses?page%5Bsize%5D=1",
-                            "read (jobs are of no resource; else rows go one by one, as with use_bulk: never)", 0,
-                            writer, error);
+  return check_path(client, NULL, "jobs", "/api/v2/job_statuses?page%5Bsize%5D=1",
+                    "read (jobs are of no resource; else rows go one by one, as with use_bulk: never)", 0, writer,
+                    error);
 }
 
 int32_t zendesk_check_stream(struct zendesk_client *client, const struct zendesk_stream *stream,

@@ -224,9 +224,13 @@ void dray_object_def_write(const struct dray_object_def *def, const struct dray_
   dray_json_end_object(writer);
 }
 
-static void write_step(const char *name, int32_t code, const char *text, const char *fix,
+static void write_step(const char *of, const char *name, int32_t code, const char *text, const char *fix,
                        struct dray_json_writer *writer) {
   dray_json_begin_object(writer);
+  if (of != NULL) {
+    dray_json_key(writer, "of");
+    dray_json_write_text(writer, of);
+  }
   dray_json_key(writer, "name");
   dray_json_write_text(writer, name);
   write_flag("ok", fix == NULL, writer);
@@ -244,10 +248,15 @@ static void write_step(const char *name, int32_t code, const char *text, const c
 }
 
 void dray_check_step_write(struct dray_json_writer *writer, const char *name, const char *text, const char *fix) {
-  write_step(name, DRAY_OK, text, fix, writer);
+  write_step(NULL, name, DRAY_OK, text, fix, writer);
 }
 
 void dray_check_failure_write(struct dray_json_writer *writer, const char *name, int32_t code, const char *text,
                               const char *fix) {
-  write_step(name, code, text, fix, writer);
+  write_step(NULL, name, code, text, fix, writer);
+}
+
+void dray_check_of_write(struct dray_json_writer *writer, const char *of, const char *name, int32_t code,
+                         const char *text, const char *fix) {
+  write_step(of, name, code, text, fix, writer);
 }

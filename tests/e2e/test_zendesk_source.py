@@ -403,8 +403,17 @@ def test_check_says_what_to_grant(project, zendesk):
     good = project.dray("check").expect(0)
     assert "admin" in good.out + good.err
     zendesk.fault({"kind": "no_scope", "path": "/api/v2/macros*", "scopes": ["macros:read"], "count": -1})
+    assert "no sync uses it" in project.dray("check").expect(0).out  # a stream that nobody reads needs no right
+    scene.ingest(project, zendesk, ("users", "macros"))
     bad = project.dray("check")
     assert bad.code == 5 and "macros:read" in bad.out + bad.err
+
+
+def test_check_of_a_token_that_may_not_ask_who_it_is(project, zendesk):
+    scene.ingest(project, zendesk, ("macros",))
+    zendesk.fault({"kind": "no_scope", "path": "/api/v2/users*", "scopes": ["users:read"], "count": -1})
+    told = project.dray("check").expect(0)
+    assert "the role is not known" in told.out and "macros: can be read" in told.out
 
 
 def test_a_wrong_subdomain_is_told(project, zendesk):

@@ -20,10 +20,15 @@ static void print_item(struct dr_output *output, const struct dr_check_item *ite
     dr_record_text(&record, "role", item->role);
     dr_record_text(&record, "name", item->name);
     dr_record_bool(&record, "ok", item->ok);
+    dr_record_bool(&record, "used", !item->unused);
     dr_record_text(&record, "text", item->text);
     dr_record_text(&record, "fix", item->ok ? NULL : item->fix);
     dr_record_text(&record, "error", item->code != DRAY_OK ? dray_error_info(item->code)->name : NULL);
     dr_record_end(&record);
+    return;
+  }
+  if (!item->ok && item->unused) {
+    dr_print(output, "note  %s (%s) %s: %s; no sync uses it\n", item->connection, item->role, item->name, item->text);
     return;
   }
   dr_print(output, "%s%s%s  %s (%s) %s: %s\n", dr_style(output, item->ok ? DR_STYLE_GREEN : DR_STYLE_RED),
@@ -34,7 +39,7 @@ static void print_item(struct dr_output *output, const struct dr_check_item *ite
 
 // As a run would end for it.
 static int32_t exit_of(const struct dr_check_item *item) {
-  if (item->ok) return DR_EXIT_DONE;
+  if (item->ok || item->unused) return DR_EXIT_DONE;
   return item->code != DRAY_OK ? dray_error_info(item->code)->exit_code : DR_EXIT_FAILED;
 }
 

@@ -122,6 +122,10 @@ void dray_check_step_write(struct dray_json_writer *writer, const char *name, co
 // check`, as it does that of a run: a right that is missing is AUTH_FORBIDDEN.
 void dray_check_failure_write(struct dray_json_writer *writer, const char *name, int32_t code, const char *text,
                               const char *fix);
+// One of either kind that is about the stream or object `of` alone (NULL: about all): where no sync uses that, it is
+// shown and does not count. `code` DRAY_OK and `fix` NULL: it is well.
+void dray_check_of_write(struct dray_json_writer *writer, const char *of, const char *name, int32_t code,
+                         const char *text, const char *fix);
 
 #ifdef __cplusplus
 }
