@@ -370,6 +370,7 @@ const FIELDS = {
   },
 };
 
+const engraving = (line) => (line.custom ? [{ key: 'engraving', value: 'Für Åse 🎂' }] : []);
 const productLine = { product: byId('$product'), variant: byId('$variant') };
 Object.assign(FIELDS, {
   LineItem: {
@@ -394,10 +395,23 @@ Object.assign(FIELDS, {
     ...productLine,
     originalUnitPriceSet: lineBag((l) => l.$unit),
     discountedUnitPriceSet: lineBag((l) => l.$unit),
-    approximateDiscountedUnitPriceSet: lineBag((l) => l.$unit),
+    approximateDiscountedUnitPriceSet: lineBag((l) => Math.round((lineSum(l) - l.$discount) / l.quantity)),
     originalTotalSet: lineBag(lineSum),
-    discountedTotalSet: lineBag(lineSum),
-    totalDiscountSet: zero,
+    discountedTotalSet: lineBag((l) => lineSum(l) - l.$discount),
+    totalDiscountSet: lineBag((l) => l.$discount),
+    appliedDiscount: (l) =>
+      l.$discount
+        ? {
+            title: 'Regular / Stammkunde',
+            description: 'for a regular',
+            value: l.$discount / 100,
+            valueType: 'FIXED_AMOUNT',
+            amountSet: bag(l.$discount),
+          }
+        : null,
+    weight: (l) => (l.custom ? null : { unit: 'GRAMS', value: 120.5 }),
+    customAttributes: engraving,
+    components: (l) => (l.quantity === 2 ? [{ ...l, id: `${l.id}0`, title: 'Box', quantity: 2 }] : []),
   },
   AbandonedCheckoutLineItem: {
     ...productLine,
@@ -405,6 +419,10 @@ Object.assign(FIELDS, {
     discountedUnitPriceSet: lineBag((l) => l.$unit),
     originalTotalPriceSet: lineBag(lineSum),
     discountedTotalPriceSet: lineBag(lineSum),
+    discountedUnitPriceWithCodeDiscount: lineBag((l) => l.$unit),
+    discountedTotalPriceWithCodeDiscount: lineBag(lineSum),
+    customAttributes: engraving,
+    components: (l) => (l.quantity === 2 ? [{ ...l, id: `${l.id}0`, title: 'Box', quantity: 2 }] : null),
   },
 });
 

@@ -47,7 +47,17 @@ function node(id, ctx) {
   if (type === 'BulkOperation') return ctx.sim.bulk.get(id);
   if (type === 'Shop') return shop(ctx);
   if (type === 'InventoryLevel') return inventoryLevel(id, ctx);
+  if (type === 'Refund') return ofAnOrder(id, '$refunds', ctx);
+  if (type === 'Fulfillment') return ofAnOrder(id, '$fulfillments', ctx);
   return ctx.store.get(id);
+}
+
+function ofAnOrder(id, name, ctx) {
+  for (const order of ctx.store.table('Order').each()) {
+    const found = ctx.store.children(order, name).find((one) => one.id === id);
+    if (found) return found;
+  }
+  return null;
 }
 
 function inventoryLevel(id, ctx) {

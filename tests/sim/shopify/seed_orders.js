@@ -72,6 +72,7 @@ const methods = {
       id: childId(type, parent, place),
       quantity: 1 + (h % 3),
       $unit: unit,
+      $discount: type === 'DraftOrderLineItem' && h % 3 === 2 ? Math.floor(unit / 10) : 0,
       title,
       sku: custom ? null : `SKU-${variant + 1}`,
       name: title,
@@ -102,7 +103,7 @@ const methods = {
 
   /** The sum of an order's lines in cents, without making them. */
   sumOf(record, lines) {
-    return lines.reduce((sum, line) => sum + line.$unit * line.quantity, 0);
+    return lines.reduce((sum, line) => sum + line.$unit * line.quantity - (line.$discount || 0), 0);
   },
 
   transactions(order, total) {

@@ -187,10 +187,13 @@ class Simulator {
     const { store } = this;
     const shown = {};
     for (const [name, value] of Object.entries(record)) if (!name.startsWith('$')) shown[name] = value;
-    const child = (name) =>
-      store
-        .children(record, name)
-        .map((one) => Object.fromEntries(Object.entries(one).filter(([key]) => !key.startsWith('$'))));
+    const open = (one) => Object.fromEntries(Object.entries(one).filter(([key]) => !key.startsWith('$')));
+    const child = (name) => store.children(record, name).map(open);
+    const withLines = (name) =>
+      store.children(record, name).map((one) => ({
+        ...open(one),
+        lineItems: one.$lines.map((line) => ({ ...open(line), lineItem: line.$line.id })),
+      }));
     if (record.__typename === 'Customer') {
       Object.assign(shown, {
         addresses: child('$addresses'),
@@ -203,8 +206,11 @@ class Simulator {
       Object.assign(shown, {
         customer: record.$customer,
         lineItems: child('$lines'),
+        refunds: withLines('$refunds'),
+        fulfillments: withLines('$fulfillments'),
         total: store.total(record) / 100,
       });
+    if (['DraftOrder', 'AbandonedCheckout'].includes(record.__typename)) shown.lineItems = child('$lines');
     if (record.__typename === 'Product') shown.variants = store.variantsOf(record).map((one) => one.id);
     if (['Customer', 'Order', 'Product', 'ProductVariant'].includes(record.__typename))
       shown.metafields = child('$metafields');
