@@ -121,9 +121,12 @@ static int32_t write_node(const struct shopify_stream *stream, const struct shop
   if (stream->kind == SHOPIFY_CONNECTION && bulk) {
     return dray_buffer_printf(out, error, "id %s{edges{node{%s}}}", stream->below, text);
   }
-  if (stream->kind == SHOPIFY_CONNECTION) {
-    return dray_buffer_printf(out, error, "id %s %s(first:%d){nodes{%s} " PAGE_INFO "}", time, stream->below,
-                              SHOPIFY_BELOW_FIRST, text);
+  if (stream->kind == SHOPIFY_CONNECTION || stream->kind == SHOPIFY_NESTED) {
+    const int nested = stream->kind == SHOPIFY_NESTED;
+    DRAY_TRY(dray_buffer_printf(out, error, "id %s ", time));
+    if (nested) DRAY_TRY(dray_buffer_printf(out, error, "%s{id ", stream->list));
+    return dray_buffer_printf(out, error, "%s(first:%d){nodes{%s} " PAGE_INFO "}%s", stream->below, SHOPIFY_BELOW_FIRST,
+                              text, nested ? "}" : "");
   }
   if (stream->fragment != NULL) return dray_buffer_printf(out, error, "... on %s{%s}", stream->fragment, text);
   return dray_buffer_append_str(out, text, error);
@@ -150,7 +153,8 @@ int32_t shopify_document_below(const struct shopify_stream *stream, const struct
   return dray_buffer_printf(out, error,
                             "query($id:ID!,$first:Int!,$after:String){node(id:$id){... on %s{%s(first:$first,"
                             "after:$after){nodes{%s} " PAGE_INFO "}}}}",
-                            stream->type, stream->below, selection->text.data);
+                            stream->kind == SHOPIFY_NESTED ? stream->element : stream->type, stream->below,
+                            selection->text.data);
 }
 
 int32_t shopify_document_bulk(const struct shopify_stream *stream, const struct shopify_selection *selection,
@@ -183,6 +187,7 @@ int64_t shopify_page_size(const struct shopify_stream *stream, const struct shop
                           int64_t size_max) {
   double each = selection->objects;
   if (stream->kind == SHOPIFY_CONNECTION) each = 1 + 2 + SHOPIFY_BELOW_FIRST * selection->objects;
+  if (stream->kind == SHOPIFY_NESTED) each = 1 + 1 + 2 + SHOPIFY_BELOW_FIRST * selection->objects;
   if (stream->kind == SHOPIFY_LIST) each = 1 + selection->objects;
   const double size = COST_OF_PAGE / each;
   if (size < 1) return 1;

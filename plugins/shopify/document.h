@@ -28,7 +28,7 @@ DRAY_NODISCARD int32_t shopify_selection_make(const struct shopify_stream *strea
 DRAY_NODISCARD int32_t shopify_document_page(const struct shopify_stream *stream,
                                              const struct shopify_selection *selection, int by_time,
                                              struct dray_buffer *out, struct dray_error *error);
-// query($id,$first,$after) for more of a connection below one parent.
+// query($id,$first,$after) for more of a connection below one parent, CONNECTION and NESTED.
 DRAY_NODISCARD int32_t shopify_document_below(const struct shopify_stream *stream,
                                               const struct shopify_selection *selection, struct dray_buffer *out,
                                               struct dray_error *error);

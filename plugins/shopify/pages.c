@@ -37,7 +37,7 @@ int32_t shopify_pages_open(struct shopify_pages *pages, struct shopify_client *c
   dray_buffer_init(&pages->lines, LINES_BYTES_MAX);
   dray_buffer_init(&pages->denied, SHOPIFY_BODY_BYTES_MAX);
   int32_t rc = shopify_document_page(stream, selection, pages->by_time, &pages->document, error);
-  if (rc == DRAY_OK && stream->kind == SHOPIFY_CONNECTION) {
+  if (rc == DRAY_OK && (stream->kind == SHOPIFY_CONNECTION || stream->kind == SHOPIFY_NESTED)) {
     rc = shopify_document_below(stream, selection, &pages->document_below, error);
   }
   if (rc != DRAY_OK) shopify_pages_close(pages);
@@ -70,6 +70,7 @@ static void set_size(struct shopify_pages *pages, int64_t first) {
 static void estimate(struct shopify_pages *pages) {
   double each = pages->selection->objects;
   if (pages->stream->kind == SHOPIFY_CONNECTION) each = 3 + SHOPIFY_BELOW_FIRST * each;
+  if (pages->stream->kind == SHOPIFY_NESTED) each = 4 + SHOPIFY_BELOW_FIRST * each;
   const double cost = 2 + each * (double)pages->first;
   pages->shape.cost = cost < COST_MAX ? cost : COST_MAX;
 }
@@ -166,6 +167,12 @@ static struct dray_str last_name(const struct dray_json *path) {
   return name;
 }
 
+// Whether the records themselves are in the member.
+static int holds_records(const struct shopify_stream *stream, struct dray_str member) {
+  return (stream->below != NULL && dray_str_is(member, stream->below)) ||
+         (stream->list != NULL && dray_str_is(member, stream->list));
+}
+
 // A member that may not be seen is null in every record: said once. All else makes the page worthless, as a null would
 // be a lie.
 static int32_t look_at_errors(struct shopify_pages *pages, const struct shopify_reply *reply,
@@ -180,7 +187,7 @@ static int32_t look_at_errors(struct shopify_pages *pages, const struct shopify_
       return dray_fail(error, DRAY_E_HTTP_SERVER, "Shopify answered only a part of a page: %.*s",
                        DRAY_STR_ARG(message));
     }
-    if (pages->stream->below != NULL && dray_str_is(member, pages->stream->below)) {
+    if (holds_records(pages->stream, member)) {
       const int32_t rc = dray_fail(error, DRAY_E_AUTH_FORBIDDEN, "Shopify answered: %.*s", DRAY_STR_ARG(message));
       if (error != NULL) (void)snprintf(error->vendor_code, sizeof(error->vendor_code), "ACCESS_DENIED");
       return rc;
@@ -300,16 +307,26 @@ static int32_t is_wanted(struct shopify_pages *pages, const struct dray_json *no
   return DRAY_OK;
 }
 
+// All records of the connection below one parent.
+static int32_t write_all_below(struct shopify_pages *pages, const struct dray_json *parent, struct dray_error *error) {
+  const struct dray_str id = dray_json_string(dray_json_get(parent, "id"), "");
+  const struct dray_json *connection = dray_json_get(parent, pages->stream->below);
+  DRAY_TRY(write_below(pages, connection, id, error));
+  return follow_below(pages, id, connection, error);
+}
+
 static int32_t write_node(struct shopify_pages *pages, const struct dray_json *node, struct dray_error *error) {
   int wanted = 0;
   pages->deep++;
   DRAY_TRY(is_wanted(pages, node, &wanted, error));
   if (!wanted) return DRAY_OK;
-  if (pages->stream->kind != SHOPIFY_CONNECTION) return write_line(pages, node, dray_str_make(NULL, 0), error);
-  const struct dray_str id = dray_json_string(dray_json_get(node, "id"), "");
-  const struct dray_json *connection = dray_json_get(node, pages->stream->below);
-  DRAY_TRY(write_below(pages, connection, id, error));
-  return follow_below(pages, id, connection, error);
+  if (pages->stream->kind == SHOPIFY_CONNECTION) return write_all_below(pages, node, error);
+  if (pages->stream->kind != SHOPIFY_NESTED) return write_line(pages, node, dray_str_make(NULL, 0), error);
+  const struct dray_json *list = dray_json_get(node, pages->stream->list);
+  for (const struct dray_json *one = list != NULL ? list->child : NULL; one != NULL; one = one->next) {
+    if (one->kind == DRAY_JSON_OBJECT) DRAY_TRY(write_all_below(pages, one, error));
+  }
+  return DRAY_OK;
 }
 
 // ---- going on ----

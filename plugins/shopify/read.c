@@ -367,10 +367,11 @@ static int32_t make_rows(struct shopify_read *read, const struct dray_read_reque
   (void)snprintf(name, sizeof(name), "shopify %s", read->stream->def.name);
   (void)snprintf(records, sizeof(records), "%s[*]", read->stream->below != NULL ? read->stream->below : "");
   const int list = read->stream->kind == SHOPIFY_LIST;
+  const int child = read->stream->kind == SHOPIFY_CONNECTION || read->stream->kind == SHOPIFY_NESTED;
   const struct dray_json_rows_options options = {
       .records_path = list ? records : NULL,
       .lines = !list,
-      .only_with = read->stream->kind == SHOPIFY_CONNECTION ? "__parentId" : NULL,
+      .only_with = child ? "__parentId" : NULL,
       .record_bytes_max = SHOPIFY_BULK_LINE_BYTES_MAX,
       .name = name,
   };

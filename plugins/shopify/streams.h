@@ -13,7 +13,8 @@ enum {
   SHOPIFY_NODES = 1,      // the root's nodes
   SHOPIFY_CONNECTION = 2, // a connection below each of them: records of their own with "__parentId"
   SHOPIFY_LIST = 3,       // a plain list below each of them
-  SHOPIFY_SINGLE = 4      // the root itself: one record
+  SHOPIFY_SINGLE = 4,     // the root itself: one record
+  SHOPIFY_NESTED = 5      // a connection below each element of a plain list; no bulk operation takes one
 };
 
 struct shopify_stream {
@@ -21,7 +22,9 @@ struct shopify_stream {
   int32_t kind;         // SHOPIFY_*
   const char *root;     // "orders"
   const char *type;     // of a node of the root: "Order"
-  const char *below;    // CONNECTION, LIST: "lineItems"
+  const char *below;    // CONNECTION, LIST, NESTED: "lineItems"
+  const char *list;     // NESTED: the list that `below` is in: "refunds"
+  const char *element;  // NESTED: the type of its elements, by whose id more of `below` is asked for: "Refund"
   const char *args;     // of the root, beside first, after, query, sortKey: "includeInactive: true"; NULL: none
   const char *filter;   // of the root's query, always: "action:destroy"; NULL: none
   const char *bound;    // the filter of time, "updated_at"; NULL: none, always read in full

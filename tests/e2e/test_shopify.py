@@ -13,10 +13,12 @@ PARENTS = {"customers": "Customer", "orders": "Order", "products": "Product", "p
            "collections": "Collection", "inventory_items": "InventoryItem", "locations": "Location",
            "draft_orders": "DraftOrder", "abandoned_checkouts": "AbandonedCheckout"}
 BELOW = {"customer_addresses": ("Customer", "addresses"), "order_line_items": ("Order", "lineItems"),
+         "draft_order_line_items": ("DraftOrder", "lineItems"), "abandoned_checkout_line_items": ("AbandonedCheckout", "lineItems"),
          "metafields_customers": ("Customer", "metafields"), "metafields_orders": ("Order", "metafields"),
          "metafields_products": ("Product", "metafields"), "metafields_product_variants": ("ProductVariant", "metafields")}
 LISTS = {"order_transactions": "OrderTransaction", "order_refunds": "Refund", "fulfillments": "Fulfillment"}
-EVERY = ["shop", *PARENTS, *BELOW, *LISTS, "inventory_levels", "deleted_records"]
+LINES = {"order_refund_line_items": "refunds", "fulfillment_line_items": "fulfillments"}  # no bulk query takes them
+EVERY = ["shop", *PARENTS, *BELOW, *LISTS, *LINES, "inventory_levels", "deleted_records"]
 
 pytestmark = pytest.mark.usefixtures("clean_shopify_traffic")
 
@@ -43,9 +45,12 @@ def ids(project, stream):
 
 def expect_equal(project, shop, streams=None):
     """The warehouse holds each record of the shop once, by id."""
-    for stream in streams or [*PARENTS, *BELOW]:
+    for stream in streams or [*PARENTS, *BELOW, *LINES]:
         if stream in PARENTS:
             wanted = [record["id"] for record in shop.records(PARENTS[stream])]
+        elif stream in LINES:
+            wanted = [line["id"] for record in shop.records("Order") for one in record[LINES[stream]] for line in one["lineItems"]]
+            assert wanted, stream
         else:
             kind, member = BELOW[stream]
             wanted = [one["id"] for record in shop.records(kind) for one in record[member]]
@@ -66,7 +71,7 @@ def test_everything_by_both_ways_is_the_same(project, shops, tmp_path):
     runs = run_all(project)
     assert total(runs, "rejected") == 0
     expect_equal(project, shop)
-    assert scene.operations(shop).count("bulkOperationRunQuery") == len(EVERY) - 3  # not shop, locations, deleted_records
+    assert scene.operations(shop).count("bulkOperationRunQuery") == len(EVERY) - 5  # not shop, locations, deleted_records, LINES
     paged = harness.Project(tmp_path / "paged")
     scene.reading(paged, shop, *EVERY, use_bulk="never", page_size=37)
     before = len(scene.operations(shop))
@@ -100,6 +105,31 @@ def test_values_are_those_of_the_shop(project, shops):
         assert float(row[0]) == pytest.approx(record["total"]) and row[1] == record["customer"]
         lines = project.query("SELECT id, quantity FROM order_line_items WHERE order_id = ?", (record["id"],))
         assert sorted(lines) == sorted((one["id"], one["quantity"]) for one in record["lineItems"])
+
+
+def test_lines_are_those_of_the_shop(project, still):
+    """Each line is there once, has the id of what it is in, and the values of its kind."""
+    scene.reading(project, still, *LINES, "draft_order_line_items", "abandoned_checkout_line_items")
+    assert total(run_all(project), "rejected") == 0
+    orders = still.records("Order")
+    for stream, parent in (("order_refund_line_items", "refund_id"), ("fulfillment_line_items", "fulfillment_id")):
+        wanted = sorted((one["id"], line["id"], line["lineItem"], line["quantity"])
+                        for order in orders for one in order[LINES[stream]] for line in one["lineItems"])
+        assert sorted(project.query(f"SELECT {parent}, id, line_item_id, quantity FROM {stream}")) == wanted and wanted
+    for stream, kind, parent in (("draft_order_line_items", "DraftOrder", "draft_order_id"),
+                                 ("abandoned_checkout_line_items", "AbandonedCheckout", "abandoned_checkout_id")):
+        wanted = sorted((record["id"], one["id"], one["quantity"], one["title"], one["sku"] or "")
+                        for record in still.records(kind) for one in record["lineItems"])
+        assert sorted(project.query(f"SELECT {parent}, id, quantity, title, ifnull(sku, '') FROM {stream}")) == wanted and wanted
+    both = ("sum(original_total IS NULL) + sum(currency_code != 'EUR'), max(json_extract(components, '$[0].title')), "
+            "max(json_extract(custom_attributes, '$[0].value'))")
+    for stream in ("draft_order_line_items", "abandoned_checkout_line_items"):
+        assert project.query(f"SELECT {both} FROM {stream}") == [(0, "Box", "Für Åse 🎂")], stream
+    discounts = project.query("SELECT total_discount, json_extract(applied_discount, '$.amountSet.shopMoney.amount'), "
+                              "original_total - discounted_total FROM draft_order_line_items WHERE applied_discount IS NOT NULL")
+    assert discounts
+    for row in discounts:
+        assert [float(one) for one in row] == [pytest.approx(float(row[0]))] * 3
 
 
 def test_second_run_reads_what_changed(project, shops):
@@ -326,6 +356,42 @@ def test_more_below_a_parent_than_its_page_holds(project, shops):
     assert project.sync("in")["rejected"] == 0
     expect_equal(project, shop, ["metafields_customers"])
     assert project.query("SELECT count(*), sum(value) FROM metafields_customers WHERE namespace = 'many'") == [(180, 3 * 1770)]
+
+
+def test_more_lines_of_a_refund_than_its_page_holds(project, shops):
+    """Two refunds of one order, both longer than what comes with the order; then one that comes later, with its order's time."""
+    shop = shops.start("--orders", 30)
+    orders = [record["id"] for record in shop.records("Order")[:2]]
+
+    def refund(order, number, lines):
+        return {"__typename": "Refund", "id": f"gid://shopify/Refund/{number}", "$order": order, "$cents": 100, "createdAt":
+                "2026-11-01T00:00:00Z", "$lines": [
+                    {"__typename": "RefundLineItem", "id": f"gid://shopify/RefundLineItem/{number}{at:03}", "quantity": at + 1,
+                     "restockType": "RETURN", "restocked": True, "$cents": 100,
+                     "$line": {"__typename": "LineItem", "id": f"gid://shopify/LineItem/{number}{at:03}"}} for at in range(lines)]}
+    shop.change({"update": [{"id": orders[0], "set": {"$refunds": [refund(orders[0], 71, 55), refund(orders[0], 72, 11)]}}]})
+    scene.reading(project, shop, "order_refund_line_items", page_size=20, lookback_hours=0)
+    assert project.sync("in")["rejected"] == 0
+    expect_equal(project, shop, ["order_refund_line_items"])
+    counted = "SELECT refund_id, count(*), sum(quantity) FROM order_refund_line_items WHERE refund_id GLOB '*Refund/7[123]' GROUP BY 1 ORDER BY 1"
+    first = [("gid://shopify/Refund/71", 55, 1540), ("gid://shopify/Refund/72", 11, 66)]
+    assert project.query(counted) == first
+    shop.advance(7200)
+    shop.change({"update": [{"id": orders[1], "set": {"$refunds": [refund(orders[1], 73, 12)]}}]})
+    assert project.sync("in")["inserts"] == 12
+    assert project.query(counted) == [*first, ("gid://shopify/Refund/73", 12, 78)]
+
+
+@pytest.mark.parametrize("denied", ["Order.refunds", "Refund.refundLineItems"])
+def test_lines_that_may_not_be_seen_are_not_none(project, shops, denied):
+    shop = shops.start("--orders", 30)
+    scene.reading(project, shop, "order_refund_line_items", mode="mirror")
+    shop.sim("POST", "access", {"deny": [denied]})
+    failed = project.dray("sync", "in")
+    assert failed.code not in (0, 1) and denied.partition(".")[2] in failed.err, failed
+    shop.sim("POST", "access", {"deny": []})
+    project.sync("in")
+    expect_equal(project, shop, ["order_refund_line_items"])
 
 
 def test_full_read_shows_what_is_gone(project, shops):

@@ -118,6 +118,25 @@ static void test_columns_become_a_query(void **state) {
   dray_buffer_free(&filter);
 }
 
+static void test_lines_below_a_list_are_asked_for_by_their_parent(void **state) {
+  (void)state;
+  const struct shopify_stream *lines = stream_of("order_refund_line_items");
+  const size_t columns[] = {place_of(lines, "refund_id"), place_of(lines, "quantity")};
+  struct shopify_selection selection;
+  struct dray_buffer document;
+  dray_buffer_init(&document, BYTES_MAX);
+  assert_int_equal(lines->bulk, 0); // a bulk operation takes no connection in a list
+  assert_int_equal(shopify_selection_make(lines, NULL, columns, 2, &selection, NULL), DRAY_OK);
+  assert_int_equal(shopify_document_page(lines, &selection, 1, &document, NULL), DRAY_OK);
+  assert_non_null(strstr(document.data, "{nodes{id updatedAt refunds{id refundLineItems(first:10){nodes{id quantity} "
+                                        "pageInfo{hasNextPage endCursor}}}} pageInfo{"));
+  dray_buffer_clear(&document);
+  assert_int_equal(shopify_document_below(lines, &selection, &document, NULL), DRAY_OK);
+  assert_non_null(strstr(document.data, "node(id:$id){... on Refund{refundLineItems(first:$first,after:$after){"));
+  dray_buffer_free(&selection.text);
+  dray_buffer_free(&document);
+}
+
 static void test_types_of_metafields(void **state) {
   (void)state;
   static const struct {
@@ -392,6 +411,7 @@ int main(void) {
       cmocka_unit_test(test_every_spelling_of_a_shop_is_one_host),
       cmocka_unit_test(test_credentials_are_of_one_kind),
       cmocka_unit_test(test_columns_become_a_query),
+      cmocka_unit_test(test_lines_below_a_list_are_asked_for_by_their_parent),
       cmocka_unit_test(test_types_of_metafields),
       cmocka_unit_test(test_a_state_goes_on_where_it_was),
       cmocka_unit_test(test_a_state_of_something_else_is_refused),
