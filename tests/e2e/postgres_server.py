@@ -137,6 +137,16 @@ class Server:
     def wal(self):
         return int(self.value("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
 
+    def assert_idle(self, run):
+        """`run` writes not a byte. The server itself notes its running transactions, up to 15 s after others have written: that is
+        met once, and not again."""
+        written = []
+        while 0 not in written and len(written) < 3:
+            before = self.wal()
+            run()
+            written.append(self.wal() - before)
+        assert 0 in written, written
+
     def session(self, database="work"):
         """A psql that is left open, to hold locks: write SQL to its stdin, line by line; `ask` waits for the answer."""
         process = subprocess.Popen(self.psql(database) + ["-At"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

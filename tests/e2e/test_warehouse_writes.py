@@ -229,15 +229,9 @@ def test_nothing_is_written_when_nothing_changed(project, server, mode, more, ke
     project.sync("t")
     state = "SELECT xmin::text, ctid::text, generation, updated_at FROM _dray_state"
     rows = "SELECT id, xmin::text, ctid::text FROM t ORDER BY 1, 3"
-    before, written = (server.sql(state), server.sql(rows)), []
-    for _ in range(3):  # the server itself notes its running transactions every 15 s
-        wal = server.wal()
-        assert project.sync("t")["applied"] == 0
-        written.append(server.wal() - wal)
-        assert (server.sql(state), server.sql(rows)) == before
-        if written[-1] == 0:
-            break
-    assert min(written) == 0, written
+    before, applied = (server.sql(state), server.sql(rows)), []
+    server.assert_idle(lambda: applied.append(project.sync("t")["applied"]))
+    assert (server.sql(state), server.sql(rows)) == before and set(applied) == {0}
 
 
 @pytest.mark.parametrize("mode, more, key", MODES)
