@@ -28,6 +28,8 @@ static const void *find_service(void *ctx, uint32_t id) {
     return &host->random;
   case DRAY_SERVICE_PACE:
     return &host->pace;
+  case DRAY_SERVICE_SHARED_STATE:
+    return &host->shared_state;
   default:
     return NULL; // of a newer minor
   }

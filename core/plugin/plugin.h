@@ -79,11 +79,11 @@ struct dr_host_options {
   const char *connection; // name, for logs and messages; copied
   // How secrets and plugin-private state are reached; ctx is handed back. The buffer variants write the value. A NULL
   // `secret` knows no secret (CONFIG_MISSING); a NULL `state_get` finds nothing; a NULL `state_put` refuses (LIMIT), so
-  // that nothing is lost unsaid.
+  // that nothing is lost unsaid. `shared`: 1 for what all connections of the project have in common, 0 for this one's.
   void *ctx;
   int32_t (*secret)(void *ctx, struct dray_str setting, struct dray_buffer *out, struct dray_error *error);
-  int32_t (*state_get)(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error);
-  int32_t (*state_put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
+  int32_t (*state_get)(void *ctx, int shared, struct dray_str key, struct dray_buffer *out, struct dray_error *error);
+  int32_t (*state_put)(void *ctx, int shared, struct dray_str key, struct dray_str value, struct dray_error *error);
   // Where the processes of a project meet: locks of the state service, budgets, rate keys. Made when it is first
   // needed; copied. NULL: nowhere, so that locks are refused (LIMIT) and budgets are this process's own.
   const char *shared_folder;

@@ -24,7 +24,14 @@ struct dr_metric {
 
 struct dr_state_lock {
   int fd;
+  int shared; // of the project's connections, not of this one alone
   char key[DRAY_STATE_KEY_BYTES_MAX + 1];
+};
+
+// The ctx of a state service: whose keys it has.
+struct dr_state_scope {
+  struct dr_host *host;
+  int shared;
 };
 
 struct dr_host {
@@ -36,7 +43,8 @@ struct dr_host {
   struct dray_cancel_service cancel;
   struct dray_clock_service clock;
   struct dray_secrets_service secrets;
-  struct dray_state_service state;
+  struct dray_state_service state, shared_state;
+  struct dr_state_scope own_scope, shared_scope;
   struct dray_metrics_service metrics;
   struct dray_random_service random;
   struct dray_pace_service pace;

@@ -139,7 +139,7 @@ DRAY_NODISCARD int32_t dr_store_sync_put(struct dr_store *store, const char *syn
 DRAY_NODISCARD int32_t dr_store_sync_forget(struct dr_store *store, const char *sync,
                                             struct dray_error *error); // state, ledger, rejected rows
 
-// ---- a plugin's own state: an empty value is none; limits as in dray/host.h ----
+// ---- a plugin's own state: an empty value is none; limits as in dray/host.h; connection "": of all connections ----
 DRAY_NODISCARD int32_t dr_store_plugin_get(struct dr_store *store, const char *connection, struct dray_str key,
                                            struct dray_buffer *out, struct dray_error *error);
 DRAY_NODISCARD int32_t dr_store_plugin_put(struct dr_store *store, const char *connection, struct dray_str key,

@@ -74,27 +74,32 @@ static int32_t plugin_store(struct dr_session *session, struct dr_store **out, s
   return DRAY_OK;
 }
 
-static int32_t state_of(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
+// What connections share stands under the empty name, which none of them can have.
+static const char *owner_of(const struct opened *opened, int shared) {
+  return shared ? "" : opened->session->project->connections[opened->connection].name;
+}
+
+static int32_t state_of(void *ctx, int shared, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
   const struct opened *opened = ctx;
   struct dr_session *session = opened->session;
   (void)pthread_mutex_lock(&session->store_lock);
   struct dr_store *store = NULL;
   int32_t rc = plugin_store(session, &store, error);
   if (rc == DRAY_OK) {
-    rc = dr_store_plugin_get(store, session->project->connections[opened->connection].name, key, out, error);
+    rc = dr_store_plugin_get(store, owner_of(opened, shared), key, out, error);
   }
   (void)pthread_mutex_unlock(&session->store_lock);
   return rc;
 }
 
-static int32_t state_to(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+static int32_t state_to(void *ctx, int shared, struct dray_str key, struct dray_str value, struct dray_error *error) {
   const struct opened *opened = ctx;
   struct dr_session *session = opened->session;
   (void)pthread_mutex_lock(&session->store_lock);
   struct dr_store *store = NULL;
   int32_t rc = plugin_store(session, &store, error);
   if (rc == DRAY_OK) {
-    rc = dr_store_plugin_put(store, session->project->connections[opened->connection].name, key, value, error);
+    rc = dr_store_plugin_put(store, owner_of(opened, shared), key, value, error);
   }
   (void)pthread_mutex_unlock(&session->store_lock);
   return rc;

@@ -62,28 +62,30 @@ static int32_t give_secret(void *ctx, struct dray_str setting, struct dray_buffe
 }
 
 // Plugin-private state is one for all roles, as in a project.
-static struct kept *find_kept(struct subject *subject, struct dray_str key) {
+static struct kept *find_kept(struct subject *subject, int shared, struct dray_str key) {
   struct kept *kept = subject->kept;
-  while (kept != NULL && !dray_str_is(key, kept->key)) kept = kept->next;
+  while (kept != NULL && (kept->shared != shared || !dray_str_is(key, kept->key))) kept = kept->next;
   return kept;
 }
 
-static int32_t give_state(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
-  const struct kept *kept = find_kept(((struct side *)ctx)->subject, key);
+static int32_t give_state(void *ctx, int shared, struct dray_str key, struct dray_buffer *out,
+                          struct dray_error *error) {
+  const struct kept *kept = find_kept(((struct side *)ctx)->subject, shared, key);
   return kept != NULL ? dray_buffer_append(out, kept->value, kept->value_bytes, error) : DRAY_OK;
 }
 
-static int32_t keep_state(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+static int32_t keep_state(void *ctx, int shared, struct dray_str key, struct dray_str value, struct dray_error *error) {
   struct subject *subject = ((struct side *)ctx)->subject;
   if (memmem(value.data, value.len, KIT_CANARY, strlen(KIT_CANARY)) != NULL) {
     (void)kit_fail(subject, "the plugin put a secret into its state");
   }
-  struct kept *kept = find_kept(subject, key);
+  struct kept *kept = find_kept(subject, shared, key);
   char *copy = dray_str_dup(value);
   if (kept == NULL) {
     kept = calloc(1, sizeof(*kept));
     if (kept != NULL) kept->key = dray_str_dup(key);
     if (kept != NULL && kept->key != NULL) {
+      kept->shared = shared;
       kept->next = subject->kept;
       subject->kept = kept;
     } else {

@@ -27,6 +27,7 @@ struct kept {
   struct kept *next;
   char *key, *value; // owned
   uint64_t value_bytes;
+  int shared; // of all connections
 };
 
 struct subject {

@@ -23,6 +23,7 @@ int32_t dray_services_init(struct dray_services *services, const struct dray_hos
       .metrics = host->service(host->ctx, DRAY_SERVICE_METRICS),
       .random = host->service(host->ctx, DRAY_SERVICE_RANDOM),
       .pace = host->abi_minor >= 2 ? host->service(host->ctx, DRAY_SERVICE_PACE) : NULL,
+      .shared_state = host->abi_minor >= 2 ? host->service(host->ctx, DRAY_SERVICE_SHARED_STATE) : NULL,
   };
   if (found.log == NULL || found.cancel == NULL || found.clock == NULL || found.http == NULL || found.secrets == NULL ||
       found.state == NULL || found.metrics == NULL || found.random == NULL) {

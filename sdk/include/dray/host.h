@@ -25,7 +25,8 @@ enum {
   DRAY_SERVICE_STATE = 6,
   DRAY_SERVICE_METRICS = 7,
   DRAY_SERVICE_RANDOM = 8,
-  DRAY_SERVICE_PACE = 9 // since 1.2
+  DRAY_SERVICE_PACE = 9,         // since 1.2
+  DRAY_SERVICE_SHARED_STATE = 10 // since 1.2
 };
 
 // The host as one plugin instance sees it. Borrowed: valid until the instance is destroyed.
@@ -168,7 +169,9 @@ struct dray_secrets_service {
 #define DRAY_STATE_KEY_BYTES_MAX 256
 #define DRAY_STATE_VALUE_BYTES_MAX 65536
 
-// Small, durable, private to one connection. Not for checkpoints: those are the stream's `state`.
+// Small, durable, private to one connection. Not for checkpoints: those are the stream's `state`. The service
+// SHARED_STATE is of this struct too, and its keys and locks are those of all connections of the project: for what
+// belongs to an account at the other side, under keys that nobody else makes by chance.
 struct dray_state_service {
   uint32_t struct_size;
   uint32_t reserved;
@@ -178,7 +181,7 @@ struct dray_state_service {
                                 struct dray_error *error);
   // Durable when it returns. A value of len 0 removes the key. @errors LIMIT, IO, DISK_FULL.
   DRAY_NODISCARD int32_t (*put)(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error);
-  // Since 1.2. One holder at a time among all instances and processes of this connection; not recursive. What the
+  // Since 1.2. One holder at a time among all instances and processes that share the keys; not recursive. What the
   // holder puts is seen by the next. Ends with `unlock`, with the instance, or with the process. timeout_ms: how long
   // to wait, a day at most. @errors BUSY after that long, CANCELLED, LIMIT, IO.
   DRAY_NODISCARD int32_t (*lock)(void *ctx, struct dray_str key, int64_t timeout_ms, struct dray_error *error);

@@ -23,6 +23,7 @@
 // A store and a vault of one entry each.
 struct backing {
   char key[300];
+  int shared;
   char value[70000];
   size_t value_len;
   const char *secret;
@@ -36,16 +37,18 @@ static int32_t secret_of(void *ctx, struct dray_str setting, struct dray_buffer 
   return dray_buffer_append_str(out, backing->secret, error);
 }
 
-static int32_t state_get(void *ctx, struct dray_str key, struct dray_buffer *out, struct dray_error *error) {
+static int32_t state_get(void *ctx, int shared, struct dray_str key, struct dray_buffer *out,
+                         struct dray_error *error) {
   const struct backing *backing = ctx;
-  if (!dray_str_is(key, backing->key)) return DRAY_OK;
+  if (shared != backing->shared || !dray_str_is(key, backing->key)) return DRAY_OK;
   return dray_buffer_append(out, backing->value, backing->value_len, error);
 }
 
-static int32_t state_put(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+static int32_t state_put(void *ctx, int shared, struct dray_str key, struct dray_str value, struct dray_error *error) {
   struct backing *backing = ctx;
   (void)error;
   (void)snprintf(backing->key, sizeof(backing->key), "%.*s", DRAY_STR_ARG(key));
+  backing->shared = shared;
   memcpy(backing->value, value.data, value.len);
   backing->value_len = value.len;
   return DRAY_OK;
@@ -392,19 +395,27 @@ struct pair {
   struct dray_services services[2];
 };
 
-static int pair_setup(void **state) {
+static int pair_of(const char *const connections[2], void **state) {
   struct pair *pair = calloc(1, sizeof(*pair));
   struct dray_error error;
   if (pair == NULL) return -1;
   (void)snprintf(pair->folder, sizeof(pair->folder), "/tmp/dray-host-XXXXXX");
   if (mkdtemp(pair->folder) == NULL) return -1;
-  const struct dr_host_options options = {.connection = "shop", .shared_folder = pair->folder};
   for (int i = 0; i < 2; i++) {
+    const struct dr_host_options options = {.connection = connections[i], .shared_folder = pair->folder};
     scene_ok(dr_host_new(&options, &pair->hosts[i], &error));
     scene_ok(dray_services_init(&pair->services[i], dr_host_abi(pair->hosts[i]), &error));
   }
   *state = pair;
   return 0;
+}
+
+static int pair_setup(void **state) {
+  return pair_of((const char *const[]){"shop", "shop"}, state);
+}
+
+static int two_setup(void **state) {
+  return pair_of((const char *const[]){"shop", "mail"}, state);
 }
 
 static int pair_teardown(void **state) {
@@ -444,6 +455,34 @@ static void test_state_lock_has_one_holder(void **state) {
   assert_int_equal(lock(pair, 1, "oauth"), DRAY_E_PLUGIN_CONTRACT); // not recursive
   const struct dray_state_service *service = pair->services[0].state;
   assert_int_equal(service->lock(service->ctx, dray_str_of("third"), INT64_MAX, NULL), DRAY_OK);
+}
+
+static void test_shared_state_lock_has_one_holder_of_all_connections(void **state) {
+  const struct pair *pair = *state;
+  const struct dray_state_service *first = pair->services[0].shared_state, *second = pair->services[1].shared_state;
+  const struct dray_str key = dray_str_of("oauth");
+  assert_int_equal(first->lock(first->ctx, key, 30, NULL), DRAY_OK);
+  assert_int_equal(second->lock(second->ctx, key, 30, NULL), DRAY_E_BUSY);
+  assert_int_equal(lock(pair, 0, "oauth"), DRAY_OK); // the connection's own is another one
+  assert_int_equal(lock(pair, 1, "oauth"), DRAY_OK);
+  unlock(pair, 0, "oauth");
+  assert_int_equal(second->lock(second->ctx, key, 30, NULL), DRAY_E_BUSY);
+  first->unlock(first->ctx, key);
+  assert_int_equal(second->lock(second->ctx, key, 30, NULL), DRAY_OK);
+}
+
+static void test_shared_state_is_not_the_connections_own(void **state) {
+  const struct scene *scene = *state;
+  const struct dray_state_service *own = scene->services.state, *shared = scene->services.shared_state;
+  const struct dray_str key = dray_str_of("k");
+  char buffer[10];
+  uint64_t bytes = 0;
+  struct dray_error error;
+  scene_ok(shared->put(shared->ctx, key, dray_str_of("x"), &error));
+  scene_ok(own->get(own->ctx, key, buffer, sizeof(buffer), &bytes, &error));
+  assert_int_equal(bytes, 0);
+  scene_ok(shared->get(shared->ctx, key, buffer, sizeof(buffer), &bytes, &error));
+  assert_int_equal(bytes, 1);
 }
 
 static void test_state_lock_ends_with_its_instance(void **state) {
@@ -495,6 +534,9 @@ static void test_budget_that_cannot_be_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_state_lock_has_one_holder, pair_setup, pair_teardown),
+      cmocka_unit_test_setup_teardown(test_shared_state_lock_has_one_holder_of_all_connections, two_setup,
+                                      pair_teardown),
+      cmocka_unit_test_setup_teardown(test_shared_state_is_not_the_connections_own, setup, teardown),
       cmocka_unit_test_setup_teardown(test_state_lock_ends_with_its_instance, pair_setup, pair_teardown),
       cmocka_unit_test_setup_teardown(test_state_lock_needs_a_place_to_meet, setup, teardown),
       cmocka_unit_test_setup_teardown(test_budget_is_one_for_all_instances, pair_setup, pair_teardown),

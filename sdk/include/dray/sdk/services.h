@@ -13,8 +13,8 @@
 extern "C" {
 #endif
 
-// The services of a host, looked up once. All are non-NULL after dray_services_init succeeded, but `pace` with a host
-// before 1.2.
+// The services of a host, looked up once. All are non-NULL after dray_services_init succeeded, but `pace` and
+// `shared_state` with a host that does not have them.
 struct dray_services {
   const struct dray_log_service *log;
   const struct dray_cancel_service *cancel;
@@ -25,6 +25,7 @@ struct dray_services {
   const struct dray_metrics_service *metrics;
   const struct dray_random_service *random;
   const struct dray_pace_service *pace;
+  const struct dray_state_service *shared_state; // of all connections of the project
 };
 
 // @errors PLUGIN_ABI when the host lacks one.
