@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A token, kept until it ends or is refused. What is stored, and in which order, is what makes a rotating refresh token
-// safe: under the lock that all processes of a connection share, the new pair is durable before anybody uses it. Asking
-// for tokens is in credential_grant.c.
+// safe: under the lock that all who have the credential share, the new pair is durable before anybody uses it.
+// Asking for tokens is in credential_grant.c.
 #include "credential_inside.h"
 
 #include <stdio.h>
@@ -14,6 +14,7 @@
 
 #define LOCK_WAIT_MS 180000 // longer than a renewal takes, unless the other side puts it off
 #define STORED_VERSION 1
+#define SHARED_PREFIX "credential-"
 
 // ---- texts that are wiped ----
 
@@ -127,11 +128,11 @@ static int32_t read_static(struct dray_credential *credential, struct dray_error
 
 // Of what tokens were got with: another setting makes another fingerprint. 128 bits of a hash tell nothing of a secret
 // that is longer than they are.
-static int32_t fingerprint(struct dray_credential *credential, char out[DRAY_CREDENTIAL_FINGERPRINT],
+static int32_t fingerprint(struct dray_credential *credential, const char *scope, char out[DRAY_CREDENTIAL_FINGERPRINT],
                            struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
   const char *setting = terms->grant == DRAY_GRANT_REFRESH_TOKEN ? terms->refresh_setting : terms->secret_setting;
-  const char *const parts[] = {terms->token_url, terms->client_id, terms->scope};
+  const char *const parts[] = {terms->token_url, terms->client_id, scope};
   char *secret = NULL;
   XXH3_state_t state;
   if (setting != NULL) DRAY_TRY(dray_secret_get(credential->services, setting, &secret, error));
@@ -150,13 +151,36 @@ static int32_t fingerprint(struct dray_credential *credential, char out[DRAY_CRE
   return DRAY_OK;
 }
 
+// By what the credential itself is, so that all connections that have it meet there: a refresh token that is good once
+// has one successor. With a host that has nothing for all of them, it is the connection's own.
+static int32_t find_place(struct dray_credential *credential, struct dray_credential_place *out,
+                          struct dray_error *error) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  const struct dray_services *services = credential->services;
+  char named[DRAY_CREDENTIAL_FINGERPRINT];
+  DRAY_TRY(fingerprint(credential, terms->scope, out->print, error));
+  out->is_shared = services->shared_state != NULL;
+  out->store = out->is_shared ? services->shared_state : services->state;
+  if (!out->is_shared) {
+    (void)snprintf(out->key, sizeof(out->key), "%s", terms->name);
+    return DRAY_OK;
+  }
+  // Whatever scope is asked for with it, a refresh token is one; without one, a token for each scope is another.
+  DRAY_TRY(fingerprint(credential, terms->grant == DRAY_GRANT_REFRESH_TOKEN ? NULL : terms->scope, named, error));
+  (void)snprintf(out->key, sizeof(out->key), SHARED_PREFIX "%s", named);
+  return DRAY_OK;
+}
+
 static int32_t copy_text(const struct dray_json *value, char **out) {
   if (value == NULL || value->kind != DRAY_JSON_STRING) return DRAY_OK;
   *out = dray_str_dup(value->text);
   return *out != NULL ? DRAY_OK : DRAY_E_OUT_OF_MEMORY;
 }
 
-static int32_t parse_stored(struct dray_str text, const char *print, struct dray_credential_pair *out) {
+// `print`: of the settings now. Tokens of another scope are not for them, but its refresh token is the one there is,
+// where what is stored is the credential's own (`same_refresh`).
+static int32_t parse_stored(struct dray_str text, const char *print, int same_refresh,
+                            struct dray_credential_pair *out) {
   struct dray_json *root = NULL;
   int64_t version = 0;
   int32_t rc = dray_json_parse(text, text.len, &root, NULL);
@@ -165,9 +189,10 @@ static int32_t parse_stored(struct dray_str text, const char *print, struct dray
     const struct dray_json *ends = dray_json_get(root, "renew_us");
     const int known = number != NULL && number->kind == DRAY_JSON_NUMBER &&
                       dray_parse_int64(number->text, &version, NULL) == DRAY_OK && version == STORED_VERSION;
-    if (known && dray_str_is(dray_json_string(dray_json_get(root, "for"), ""), print)) {
-      rc = copy_text(dray_json_get(root, "access"), &out->access);
-      if (rc == DRAY_OK) rc = copy_text(dray_json_get(root, "refresh"), &out->refresh);
+    const int same = dray_str_is(dray_json_string(dray_json_get(root, "for"), ""), print);
+    if (known && same) rc = copy_text(dray_json_get(root, "access"), &out->access);
+    if (known && (same || same_refresh) && rc == DRAY_OK) {
+      rc = copy_text(dray_json_get(root, "refresh"), &out->refresh);
       const int has_end = ends != NULL && ends->kind == DRAY_JSON_NUMBER;
       if (has_end && dray_parse_int64(ends->text, &out->renew_us, NULL) != DRAY_OK) out->renew_us = 1;
     }
@@ -176,35 +201,59 @@ static int32_t parse_stored(struct dray_str text, const char *print, struct dray
   return rc == DRAY_E_OUT_OF_MEMORY ? rc : DRAY_OK; // what cannot be read is as nothing
 }
 
-// A refresh token that is good once is not spent while the answer could not be kept: what is stored is put again as it
-// is, of whatever settings.
-static int32_t try_store(const struct dray_credential *credential, struct dray_str stored, struct dray_error *error) {
-  const struct dray_state_service *store = credential->services->state;
-  const struct dray_str value = stored.len > 0 ? stored : dray_str_of("{}");
-  return store->put(store->ctx, dray_str_of(credential->terms.name), value, error);
-}
-
 static int is_usable(const struct dray_credential *credential, const struct dray_credential_pair *stored) {
   if (stored->access == NULL || is_due(credential, stored->renew_us)) return 0;
   return !credential->refused || strcmp(stored->access, credential->pair.access) != 0;
 }
 
-// *out stays empty where nothing is stored, or not for these settings.
-static int32_t read_stored(struct dray_credential *credential, const char *print, struct dray_credential_pair *out,
-                           struct dray_error *error) {
-  const struct dray_state_service *store = credential->services->state;
+// `text` has room for DRAY_STATE_VALUE_BYTES_MAX; what is there is also parsed into *out, which is empty before.
+static int32_t read_from(const struct dray_state_service *store, struct dray_str key, const char *print,
+                         int same_refresh, char *text, uint64_t *out_bytes, struct dray_credential_pair *out,
+                         struct dray_error *error) {
+  *out_bytes = 0;
+  DRAY_TRY(store->get(store->ctx, key, text, DRAY_STATE_VALUE_BYTES_MAX, out_bytes, error));
+  if (*out_bytes == 0 || parse_stored(dray_str_make(text, *out_bytes), print, same_refresh, out) == DRAY_OK) {
+    return DRAY_OK;
+  }
+  return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
+}
+
+// Pairs were once the connection's own: one that is there, and for these settings, moves to where all find it, before
+// anything is done with it.
+static int32_t take_over(const struct dray_credential *credential, const struct dray_credential_place *place,
+                         char *text, struct dray_credential_pair *out, struct dray_error *error) {
+  const struct dray_state_service *own = credential->services->state;
+  const struct dray_str name = dray_str_of(credential->terms.name);
+  struct dray_error ignored;
   uint64_t bytes = 0;
-  char *text = calloc(1, DRAY_STATE_VALUE_BYTES_MAX + 1);
+  DRAY_TRY(read_from(own, name, place->print, 0, text, &bytes, out, error));
+  if (out->access == NULL) return DRAY_OK;
+  DRAY_TRY(place->store->put(place->store->ctx, dray_str_of(place->key), dray_str_make(text, bytes), error));
+  dray_error_init(&ignored);
+  const int32_t removed = own->put(own->ctx, name, dray_str_make(NULL, 0), &ignored);
+  (void)removed; // what stays is not looked at again
+  return DRAY_OK;
+}
+
+// *out stays empty where nothing is stored, or not for these settings.
+static int32_t read_stored(struct dray_credential *credential, const struct dray_credential_place *place,
+                           struct dray_credential_pair *out, struct dray_error *error) {
+  const struct dray_str key = dray_str_of(place->key);
+  uint64_t bytes = 0;
+  char *text = calloc(2, DRAY_STATE_VALUE_BYTES_MAX);
   if (text == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
-  int32_t rc =
-      store->get(store->ctx, dray_str_of(credential->terms.name), text, DRAY_STATE_VALUE_BYTES_MAX, &bytes, error);
-  if (rc == DRAY_OK && bytes > 0 && parse_stored(dray_str_make(text, bytes), print, out) != DRAY_OK) {
-    rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a stored token");
+  int32_t rc = read_from(place->store, key, place->print, place->is_shared, text, &bytes, out, error);
+  if (rc == DRAY_OK && place->is_shared && out->access == NULL && out->refresh == NULL) {
+    rc = take_over(credential, place, text + DRAY_STATE_VALUE_BYTES_MAX, out, error);
+    if (out->access != NULL) bytes = 0; // it was just put
   }
-  if (rc == DRAY_OK && credential->terms.grant == DRAY_GRANT_REFRESH_TOKEN && !is_usable(credential, out)) {
-    rc = try_store(credential, dray_str_make(text, bytes), error);
+  // A refresh token that is good once is not spent while the answer could not be kept: what is stored is put again as
+  // it is, of whatever settings.
+  const int spends = credential->terms.grant == DRAY_GRANT_REFRESH_TOKEN && !is_usable(credential, out);
+  if (rc == DRAY_OK && spends && (bytes > 0 || out->access == NULL)) {
+    rc = place->store->put(place->store->ctx, key, bytes > 0 ? dray_str_make(text, bytes) : dray_str_of("{}"), error);
   }
-  explicit_bzero(text, DRAY_STATE_VALUE_BYTES_MAX);
+  explicit_bzero(text, 2 * (size_t)DRAY_STATE_VALUE_BYTES_MAX);
   free(text);
   dray_credential_mask(credential->services, out->access);
   dray_credential_mask(credential->services, out->refresh);
@@ -212,9 +261,8 @@ static int32_t read_stored(struct dray_credential *credential, const char *print
   return rc;
 }
 
-static int32_t write_stored(const struct dray_credential *credential, const char *print,
-                            const struct dray_credential_pair *pair, struct dray_error *error) {
-  const struct dray_state_service *store = credential->services->state;
+static int32_t write_stored(const struct dray_credential_place *place, const struct dray_credential_pair *pair,
+                            struct dray_error *error) {
   struct dray_buffer text;
   struct dray_json_writer writer;
   dray_buffer_init(&text, DRAY_STATE_VALUE_BYTES_MAX);
@@ -223,7 +271,7 @@ static int32_t write_stored(const struct dray_credential *credential, const char
   dray_json_key(&writer, "v");
   dray_json_write_int(&writer, STORED_VERSION);
   dray_json_key(&writer, "for");
-  dray_json_write_text(&writer, print);
+  dray_json_write_text(&writer, place->print);
   dray_json_key(&writer, "access");
   dray_json_write_text(&writer, pair->access);
   if (pair->refresh != NULL) {
@@ -235,7 +283,7 @@ static int32_t write_stored(const struct dray_credential *credential, const char
   dray_json_end_object(&writer);
   int32_t rc = dray_json_writer_finish(&writer);
   if (rc == DRAY_OK) {
-    rc = store->put(store->ctx, dray_str_of(credential->terms.name), dray_buffer_view(&text), error);
+    rc = place->store->put(place->store->ctx, dray_str_of(place->key), dray_buffer_view(&text), error);
   }
   wipe_buffer(&text);
   return rc;
@@ -245,12 +293,11 @@ static int32_t write_stored(const struct dray_credential *credential, const char
 
 // With the lock held. A pair that was got and could not be stored is kept, unused, and stored by the next attempt: the
 // one before it is worth nothing any more.
-static int32_t renew_locked(struct dray_credential *credential, struct dray_error *error) {
-  char print[DRAY_CREDENTIAL_FINGERPRINT];
+static int32_t renew_locked(struct dray_credential *credential, const struct dray_credential_place *place,
+                            struct dray_error *error) {
   struct dray_credential_pair stored = {.access = NULL};
-  DRAY_TRY(fingerprint(credential, print, error));
   if (credential->unsaved.access == NULL) {
-    DRAY_TRY(read_stored(credential, print, &stored, error));
+    DRAY_TRY(read_stored(credential, place, &stored, error));
     if (is_usable(credential, &stored)) {
       use(credential, &stored);
       return DRAY_OK;
@@ -262,17 +309,18 @@ static int32_t renew_locked(struct dray_credential *credential, struct dray_erro
     dray_credential_pair_free(&stored);
     if (rc != DRAY_OK) return rc;
   }
-  DRAY_TRY(write_stored(credential, print, &credential->unsaved, error));
+  DRAY_TRY(write_stored(place, &credential->unsaved, error));
   use(credential, &credential->unsaved);
   return DRAY_OK;
 }
 
 static int32_t renew(struct dray_credential *credential, struct dray_error *error) {
-  const struct dray_state_service *store = credential->services->state;
-  const struct dray_str name = dray_str_of(credential->terms.name);
-  DRAY_TRY(store->lock(store->ctx, name, LOCK_WAIT_MS, error));
-  const int32_t rc = renew_locked(credential, error);
-  store->unlock(store->ctx, name);
+  struct dray_credential_place place;
+  DRAY_TRY(find_place(credential, &place, error));
+  const struct dray_str key = dray_str_of(place.key);
+  DRAY_TRY(place.store->lock(place.store->ctx, key, LOCK_WAIT_MS, error));
+  const int32_t rc = renew_locked(credential, &place, error);
+  place.store->unlock(place.store->ctx, key);
   return rc;
 }
 

@@ -19,6 +19,14 @@ struct dray_credential_pair {
   int64_t renew_us; // when it is to be renewed; 0: when it is refused
 };
 
+// Where a pair is stored.
+struct dray_credential_place {
+  const struct dray_state_service *store;
+  int is_shared; // by all connections of the project that have the credential
+  char key[DRAY_STATE_KEY_BYTES_MAX];
+  char print[DRAY_CREDENTIAL_FINGERPRINT]; // of all that tokens are got with
+};
+
 struct dray_credential {
   const struct dray_services *services;
   struct dray_credential_terms terms;

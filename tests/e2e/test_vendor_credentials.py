@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials of vendors that are renewed, lost on the way, or of somebody who may too little."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 import harness
@@ -50,6 +53,41 @@ def test_shopify_rotates_once_for_two_processes(project, shop):
         shop.advance(4000)  # the access token lives an hour
     secrets = [shop.state()["access"]["refresh_tokens"], "shprt_dray_first"]
     assert all(str(secret).encode() not in path.read_bytes() for secret in secrets for path in project.state_files())
+
+
+def two_of_one(project, zendesk, first="za", second="zb"):
+    """Two connections that are set to one refresh token."""
+    project.environment.update(zendesk_scene.environment(zendesk))
+    same = zendesk_scene.connection(zendesk, auth="refresh")
+    syncs = "".join(f"  {name}: {{from: {{connection: {connection}, stream: {stream}}}, to: {{connection: wh, table: {name}}}, mode: mirror}}\n"
+                    for name, connection, stream in (("a", first, "groups"), ("b", second, "users")))
+    project.config(f"connections:\n  {first}: {same}\n  {second}: {same}\n  wh: {{plugin: sqlite, path: warehouse.db}}\nsyncs:\n{syncs}")
+
+
+def test_two_connections_with_one_refresh_token_have_one_pair(project, zendesk):
+    two_of_one(project, zendesk)
+    for turn in (1, 2):
+        for process in [project.start("sync", name) for name in "ab"]:
+            project.finish(process).expect(0)
+        assert [line["status"] for line in refreshes(zendesk, "/oauth/tokens")] == [200] * turn
+        zendesk.advance(2000)  # the access token lives half an hour
+    project.dray("sync", "--all").expect(0)  # both in one process
+    assert [line["status"] for line in refreshes(zendesk, "/oauth/tokens")] == [200] * 3
+    for secret in zendesk_scene.environment(zendesk).values():
+        assert all(secret.encode() not in path.read_bytes() and secret not in str(path) for path in project.state_files())
+
+
+def test_a_pair_that_was_stored_for_its_connection_is_found(project, zendesk):
+    """As a state of before has it: under the connection's name."""
+    two_of_one(project, zendesk)
+    project.dray("sync", "a").expect(0)
+    with contextlib.closing(sqlite3.connect(project.folder / ".dray" / "state.db")) as state, state:
+        moved = state.execute("UPDATE plugin_state SET connection = 'za', key = CAST('oauth' AS BLOB) WHERE connection = ''").rowcount
+    assert moved == 1
+    zendesk.advance(2000)
+    for name in "ab":
+        project.dray("sync", name).expect(0)
+    assert [line["status"] for line in refreshes(zendesk, "/oauth/tokens")] == [200, 200]
 
 
 def test_a_pair_that_zendesk_gave_and_nobody_received_ends_with_a_clear_error(project, zendesk):

@@ -185,29 +185,59 @@ static void secret_mask(void *ctx, struct dray_str secret) {
   (void)snprintf(fake->masked + at, sizeof(fake->masked) - at, "%.*s\n", DRAY_STR_ARG(secret));
 }
 
-static int32_t state_get(void *ctx, struct dray_str key, char *buffer, uint64_t capacity, uint64_t *out_bytes,
-                         struct dray_error *error) {
-  const struct fake_host *fake = ctx;
-  (void)error;
-  assert_true(dray_str_is(key, "oauth"));
-  assert_true(capacity >= fake->state_bytes);
-  memcpy(buffer, fake->state, fake->state_bytes);
-  *out_bytes = fake->state_bytes;
+// ---- state: the connection's own, and that of all ----
+
+static int32_t get_from(const struct fake_state *state, char *buffer, uint64_t capacity, uint64_t *out_bytes) {
+  assert_true(capacity >= state->bytes);
+  memcpy(buffer, state->text, state->bytes);
+  *out_bytes = state->bytes;
   return DRAY_OK;
 }
 
-static int32_t state_put(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
-  struct fake_host *fake = ctx;
-  assert_true(dray_str_is(key, "oauth"));
+static int32_t put_to(struct fake_host *fake, struct fake_state *state, struct dray_str value, const char *what,
+                      struct dray_error *error) {
   assert_true(fake->is_locked);
   if (fake->put_fail_code != 0 && fake->put_count >= fake->put_fail_from)
     return dray_fail(error, fake->put_fail_code, "the fake store failed");
-  assert_true(value.len < sizeof(fake->state));
-  memcpy(fake->state, value.data, value.len);
-  fake->state_bytes = value.len;
-  fake->state[value.len] = '\0';
-  note(fake, "put", (size_t)fake->put_count++);
+  assert_true(value.len < sizeof(state->text));
+  if (value.len > 0) memcpy(state->text, value.data, value.len);
+  state->bytes = value.len;
+  state->text[value.len] = '\0';
+  note(fake, what, (size_t)fake->put_count++);
   return DRAY_OK;
+}
+
+static int32_t own_get(void *ctx, struct dray_str key, char *buffer, uint64_t capacity, uint64_t *out_bytes,
+                       struct dray_error *error) {
+  (void)error;
+  assert_true(dray_str_is(key, "oauth"));
+  return get_from(&((const struct fake_host *)ctx)->own, buffer, capacity, out_bytes);
+}
+
+static int32_t own_put(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+  struct fake_host *fake = ctx;
+  assert_true(dray_str_is(key, "oauth"));
+  return put_to(fake, &fake->own, value, fake->without_shared_state ? "put" : "own", error);
+}
+
+static struct fake_state *shared_of(struct fake_host *fake, struct dray_str key) {
+  for (size_t i = 0; i < FAKE_SHARED_MAX; i++) {
+    struct fake_state *state = &fake->shared[i];
+    if (state->key[0] == '\0') (void)snprintf(state->key, sizeof(state->key), "%.*s", DRAY_STR_ARG(key));
+    if (dray_str_is(key, state->key)) return state;
+  }
+  fail_msg("no place for %.*s", DRAY_STR_ARG(key));
+  return NULL;
+}
+
+static int32_t shared_get(void *ctx, struct dray_str key, char *buffer, uint64_t capacity, uint64_t *out_bytes,
+                          struct dray_error *error) {
+  (void)error;
+  return get_from(shared_of(ctx, key), buffer, capacity, out_bytes);
+}
+
+static int32_t shared_put(void *ctx, struct dray_str key, struct dray_str value, struct dray_error *error) {
+  return put_to(ctx, shared_of(ctx, key), value, "put", error);
 }
 
 static int32_t state_lock(void *ctx, struct dray_str key, int64_t timeout_ms, struct dray_error *error) {
@@ -247,13 +277,25 @@ static const void *service(void *ctx, uint32_t id) {
                                           .drop = http_drop};
   static struct dray_secrets_service secrets = {.get = secret_get, .mask = secret_mask};
   static struct dray_state_service state = {
-      .struct_size = sizeof(state), .get = state_get, .put = state_put, .lock = state_lock, .unlock = state_unlock};
+      .struct_size = sizeof(state), .get = own_get, .put = own_put, .lock = state_lock, .unlock = state_unlock};
+  static struct dray_state_service shared = {
+      .struct_size = sizeof(shared), .get = shared_get, .put = shared_put, .lock = state_lock, .unlock = state_unlock};
   static const struct dray_metrics_service metrics = {.struct_size = sizeof(metrics)};
   static const struct dray_random_service random_bytes = {.struct_size = sizeof(random_bytes), .fill = random_fill};
   const struct fake_host *fake = ctx;
-  cancel.ctx = clock.ctx = http.ctx = secrets.ctx = state.ctx = ctx;
+  cancel.ctx = clock.ctx = http.ctx = secrets.ctx = state.ctx = shared.ctx = ctx;
   secrets.struct_size = fake->without_mask ? offsetof(struct dray_secrets_service, mask) : sizeof(secrets);
-  const void *const services[] = {NULL, &log, &cancel, &clock, &http, &secrets, &state, &metrics, &random_bytes};
+  const void *const services[] = {NULL,
+                                  &log,
+                                  &cancel,
+                                  &clock,
+                                  &http,
+                                  &secrets,
+                                  &state,
+                                  &metrics,
+                                  &random_bytes,
+                                  NULL,
+                                  fake->without_shared_state ? NULL : &shared};
   return id < sizeof(services) / sizeof(services[0]) ? services[id] : NULL;
 }
 

@@ -10,6 +10,7 @@
 
 #define FAKE_EXCHANGES_MAX 64
 #define FAKE_TEXT_MAX 4096
+#define FAKE_SHARED_MAX 4
 
 // The answer to one request. Exchanges are used in the order in which requests are made.
 struct fake_exchange {
@@ -28,12 +29,19 @@ struct fake_request {
   char body[FAKE_TEXT_MAX];
 };
 
+// A value of the state that connections share. A removed one is empty.
+struct fake_state {
+  char key[64];
+  char text[FAKE_TEXT_MAX];
+  size_t bytes;
+};
+
 struct fake_host {
   struct dray_host host;
   struct dray_services services;
   int cancelled;
   int64_t now_us;
-  int without_mask; // a host before 1.2
+  int without_mask, without_shared_state; // a host before 1.2
 
   const struct fake_exchange *exchanges;
   size_t exchange_count;
@@ -42,13 +50,14 @@ struct fake_host {
   int open_answers, open_pending; // must be 0 when all is done
 
   const char *secrets[8]; // name, value, name, value, ..., NULL
-  char state[FAKE_TEXT_MAX];
-  size_t state_bytes;
+  struct fake_state own;  // the connection's; its key is "oauth"
+  struct fake_state shared[FAKE_SHARED_MAX];
   int put_count, lock_count, is_locked;
   int32_t put_fail_code;
   int put_fail_from; // how many puts succeed before
 
-  char events[FAKE_TEXT_MAX]; // "start N\n", "finish N\n", "open N\n", "drop N\n", "put\n"; N: the request's number
+  char events
+      [FAKE_TEXT_MAX]; // "start N\n", "finish N\n", "open N\n", "drop N\n", "put N\n", "own N\n": of the own state; N: the request's number
   char masked[FAKE_TEXT_MAX]; // "secret\n" each
 };
 

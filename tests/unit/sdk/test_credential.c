@@ -34,6 +34,14 @@ static void begin(struct fake_host *fake, const struct fake_exchange *exchanges,
   set_secrets(fake, "first-refresh");
 }
 
+static void put_own(struct fake_host *fake, const char *text) {
+  fake->own.bytes = (size_t)snprintf(fake->own.text, sizeof(fake->own.text), "%s", text);
+}
+
+static void set_shared(struct fake_host *fake, const char *text) {
+  fake->shared[0].bytes = (size_t)snprintf(fake->shared[0].text, sizeof(fake->shared[0].text), "%s", text);
+}
+
 // The token of a new credential, as a new process would get it.
 static int32_t get_token(struct fake_host *fake, const struct dray_credential_terms *terms, char *out, size_t out_bytes,
                          struct dray_error *error) {
@@ -85,8 +93,8 @@ static void test_the_first_token_is_asked_for_with_the_configured_refresh_token(
   assert_non_null(strstr(fake.requests[0].headers, "Content-Type: application/x-www-form-urlencoded\n"));
   assert_string_equal(fake.events, "put 0\nopen 0\nput 1\n"); // that it can be stored is known before
   assert_string_equal(fake.masked, "access-1\nrefresh-1\n");
-  assert_null(strstr(fake.state, "first-refresh"));
-  assert_null(strstr(fake.state, "c-secret"));
+  assert_null(strstr(fake.shared[0].text, "first-refresh"));
+  assert_null(strstr(fake.shared[0].text, "c-secret"));
 }
 
 static void test_a_body_can_be_json(void **state) {
@@ -157,9 +165,148 @@ static void test_what_cannot_be_read_of_the_store_is_as_nothing(void **state) {
   for (size_t i = 0; i < sizeof(stored) / sizeof(stored[0]); i++) {
     static const struct fake_exchange exchanges[] = {PAIR("access-1", "refresh-1")};
     begin(&fake, exchanges, 1);
-    fake.state_bytes = (size_t)snprintf(fake.state, sizeof(fake.state), "%s", stored[i]);
+    put_own(&fake, stored[i]);
+    expect_token(&fake, &refresh_terms, "access-1");
+    set_shared(&fake, stored[i]);
+    fake_host_again(&fake, exchanges, 1);
     expect_token(&fake, &refresh_terms, "access-1");
   }
+}
+
+// ---- one credential of several connections ----
+
+// Another connection of the project: nothing of its own, but what is shared is there.
+static void become_another_connection(const struct fake_exchange *exchanges, size_t count) {
+  memset(&fake.own, 0, sizeof(fake.own));
+  fake_host_again(&fake, exchanges, count);
+}
+
+static void test_connections_with_one_credential_have_one_pair(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  struct dray_credential_terms terms = refresh_terms;
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  assert_int_equal(fake.own.bytes, 0);
+  become_another_connection(NULL, 0);
+  terms.name = "token"; // of no importance
+  expect_token(&fake, &terms, "access-1");
+  fake.now_us += INT64_C(7200) * 1000000;
+  become_another_connection(second, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-1&"));
+  for (size_t i = 0; i < FAKE_SHARED_MAX; i++) {
+    assert_null(strstr(fake.shared[i].key, "refresh"));
+    assert_null(strstr(fake.shared[i].text, "first-refresh"));
+    assert_true(i == 0 || fake.shared[i].bytes == 0);
+  }
+}
+
+// With another scope it is another token, but there is one refresh token.
+static void test_another_scope_goes_on_with_the_refresh_token_there_is(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  static const struct fake_exchange third[] = {PAIR("access-3", "refresh-3")};
+  struct dray_credential_terms terms = refresh_terms;
+  terms.scope = "read";
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  become_another_connection(second, 1);
+  expect_token(&fake, &terms, "access-2");
+  assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-1&"));
+  become_another_connection(third, 1);
+  expect_token(&fake, &refresh_terms, "access-3");
+  assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-2&"));
+}
+
+static void test_tokens_of_a_client_are_shared_for_one_scope(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {{.body = "{\"access_token\":\"a\",\"expires_in\":7200}"}};
+  static const struct fake_exchange second[] = {{.body = "{\"access_token\":\"b\",\"expires_in\":7200}"}};
+  struct dray_credential_terms terms = refresh_terms;
+  terms.grant = DRAY_GRANT_CLIENT_CREDENTIALS;
+  begin(&fake, first, 1);
+  expect_token(&fake, &terms, "a");
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &terms, "a");
+  become_another_connection(second, 1);
+  terms.scope = "read";
+  expect_token(&fake, &terms, "b");
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &terms, "b");
+  terms.scope = refresh_terms.scope;
+  expect_token(&fake, &terms, "a");
+}
+
+// What was stored when pairs were the connection's own, by a host without any other place.
+static void store_own_pair(void) {
+  static const struct fake_exchange exchanges[] = {PAIR("access-1", "refresh-1")};
+  begin(&fake, exchanges, 1);
+  fake.without_shared_state = 1;
+  fake_host_again(&fake, exchanges, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  assert_string_equal(fake.events, "put 0\nopen 0\nput 1\n");
+  assert_non_null(strstr(fake.own.text, "refresh-1"));
+  fake.without_shared_state = 0;
+}
+
+static void test_a_pair_of_the_connection_itself_is_taken_over(void **state) {
+  (void)state;
+  store_own_pair();
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+  assert_string_equal(fake.events, "put 0\nown 1\n"); // there before it goes here
+  assert_int_equal(fake.own.bytes, 0);
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+}
+
+static void test_a_pair_that_has_ended_is_taken_over_before_its_refresh_token_is_spent(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {PAIR("access-2", "refresh-2")};
+  char token[10];
+  store_own_pair();
+  fake.now_us += INT64_C(7200) * 1000000;
+  fake_host_again(&fake, exchanges, 1);
+  fake.put_fail_code = DRAY_E_DISK_FULL;
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_DISK_FULL);
+  assert_int_equal(fake.request_count, 0);
+  assert_non_null(strstr(fake.own.text, "refresh-1"));
+  fake.put_fail_code = DRAY_OK;
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_string_equal(fake.events, "put 0\nown 1\nopen 0\nput 2\n");
+  assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-1&"));
+}
+
+static void test_a_pair_of_the_connection_itself_for_other_settings_stays(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {PAIR("access-2", "refresh-2")};
+  store_own_pair();
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, exchanges, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_non_null(strstr(fake.own.text, "refresh-1"));
+  set_secrets(&fake, "first-refresh");
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+}
+
+// Another connection has tried in vain before the one that has the pair is run.
+static void test_a_pair_is_taken_over_where_another_connection_found_nothing(void **state) {
+  (void)state;
+  static const struct fake_exchange refused[] = {{.status = 400, .body = "{\"error\":\"invalid_grant\"}"}};
+  char token[10];
+  store_own_pair();
+  const struct fake_state kept = fake.own;
+  become_another_connection(refused, 1);
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_AUTH_REJECTED);
+  fake.own = kept;
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
 }
 
 // ---- refused ----
@@ -235,7 +382,7 @@ static void test_a_refused_grant_says_what_to_do(void **state) {
     if (strstr(error.text, cases[i].words) == NULL) fail_msg("'%s' lacks '%s'", error.text, cases[i].words);
     assert_null(strstr(error.text, "secret?"));
     assert_null(strstr(error.text, "first-refresh"));
-    assert_string_equal(fake.state, cases[i].grant == DRAY_GRANT_REFRESH_TOKEN ? "{}" : "");
+    assert_string_equal(fake.shared[0].text, cases[i].grant == DRAY_GRANT_REFRESH_TOKEN ? "{}" : "");
     fake_host_expect_idle(&fake);
   }
 }
@@ -291,7 +438,7 @@ static void test_a_pair_that_could_not_be_stored_is_stored_before_it_is_used(voi
   fake.put_fail_code = DRAY_OK;
   assert_int_equal(dray_credential_token(credential, &token, NULL), DRAY_OK);
   assert_true(dray_str_is(token, "access-1"));
-  assert_non_null(strstr(fake.state, "refresh-1"));
+  assert_non_null(strstr(fake.shared[0].text, "refresh-1"));
   assert_int_equal(fake.request_count, 1);
   dray_credential_free(credential);
   fake_host_expect_idle(&fake);
@@ -335,6 +482,13 @@ int main(void) {
       cmocka_unit_test(test_an_answer_without_a_refresh_token_keeps_the_one_there_is),
       cmocka_unit_test(test_a_changed_setting_voids_what_is_stored),
       cmocka_unit_test(test_what_cannot_be_read_of_the_store_is_as_nothing),
+      cmocka_unit_test(test_connections_with_one_credential_have_one_pair),
+      cmocka_unit_test(test_another_scope_goes_on_with_the_refresh_token_there_is),
+      cmocka_unit_test(test_tokens_of_a_client_are_shared_for_one_scope),
+      cmocka_unit_test(test_a_pair_of_the_connection_itself_is_taken_over),
+      cmocka_unit_test(test_a_pair_that_has_ended_is_taken_over_before_its_refresh_token_is_spent),
+      cmocka_unit_test(test_a_pair_of_the_connection_itself_for_other_settings_stays),
+      cmocka_unit_test(test_a_pair_is_taken_over_where_another_connection_found_nothing),
       cmocka_unit_test(test_a_refused_token_is_renewed_once_for_all),
       cmocka_unit_test(test_a_refused_grant_says_what_to_do),
       cmocka_unit_test(test_a_refresh_token_is_not_spent_while_nothing_can_be_stored),

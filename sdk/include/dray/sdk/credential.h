@@ -21,7 +21,7 @@ enum {
 struct dray_credential_terms {
   int32_t grant;               // DRAY_GRANT_*
   int32_t json_body;           // the token request's body: 1 JSON, 0 a form
-  const char *name;            // state key of what is stored, e.g. "oauth"; one credential a name and connection
+  const char *name;            // state key of what is stored, e.g. "oauth", with a host that stores by connection
   const char *token_setting;   // STATIC: the secret setting that is the token
   const char *basic_user;      // STATIC: what is given is base64 of this, ':' and the secret, to send behind "Basic "
                                // (RFC 7617); NULL: the secret as it is
@@ -43,12 +43,13 @@ DRAY_NODISCARD int32_t dray_credential_new(const struct dray_services *services,
                                            struct dray_error *error);
 void dray_credential_free(struct dray_credential *credential); // NULL is allowed
 // The token to send now, valid until the next call on the credential; renewed first when it is about to end. All
-// processes of a connection share one pair: whoever holds the lock renews it and stores the new pair before anybody
-// uses it, the others take what is stored. A refresh token is spent only when the store could just be written. What is
-// stored is of the settings it was got with (a fingerprint says so) and void when they change. Tokens are masked from
-// when they are known. @errors CONFIG_MISSING, CONFIG_SECRET_MISSING; AUTH_REJECTED with what to do when the other side
-// refuses the grant (invalid_grant, invalid_client); NET_*, HTTP_*, THROTTLED, BUSY, LIMIT, CANCELLED, those of the
-// state service.
+// connections and processes of a project that have one credential (grant, token_url, client_id, and the configured
+// refresh token, else the client's secret and the scope) share one pair: whoever holds the lock renews it and stores
+// the new pair before anybody uses it, the others take what is stored. It is found by a hash of those, so that another
+// setting finds another pair; one that the connection stored for itself under `name`, as was done before, is taken
+// over. A refresh token is spent only when the store could just be written. Tokens are masked from when they are known.
+// @errors CONFIG_MISSING, CONFIG_SECRET_MISSING; AUTH_REJECTED with what to do when the other side refuses the grant
+// (invalid_grant, invalid_client); NET_*, HTTP_*, THROTTLED, BUSY, LIMIT, CANCELLED, those of the state service.
 DRAY_NODISCARD int32_t dray_credential_token(struct dray_credential *credential, struct dray_str *out,
                                              struct dray_error *error);
 // The other side refused (401) the token that was given last: the next dray_credential_token renews it, unless another
