@@ -108,6 +108,94 @@ int32_t zendesk_check_path(struct zendesk_client *client, const char *name, cons
   return check_path(client, name, name, path, scope, gated, writer, error);
 }
 
+// ---- writing ----
+
+#define SCOPES_TEXT_MAX 256
+
+// `scopes`: as Zendesk lists them; NULL: what was asked for is what the token has.
+static int grants(const struct zendesk_client *client, const struct dray_json *scopes, struct dray_str wanted) {
+  if (scopes == NULL) return zendesk_asks_scope(&client->settings, wanted);
+  for (const struct dray_json *scope = scopes->child; scope != NULL; scope = scope->next) {
+    if (scope->kind == DRAY_JSON_STRING && dray_str_equal(scope->text, wanted)) return 1;
+  }
+  return 0;
+}
+
+// For all resources, for this one, or for this one without saying what: then both are meant.
+static int may_write(const struct zendesk_client *client, const struct dray_json *scopes, const char *scope) {
+  return grants(client, scopes, dray_str_of("write")) || grants(client, scopes, dray_str_of(scope)) ||
+         grants(client, scopes, dray_str_make(scope, strcspn(scope, ":")));
+}
+
+// Memberships are of no resource that Zendesk names in its list of scopes; those of organizations may do for them.
+static int may_perhaps_write(const struct zendesk_client *client, const struct dray_json *scopes, int kind) {
+  return kind == ZENDESK_MEMBERSHIPS && may_write(client, scopes, "organizations:write");
+}
+
+static void list_scopes(const struct zendesk_client *client, const struct dray_json *scopes,
+                        char out[SCOPES_TEXT_MAX]) {
+  size_t at = 0;
+  (void)snprintf(out, SCOPES_TEXT_MAX, "%s", scopes == NULL ? client->settings.scope : "");
+  for (const struct dray_json *scope = scopes != NULL ? scopes->child : NULL; scope != NULL; scope = scope->next) {
+    if (scope->kind != DRAY_JSON_STRING || at >= SCOPES_TEXT_MAX) continue;
+    const int n = snprintf(out + at, SCOPES_TEXT_MAX - at, "%s%s", at > 0 ? " " : "", scope->text.data);
+    if (n > 0) at += (size_t)n;
+  }
+}
+
+static void say_writing(const struct zendesk_client *client, const struct dray_json *scopes,
+                        struct dray_json_writer *writer) {
+  char had[SCOPES_TEXT_MAX], text[SCOPES_TEXT_MAX + 64], fix[256];
+  list_scopes(client, scopes, had);
+  for (size_t i = 0; i < zendesk_object_count; i++) {
+    const struct zendesk_object *object = &zendesk_objects[i];
+    char name[64];
+    (void)snprintf(name, sizeof(name), "write %s", object->def.name);
+    if (may_write(client, scopes, object->scope)) {
+      dray_check_of_write(writer, object->def.name, name, DRAY_OK, "the token's scopes allow it", NULL);
+      continue;
+    }
+    if (may_perhaps_write(client, scopes, object->kind)) {
+      dray_check_of_write(writer, object->def.name, name, DRAY_OK,
+                          "not certain: where Zendesk refuses it, grant the OAuth client the scope write", NULL);
+      continue;
+    }
+    (void)snprintf(text, sizeof(text), "the token's scopes do not allow it: %s", had);
+    (void)snprintf(fix, sizeof(fix), "grant the OAuth client the scope %s%s", object->scope,
+                   client->settings.auth == ZENDESK_AUTH_CLIENT
+                       ? ", and add it to the setting scope"
+                       : ", and authorise it again: a token keeps the scopes that it was made with");
+    dray_check_of_write(writer, object->def.name, name, DRAY_E_AUTH_FORBIDDEN, text, fix);
+  }
+}
+
+int32_t zendesk_check_scopes(struct zendesk_client *client, struct dray_json_writer *writer, struct dray_error *error) {
+  struct dray_json *root = NULL;
+  struct dray_error why;
+  if (client->settings.auth == ZENDESK_AUTH_API_TOKEN) return DRAY_OK;
+  dray_error_init(&why);
+  const int32_t rc = zendesk_get(client, "/api/v2/oauth/tokens/current", &root, &why);
+  if (is_final(rc)) {
+    if (error != NULL) *error = why;
+    return rc;
+  }
+  const struct dray_json *scopes = dray_json_get(dray_json_get(root, "token"), "scopes");
+  const int shown = scopes != NULL && scopes->kind == DRAY_JSON_ARRAY && scopes->child != NULL;
+  const int refused = rc == DRAY_OK || why.http_status == 403 || why.http_status == 404; // a narrow token's lot
+  if (shown || (refused && client->settings.auth == ZENDESK_AUTH_CLIENT)) {
+    say_writing(client, shown ? scopes : NULL, writer);
+  } else if (refused) {
+    dray_check_step_write(writer, "scopes",
+                          "Zendesk does not show the scopes of this token, and writing is not tried: whether they "
+                          "allow it is not known",
+                          NULL);
+  } else {
+    dray_check_failure_write(writer, "scopes", rc, why.text, fix_of(rc));
+  }
+  dray_json_free(root);
+  return DRAY_OK;
+}
+
 int32_t zendesk_check_jobs(struct zendesk_client *client, struct dray_json_writer *writer, struct dray_error *error) {
   if (strcmp(client->settings.use_bulk, "never") == 0) return DRAY_OK;
   return check_path(client, NULL, "jobs", "/api/v2/job_statuses?page%5Bsize%5D=1",

@@ -93,11 +93,14 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   DRAY_TRY(zendesk_check_account(&destination->client, &writer, &goes_on, error));
   for (size_t i = 0; goes_on && i < zendesk_object_count; i++) {
     const struct zendesk_object *object = &zendesk_objects[i];
-    char path[160];
+    char path[160], scopes[80];
     if (object->kind == ZENDESK_TICKET_TAGS || object->kind == ZENDESK_USER_TAGS) continue; // as their records
     (void)snprintf(path, sizeof(path), "/api/v2/%s?page%%5Bsize%%5D=1", object->plural);
-    DRAY_TRY(zendesk_check_path(&destination->client, object->def.name, path, object->scope, 0, &writer, error));
+    (void)snprintf(scopes, sizeof(scopes), "%.*sread and %s", (int)(strlen(object->scope) - strlen("write")),
+                   object->scope, object->scope);
+    DRAY_TRY(zendesk_check_path(&destination->client, object->def.name, path, scopes, 0, &writer, error));
   }
+  if (goes_on) DRAY_TRY(zendesk_check_scopes(&destination->client, &writer, error));
   if (goes_on) DRAY_TRY(zendesk_check_jobs(&destination->client, &writer, error));
   dray_json_end_array(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));

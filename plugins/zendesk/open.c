@@ -156,13 +156,7 @@ const struct dray_json *zendesk_open_take(struct zendesk_client *client, struct 
 static int has_read(const struct zendesk_settings *settings) {
   if (settings->auth == ZENDESK_AUTH_API_TOKEN) return 1;
   if (settings->auth != ZENDESK_AUTH_CLIENT) return 0;
-  const char *at = settings->scope;
-  while (*at != '\0') {
-    const size_t len = strcspn(at, " ,");
-    if (len == 4 && strncmp(at, "read", 4) == 0) return 1;
-    at += len + (at[len] != '\0');
-  }
-  return 0;
+  return zendesk_asks_scope(settings, dray_str_of("read"));
 }
 
 static int32_t ask_whether(struct zendesk_work *work, int *out, struct dray_error *error) {

@@ -217,6 +217,16 @@ int32_t zendesk_settings_bind(struct dray_str json, struct zendesk_settings *out
   return DRAY_OK;
 }
 
+int zendesk_asks_scope(const struct zendesk_settings *settings, struct dray_str scope) {
+  const char *at = settings->scope;
+  while (*at != '\0') {
+    const size_t len = strcspn(at, " ,");
+    if (dray_str_equal(dray_str_make(at, len), scope)) return 1;
+    at += len + (at[len] != '\0');
+  }
+  return 0;
+}
+
 void zendesk_settings_free(struct zendesk_settings *settings) {
   dray_config_release(table, TABLE_COUNT, settings);
   memset(settings, 0, sizeof(*settings));

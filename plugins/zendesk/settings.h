@@ -42,6 +42,8 @@ DRAY_NODISCARD int32_t zendesk_settings_spec(struct dray_str *out_json, struct d
 // Binds and checks the settings of a connection. @errors CONFIG_*, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t zendesk_settings_bind(struct dray_str json, struct zendesk_settings *out,
                                              struct dray_error *error);
+// Whether client_credentials are asked for with that scope.
+int zendesk_asks_scope(const struct zendesk_settings *settings, struct dray_str scope);
 void zendesk_settings_free(struct zendesk_settings *settings);
 // The settings as a Markdown table, for the README.
 DRAY_NODISCARD int32_t zendesk_settings_markdown(struct dray_buffer *out, struct dray_error *error);

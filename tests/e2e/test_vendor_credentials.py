@@ -108,6 +108,50 @@ def test_check_of_a_destination_names_the_role(project, tmp_path):
         assert checked.code == 5 and "admin" in checked.out + checked.err and "FAIL" in checked.out, checked
 
 
+# The step says what to grant; a sync with that grant then works. Of an account, and of one resource alone (which may not see its own scopes).
+@pytest.mark.parametrize("scope,object_name,lacks", [
+    ("read", "users", "users:write"), ("users:read", "users", "users:write"), ("read users:write", "tickets", "tickets:write"),
+    ("read users:write", "user_tags", None), ("read users", "users", None), ("read", "organization_memberships", "write"),
+    ("read organizations:write", "organization_memberships", None), ("read write", "tickets", None),
+])
+def test_check_says_which_scope_is_missing_to_write(project, tmp_path, scope, object_name, lacks):
+    with zendesk_scene.Zendesk(tmp_path, "--users", 10, "--tickets", 10) as zendesk:
+        user = sorted(zendesk.rows("users"))[3]
+        mine = {row["organization_id"] for row in zendesk.rows("organization_memberships").values() if row["user_id"] == user}
+        elsewhere = min(set(zendesk.rows("organizations")) - mine)
+        columns = {"users": {"external_id": "TEXT", "name": "TEXT"}, "user_tags": {"user_id": "INTEGER", "tags": "TEXT"},
+                   "tickets": {"external_id": "TEXT", "subject": "TEXT", "comment": "TEXT"},
+                   "organization_memberships": {"user_id": "INTEGER", "organization_id": "INTEGER"}}[object_name]
+        key = {"users": "external_id", "tickets": "external_id", "user_tags": "user_id"}.get(object_name, "[user_id, organization_id]")
+        zendesk_scene.activate(project, zendesk, object_name, columns, key, more=f', use_bulk: never, scope: "{scope}"')
+        values = {"external_id": "x-1", "name": "Ann", "user_id": user, "tags": "vip", "subject": "s", "comment": "c",
+                  "organization_id": elsewhere}
+        zendesk_scene.fill(project, [{name: values[name] for name in columns}])
+        checked = project.dray("check", "--json")
+        steps = {step["name"]: step for step in checked.lines("check") if step["role"] == "destination" and step["connection"] == "zd"}
+        mine = steps[f"write {object_name}"]
+        assert mine["used"] and mine["ok"] == (lacks is None), checked
+        mark = zendesk.mark()
+        if lacks is None:
+            assert checked.code == 0, checked
+            project.dray("sync", "out").expect(0)
+        else:
+            assert checked.code == 5 and mine["error"] == "auth_forbidden" and f"the scope {lacks}," in mine["fix"], checked
+            assert project.dray("sync", "out").code == 5
+        assert any(line["status"] < 300 for line in zendesk.requests(mark, zendesk_scene.WRITES)) == (lacks is None)
+
+
+@pytest.mark.parametrize("auth,status,step", [("refresh", 200, "write users"), ("refresh", 403, "scopes"), ("legacy", 200, None)])
+def test_check_of_scopes_that_are_not_those_asked_for(project, zendesk, auth, status, step):
+    zendesk_scene.activate(project, zendesk, "users", {"external_id": "TEXT", "name": "TEXT"}, "external_id", auth=auth)
+    if status != 200:
+        zendesk.fault({"kind": "no_scope", "path": "/api/v2/oauth/tokens/current", "scopes": ["read"], "count": -1})
+    checked = project.dray("check", "--json").expect(0)
+    steps = {item["name"]: item for item in checked.lines("check") if item["role"] == "destination" and item["connection"] == "zd"}
+    assert [name for name in ("write users", "scopes") if name in steps] == ([step] if step else [])
+    assert status == 200 or "not known" in steps["scopes"]["text"]
+
+
 def test_check_of_an_audience_names_the_role(project, tmp_path):
     with mailchimp_scene.start(tmp_path, members=10) as sim:
         project.environment.update(mailchimp_scene.environment(sim, "viewer_key"))

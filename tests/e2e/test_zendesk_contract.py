@@ -87,6 +87,7 @@ def test_writing(project, zendesk, object_name, bulk):
     scene.fill(project, rows)
     assert project.sync("out")["rejected"] == 0
     assert_clean(zendesk, 6)
+    assert any("oauth/tokens/current" in str(operation) for operation in zendesk.checked.operations)
     assert bulk == "never" or any("job_statuses/show_many" in str(operation) for operation in zendesk.checked.operations)
 
 

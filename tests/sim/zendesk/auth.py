@@ -173,7 +173,7 @@ class Auth:
         verb = "read" if method == "GET" else "write"
         if scopes is not None:
             resource = route.options.get("resource")
-            enough = {verb} | ({f"{resource}:{verb}"} if resource in RESOURCES else set())
+            enough = {verb} | ({resource, f"{resource}:{verb}"} if resource in RESOURCES else set())
             if not scopes & enough:
                 raise errors.missing_scopes([f"{resource}:{verb}" if resource in RESOURCES else verb])
         if user["role"] == "end-user" or (route.options.get("admin") and user["role"] != "admin"):

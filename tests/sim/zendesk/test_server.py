@@ -143,6 +143,11 @@ def test_scopes_are_kept(zendesk):
     assert zendesk.get("users", token=tickets).status == 403
     assert zendesk.get("ticket_fields", token=tickets).status == 403
     assert zendesk.post("users", {"user": {"name": "A"}}, token=tickets).status == 201
+    both = token("users")  # without an access: both are meant
+    assert zendesk.get("users", token=both).status == 200
+    assert zendesk.post("users", {"user": {"name": "B"}}, token=both).status == 201
+    assert zendesk.get("tickets", token=both).status == 403
+    assert zendesk.get("oauth/tokens/current", token=reader).json()["token"]["scopes"] == ["read"]
     nonsense = zendesk.oauth(grant_type="client_credentials", scope="everything")
     assert nonsense.status == 200
     assert zendesk.get("users/me", token=nonsense.json()["access_token"]).status == 403
