@@ -17,8 +17,7 @@ static const char *const verify_policies[] = {"content", "start", NULL};
 #define MEMBER(name) offsetof(struct file_settings, name)
 static const struct dray_setting table[] = {
     {.name = "path",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .required = 1,
      .offset = MEMBER(path),
      .description = "a file, a folder, or a pattern such as data/orders-*.csv; to write: the folder of the files"},

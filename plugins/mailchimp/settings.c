@@ -19,14 +19,12 @@ static const struct dray_setting table[] = {
      .offset = MEMBER(has_access_token),
      .description = "an OAuth 2 access token, instead of an API key; it does not expire"},
     {.name = "dc",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = MEMBER(dc),
      .description = "the data centre, us21 say; without: what stands behind the last dash of the API key, or what "
                     "the token's metadata say"},
     {.name = "base_url",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = MEMBER(base_url),
      .description = "instead of the vendor's address, for a proxy or a test: https, or http to this machine"},
     {.name = "list_ids",
@@ -89,8 +87,7 @@ static const char *const delete_modes[] = {"archive", "unsubscribe", "permanent"
 #define OPTION(name) offsetof(struct mc_options, name)
 static const struct dray_setting option_table[] = {
     {.name = "list_id",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .required = 1,
      .offset = OPTION(list_id),
      .description = "the audience's id"},
@@ -134,8 +131,7 @@ static const struct dray_setting option_table[] = {
      .choices = delete_modes,
      .description = "members: what a removal does; permanent cannot be undone, and the address can never come back"},
     {.name = "segment_id",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = OPTION(segment_id),
      .description = "segment_members: the static segment's id"},
 };

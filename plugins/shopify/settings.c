@@ -19,8 +19,7 @@ static const char *const bulk_choices[] = {"auto", "always", "never", NULL};
 #define MEMBER(name) offsetof(struct shopify_settings, name)
 static const struct dray_setting table[] = {
     {.name = "shop",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .required = 1,
      .offset = MEMBER(shop),
      .description = "the shop's handle or host: acme, or acme.myshopify.com"},
@@ -96,8 +95,7 @@ static const struct dray_setting table[] = {
      .maximum = 100,
      .description = "how often a request that failed for a passing reason is repeated"},
     {.name = "base_url",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = MEMBER(base_url),
      .description =
          "asked instead of https://SHOP.myshopify.com, for a proxy or a test; https, or http to this machine"},

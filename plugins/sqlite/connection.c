@@ -19,7 +19,7 @@
 
 #define SETTING_PATH                                                                                                   \
   {                                                                                                                    \
-    .name = "path", .place = 1, .kind = DRAY_SETTING_STRING, .required = 1,                                            \
+    .name = "path", .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE, .required = 1,                                   \
     .offset = offsetof(struct sqlite_settings, path),                                                                  \
     .description = "The database file; a relative path begins at the project folder."                                  \
   }

@@ -30,8 +30,7 @@ static const char *const listings[] = {"all", "failed", NULL};
 #define MEMBER(name) offsetof(struct webhook_settings, name)
 static const struct dray_setting table[] = {
     {.name = "url",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .required = 1,
      .offset = MEMBER(url),
      .description = "where batches are sent; https, or http to this machine"},
@@ -169,8 +168,7 @@ static const struct dray_setting table[] = {
 #define OPTION(name) offsetof(struct webhook_shape, name)
 static const struct dray_setting option_table[] = {
     {.name = "path",
-     .place = 1,
-     .kind = DRAY_SETTING_STRING,
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = OPTION(path),
      .description = "path and query instead of those of the connection's url, such as /v2/customers"},
     {.name = "method",

@@ -21,7 +21,10 @@ static const char *const null_choices[] = {"send", "skip", NULL};
     .description = (about)                                                                                             \
   }
 #define PLACE(setting, member, about)                                                                                  \
-  { .name = (setting), .place = 1, .kind = DRAY_SETTING_STRING, .offset = MEMBER(member), .description = (about) }
+  {                                                                                                                    \
+    .name = (setting), .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE, .offset = MEMBER(member),                     \
+    .description = (about)                                                                                             \
+  }
 #define SECRET(setting, member, about)                                                                                 \
   { .name = (setting), .kind = DRAY_SETTING_SECRET, .offset = MEMBER(member), .description = (about) }
 #define NUMBER(setting, member, fallback, least, most, about)                                                          \

@@ -24,6 +24,10 @@ static int has_bounds(const struct dray_setting *setting) {
   return setting->minimum < 0 || setting->minimum > 0 || setting->maximum < 0 || setting->maximum > 0;
 }
 
+static int32_t type_of(const struct dray_setting *setting) {
+  return setting->kind & ~DRAY_SETTING_PLACE;
+}
+
 static const char *schema_type(int32_t kind) {
   switch (kind) {
   case DRAY_SETTING_STRING:
@@ -50,7 +54,7 @@ static void write_bound(struct dray_json_writer *writer, const char *key, double
 }
 
 static void write_keywords(struct dray_json_writer *writer, const struct dray_setting *setting) {
-  const char *type = schema_type(setting->kind);
+  const char *type = schema_type(type_of(setting));
   if (type != NULL) {
     dray_json_key(writer, "type");
     dray_json_write_text(writer, type);
@@ -59,11 +63,11 @@ static void write_keywords(struct dray_json_writer *writer, const struct dray_se
     dray_json_key(writer, "description");
     dray_json_write_text(writer, setting->description);
   }
-  if (setting->kind == DRAY_SETTING_SECRET) {
+  if (type_of(setting) == DRAY_SETTING_SECRET) {
     dray_json_key(writer, "writeOnly");
     dray_json_write_bool(writer, 1);
   }
-  if (setting->place) {
+  if ((setting->kind & DRAY_SETTING_PLACE) != 0) {
     dray_json_key(writer, "place");
     dray_json_write_bool(writer, 1);
   }
@@ -77,9 +81,9 @@ static void write_keywords(struct dray_json_writer *writer, const struct dray_se
     for (const char *const *choice = setting->choices; *choice != NULL; choice++) dray_json_write_text(writer, *choice);
     dray_json_end_array(writer);
   }
-  if ((setting->kind == DRAY_SETTING_INT || setting->kind == DRAY_SETTING_FLOAT) && has_bounds(setting)) {
-    write_bound(writer, "minimum", setting->minimum, setting->kind);
-    write_bound(writer, "maximum", setting->maximum, setting->kind);
+  if ((type_of(setting) == DRAY_SETTING_INT || type_of(setting) == DRAY_SETTING_FLOAT) && has_bounds(setting)) {
+    write_bound(writer, "minimum", setting->minimum, type_of(setting));
+    write_bound(writer, "maximum", setting->maximum, type_of(setting));
   }
 }
 
@@ -163,7 +167,7 @@ static int32_t write_spec(const struct dray_setting *settings, size_t setting_co
   for (size_t i = 0; i < setting_count; i++) {
     DRAY_TRY(check_default(&settings[i], error));
     dray_json_key(&writer, settings[i].name);
-    if (settings[i].kind == DRAY_SETTING_JSON) {
+    if (type_of(&settings[i]) == DRAY_SETTING_JSON) {
       DRAY_TRY(write_json_setting(&writer, &settings[i], error));
     } else {
       dray_json_begin_object(&writer);
@@ -217,7 +221,7 @@ static const char *json_kind_name(int32_t kind) {
 
 static int32_t wrong_type(const struct dray_setting *setting, const struct dray_json *value, struct dray_error *error) {
   return dray_fail_field(error, DRAY_E_CONFIG_TYPE, setting->name, "%s must be %s, not %s", setting->name,
-                         kind_name(setting->kind), json_kind_name(value->kind));
+                         kind_name(type_of(setting)), json_kind_name(value->kind));
 }
 
 static void *member(const struct dray_setting *setting, void *target) {
@@ -335,7 +339,7 @@ static int32_t bind_json(const struct dray_setting *setting, const struct dray_j
 
 static int32_t bind_value(const struct dray_setting *setting, const struct dray_json *value, void *target,
                           struct dray_error *error) {
-  switch (setting->kind) {
+  switch (type_of(setting)) {
   case DRAY_SETTING_STRING:
     return bind_string(setting, value, target, error);
   case DRAY_SETTING_INT:
@@ -347,7 +351,7 @@ static int32_t bind_value(const struct dray_setting *setting, const struct dray_
   case DRAY_SETTING_SECRET:
     return bind_secret(setting, value, target, error);
   default:
-    assert(setting->kind == DRAY_SETTING_JSON);
+    assert(type_of(setting) == DRAY_SETTING_JSON);
     return bind_json(setting, value, target, error);
   }
 }
@@ -410,7 +414,7 @@ static int32_t bind_all(const struct dray_setting *settings, size_t setting_coun
       DRAY_TRY(bind_default(setting, target, error));
     } else if (setting->required) {
       return dray_fail_field(error, DRAY_E_CONFIG_MISSING, setting->name, "%s is required: %s", setting->name,
-                             setting->description != NULL ? setting->description : kind_name(setting->kind));
+                             setting->description != NULL ? setting->description : kind_name(type_of(setting)));
     }
   }
   return DRAY_OK;
@@ -439,7 +443,7 @@ int32_t dray_config_bind(const struct dray_setting *settings, size_t setting_cou
 void dray_config_release(const struct dray_setting *settings, size_t setting_count, void *target) {
   for (size_t i = 0; i < setting_count; i++) {
     void *at = member(&settings[i], target);
-    switch (settings[i].kind) {
+    switch (type_of(&settings[i])) {
     case DRAY_SETTING_STRING:
     case DRAY_SETTING_JSON:
       free(*(char **)at);

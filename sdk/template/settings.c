@@ -5,8 +5,8 @@
 
 static const struct dray_setting table[] = {
     {.name = "path",
-     .place = 1, // another file is another place: what was written here is not there
-     .kind = DRAY_SETTING_STRING,
+     // another file is another place: what was written here is not there
+     .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .required = 1,
      .offset = offsetof(struct settings, path),
      .description = "the JSON Lines file to read from or to append to"},

@@ -28,15 +28,16 @@ struct settings {
 static const char *const formats[] = {"csv", "jsonl", NULL};
 
 static const struct dray_setting table[] = {
-    {"path", DRAY_SETTING_STRING, 1, offsetof(struct settings, path), "where the files are", NULL, NULL, 0, 0, NULL, 1},
+    {"path", DRAY_SETTING_STRING | DRAY_SETTING_PLACE, 1, offsetof(struct settings, path), "where the files are", NULL,
+     NULL, 0, 0, NULL},
     {"format", DRAY_SETTING_STRING, 0, offsetof(struct settings, format), "of the files", "\"csv\"", formats, 0, 0,
-     NULL, 0},
-    {"rows", DRAY_SETTING_INT, 0, offsetof(struct settings, rows), "at most", "100", NULL, 1, 1000, NULL, 0},
-    {"rate", DRAY_SETTING_FLOAT, 0, offsetof(struct settings, rate), NULL, NULL, NULL, -0.5, 0.5, NULL, 0},
-    {"header", DRAY_SETTING_BOOL, 0, offsetof(struct settings, header), NULL, "true", NULL, 0, 0, NULL, 0},
-    {"token", DRAY_SETTING_SECRET, 0, offsetof(struct settings, token), "of the API", NULL, NULL, 0, 0, NULL, 0},
+     NULL},
+    {"rows", DRAY_SETTING_INT, 0, offsetof(struct settings, rows), "at most", "100", NULL, 1, 1000, NULL},
+    {"rate", DRAY_SETTING_FLOAT, 0, offsetof(struct settings, rate), NULL, NULL, NULL, -0.5, 0.5, NULL},
+    {"header", DRAY_SETTING_BOOL, 0, offsetof(struct settings, header), NULL, "true", NULL, 0, 0, NULL},
+    {"token", DRAY_SETTING_SECRET, 0, offsetof(struct settings, token), "of the API", NULL, NULL, 0, 0, NULL},
     {"columns", DRAY_SETTING_JSON, 0, offsetof(struct settings, columns), "types by name", NULL, NULL, 0, 0,
-     "{\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}, \"description\": \"overruled\"}", 0},
+     "{\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}, \"description\": \"overruled\"}"},
 };
 #define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
 
@@ -95,7 +96,7 @@ static void test_config_bind_fills_defaults(void **state) {
 
 static void test_config_bind_keeps_whole_numbers_exact(void **state) {
   (void)state;
-  static const struct dray_setting wide = {"n", DRAY_SETTING_INT, 1, 0, NULL, NULL, NULL, 0, 0, NULL, 0};
+  static const struct dray_setting wide = {"n", DRAY_SETTING_INT, 1, 0, NULL, NULL, NULL, 0, 0, NULL};
   struct dray_error error;
   int64_t n = 0;
   assert_int_equal(dray_config_bind(&wide, 1, dray_str_of("{\"n\": 9007199254740993}"), &n, &error), DRAY_OK);
@@ -229,11 +230,11 @@ static void test_config_spec_of_no_settings_is_an_empty_object(void **state) {
 static void test_config_spec_refuses_a_default_that_binding_would_refuse(void **state) {
   (void)state;
   static const struct dray_setting wrong[] = {
-      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "\"many\"", NULL, 0, 0, NULL, 0},
-      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "5000", NULL, 1, 1000, NULL, 0},
-      {"format", DRAY_SETTING_STRING, 0, 0, NULL, "\"xml\"", formats, 0, 0, NULL, 0},
-      {"header", DRAY_SETTING_BOOL, 0, 0, NULL, "yes", NULL, 0, 0, NULL, 0},
-      {"columns", DRAY_SETTING_JSON, 0, 0, NULL, NULL, NULL, 0, 0, "[1]", 0},
+      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "\"many\"", NULL, 0, 0, NULL},
+      {"rows", DRAY_SETTING_INT, 0, 0, NULL, "5000", NULL, 1, 1000, NULL},
+      {"format", DRAY_SETTING_STRING, 0, 0, NULL, "\"xml\"", formats, 0, 0, NULL},
+      {"header", DRAY_SETTING_BOOL, 0, 0, NULL, "yes", NULL, 0, 0, NULL},
+      {"columns", DRAY_SETTING_JSON, 0, 0, NULL, NULL, NULL, 0, 0, "[1]"},
   };
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
     struct dray_buffer out;

@@ -22,12 +22,16 @@ enum {
   DRAY_SETTING_FLOAT = 3,  // member: double
   DRAY_SETTING_BOOL = 4,   // member: int32_t
   DRAY_SETTING_SECRET = 5, // member: int32_t, 1 when given; the value comes from the secrets service
-  DRAY_SETTING_JSON = 6    // member: char *, the value's JSON text: lists, objects, anything
+  DRAY_SETTING_JSON = 6,   // member: char *, the value's JSON text: lists, objects, anything
+  // A bit beside the type: with another value it is another place that rows go to (host, database, account, list), the
+  // schema's word "place". The host remembers it beside what it has sent, so that rows are not taken for delivered
+  // where nothing was. Not of secrets. Hosts that do not know the word ignore it.
+  DRAY_SETTING_PLACE = 256
 };
 
 struct dray_setting {
   const char *name;
-  int32_t kind;               // DRAY_SETTING_*
+  int32_t kind;               // DRAY_SETTING_*, one of the types, | DRAY_SETTING_PLACE
   int32_t required;           // 0 or 1
   size_t offset;              // offsetof the member in the bound struct
   const char *description;    // one line, shown by `dray plugin info`
@@ -35,10 +39,6 @@ struct dray_setting {
   const char *const *choices; // NULL-terminated list of allowed strings; NULL: any
   double minimum, maximum;    // for INT and FLOAT; both 0: any
   const char *schema_json;    // for JSON: the JSON Schema of the value; NULL: {}
-  // 1: with another value it is another place that rows go to (host, database, account, list): the schema's word
-  // "place". The host remembers it beside what it has sent, so that rows are not taken for delivered where nothing was.
-  // Not of secrets. Hosts that do not know the word ignore it.
-  int32_t place;
 };
 
 // Writes the JSON Schema of the table: what a role's `spec` hands over (keep it in static memory). @errors
