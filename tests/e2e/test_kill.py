@@ -135,20 +135,20 @@ class Activate(Scene):
         receiver = harness.Receiver(folder, *self.options)
         project = harness.Project(folder / "project")
         scene.people_to_hook(project, receiver, ROWS, more=f"batch_rows: 10\nparallel: {lanes}", sync=self.sync)
-        self.hook = receiver.hook
-        if before:
-            project.sync("people")
-            project.execute(CHANGES)
+        self.hook, self.synced = receiver.hook, before
         receiver.stop()
 
     def case(self, folder):
+        """What was sent before was sent to the case's own receiver: another one is another place."""
         case = super().case(folder)
-        shutil.copy(self.folder / "ledger.ndjson", folder)
         case.receiver = harness.Receiver(folder, *self.options)
-        case.before = len(case.receiver.ledger())
         case.project.environment.update(scene.SECRETS)
         config = (folder / "dray.yaml").read_text()
         case.project.write("dray.yaml", config.replace(self.hook, case.receiver.hook))
+        if self.synced:
+            case.project.sync("people")
+            case.project.execute(CHANGES)
+        case.before = len(case.receiver.ledger())
         return case
 
     def in_flight(self, case):
