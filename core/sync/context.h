@@ -28,8 +28,10 @@ struct dr_context {
   int adopted;         // ingest: the table was there before the sync
   int aside;           // a plan: `mirror_folder` is not the sync's, and goes with the run
   struct dr_mapping mapping;
-  const uint8_t *refused_columns; // per mapped field: 1 = a row with a value there is refused (drift policy
-                                  // discard_row); NULL: none
+  const uint8_t *refused_columns;      // per mapped field: 1 = a row with a value there is refused (drift policy
+                                       // discard_row); NULL: none
+  const struct dr_value_limit *limits; // ingest: values that the table does not take; in the arena
+  size_t limit_count;
   struct dr_reader *reader;
   struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
   struct dr_loading *loading;         // NULL: what is read is not loaded meanwhile; see loading.h
@@ -93,8 +95,8 @@ DRAY_NODISCARD int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *
 // Says from which checkpoint the rows that follow are read: it tells apart the records of rows without a key, such as
 // "the third row", of different incremental reads. The same read done again meets its own records.
 void dr_rows_window(struct dr_context *run, struct dray_str checkpoint);
-// Takes the rows out of *batch that have a value in a refused column, and with `keyed` those whose key is not whole;
-// they go to `rejects`.
+// Takes the rows out of *batch that have a value in a refused column or one that the table does not take, and with
+// `keyed` those whose key is not whole; they go to `rejects`.
 DRAY_NODISCARD int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch,
                                       struct dr_rejects *rejects, struct dray_error *error);
 // Records rows that could not be read or cast. Durable when it returns.

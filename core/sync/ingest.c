@@ -90,6 +90,18 @@ static int32_t heed_drift(struct dr_context *run, struct dr_ingest *ingest, stru
   return dr_ingest_plan(ingest, error);
 }
 
+// What the table does not take, for as long as the mapping stays: plans are made anew between windows.
+static int32_t heed_limits(struct dr_context *run, const struct dr_ingest *ingest, struct dray_error *error) {
+  const size_t count = ingest->plan.limit_count;
+  if (count == 0) return DRAY_OK;
+  struct dr_value_limit *limits = dr_arena_alloc(&run->arena, count * sizeof(*limits));
+  if (limits == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a plan");
+  memcpy(limits, ingest->plan.limits, count * sizeof(*limits));
+  run->limits = limits;
+  run->limit_count = count;
+  return DRAY_OK;
+}
+
 static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   ingest->table.key = run->mapping.key;
   ingest->table.key_count = run->mapping.key_count;
@@ -156,11 +168,13 @@ int32_t dr_ingest_read(struct dr_context *run, struct dr_ingest *ingest, struct 
   run->reader = NULL;
   if (run->mapping.schema != NULL) dr_mapping_free(&run->mapping);
   run->refused_columns = NULL;
+  run->limit_count = 0;
   DRAY_TRY(dr_context_read(run, dray_buffer_view(&ingest->state.checkpoint), full, follow, NULL, error));
   ingest->table.schema = run->mapping.schema;
   DRAY_TRY(choose_key(run, ingest, error));
   DRAY_TRY(dr_ingest_plan(ingest, error));
   DRAY_TRY(heed_drift(run, ingest, error));
+  DRAY_TRY(heed_limits(run, ingest, error));
   DRAY_TRY(choose_time(run, ingest, error));
   ingest->first = !ingest->plan.table_exists || ingest->empty;
   return tell_ddl(run, ingest, error);

@@ -67,11 +67,6 @@ static void place_key(const struct dr_context *run, struct dr_row_record *row, c
   memcpy(row->key_hash, &hash, sizeof(row->key_hash));
 }
 
-static void name_key(struct dr_row_record *row) {
-  const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(row->key), 1);
-  memcpy(row->key_hash, &hash, sizeof(row->key_hash));
-}
-
 // The first refused column in which the row has a value; -1: none.
 static ptrdiff_t refused_column(const struct dr_context *run, const struct dr_batch *batch, uint64_t row) {
   if (dr_batch_is_deleted(batch, row)) return -1;
@@ -90,18 +85,54 @@ static ptrdiff_t null_key(const struct dr_context *run, const struct dr_batch *b
   return -1;
 }
 
+struct misfit {
+  ptrdiff_t field; // -1: none
+  int32_t code;
+  char text[256];
+};
+
+// The first value that the table does not take. Of a row that is gone only the key is written, and that only where it
+// is not looked up in the mirror first, which does not know what was never taken.
+static int32_t find_misfit(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, int keyed,
+                           struct misfit *out, struct dray_error *error) {
+  const int gone = run->limit_count > 0 && dr_batch_is_deleted(batch, row);
+  out->field = -1;
+  for (size_t i = 0; i < run->limit_count; i++) {
+    const struct dr_value_limit *limit = &run->limits[i];
+    const struct dray_column_view *column = &batch->view.columns[limit->field];
+    if (dray_column_is_null(column, row)) continue;
+    if (gone && !(keyed && dr_mapping_is_key(&run->mapping, column->name))) continue;
+    DRAY_TRY(dr_value_misfits(limit, column, row, &out->code, out->text, sizeof(out->text), error));
+    if (out->code == DRAY_OK) continue;
+    out->field = (ptrdiff_t)limit->field;
+    return DRAY_OK;
+  }
+  return DRAY_OK;
+}
+
+static int32_t reject_misfit(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, uint64_t place,
+                             const struct misfit *misfit, struct dr_rejects *rejects, struct dray_error *error) {
+  const char *name = batch->schema->fields[misfit->field].name;
+  DRAY_TRY(dr_rejects_add(rejects, place, misfit->code, name, misfit->text, error));
+  return dr_reject_tell(&rejects->items[rejects->count - 1], batch, run->mapping.told, run->mapping.key_count, row,
+                        error);
+}
+
 // Whether the row is refused; then it is among the rejects.
 static int32_t judge(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, uint64_t place,
                      int keyed, struct dr_rejects *rejects, int *out_refused, struct dray_error *error) {
   const struct dr_field *fields = batch->schema->fields;
   const ptrdiff_t refused = run->refused_columns != NULL ? refused_column(run, batch, row) : -1;
-  const ptrdiff_t key = refused < 0 && keyed ? null_key(run, batch, row) : -1;
-  *out_refused = refused >= 0 || key >= 0;
+  struct misfit misfit = {.field = -1};
+  if (refused < 0) DRAY_TRY(find_misfit(run, batch, row, keyed, &misfit, error));
+  const ptrdiff_t key = refused < 0 && misfit.field < 0 && keyed ? null_key(run, batch, row) : -1;
+  *out_refused = refused >= 0 || misfit.field >= 0 || key >= 0;
   if (refused >= 0) {
     return dr_rejects_add(rejects, place, DRAY_E_DATA_SHAPE, fields[refused].name,
                           "the table does not have this column as it is now, and the drift policy is discard_row",
                           error);
   }
+  if (misfit.field >= 0) return reject_misfit(run, batch, row, place, &misfit, rejects, error);
   if (key < 0) return DRAY_OK;
   return dr_rejects_add(rejects, place, DRAY_E_DATA_KEY_NULL, fields[key].name, "a key column is null", error);
 }
@@ -134,7 +165,9 @@ static int32_t refuse(const struct dr_context *run, int keyed, struct dr_batch *
 int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
                        struct dray_error *error) {
   if (*batch == NULL || dr_batch_rows(*batch) == 0) return DRAY_OK;
-  if (run->refused_columns != NULL || keyed) DRAY_TRY(refuse(run, keyed, batch, rejects, error));
+  if (run->refused_columns != NULL || run->limit_count > 0 || keyed) {
+    DRAY_TRY(refuse(run, keyed, batch, rejects, error));
+  }
   return dr_recorded_meet(run, *batch, error);
 }
 
@@ -150,7 +183,7 @@ int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *reje
     } else {
       copy_text(row.key, sizeof(row.key), dray_str_of(reject->key));
       // Read again by the next window, it is the same record. A whole read shows all rows that have a key in common.
-      if (run->window_mark != 0) name_key(&row);
+      if (run->window_mark != 0) memcpy(row.key_hash, &reject->key_hash, sizeof(row.key_hash));
     }
     copy_text(row.column, sizeof(row.column), dray_str_of(reject->column));
     copy_text(row.text, sizeof(row.text), dray_str_of(reject->text));

@@ -10,7 +10,6 @@
 
 #include "table/coerce.h"
 
-#define KEY_BYTES_MAX 4096
 #define AT_ONCE 8 // values in a step of loops over all; a constant, so that they go several at a time
 
 struct plan {
@@ -567,22 +566,11 @@ static int32_t cast_columns(struct run *run, struct dr_batch **out) {
 // Says of the rejected rows which they are, as far as their keys could be read.
 static int32_t tell_keys(struct run *run, const struct dr_batch *batch) {
   const struct dr_caster *caster = run->caster;
-  struct dray_buffer text;
-  int32_t code = DRAY_OK;
-  if (caster->key_count == 0) return DRAY_OK;
-  dray_buffer_init(&text, KEY_BYTES_MAX);
-  for (size_t i = run->rejects->count - run->bad_count; code == DRAY_OK && i < run->rejects->count; i++) {
+  for (size_t i = run->rejects->count - run->bad_count; i < run->rejects->count; i++) {
     struct dr_reject *reject = &run->rejects->items[i];
-    int whole = 0;
-    dray_buffer_clear(&text);
-    code = dr_batch_key(batch, caster->key, caster->key_count, reject->row - run->first_row, &text, &whole, run->error);
-    if (code == DRAY_E_LIMIT) code = DRAY_OK; // a long key is shown cut
-    if (code == DRAY_OK && whole) {
-      (void)dray_text_excerpt(dray_buffer_view(&text), reject->key, sizeof(reject->key));
-    }
+    DRAY_TRY(dr_reject_tell(reject, batch, caster->key, caster->key_count, reject->row - run->first_row, run->error));
   }
-  dray_buffer_free(&text);
-  return code;
+  return DRAY_OK;
 }
 
 // Leaves the rejected rows out.

@@ -7,6 +7,7 @@
 #define DR_TABLE_CAST_H
 
 #include "table/batch.h"
+#include "table/encode.h"
 
 // Rows that could not be cast, in the order of their rows within one call.
 struct dr_reject {
@@ -15,6 +16,8 @@ struct dr_reject {
   char column[128]; // empty when the record as a whole could not be read
   char text[256];   // why, with the value (cut to 80 bytes)
   char key[256];    // which row it is, "id=17850"; empty: not known (dr_caster_key)
+  // Of all of the text that `key` may be the beginning of, with seed 1.
+  struct dr_hash128 key_hash;
 };
 struct dr_rejects {
   struct dr_reject *items; // owned
@@ -24,6 +27,10 @@ void dr_rejects_free(struct dr_rejects *rejects);
 // Appends; `column` and `text` are cut at a UTF-8 border where they are too long. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_rejects_add(struct dr_rejects *rejects, uint64_t row, int32_t code, const char *column,
                                       const char *text, struct dray_error *error);
+
+// Says which row a reject is, by these columns of a batch's row, where all of them have a value. @errors OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_reject_tell(struct dr_reject *reject, const struct dr_batch *batch, const char *const *key,
+                                      size_t key_count, uint64_t row, struct dray_error *error);
 
 // What to do with a value that cannot be cast: the row is rejected, or (drift policy discard_value) the value becomes
 // null and the row goes on. A row with a _dray_error is rejected either way.

@@ -6,6 +6,8 @@
 
 #include "table/cast.h"
 
+#define KEY_BYTES_MAX 4096
+
 void dr_rejects_free(struct dr_rejects *rejects) {
   free(rejects->items);
   *rejects = (struct dr_rejects){NULL, 0, 0};
@@ -35,6 +37,22 @@ int32_t dr_rejects_add(struct dr_rejects *rejects, uint64_t row, int32_t code, c
   copy_cut(item->column, sizeof(item->column), column != NULL ? column : "");
   copy_cut(item->text, sizeof(item->text), text != NULL ? text : "");
   item->key[0] = '\0';
+  item->key_hash = (struct dr_hash128){0, 0};
   rejects->count++;
   return DRAY_OK;
+}
+
+int32_t dr_reject_tell(struct dr_reject *reject, const struct dr_batch *batch, const char *const *key, size_t key_count,
+                       uint64_t row, struct dray_error *error) {
+  struct dray_buffer text;
+  int whole = 0;
+  dray_buffer_init(&text, KEY_BYTES_MAX);
+  int32_t code = dr_batch_key(batch, key, key_count, row, &text, &whole, error);
+  if (code == DRAY_E_LIMIT) code = DRAY_OK; // too long to be told
+  if (code == DRAY_OK && whole) {
+    (void)dray_text_excerpt(dray_buffer_view(&text), reject->key, sizeof(reject->key));
+    reject->key_hash = dr_hash_bytes(dray_buffer_view(&text), 1);
+  }
+  dray_buffer_free(&text);
+  return code;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "table/encode.h"
-#include "warehouse/table.h"
+#include "warehouse/limits.h"
 
 #define DDL_COUNT_MAX 8192
 #define TEMPORARY_COLUMN "_dray_widened"
@@ -56,6 +56,7 @@ void dr_table_plan_free(struct dr_table_plan *plan) {
   for (size_t i = 0; i < plan->ddl_count; i++) free(plan->ddl[i]);
   free(plan->ddl);
   free(plan->drop_column);
+  free(plan->limits);
   if (plan->after != NULL) dr_shape_free(plan->after);
   free(plan->after);
   *plan = (struct dr_table_plan){.ddl = NULL};
@@ -143,6 +144,7 @@ static int32_t note_column(struct planner *planner, const char *name, struct dra
   for (size_t i = 0; i < shape->column_count; i++) {
     if (strcmp(shape->columns[i].name, name) != 0) continue;
     shape->columns[i].type = type;
+    shape->columns[i].length_max = 0;
     return DRAY_OK;
   }
   struct dr_shape_column *grown = realloc(shape->columns, (shape->column_count + 1) * sizeof *grown);
@@ -150,7 +152,7 @@ static int32_t note_column(struct planner *planner, const char *name, struct dra
   shape->columns = grown;
   char *copy = dray_str_dup(dray_str_of(name));
   if (copy == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
-  grown[shape->column_count++] = (struct dr_shape_column){copy, type, 0};
+  grown[shape->column_count++] = (struct dr_shape_column){copy, type, 0, 0};
   return DRAY_OK;
 }
 
@@ -509,6 +511,7 @@ int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_opti
   struct planner planner = {.warehouse = warehouse, .options = options, .error = error};
   dray_buffer_init(&planner.text, DR_SQL_BYTES_MAX);
   int32_t code = run(&planner);
+  if (code == DRAY_OK) code = dr_limits_plan(warehouse, options, &planner.shape, &planner.plan, error);
   if (code == DRAY_OK) {
     planner.plan.after = malloc(sizeof *planner.plan.after);
     if (planner.plan.after == NULL) code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");

@@ -83,6 +83,7 @@ static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *sh
     if (column->name == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the name of a column");
     shape->column_count = i + 1;
     column->required = (child->flags & ARROW_FLAG_NULLABLE) == 0;
+    column->length_max = dray_schema_length_max(child);
     // A type that is none of ours is a fact, not a failure: it only matters when somebody wants to write there.
     if (dray_schema_type(child, &column->type, NULL) != DRAY_OK) column->type = (struct dray_type){0, 0, 0};
   }

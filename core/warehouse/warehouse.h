@@ -56,6 +56,19 @@ void dr_statements_free(struct dr_statements *statements);
 // Adds a copy to a list.
 DRAY_NODISCARD int32_t dr_statement_add(char ***list, size_t *count, struct dray_str sql, struct dray_error *error);
 
+// What the table's column does not take of a field's values (limits.c).
+struct dr_value_limit {
+  size_t field;        // of the schema that is written
+  uint64_t length_max; // characters of a text, bytes of bytes; 0: any
+  int in_key;          // the length is that of a key
+  int finite;          // neither NaN nor an infinity
+};
+// Whether the column does not take the value, which is not null: *out_code is then the error, DATA_*, and `out_text`
+// says why; else it is DRAY_OK. @errors OUT_OF_MEMORY.
+DRAY_NODISCARD int32_t dr_value_misfits(const struct dr_value_limit *limit, const struct dray_column_view *column,
+                                        uint64_t row, int32_t *out_code, char *out_text, size_t out_text_bytes,
+                                        struct dray_error *error);
+
 // What stands between the table as it is and as it must be.
 struct dr_table_plan {
   int table_exists;
@@ -66,6 +79,9 @@ struct dr_table_plan {
   // The last of `ddl`, 0 or 1, may run after the first load: the index over the key of a new table.
   size_t late_ddl_count;
   struct dr_shape *after; // the columns when all of `ddl` has run; owned
+  // Rows with values beyond these make the engine refuse a whole load: they must be rejected before. Owned.
+  struct dr_value_limit *limits;
+  size_t limit_count;
 };
 void dr_table_plan_free(struct dr_table_plan *plan);
 // Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both

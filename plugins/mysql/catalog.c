@@ -153,6 +153,8 @@ static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out
   for (size_t i = 0; code == DRAY_OK && i < table->column_count; i++) {
     if (table->columns[i].written.id == 0) schema.children[i]->format = "vu"; // Arrow's string view
     if (table->key_place[i] > 0) code = dray_schema_mark_key(schema.children[i], error);
+    const uint64_t length_max = table->columns[i].length_max;
+    if (code == DRAY_OK && length_max > 0) code = dray_schema_mark_length(schema.children[i], length_max, error);
   }
   free(defs);
   if (code != DRAY_OK) {

@@ -23,6 +23,7 @@ enum {
   MY_NEED_NAMED = 128 // has a type of its own beyond the protocol's: uuid, inet6 ...
 };
 
+#define UTF8MB4_BYTES 4
 #define REFUSED "a number that does not fit is refused"
 
 // The first row that fits counts.
@@ -41,7 +42,7 @@ const struct my_type my_types[] = {
     {MYSQL_TYPE_DOUBLE, MY_NEED_SCALE, "double(p,s)", DRAY_TYPE_FLOAT64, 0, MY_WIRE_DOUBLE,
      "not written: it would round"},
     {MYSQL_TYPE_DOUBLE, 0, "double", DRAY_TYPE_FLOAT64, DRAY_TYPE_FLOAT64, MY_WIRE_DOUBLE,
-     "there is no NaN and no Infinity: they are refused"},
+     "NaN and Infinity reject their row: there is none"},
     {MYSQL_TYPE_NEWDECIMAL, 0, "decimal(p,s)", DRAY_TYPE_DECIMAL, DRAY_TYPE_DECIMAL, MY_WIRE_DECIMAL,
      "with more than 38 digits: without a scale (SUM of a bigint, say) as decimal(38,0), a larger number rejects its "
      "row; with one as string, all digits kept, and not written"},
@@ -64,11 +65,12 @@ const struct my_type my_types[] = {
      "byte by byte as it was, but for blanks"},
     {MYSQL_TYPE_VAR_STRING, MY_NEED_JSON, "what MariaDB's JSON functions return", DRAY_TYPE_JSON, 0, MY_WIRE_JSON, ""},
     {MYSQL_TYPE_BLOB, MY_NEED_BINARY, "tinyblob to longblob", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, MY_WIRE_BYTES,
-     "longer bytes are refused"},
+     "longer bytes reject their row"},
     {MYSQL_TYPE_BLOB, 0, "tinytext to longtext", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT,
      "of any character set; a longer text, or a character that it lacks, is refused"},
     {MYSQL_TYPE_VAR_STRING, MY_NEED_BINARY, "varbinary(n)", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, MY_WIRE_BYTES, "as blob"},
-    {MYSQL_TYPE_VAR_STRING, 0, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT, "as text"},
+    {MYSQL_TYPE_VAR_STRING, 0, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT,
+     "a longer text rejects its row; a character that it lacks is refused"},
     {MYSQL_TYPE_STRING, MY_NEED_NAMED, "uuid, inet4, inet6", DRAY_TYPE_STRING, 0, MY_WIRE_TEXT, "MariaDB's spelling"},
     {MYSQL_TYPE_STRING, MY_NEED_BINARY, "binary(n)", DRAY_TYPE_BYTES, 0, MY_WIRE_BYTES,
      "with its zeros; not written: it would add some"},
@@ -178,6 +180,13 @@ static void decide_decimal(const MYSQL_FIELD *field, struct my_column *out) {
   out->wire = MY_WIRE_TEXT;
 }
 
+// Results say the bytes that a text has at most in the session's character set, four for each character. How many bytes
+// a tinytext takes of its own character set they do not say.
+static uint64_t length_max_of(const MYSQL_FIELD *field, const struct my_type *row) {
+  if (row->writes == DRAY_TYPE_BYTES) return field->length;
+  return row->writes == DRAY_TYPE_STRING && field->type == MYSQL_TYPE_VAR_STRING ? field->length / UTF8MB4_BYTES : 0;
+}
+
 void my_column_decide(const MYSQL_FIELD *field, struct my_column *out) {
   const struct dray_type wide = {DRAY_TYPE_DECIMAL, 20, 0};
   const uint32_t has = given(field);
@@ -187,6 +196,7 @@ void my_column_decide(const MYSQL_FIELD *field, struct my_column *out) {
   out->wire = row->wire;
   out->type = (struct dray_type){row->reads, 0, 0};
   out->written = (struct dray_type){row->writes, 0, 0};
+  out->length_max = length_max_of(field, row);
   out->decimals = field->decimals < 6 ? (int)field->decimals : 6;
   out->fills_null = (field->flags & AUTO_INCREMENT_FLAG) != 0 ||
                     (field->type == MYSQL_TYPE_TIMESTAMP && (field->flags & NOT_NULL_FLAG) != 0);

@@ -150,7 +150,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->flags = DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE |
                DRAY_DIALECT_NULL_SAFE_EQUAL | DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN |
                DRAY_DIALECT_DROP_TEMPORARY | DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT |
-               DRAY_DIALECT_COPY_NOT_NULL;
+               DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->identifier_chars_max = IDENTIFIER_CHARS_MAX;

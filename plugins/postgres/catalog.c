@@ -7,6 +7,7 @@
 #include "source.h"
 
 #define OWN_PREFIX "_dray_"
+#define VARCHAR_OID "1043"
 
 // A column of a domain is one of the type below it, which domains may stand on in several layers; the innermost one's
 // modifier counts. The key is the primary key, or else the first unique index over columns that are never null and are
@@ -90,6 +91,13 @@ static struct dray_type writable_type(const PGresult *result, int row) {
   return pg_decimal_of(modifier);
 }
 
+// The characters that a column of type varchar(n) takes; 0: any. The modifier counts four more.
+static uint64_t length_max(const PGresult *result, int row) {
+  const int32_t modifier = number_at(result, row, PG_COLUMN_MODIFIER);
+  const int is_varchar = strcmp(PQgetvalue(result, row, PG_COLUMN_OID), VARCHAR_OID) == 0;
+  return is_varchar && modifier > 4 ? (uint64_t)modifier - 4 : 0;
+}
+
 // Columns that are not for writing get a format that is none of the nine: an operator's own column, to be left alone.
 static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, struct dray_error *error) {
   const int count = PQntuples(result);
@@ -106,6 +114,9 @@ static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, stru
   for (int i = 0; code == DRAY_OK && i < count; i++) {
     if (writable_type(result, i).id == 0) schema.children[i]->format = "vu"; // Arrow's string view
     if (number_at(result, i, PG_COLUMN_KEY) > 0) code = dray_schema_mark_key(schema.children[i], error);
+    if (code == DRAY_OK && length_max(result, i) > 0) {
+      code = dray_schema_mark_length(schema.children[i], length_max(result, i), error);
+    }
   }
   free(defs);
   if (code != DRAY_OK) {

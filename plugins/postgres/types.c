@@ -19,7 +19,7 @@ const struct pg_type pg_types[] = {
      "p up to 38; NaN and Infinity reject their row. Without (p,s), or with more digits: read as string, all digits "
      "kept; written as decimal(38,9)"},
     {25, "text", DRAY_TYPE_STRING, DRAY_TYPE_STRING, PG_WIRE_TEXT, 0, ""},
-    {1043, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, PG_WIRE_TEXT, 0, "a longer text is refused"},
+    {1043, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, PG_WIRE_TEXT, 0, "a longer text rejects its row"},
     {1042, "char(n)", DRAY_TYPE_STRING, 0, PG_WIRE_TEXT, 0, "with its blanks; not written: it would add blanks"},
     {19, "name", DRAY_TYPE_STRING, 0, PG_WIRE_TEXT, 0, ""},
     {17, "bytea", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, PG_WIRE_BYTES, 0, ""},

@@ -82,6 +82,7 @@ static const char *const formats[] = {
 #define EXTENSION_KEY "ARROW:extension:name"
 #define EXTENSION_JSON "arrow.json"
 #define PRIMARY_KEY "dray:primary_key" // warehouse.h, describe
+#define LENGTH_MAX "dray:length_max"
 
 // Arrow's metadata: a count, then per pair two lengths with their bytes; int32 in the machine's byte order.
 static void put_pair(char **at, const char *key, const char *value) {
@@ -161,8 +162,8 @@ static int32_t read_int32(const char **at) {
   return value;
 }
 
-// Measures encoded metadata, and finds the value of EXTENSION_KEY on the way. 0 when it cannot be right.
-static size_t walk_metadata(const char *metadata, struct dray_str *extension) {
+// Measures encoded metadata, and finds the value of `key` on the way. 0 when it cannot be right.
+static size_t walk_metadata(const char *metadata, const char *key, struct dray_str *value) {
   const char *at = metadata;
   const int32_t count = read_int32(&at);
   if (count < 0 || count > METADATA_PAIRS_MAX) return 0;
@@ -174,22 +175,26 @@ static size_t walk_metadata(const char *metadata, struct dray_str *extension) {
       text[half] = dray_str_make(at, (uint64_t)len);
       at += len;
     }
-    if (dray_str_is(text[0], EXTENSION_KEY)) *extension = text[1];
+    if (dray_str_is(text[0], key)) *value = text[1];
   }
   return (size_t)(at - metadata);
 }
 
-struct dray_str dray_schema_extension(const struct ArrowSchema *schema) {
-  struct dray_str extension = {NULL, 0};
-  if (schema->metadata == NULL || walk_metadata(schema->metadata, &extension) == 0) return dray_str_make(NULL, 0);
-  return extension;
+static struct dray_str value_of(const struct ArrowSchema *schema, const char *key) {
+  struct dray_str value = {NULL, 0};
+  if (schema->metadata == NULL || walk_metadata(schema->metadata, key, &value) == 0) return dray_str_make(NULL, 0);
+  return value;
 }
 
-int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error) {
+struct dray_str dray_schema_extension(const struct ArrowSchema *schema) {
+  return value_of(schema, EXTENSION_KEY);
+}
+
+static int32_t add_pair(struct ArrowSchema *column, const char *key, const char *value, struct dray_error *error) {
   char metadata[METADATA_MARKED_MAX], *at = metadata;
-  struct dray_str extension = {NULL, 0};
+  struct dray_str found = {NULL, 0};
   struct ArrowSchema marked;
-  const size_t had = column->metadata != NULL ? walk_metadata(column->metadata, &extension) : 0;
+  const size_t had = column->metadata != NULL ? walk_metadata(column->metadata, key, &found) : 0;
   int32_t count = 0;
   if (column->n_children > 0 || had > METADATA_MARKED_MAX / 2 || (column->metadata != NULL && had == 0)) {
     return dray_fail(error, DRAY_E_INTERNAL, "column '%s' was not made by dray_schema_make", column->name);
@@ -197,13 +202,33 @@ int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *erro
   if (had > 0) memcpy(&count, column->metadata, sizeof count);
   count++;
   (void)put_bytes(&at, &count, sizeof count);
-  put_pair(&at, PRIMARY_KEY, "true");
+  put_pair(&at, key, value);
   if (had > 0) (void)put_bytes(&at, column->metadata + sizeof count, had - sizeof count);
   DRAY_TRY(make_node(&marked, column->format, column->name, metadata, (size_t)(at - metadata), 0, error));
   marked.flags = column->flags;
   dray_schema_release(column);
   *column = marked;
   return DRAY_OK;
+}
+
+int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error) {
+  return add_pair(column, PRIMARY_KEY, "true", error);
+}
+
+int32_t dray_schema_mark_length(struct ArrowSchema *column, uint64_t length_max, struct dray_error *error) {
+  char text[24];
+  (void)snprintf(text, sizeof text, "%llu", (unsigned long long)length_max);
+  return add_pair(column, LENGTH_MAX, text, error);
+}
+
+uint64_t dray_schema_length_max(const struct ArrowSchema *column) {
+  const struct dray_str text = value_of(column, LENGTH_MAX);
+  uint64_t length_max = 0;
+  for (uint64_t i = 0; i < text.len; i++) {
+    if (text.data[i] < '0' || text.data[i] > '9' || length_max > UINT64_MAX / 10 - 1) return 0;
+    length_max = length_max * 10 + (uint64_t)(text.data[i] - '0');
+  }
+  return length_max;
 }
 
 // ---- copies ----
@@ -223,7 +248,7 @@ static int32_t copy_node(const struct ArrowSchema *schema, int depth, struct Arr
                      DEPTH_MAX, DRAY_COLUMNS_MAX);
   }
   if (schema->metadata != NULL) {
-    metadata_bytes = walk_metadata(schema->metadata, &extension);
+    metadata_bytes = walk_metadata(schema->metadata, EXTENSION_KEY, &extension);
     if (metadata_bytes == 0) return dray_fail(error, DRAY_E_LIMIT, "an Arrow schema has oversized metadata");
   }
   DRAY_TRY(make_node(&copy, schema->format, schema->name, schema->metadata, metadata_bytes, schema->n_children, error));

@@ -219,8 +219,8 @@ def test_texts_are_keys_as_their_bytes_are(project, server):
     assert [row[0] for row in server.rows("t", ("name",), order="n")] == keys[:4] + keys[5:]
     assert project.sync("t", "--full-refresh")["applied"] == 0
     project.write("in/t.csv", header + f"{'东' * 256},1,2024-02-29,1\n")
-    refused = project.dray("sync", "t", "--allow-guard")
-    assert refused.code != 0 and "data_too_large" in refused.errors() and "name" in refused.err
+    assert project.sync("t", "--allow-guard", code=3)["rejected"] == 1
+    assert [(row["error"], row["column"]) for row in project.rows("t")] == [("data_too_large", "name")]
     assert len(server.rows("t", ("name",))) == 9
 
 
@@ -391,11 +391,15 @@ def test_a_table_of_the_operators_own_is_written_as_it_is(project, server):
     put_people(project, [(1, "one", 32767)])
     project.sync("people")
     assert held(server)[0] == (1, "one", 32767)
-    for row, word in (((1, "one", 32768), "score"), ((1, "more than twelve", 1), "name"), ((1, "one", -32769), "score")):
+    for row in ((1, "one", 32768), (1, "one", -32769)):
         put_people(project, [row, (77, "x", 1)])
         result = project.dray("sync", "people")
-        assert result.code != 0 and word in result.err, result
+        assert result.code != 0 and "score" in result.err, result
         assert held(server)[0] == (1, "one", 32767) and len(held(server)) == 20  # nothing was cut, nothing is half written
+    put_people(project, [(1, "more than twelve", 1), (77, "x", 1)])
+    assert project.sync("people", code=3)["rejected"] == 1  # its length is known before
+    assert [(row["key"], row["column"]) for row in project.rows("people")] == [("id=1", "name")]
+    assert held(server)[0] == (1, "one", 32767) and held(server)[20:] == [(77, "x", 1)]
     server.sql("CREATE TABLE at (id int PRIMARY KEY, t datetime)")  # it would round
     configure(project, server, "  at: {from: {connection: files, stream: at}, to: {connection: wh}, mode: upsert, key: id}\n")
     project.write("in/at.csv", "id,t\n1,2024-01-01T00:00:00.6Z\n")
@@ -452,8 +456,8 @@ def test_blanks_that_do_not_fit_are_not_cut_in_silence(project, server, notes):
         project.sync("people")
         for row in ((1, '"abc  "', 1), (3, '"abc "', 1)):  # an update and an insert
             put_people(project, [row, (2, "x", 2)])
-            refused = project.dray("sync", "people")
-            assert refused.code != 0 and "name" in refused.err, refused
+            assert project.sync("people", code=3)["rejected"] == 1
+            assert {told["column"] for told in project.rows("people")} == {"name"}
             assert held(server) == [(1, "abc", 1), (2, "x", 2)]
     finally:
         server.sql("SET GLOBAL sql_notes = 1")

@@ -32,7 +32,9 @@ enum {
   DRAY_DIALECT_NAMES_BMP = 4096u,      // names take no character beyond U+FFFF
   DRAY_DIALECT_JSON_IS_TEXT = 8192u,   // JSON columns compare and assign as text does: no CAST between the two
   DRAY_DIALECT_ADD_KEY = 16384u,       // ALTER TABLE t ADD PRIMARY KEY (...): the key is built when the rows are there
-  DRAY_DIALECT_COPY_NOT_NULL = 32768u  // CREATE TABLE t AS SELECT ... copies NOT NULL
+  DRAY_DIALECT_COPY_NOT_NULL = 32768u, // CREATE TABLE t AS SELECT ... copies NOT NULL
+  // Since 1.2.
+  DRAY_DIALECT_FINITE_FLOATS = 65536u // a float64 column takes neither NaN nor an infinity
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -88,8 +90,9 @@ struct dray_warehouse_vtable {
                                      struct dray_error *error);
 
   // Describes one table: its columns as a struct schema, primary key columns with the metadata key
-  // "dray:primary_key". *out_found = 0 and no schema when
-  // there is no such table. The caller releases *out.
+  // "dray:primary_key". The metadata key "dray:length_max", optional, says in decimal digits how many characters of a text,
+  // or bytes of bytes, a column takes: rows with longer ones are refused one by one before they are loaded, where the
+  // engine would refuse the load. *out_found = 0 and no schema when there is no such table. The caller releases *out.
   DRAY_NODISCARD int32_t (*describe)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
                                      struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
 

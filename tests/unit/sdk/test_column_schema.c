@@ -71,6 +71,42 @@ static void test_schema_column_marked_as_key_keeps_all_else(void **state) {
   dray_schema_release(&schema);
 }
 
+static void test_schema_column_says_how_long_its_values_may_be(void **state) {
+  (void)state;
+  struct ArrowSchema schema, copy;
+  assert_int_equal(dray_schema_make(all_types, ALL_TYPES, &schema, NULL), DRAY_OK);
+  for (size_t i = 0; i < ALL_TYPES; i++) {
+    assert_int_equal(dray_schema_length_max(schema.children[i]), 0);
+    assert_int_equal(dray_schema_mark_key(schema.children[i], NULL), DRAY_OK);
+    assert_int_equal(dray_schema_length_max(schema.children[i]), 0);
+    assert_int_equal(dray_schema_mark_length(schema.children[i], i == 0 ? UINT32_MAX : i, NULL), DRAY_OK);
+  }
+  assert_int_equal(dray_schema_copy(&schema, &copy, NULL), DRAY_OK);
+  dray_schema_release(&schema);
+  expect_all_types(&copy);
+  for (size_t i = 0; i < ALL_TYPES; i++) {
+    assert_int_equal(dray_schema_length_max(copy.children[i]), i == 0 ? UINT32_MAX : i);
+  }
+  dray_schema_release(&copy);
+}
+
+// What another's metadata says is not a number, or none that there is room for.
+static void test_schema_length_that_is_no_number_is_none(void **state) {
+  (void)state;
+  static const char *const values[] = {"5x  ", "-500", " 500", "1e99"};
+  for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+    char metadata[4 + 4 + 15 + 4 + 4];
+    const int32_t count = 1, key_bytes = 15, value_bytes = 4;
+    memcpy(metadata, &count, 4);
+    memcpy(metadata + 4, &key_bytes, 4);
+    memcpy(metadata + 8, "dray:length_max", 15);
+    memcpy(metadata + 23, &value_bytes, 4);
+    memcpy(metadata + 27, values[i], 4);
+    const struct ArrowSchema column = {.format = "u", .name = "v", .metadata = metadata};
+    assert_int_equal(dray_schema_length_max(&column), 0);
+  }
+}
+
 static void test_schema_child_moved_out_outlives_its_parent(void **state) {
   (void)state;
   struct ArrowSchema schema, child;
@@ -197,6 +233,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_schema_of_every_type_is_recognised_again),
       cmocka_unit_test(test_schema_column_marked_as_key_keeps_all_else),
+      cmocka_unit_test(test_schema_column_says_how_long_its_values_may_be),
+      cmocka_unit_test(test_schema_length_that_is_no_number_is_none),
       cmocka_unit_test(test_schema_child_moved_out_outlives_its_parent),
       cmocka_unit_test(test_schema_refuses_names_and_types_that_cannot_be),
       cmocka_unit_test(test_schema_type_takes_canonical_formats_only),

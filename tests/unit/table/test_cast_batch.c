@@ -259,10 +259,10 @@ static void test_rejected_rows_are_told_by_their_key_where_it_can_be_read(void *
   dr_caster_key(caster, key, 2);
   assert_int_equal(dr_caster_run(caster, &given.array, 100, &batch, &rejects, NULL), DRAY_OK);
   static const struct dr_reject wanted[] = {
-      {101, DRAY_E_DATA_OVERFLOW, "n", "99999999999999999999 does not fit int64", "id=2 day=2024-05-02"},
-      {102, DRAY_E_DATA_TYPE, "n", "'x' is not an integer", "id=3 day=2024-05-03"},
-      {103, DRAY_E_DATA_TYPE, "", "column 'n", ""},
-      {104, DRAY_E_DATA_TYPE, "", "column 'n': of no kind", ""}};
+      {101, DRAY_E_DATA_OVERFLOW, "n", "99999999999999999999 does not fit int64", "id=2 day=2024-05-02", {0, 0}},
+      {102, DRAY_E_DATA_TYPE, "n", "'x' is not an integer", "id=3 day=2024-05-03", {0, 0}},
+      {103, DRAY_E_DATA_TYPE, "", "column 'n", "", {0, 0}},
+      {104, DRAY_E_DATA_TYPE, "", "column 'n': of no kind", "", {0, 0}}};
   assert_int_equal(rejects.count, 4);
   for (size_t i = 0; i < 4; i++) {
     assert_int_equal(rejects.items[i].row, wanted[i].row);
@@ -270,6 +270,8 @@ static void test_rejected_rows_are_told_by_their_key_where_it_can_be_read(void *
     assert_string_equal(rejects.items[i].column, wanted[i].column);
     assert_string_equal(rejects.items[i].text, wanted[i].text);
     assert_string_equal(rejects.items[i].key, wanted[i].key);
+    const struct dr_hash128 hash = dr_hash_bytes(dray_str_of(wanted[i].key), 1);
+    assert_int_equal(rejects.items[i].key_hash.low, wanted[i].key[0] != '\0' ? hash.low : 0);
   }
   assert_int_equal(dr_batch_rows(batch), 1);
   dr_batch_free(batch);

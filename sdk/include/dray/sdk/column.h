@@ -41,6 +41,12 @@ struct dray_str dray_schema_extension(const struct ArrowSchema *column);
 // Marks a child made by dray_schema_make as part of the primary key, as a warehouse's describe must. @errors
 // OUT_OF_MEMORY; the column stays as it was.
 DRAY_NODISCARD int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error);
+// Says of a child made by dray_schema_make how long its values may be, as a warehouse's describe may: characters of a
+// text, bytes of bytes. @errors OUT_OF_MEMORY; the column stays as it was.
+DRAY_NODISCARD int32_t dray_schema_mark_length(struct ArrowSchema *column, uint64_t length_max,
+                                               struct dray_error *error);
+// What that said; 0: nothing.
+uint64_t dray_schema_length_max(const struct ArrowSchema *column);
 static inline void dray_schema_release(struct ArrowSchema *schema) {
   if (schema != NULL && schema->release != NULL) schema->release(schema);
 }
