@@ -47,12 +47,9 @@ static int32_t check_operations(const struct dr_context *run, const struct dray_
 static int32_t check_kept(const struct dr_context *run, const struct activation *activation, int keep,
                           struct dray_error *error) {
   static const char *const names[] = {"row", "columns", "key"};
-  const struct dr_mapping *mapping = &run->mapping;
   if (keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
   for (size_t i = 0; i < activation->match.count; i++) {
-    size_t k = 0;
-    while (k < mapping->key_count && strcmp(mapping->told[k], activation->match.keys[i]) != 0) k++;
-    if (k < mapping->key_count) continue;
+    if (dr_mapping_is_told(&run->mapping, activation->match.keys[i])) continue;
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
                            "with `keep: %s` the mirror does not hold \"%s\", by which the object \"%s\" finds the row "
                            "that is to be removed: make it part of the key, or keep the row",

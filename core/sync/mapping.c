@@ -422,10 +422,18 @@ int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uin
   return dr_batch_fold(batch, mapping->schema, mapping->folded, mapping->folded_count, out, error);
 }
 
+static int is_among(const char *const *names, size_t count, const char *name) {
+  size_t i = 0;
+  while (i < count && strcmp(names[i], name) != 0) i++;
+  return i < count;
+}
+
 int dr_mapping_is_key(const struct dr_mapping *mapping, const char *name) {
-  size_t k = 0;
-  while (k < mapping->key_count && strcmp(mapping->key[k], name) != 0) k++;
-  return k < mapping->key_count;
+  return is_among(mapping->key, mapping->key_count, name);
+}
+
+int dr_mapping_is_told(const struct dr_mapping *mapping, const char *name) {
+  return is_among(mapping->told, mapping->key_count, name);
 }
 
 ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field) {

@@ -51,6 +51,8 @@ DRAY_NODISCARD int32_t dr_mapping_rebind(struct dr_mapping *mapping, const struc
 void dr_mapping_free(struct dr_mapping *mapping);
 // Whether a field of `schema` is one of its key.
 int dr_mapping_is_key(const struct dr_mapping *mapping, const char *name);
+// Whether it is one by which others know the key.
+int dr_mapping_is_told(const struct dr_mapping *mapping, const char *name);
 // Whether a field of `schema` has the same value in every row.
 int dr_mapping_is_constant(const struct dr_mapping *mapping, size_t field);
 // The folded key that is made of a field of `schema`; -1: none.

@@ -22,13 +22,6 @@ static int is_found_by(const struct dr_mapping *mapping, const struct dr_object_
   return 0;
 }
 
-static int is_told(const struct dr_mapping *mapping, const char *name) {
-  for (size_t k = 0; k < mapping->key_count; k++) {
-    if (strcmp(mapping->told[k], name) == 0) return 1;
-  }
-  return 0;
-}
-
 static int32_t take_key(const struct dr_mapping *mapping, struct dr_match *match, struct dray_error *error) {
   for (size_t k = 0; k < mapping->key_count; k++) {
     const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(mapping->told[k]));
@@ -91,7 +84,7 @@ int32_t dr_match_choose(const struct dr_mapping *mapping, const struct dr_object
     if (field < 0 || mapping->hidden[field]) continue;
     const int differs = feeding(mapping, facts) >= 0;
     mapped += (size_t)differs;
-    if (looked_for && differs && !is_told(mapping, facts->name)) continue;
+    if (looked_for && differs && !dr_mapping_is_told(mapping, facts->name)) continue;
     match.keys[match.count++] = facts->name;
     alternatives |= !facts->required;
   }
