@@ -14,18 +14,14 @@ import pytest
 
 import harness
 import postgres_server
+import scene
 
 PASSWORD = harness.CANARY_BEARER
 
 
 @pytest.fixture(scope="module")
 def engine():
-    why = postgres_server.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    made = postgres_server.Server(PASSWORD)
+    made = scene.started(postgres_server)
     yield made
     made.close()
 

@@ -3,37 +3,20 @@
 """The rights that the READMEs of postgres and mysql ask for, run as they stand there: with them `dray check` passes and the
 syncs run; without them it says which is missing, and tries all that does not hang on it."""
 
-import os
 import re
 
 import pytest
 
 import harness
 import mysql_server
-import postgres_server
+import scene
 
 PASSWORD = harness.CANARY_BEARER
 
 
-def start(module):
-    why = module.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    return module.Server(PASSWORD)
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    made = start(postgres_server)
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module")
 def maria():
-    made = start(mysql_server)
+    made = scene.started(mysql_server)
     yield made
     made.close()
 

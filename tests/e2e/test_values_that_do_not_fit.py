@@ -3,7 +3,6 @@
 """Values that a table's columns do not take, though their type is right: texts longer than the column or the index, floats
 that are no numbers. Each is one row on record; all others are written, in every mode and by every way rows go."""
 
-import os
 import sqlite3
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import harness
 import mysql_server
 import postgres_server
+import scene
 
 PASSWORD = harness.CANARY_BEARER
 SERVERS = {"mysql": mysql_server, "postgres": postgres_server}
@@ -21,13 +21,7 @@ KEY_CHARACTERS = 766  # of plugins/mysql
 
 @pytest.fixture(scope="module")
 def engine(request):
-    module = SERVERS[request.param]
-    why = module.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    made = module.Server(PASSWORD)
+    made = scene.started(SERVERS[request.param])
     made.plugin = request.param
     yield made
     made.close()

@@ -4,7 +4,6 @@
 change is not touched, and a write that fails leaves everything as it was."""
 
 import json
-import os
 import resource
 import sqlite3
 import threading
@@ -14,6 +13,7 @@ import pytest
 import harness
 import mysql_server
 import postgres_server
+import scene
 
 PASSWORD = harness.CANARY_BEARER
 ROWS = [(i, f"name {i}", 1) for i in range(1, 201)]
@@ -21,12 +21,7 @@ ROWS = [(i, f"name {i}", 1) for i in range(1, 201)]
 
 @pytest.fixture(scope="module")
 def engine():
-    why = postgres_server.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    made = postgres_server.Server(PASSWORD)
+    made = scene.started(postgres_server)
     yield made
     made.close()
 
@@ -130,12 +125,7 @@ def test_a_replaced_table_of_sqlite_keeps_what_hangs_on_it(project):
 
 @pytest.fixture(scope="module")
 def maria_engine():
-    why = mysql_server.missing()
-    if why is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    made = mysql_server.Server(PASSWORD)
+    made = scene.started(mysql_server)
     yield made
     made.close()
 
