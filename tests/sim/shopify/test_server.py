@@ -281,6 +281,18 @@ def test_faults_strike_where_and_as_often_as_told(shop):
     assert replies[1].raw.startswith(b"<!doctype html") and shop.calls()["throttled"] == 1
 
 
+def test_the_ledger_says_what_was_answered_where_no_work_was_done(shop):
+    gid = shop.records("Customer")[0]["id"]
+    tag = 'mutation { tagsAdd(id: "%s", tags: ["never"]) { userErrors { message } } }' % gid
+    for fault, status, outcome in (({"kind": "throttle"}, 429, "fault: throttle"), ({"kind": "status", "status": 502}, 502, "fault: status"),
+                                   ({"kind": "html"}, 200, "fault: html"), ({"kind": "throttled"}, 200, "throttled, nothing done")):
+        shop.fault(fault)
+        assert shop.post(tag).status == status
+        line = shop.ledger()[-1]
+        assert (line["status"], line["outcome"], line.get("writes")) == (status, outcome, None), line
+    assert "never" not in shop.records("Customer")[0]["tags"]
+
+
 @pytest.mark.parametrize("kind", ["reset", "cut", "stall"])
 def test_faults_of_the_connection(shop, kind):
     gid = shop.records("Customer")[0]["id"]

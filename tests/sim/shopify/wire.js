@@ -185,13 +185,6 @@ class Port {
     const fault = struck.find((one) => one.kind !== 'slow');
     const dripping = struck.find((one) => one.kind === 'slow' && one.drip_s);
     if (!fault) return { answer: await this.work(request), onWire: dripping };
-    let answer = null;
-    if (fault.applied || fault.kind === 'cut') answer = await this.work(request, `applied, then fault: ${fault.kind}`);
-    else {
-      const quiet = fault.kind === 'reset' || fault.kind === 'stall';
-      request.note.asked = operationOf(request);
-      this.write(request, { status: quiet ? null : (fault.status ?? 200) }, `fault: ${fault.kind}`);
-    }
     const given = Object.fromEntries(Object.entries(fault.headers || {}));
     if (fault.content_type) given['Content-Type'] = fault.content_type;
     const made = {
@@ -212,10 +205,15 @@ class Port {
         headers: { 'Content-Type': 'application/json' },
       }),
       empty: () => ({ status: fault.status ?? 200, body: null }),
-    }[fault.kind];
+    }[fault.kind]?.();
+    let answer = null;
+    if (fault.applied || fault.kind === 'cut') answer = await this.work(request, `applied, then fault: ${fault.kind}`);
+    else {
+      request.note.asked = operationOf(request);
+      this.write(request, { status: made ? made.status : null }, `fault: ${fault.kind}`);
+    }
     if (!made) return { answer, onWire: fault };
-    const failed = made();
-    return { answer: { ...failed, headers: { 'X-Sim-Fault': fault.kind, ...failed.headers } } };
+    return { answer: { ...made, headers: { 'X-Sim-Fault': fault.kind, ...made.headers } } };
   }
 
   async work(request, outcome = 'done') {
@@ -226,7 +224,7 @@ class Port {
       this.simulator.defect(error);
       answer = { status: 500, body: `defect of the simulator\n${error.stack}`, headers: { 'X-Sim-Defect': '1' } };
     }
-    this.write(request, { reply: replyOf(answer), ...answer }, outcome);
+    this.write(request, { reply: replyOf(answer), ...answer }, request.note.throttled ? 'throttled, nothing done' : outcome);
     return answer;
   }
 
