@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Removals: the vendor takes members away one by one, so several requests are under way at once. A member that is gone
-// already is as it should be.
+// already is as it should be. How its address is spelled by now does not matter: the host knows rows by the folded
+// address (DRAY_FIELD_CASELESS), so a removal never stands beside a row that wants the member.
 #include <stdio.h>
 
 #include "writing.h"
@@ -84,24 +85,6 @@ static int32_t finish(struct mc_writing *writing, struct removal *removal, struc
   return rc == DRAY_OK ? DRAY_OK : mc_settle_failed(writing, &removal->row, 1, &why, error);
 }
 
-// Addresses are one whatever the case of their letters, and the keys of rows are not: when a source begins to write
-// them in small letters, each comes as a new row and as a removal of the old one. A member that is spelled otherwise
-// than the removal was written by the row that took its place. Only asked of addresses with capitals, which are few.
-static void judge_capitals(struct mc_writing *writing, uint64_t row, const struct dray_json *member, void *ctx) {
-  const struct dray_str email = mc_email(writing, row);
-  const struct dray_str held = dray_json_string(dray_json_get(member, "email_address"), "");
-  (void)ctx;
-  if (mc_same_email(held, email) && !dray_str_equal(held, email)) {
-    mc_settle(writing, row, DRAY_RECEIPT_UNCHANGED, 0, NULL);
-  }
-}
-
-static int has_capitals(struct dray_str email) {
-  char folded[MC_FOLDED_BYTES];
-  const size_t len = mc_fold_email(email, folded);
-  return len > 0 && !dray_str_equal(email, dray_str_make(folded, len));
-}
-
 // The next row that is to be removed, from *row on; row_count: none.
 static uint64_t next_row(const struct mc_writing *writing, uint64_t row) {
   while (row < writing->row_count &&
@@ -109,18 +92,6 @@ static uint64_t next_row(const struct mc_writing *writing, uint64_t row) {
     row++;
   }
   return row;
-}
-
-static int32_t keep_those_of_others(struct mc_writing *writing, struct dray_error *error) {
-  uint64_t rows[MC_BATCH_ROWS_MAX];
-  char hash[33];
-  struct mc_look_up look_up = {.fields = "email_address", .rows = rows, .take = judge_capitals};
-  if ((writing->operations & DRAY_OP_INSERT) == 0) return DRAY_OK; // rows that only remove take nobody's place
-  for (uint64_t row = next_row(writing, 0); row < writing->row_count; row = next_row(writing, row + 1)) {
-    const struct dray_str email = mc_email(writing, row);
-    if (has_capitals(email) && mc_member_hash(email, hash)) rows[look_up.row_count++] = row;
-  }
-  return mc_look_up(writing, &look_up, error);
 }
 
 static int32_t start_next(struct mc_writing *writing, uint64_t row, struct removal *out, struct dray_error *error) {
@@ -163,7 +134,6 @@ static int32_t remove_all(struct mc_writing *writing, struct refused *refused, s
 
 int32_t mc_write_removals(struct mc_writing *writing, struct dray_error *error) {
   struct refused refused = {.count = 0};
-  DRAY_TRY(keep_those_of_others(writing, error));
   DRAY_TRY(remove_all(writing, &refused, error));
   const struct mc_look_up look_up = {
       .fields = "status", .rows = refused.rows, .row_count = refused.count, .take = judge_not_allowed, .ctx = &refused};

@@ -465,8 +465,7 @@ static void test_removals_go_side_by_side(void **state) {
   (void)state;
   static const struct fake_exchange exchanges[] = {
       FIELDS,
-      {.body = "{\"email_address\":\"Ada@X.test\"}"},
-      {.body = "{\"email_address\":\"eve@x.test\"}"}, // another row's by now
+      {.status = 204},
       {.status = 204},
       {.status = 404, .body = "{}"},
       {.status = 405, .body = "{}"},
@@ -477,12 +476,12 @@ static void test_removals_go_side_by_side(void **state) {
                                     {DRAY_OP_DELETE, "b@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "c@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "d@x.test", NULL, NULL, -1, NULL}};
-  begin(exchanges, 8);
+  begin(exchanges, 7);
   ok(write_rows(rows, 5, OPTIONS, &error));
-  expect_line(3, "DELETE https://us7.api.mailchimp.com/3.0/lists/l1/members/cd2413d38c0217ac7e33dae267c0b4bd");
-  assert_non_null(strstr(fake.events, "start 3\nstart 4\nstart 5\nstart 6\nfinish 3\n"));
-  assert_int_equal(status_of(100), DRAY_RECEIPT_APPLIED);
-  assert_int_equal(status_of(101), DRAY_RECEIPT_UNCHANGED);
+  expect_line(1, "DELETE https://us7.api.mailchimp.com/3.0/lists/l1/members/cd2413d38c0217ac7e33dae267c0b4bd");
+  assert_non_null(strstr(fake.events, "start 1\nstart 2\nstart 3\nstart 4\nfinish 1\n"));
+  assert_int_equal(status_of(100), DRAY_RECEIPT_APPLIED); // capitals make no difference
+  assert_int_equal(status_of(101), DRAY_RECEIPT_APPLIED);
   assert_int_equal(status_of(102), DRAY_RECEIPT_UNCHANGED);
   assert_int_equal(status_of(103), DRAY_RECEIPT_UNCHANGED);
   assert_int_equal(status_of(104), DRAY_RECEIPT_RETRY); // and none is marked failed for it
