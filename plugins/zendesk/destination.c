@@ -321,16 +321,6 @@ static int needs_lookup(const struct zendesk_work *work, const struct zendesk_it
          strcmp(work->client->settings.use_bulk, "never") != 0;
 }
 
-// Zendesk takes over the spelling that was written last: a record that is spelled otherwise than the row that is to go
-// was written by the row that took its place.
-static int is_of_another_row(const struct zendesk_work *work, const struct zendesk_item *item) {
-  const struct dray_str held = dray_json_string(dray_json_get(item->record, "external_id"), "");
-  const int may_be = (work->operations & DRAY_OP_INSERT) != 0; // rows that only remove take nobody's place
-  const int spells =
-      may_be && work->form->match == ZENDESK_MATCH_EXTERNAL_ID && work->form->object->kind != ZENDESK_TICKETS;
-  return spells && !dray_str_equal(held, dray_buffer_view(&item->key));
-}
-
 static void decide(struct zendesk_work *work, struct zendesk_item *item) {
   const int found = item->record != NULL;
   char text[160];
@@ -344,7 +334,7 @@ static void decide(struct zendesk_work *work, struct zendesk_item *item) {
     if (work->form->object->kind != ZENDESK_USERS) item->action = found ? ZENDESK_UPDATE : ZENDESK_CREATE;
   } else if (item->action == ZENDESK_CREATE && found) {
     zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
-  } else if (item->action == ZENDESK_DELETE && (!found || is_of_another_row(work, item))) {
+  } else if (item->action == ZENDESK_DELETE && !found) {
     zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
   } else if (item->by_itself && !found && work->operations != DRAY_OP_UPDATE) {
     item->action = ZENDESK_UPSERT; // it was there once

@@ -144,3 +144,19 @@ def test_a_mirror_whose_keys_change_their_case_removes_nobody(project, zendesk, 
     project.sync("out")
     living = {row["external_id"] for row in zendesk.state()["users"] if row["external_id"] and row["active"]}
     assert {row["external_id"] for row in rows} <= living
+
+
+@pytest.mark.parametrize("what", ["users", "organizations"])
+def test_a_key_that_zendesk_spells_otherwise_by_now_is_removed_all_the_same(project, zendesk, what):  # noqa: F811
+    """Every spelling of an external_id is one key, so a removal is of nobody else."""
+    scene.activate(project, zendesk, what, {"external_id": "TEXT", "name": "TEXT"}, "external_id", "mirror")
+    rows = [{"external_id": name, "name": f"Named {name}"} for name in ("crm-0", "crm-1", "crm-JÖRG", "crm-3")]
+    scene.fill(project, rows)
+    project.sync("out")
+    held = by_external_id(zendesk, what)
+    for name in ("crm-1", "crm-JÖRG"):
+        zendesk.change({what: [{"id": held[name][0]["id"], "external_id": name.swapcase()}]})
+    scene.fill(project, rows[:1])
+    run = project.sync("out")
+    assert (run["deletes"], run["applied"], run["rejected"]) == (3, 3, 0), run
+    assert {name.lower() for prefix in ("crm-", "CRM-") for name in by_external_id(zendesk, what, prefix)} == {"crm-0"}
