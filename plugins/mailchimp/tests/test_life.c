@@ -463,14 +463,13 @@ static void test_who_unsubscribed_before_the_archive_comes_back_unsubscribed(voi
 
 static void test_removals_go_side_by_side(void **state) {
   (void)state;
-  static const struct fake_exchange exchanges[] = {
-      FIELDS,
-      {.status = 204},
-      {.status = 204},
-      {.status = 404, .body = "{}"},
-      {.status = 405, .body = "{}"},
-      {.status = 429},
-      {.body = "{\"status\":\"archived\"}"}};
+  static const struct fake_exchange exchanges[] = {FIELDS,
+                                                   {.status = 204},
+                                                   {.status = 204},
+                                                   {.status = 404, .body = "{}"},
+                                                   {.status = 405, .body = "{}"},
+                                                   {.status = 429},
+                                                   {.body = "{\"status\":\"archived\"}"}};
   static const struct row rows[] = {{DRAY_OP_DELETE, "Ada@X.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "Eve@x.test", NULL, NULL, -1, NULL},
                                     {DRAY_OP_DELETE, "b@x.test", NULL, NULL, -1, NULL},
