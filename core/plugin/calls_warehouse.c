@@ -16,7 +16,7 @@
               DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_NULL_SAFE_EQUAL |                     \
               DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN | DRAY_DIALECT_DROP_TEMPORARY |                    \
               DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT | DRAY_DIALECT_ADD_KEY | DRAY_DIALECT_COPY_NOT_NULL | \
-              DRAY_DIALECT_FINITE_FLOATS))
+              DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_TABLES_NOCASE))
 
 static const struct dray_warehouse_vtable *vtable_of(const struct dr_warehouse_instance *warehouse) {
   return &warehouse->plugin->warehouse;

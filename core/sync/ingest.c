@@ -111,16 +111,22 @@ static int32_t choose_key(struct dr_context *run, struct dr_ingest *ingest, stru
                    run->sync->stream != NULL ? run->sync->stream : "the model");
 }
 
+struct dr_table_options dr_ingest_table(const struct dr_project *project, const struct dr_sync *sync) {
+  return (struct dr_table_options){
+      .name = {sync->schema, dr_context_table(project, sync)},
+      .mode = write_mode(sync->mode),
+      .soft_delete = sync->soft_delete,
+      .drift = {sync->drift_table, sync->drift_column, sync->drift_type},
+      .sync = sync->name,
+  };
+}
+
 int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   const struct dr_sync *sync = run->sync;
   memset(ingest, 0, sizeof(*ingest));
   dray_buffer_init(&ingest->state.checkpoint, STATE_BYTES_MAX);
   DRAY_TRY(dr_session_warehouse(run->session, sync->to_connection, &ingest->warehouse, &ingest->instance, error));
-  ingest->table.name = (struct dr_table_name){sync->schema, dr_context_table(dr_session_project(run->session), sync)};
-  ingest->table.mode = write_mode(sync->mode);
-  ingest->table.soft_delete = sync->soft_delete;
-  ingest->table.drift = (struct dr_drift_policy){sync->drift_table, sync->drift_column, sync->drift_type};
-  ingest->table.sync = sync->name;
+  ingest->table = dr_ingest_table(dr_session_project(run->session), sync);
   return DRAY_OK;
 }
 
@@ -183,6 +189,7 @@ int32_t dr_ingest_read(struct dr_context *run, struct dr_ingest *ingest, struct 
 int32_t dr_ingest_open(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error) {
   run->report->ingest = 1;
   DRAY_TRY(dr_ingest_place(run, ingest, error));
+  DRAY_TRY(dr_ingest_alone(run->session, run->sync, ingest->warehouse, error));
   DRAY_TRY(dr_table_state_read(ingest->warehouse, &ingest->table, &ingest->state, error));
   DRAY_TRY(dr_ingest_believe(run, ingest, error));
   DRAY_TRY(dr_ingest_read(run, ingest, error));

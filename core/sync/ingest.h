@@ -27,6 +27,18 @@ void dr_ingest_close(struct dr_ingest *ingest);
 // The first part of it: the warehouse, and where in it. Reads nothing; needs no close.
 DRAY_NODISCARD int32_t dr_ingest_place(struct dr_context *run, struct dr_ingest *ingest, struct dray_error *error);
 
+// Of the table that a sync writes: where it is, and how it is written. Schema and key are not known yet.
+struct dr_table_options dr_ingest_table(const struct dr_project *project, const struct dr_sync *sync);
+
+// sharing.c: another sync of the project that writes the same table, or NULL; with `takers` one that takes all of it
+// for its own (`mode: mirror`, `replace`).
+DRAY_NODISCARD int32_t dr_ingest_sharer(const struct dr_project *project, const struct dr_warehouse *warehouse,
+                                        const struct dr_sync *sync, int takers, const struct dr_sync **out,
+                                        struct dray_error *error);
+// Nobody deletes another's rows. @errors CONFIG_VALUE names both syncs.
+DRAY_NODISCARD int32_t dr_ingest_alone(struct dr_session *session, const struct dr_sync *sync,
+                                       const struct dr_warehouse *warehouse, struct dray_error *error);
+
 // ---- for the two ways that rows take, by the mirror (ingest.c) and past it (direct.c) ----
 
 // What the table needs, anew.

@@ -10,7 +10,7 @@
 
 #include "base/redact.h"
 #include "dray/sdk/json.h"
-#include "sync/context.h"
+#include "sync/ingest.h"
 #include "sync/mapping.h"
 #include "sync/prefilter.h"
 #include "sync/reader.h"
@@ -176,6 +176,20 @@ int32_t dr_inspect_check(struct dr_session *session, size_t connection, struct d
   return DRAY_OK;
 }
 
+// Whether the table that the sync writes is its own, and within what the engine takes.
+static int32_t check_table(struct dr_session *session, const struct dr_sync *sync, const struct dr_mapping *mapping,
+                           struct dray_error *error) {
+  struct dr_table_options table = dr_ingest_table(dr_session_project(session), sync);
+  struct dr_warehouse *warehouse = NULL;
+  if (sync->object != NULL) return DRAY_OK;
+  DRAY_TRY(dr_session_warehouse(session, sync->to_connection, &warehouse, NULL, error));
+  DRAY_TRY(dr_ingest_alone(session, sync, warehouse, error));
+  table.schema = mapping->schema;
+  table.key = mapping->key;
+  table.key_count = mapping->key_count;
+  return dr_table_check(warehouse, &table, error);
+}
+
 // Opens reader and mapping; *out_columns and *out_keys say what was found.
 static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync, size_t *out_columns, size_t *out_keys,
                          struct dray_error *error) {
@@ -190,8 +204,9 @@ static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync,
       .key = sync->key_count > 0 ? sync->key : facts->key,
       .key_count = sync->key_count > 0 ? sync->key_count : facts->key_count,
   };
-  const int32_t rc = dr_mapping_init(&mapping, &wanted, error);
+  int32_t rc = dr_mapping_init(&mapping, &wanted, error);
   if (rc == DRAY_OK) {
+    rc = check_table(session, sync, &mapping, error);
     *out_columns = mapping.schema->field_count;
     *out_keys = mapping.key_count;
     dr_mapping_free(&mapping);

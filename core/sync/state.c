@@ -103,30 +103,16 @@ int32_t dr_state_show(struct dr_session *session, const struct dr_sync *sync, st
   return DRAY_OK;
 }
 
-static int same_text(const char *a, const char *b) {
-  return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
-}
-
-// Another sync of the project that writes the same table.
-static const char *sharer_of(const struct bench *bench, const struct dr_ingest *ingest) {
-  const struct dr_project *project = dr_session_project(bench->run.session);
-  const struct dr_sync *own = bench->run.sync;
-  for (size_t i = 0; i < project->sync_count; i++) {
-    const struct dr_sync *other = &project->syncs[i];
-    if (other == own || other->object != NULL || other->to_connection != own->to_connection) continue;
-    if (!same_text(other->schema, own->schema)) continue;
-    if (strcmp(dr_context_table(project, other), ingest->table.name.table) == 0) return other->name;
-  }
-  return NULL;
-}
-
 static int32_t compare_both(struct bench *bench, struct dr_ingest *ingest, struct dr_state_comparison *out,
                             struct dray_error *error) {
   struct dr_ingest_difference found;
+  const struct dr_sync *sharer = NULL;
   dr_reader_finish(bench->run.reader);
+  DRAY_TRY(
+      dr_ingest_sharer(dr_session_project(bench->run.session), ingest->warehouse, bench->run.sync, 0, &sharer, error));
   DRAY_TRY(dr_context_mirror(&bench->run, 0, error));
   DRAY_TRY(dr_ingest_verify(&bench->run, ingest, &found, error));
-  out->sharer = sharer_of(bench, ingest);
+  out->sharer = sharer != NULL ? sharer->name : NULL;
   out->compared = 1;
   out->table_only = out->sharer == NULL ? found.table_only : 0;
   out->others = out->sharer != NULL ? found.table_only : 0;

@@ -91,8 +91,24 @@ static int is_keyed(const struct dr_table_options *options) {
   return options->mode == DR_WRITE_UPSERT || options->mode == DR_WRITE_HISTORY;
 }
 
+// The columns of the widest index over the key: a version of a history is known by its begin besides. Engines that
+// write through joins look rows that are replaced up by an index as well.
+static int32_t check_key_width(struct planner *planner) {
+  const struct dr_table_options *options = planner->options;
+  const struct dray_dialect *dialect = &planner->warehouse->dialect;
+  const int indexed =
+      is_keyed(options) || (options->mode == DR_WRITE_REPLACE && dr_dialect_has(dialect, DRAY_DIALECT_JOIN_WRITES));
+  const size_t wanted = options->key_count + (options->mode == DR_WRITE_HISTORY);
+  if (!indexed || dialect->key_columns_max == 0 || wanted <= dialect->key_columns_max) return DRAY_OK;
+  return dray_fail(planner->error, DRAY_E_SCHEMA_KEY,
+                   "table %s would have a key of %zu columns%s; an index of %.*s takes %llu", planner->label,
+                   options->key_count, options->mode == DR_WRITE_HISTORY ? " and the begin of each version" : "",
+                   DRAY_STR_ARG(dialect->name), (unsigned long long)dialect->key_columns_max);
+}
+
 static int32_t check_key(struct planner *planner) {
   const struct dr_table_options *options = planner->options;
+  DRAY_TRY(check_key_width(planner));
   if (!is_keyed(options)) return DRAY_OK;
   if (options->key_count == 0) {
     return dray_fail(planner->error, DRAY_E_SCHEMA_KEY, "table %s is written by key, and no key is given",
@@ -469,6 +485,14 @@ static int32_t check_kind(struct planner *planner) {
                    planner->label);
 }
 
+// A table of somebody else's may have most of the columns already.
+static int32_t check_width(struct planner *planner) {
+  const size_t room = planner->warehouse->dialect.columns_max, columns = planner->shape.column_count;
+  if (planner->plan.ddl_count == 0 || columns <= room) return DRAY_OK;
+  return dray_fail(planner->error, DRAY_E_LIMIT, "table %s would have %zu columns; %.*s takes %zu", planner->label,
+                   columns, DRAY_STR_ARG(planner->warehouse->dialect.name), room);
+}
+
 static int32_t plan_existing_table(struct planner *planner) {
   const struct dr_table_options *options = planner->options;
   planner->plan.table_exists = 1;
@@ -483,7 +507,8 @@ static int32_t plan_existing_table(struct planner *planner) {
   return DRAY_OK;
 }
 
-static int32_t run(struct planner *planner) {
+// What can be said before the table is asked for.
+static int32_t prepare(struct planner *planner) {
   const struct dr_table_options *options = planner->options;
   struct dr_warehouse *warehouse = planner->warehouse;
   if (options->name.table == NULL || options->name.table[0] == '\0') {
@@ -497,13 +522,30 @@ static int32_t run(struct planner *planner) {
   DRAY_TRY(planner->sql.code);
   DRAY_TRY(check_limits(planner));
   DRAY_TRY(check_names(planner));
-  DRAY_TRY(check_key(planner));
+  return check_key(planner);
+}
+
+static int32_t run(struct planner *planner) {
+  const struct dr_table_options *options = planner->options;
+  struct dr_warehouse *warehouse = planner->warehouse;
+  DRAY_TRY(prepare(planner));
   planner->plan.drop_column = calloc(options->schema->field_count, 1);
   if (planner->plan.drop_column == NULL) {
     return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
   }
   DRAY_TRY(dr_shape_read(warehouse, &planner->place, &planner->shape, planner->error));
-  return planner->shape.found ? plan_existing_table(planner) : plan_new_table(planner);
+  DRAY_TRY(planner->shape.found ? plan_existing_table(planner) : plan_new_table(planner));
+  return check_width(planner);
+}
+
+int32_t dr_table_check(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                       struct dray_error *error) {
+  struct planner planner = {.warehouse = warehouse, .options = options, .error = error};
+  dray_buffer_init(&planner.text, DR_SQL_BYTES_MAX);
+  const int32_t code = prepare(&planner);
+  dray_buffer_free(&planner.text);
+  dr_place_free(&planner.place);
+  return code;
 }
 
 int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_table_plan *out,

@@ -22,6 +22,12 @@
 
 static int32_t check_options(const struct dr_snapshot *snapshot, struct dray_error *error) {
   const struct dray_dialect *dialect = &snapshot->warehouse->dialect;
+  if (dialect->key_columns_max > 0 && snapshot->options.key_count > dialect->key_columns_max) {
+    return dray_fail_field(error, DRAY_E_SCHEMA_KEY, "diff",
+                           "`diff: warehouse` is not for a key of %zu columns: an index of %.*s takes %llu",
+                           snapshot->options.key_count, DRAY_STR_ARG(dialect->name),
+                           (unsigned long long)dialect->key_columns_max);
+  }
   for (size_t i = 0; i < snapshot->options.column_count; i++) {
     const struct dray_column_def *column = &snapshot->options.columns[i];
     if (dialect->differs[column->type.id].len == 0) {

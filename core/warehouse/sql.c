@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "dray/sdk/fold.h"
+
 #define SCHEMA_PREFIX_SEPARATOR "__"
 
 // ---- the quoting function ----
@@ -112,6 +114,28 @@ int32_t dr_sql_table(const struct dray_dialect *dialect, const struct dr_table_n
   DRAY_TRY(dr_place_make(dialect, name->schema, name->table, &place, error));
   const int32_t code = append_place(dialect, &place, out, error);
   dr_place_free(&place);
+  return code;
+}
+
+static int same_word(const struct dray_dialect *dialect, struct dray_str a, struct dray_str b) {
+  return dr_dialect_has(dialect, DRAY_DIALECT_TABLES_NOCASE) ? dray_fold_same(a, b) : dray_str_equal(a, b);
+}
+
+static struct dray_str schema_of(const struct dray_dialect *dialect, const struct dr_place *place) {
+  return place->schema != NULL ? dray_str_of(place->schema) : dialect->default_schema;
+}
+
+int32_t dr_table_name_same(const struct dray_dialect *dialect, const struct dr_table_name *a,
+                           const struct dr_table_name *b, int *out_same, struct dray_error *error) {
+  struct dr_place x = {NULL, NULL}, y = {NULL, NULL};
+  int32_t code = dr_place_make(dialect, a->schema, a->table, &x, error);
+  if (code == DRAY_OK) code = dr_place_make(dialect, b->schema, b->table, &y, error);
+  if (code == DRAY_OK) {
+    *out_same = same_word(dialect, dray_str_of(x.table), dray_str_of(y.table)) &&
+                same_word(dialect, schema_of(dialect, &x), schema_of(dialect, &y));
+  }
+  dr_place_free(&x);
+  dr_place_free(&y);
   return code;
 }
 

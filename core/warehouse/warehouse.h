@@ -24,6 +24,10 @@ struct dr_table_name {
   const char *table;
 };
 
+// Whether two names are one table to the engine.
+DRAY_NODISCARD int32_t dr_table_name_same(const struct dray_dialect *dialect, const struct dr_table_name *a,
+                                          const struct dr_table_name *b, int *out_same, struct dray_error *error);
+
 enum { DR_WRITE_APPEND = 1, DR_WRITE_UPSERT, DR_WRITE_REPLACE, DR_WRITE_HISTORY };
 // Policies, in the values of config/project.h: evolve 1, freeze 2, discard_row 3, discard_value 4.
 struct dr_drift_policy {
@@ -88,6 +92,11 @@ void dr_table_plan_free(struct dr_table_plan *plan);
 // types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
 DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                      struct dr_table_plan *out, struct dray_error *error);
+
+// The part of it that needs no look at the table: whether one of these columns, with this key, is within what the
+// engine takes. @errors SCHEMA_NAME, SCHEMA_KEY, SCHEMA_COLUMN, LIMIT.
+DRAY_NODISCARD int32_t dr_table_check(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                      struct dray_error *error);
 
 // The statements by which a write of this plan makes the tables that its rows are staged in, and drops them at its end:
 // those that the writer runs, in its order. None where rows go straight into the table. Runs nothing but asks whether

@@ -11,6 +11,7 @@
 #define IDENTIFIER_CHARS_MAX 64
 #define IDENTIFIER_BYTES_MAX (3 * IDENTIFIER_CHARS_MAX) // names are kept in utf8mb3
 #define COLUMNS_MAX 1017                                // InnoDB's
+#define KEY_COLUMNS_MAX 16
 #define PARAMS_MAX 64
 #define KEY_CHARS_MAX 766 // InnoDB's 3072 bytes, at four a character and with a time beside them
 
@@ -143,21 +144,36 @@ static int32_t find_collation(struct my_link *link, int *out, struct dray_error 
   return DRAY_OK;
 }
 
+// Whether names of tables that differ by case alone are one table, which is a setting of the server.
+static int32_t find_case(struct my_link *link, int *out, struct dray_error *error) {
+  MYSQL_RES *result = NULL;
+  DRAY_TRY(
+      my_link_ask(link, "SELECT @@GLOBAL.lower_case_table_names", "looking at lower_case_table_names", &result, error));
+  MYSQL_ROW row = mysql_fetch_row(result);
+  *out = row == NULL || row[0] == NULL || strcmp(row[0], "0") != 0;
+  mysql_free_result(result);
+  return DRAY_OK;
+}
+
 static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error) {
-  int collation = MY_COLLATION_PLAIN;
+  int collation = MY_COLLATION_PLAIN, no_case = 0;
   DRAY_TRY(my_enter(warehouse, error));
   DRAY_TRY(find_collation(warehouse->link, &collation, error));
+  DRAY_TRY(find_case(warehouse->link, &no_case, error));
   out->flags = DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE |
                DRAY_DIALECT_NULL_SAFE_EQUAL | DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN |
                DRAY_DIALECT_DROP_TEMPORARY | DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT |
                DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS;
+  if (no_case) out->flags |= DRAY_DIALECT_TABLES_NOCASE;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->identifier_chars_max = IDENTIFIER_CHARS_MAX;
   out->columns_max = COLUMNS_MAX;
+  out->key_columns_max = KEY_COLUMNS_MAX;
   out->key_chars_max = KEY_CHARS_MAX;
   out->quote = '`';
   out->name = dray_str_of("mysql");
+  out->default_schema = dray_str_of(warehouse->session.settings.database);
   out->exact_text = dray_str_of("CAST({c} AS BINARY)");
   for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
     out->types[type] = my_dialect_type(type, collation, warehouse->link->maria);

@@ -5,11 +5,13 @@
 // the server's session between two transactions, so that a pooler may hand out another one for each.
 #include "warehouse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ANSWER_BYTES_MAX (16u << 20)
 #define IDENTIFIER_BYTES_MAX 63 // NAMEDATALEN - 1 as everybody builds it
 #define COLUMNS_MAX 1600        // MaxHeapAttributeNumber
+#define KEY_COLUMNS_MAX 32      // INDEX_MAX_KEYS
 #define PARAMS_MAX 65535
 
 // ---- life ----
@@ -121,17 +123,28 @@ static int32_t warehouse_open(struct dray_warehouse *warehouse, struct dray_erro
   return pg_enter(warehouse, error);
 }
 
+static int32_t find_schema(struct dray_warehouse *warehouse, struct dray_error *error) {
+  PGresult *result = NULL;
+  DRAY_TRY(pg_link_ask(warehouse->link, "SELECT coalesce(pg_catalog.current_schema(), '')", 0, NULL,
+                       "looking at the search_path", &result, error));
+  (void)snprintf(warehouse->default_schema, sizeof warehouse->default_schema, "%s", PQgetvalue(result, 0, 0));
+  PQclear(result);
+  return DRAY_OK;
+}
+
 static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error) {
-  (void)warehouse;
-  (void)error;
+  DRAY_TRY(pg_enter(warehouse, error));
+  DRAY_TRY(find_schema(warehouse, error));
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS |
                DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_RENAME_TABLE |
                DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_ADD_KEY;
   out->param_style = DRAY_PARAM_DOLLAR;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->columns_max = COLUMNS_MAX;
+  out->key_columns_max = KEY_COLUMNS_MAX;
   out->quote = '"';
   out->name = dray_str_of("postgres");
+  out->default_schema = dray_str_of(warehouse->default_schema);
   // Room for the new version of a row beside the old one: the indexes are left alone then, and the table does not grow.
   out->keyed_table_options = dray_str_of("WITH (fillfactor = 90)");
   for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) {

@@ -30,6 +30,7 @@ struct dray_warehouse {
   struct pg_load load;
   struct pg_encoder encoder;
   int as_source;             // the engine of a source: discover and check speak of streams
+  char default_schema[256];  // where tables land whose schema is not named
   struct dray_buffer answer; // what check and discover gave out: valid until the next of them
 };
 

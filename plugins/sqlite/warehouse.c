@@ -51,7 +51,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   (void)warehouse;
   (void)error;
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_UPDATE_FROM |
-               DRAY_DIALECT_NULL_SAFE_IS | DRAY_DIALECT_RENAME_TABLE;
+               DRAY_DIALECT_NULL_SAFE_IS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_TABLES_NOCASE;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->columns_max = COLUMNS_MAX;

@@ -34,7 +34,8 @@ enum {
   DRAY_DIALECT_ADD_KEY = 16384u,       // ALTER TABLE t ADD PRIMARY KEY (...): the key is built when the rows are there
   DRAY_DIALECT_COPY_NOT_NULL = 32768u, // CREATE TABLE t AS SELECT ... copies NOT NULL
   // Since 1.2.
-  DRAY_DIALECT_FINITE_FLOATS = 65536u // a float64 column takes neither NaN nor an infinity
+  DRAY_DIALECT_FINITE_FLOATS = 65536u,  // a float64 column takes neither NaN nor an infinity
+  DRAY_DIALECT_TABLES_NOCASE = 131072u, // names of schemas and tables that differ by case alone are one table
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -63,6 +64,9 @@ struct dray_dialect {
   // Two values of a column of this type, "{a}" and "{b}", are not the same value: exactly, whatever the engine calls
   // equal, and with nulls as values. Empty: the engine has no such comparison.
   struct dray_str differs[10];
+  // Since 1.2; zeros: there is no such fact.
+  uint64_t key_columns_max;       // columns that an index takes; 0: as many as a table
+  struct dray_str default_schema; // where there are schemas: the one of a table that names none. Memory of the instance
 };
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
