@@ -158,19 +158,32 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   return rc;
 }
 
+// Who has a tag or is in a segment is so or is not: there is nothing about it that an update could change, and to put
+// somebody there is more than an update.
+static int32_t check_mode(const struct mc_object *object, const struct dray_write_plan *plan,
+                          struct dray_error *error) {
+  if (object->kind == MC_OBJECT_MEMBERS || plan->operations != DRAY_OP_UPDATE) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "mode",
+                         "mode update puts nobody anywhere, and %s have nothing else to change: take mode create or "
+                         "upsert to add, mirror to take away as well",
+                         object->def.name);
+}
+
 static int32_t begin(struct dray_destination *destination, const struct dray_write_plan *plan,
                      struct dray_error *error) {
   const struct mc_object *object = NULL;
   size_t merge_count = 0;
+  const int writes = (plan->operations & (DRAY_OP_INSERT | DRAY_OP_UPDATE)) != 0;
   const size_t column_count = (size_t)plan->schema->n_children;
   DRAY_TRY(mc_object_find(plan->object, &object, error));
   DRAY_TRY(mc_options_bind(plan->options_json, &destination->options, error));
   DRAY_TRY(check_options(object, &destination->options, error));
+  DRAY_TRY(check_mode(object, plan, error));
   DRAY_TRY(mc_client_ready(&destination->client, error));
   destination->columns = calloc(column_count + 1, sizeof(*destination->columns));
   if (destination->columns == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
   DRAY_TRY(mc_columns_find(object, plan, destination->columns, &merge_count, error));
-  if (merge_count > 0) {
+  if (merge_count > 0 && writes) { // removals need no fields, so none is made for them
     DRAY_TRY(mc_merge_columns_resolve(&destination->client, &destination->options, plan, &destination->known,
                                       destination->columns, error));
   }

@@ -48,3 +48,72 @@ def test_whoever_is_spelled_otherwise_by_now_is_removed_all_the_same(project, si
     assert held == {"eva@dray.test": "subscribed", first.lower(): "archived", "bob@dray.test": "archived"}
     made = calls.made()
     assert made.pop(REMOVAL) == 2 and not [name for name in made if "members" in name], made
+
+
+# ---- modes of what is no member ----
+
+FIELD = "POST /3.0/lists/{list_id}/merge-fields"
+
+
+@pytest.mark.parametrize("target, columns", [("object: member_tags", ["email_address", "tag"]), ("object: segment_members", ["email_address"])],
+                         ids=["tags", "segment"])
+def test_mode_update_puts_nobody_anywhere(project, sim, target, columns):
+    """Who has a tag or is in a segment is there or is not: there is nothing about it that an update could change."""
+    project.environment.update(scene.environment(sim))
+    held = scene.members(sim)
+    known = next(email for email, member in held.items() if member["status"] == "subscribed")
+    static = next(one for one in sim.state()["lists"][sim.hello["list_id"]]["segments"] if one["type"] == "static")
+    more = f", segment_id: \"{static['id']}\"" if "segment" in target else ""
+    scene.to_audience(project, sim, columns, [(known, "brand new")[:len(columns)]], target=target + more, mode="update",
+                      key="[email_address, tag]" if len(columns) > 1 else "email_address")
+    calls = scene.Calls(sim)
+    result = project.dray("sync", "out", "--json").expect(4)
+    assert "config_value" in result.errors() and "mode update" in result.out and "upsert" in result.out, result
+    assert calls.writes() == {} and scene.members(sim) == held
+
+
+def test_mode_create_adds_tags_and_leaves_those_that_are_there(project, sim):
+    project.environment.update(scene.environment(sim))
+    known = [email for email, member in scene.members(sim).items() if member["status"] == "subscribed"][:2]
+    sim.change({"op": "tag", "email": known[0], "tag": "theirs", "active": True})
+    before = {email: names(member) for email, member in scene.members(sim).items()}
+    scene.to_audience(project, sim, ["email_address", "tag"], [(known[0], "Theirs"), (known[0], "ours"), (known[1], "ours")],
+                      target="object: member_tags", key="[email_address, tag]", mode="create")
+    assert project.sync("out")["rejected"] == 0
+    after = {email: names(member) for email, member in scene.members(sim).items()}
+    assert after == {**before, known[0]: before[known[0]] | {"ours"}, known[1]: before[known[1]] | {"ours"}}
+
+
+def names(member):
+    return {tag["name"] if isinstance(tag, dict) else tag for tag in member["tags"]}
+
+
+@pytest.mark.parametrize("sync_tags", ["false", "true"])
+def test_mode_create_leaves_the_tags_of_members_as_they_are(project, sim, sync_tags):
+    project.environment.update(scene.environment(sim))
+    before = scene.members(sim)
+    known = [next(email for email, member in before.items() if member["status"] == status) for status in ("subscribed", "unsubscribed")]
+    scene.to_audience(project, sim, ["email_address", "merge_fname", "tags"],
+                      [(email, "Changed", '["ours"]') for email in [*known, "new@dray.test"]], mode="create",
+                      target=f"object: members, sync_tags: {sync_tags}")
+    config = project.folder / "dray.yaml"
+    config.write_text(config.read_text() + "    types: {tags: json}\n")
+    project.sync("out")
+    held = scene.members(sim)
+    assert [held[email] for email in known] == [before[email] for email in known]
+    assert names(held["new@dray.test"]) == {"ours"}
+
+
+@pytest.mark.parametrize("mode", ["create", "update", "remove"])
+def test_merge_fields_are_made_where_members_are_written(project, sim, mode):
+    project.environment.update(scene.environment(sim))
+    known = next(email for email, member in scene.members(sim).items() if member["status"] == "subscribed")
+    row = ("new@dray.test", 7) if mode == "create" else (known, 7)
+    scene.to_audience(project, sim, ["email_address", "merge_score"], [row], mode=mode, target="object: members, create_merge_fields: true")
+    calls = scene.Calls(sim)
+    assert project.sync("out")["applied"] == 1
+    held = scene.members(sim)
+    if mode == "remove":
+        assert calls.writes() == {REMOVAL: 1} and held[known]["status"] == "archived"
+    else:
+        assert calls.writes()[FIELD] == 1 and float(held[row[0]]["merge_fields"]["SCORE"]) == 7
