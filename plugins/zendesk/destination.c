@@ -158,6 +158,25 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
 
 // ---- begin ----
 
+// A mode that only makes records may not change those that are there.
+static int32_t check_mode(const struct zendesk_form *form, const struct dray_write_plan *plan,
+                          struct dray_error *error) {
+  const int kind = form->object->kind;
+  const int is_tags = kind == ZENDESK_TICKET_TAGS || kind == ZENDESK_USER_TAGS;
+  if (plan->operations != DRAY_OP_INSERT) return DRAY_OK;
+  if (is_tags && strcmp(form->options->tags, "add") != 0) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "tags",
+                           "mode create takes nothing away, and `tags: %s` does: take `tags: add`, or mode upsert, "
+                           "update or mirror",
+                           form->options->tags);
+  }
+  if (form->match != ZENDESK_MATCH_ID) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "mode",
+                         "mode create makes %s, and none is made with an id of ours: take mode update, or a key that "
+                         "is mapped to external_id",
+                         form->object->def.name);
+}
+
 static int32_t begin(struct dray_destination *destination, const struct dray_write_plan *plan,
                      struct dray_error *error) {
   const struct zendesk_object *object = NULL;
@@ -168,6 +187,7 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   zendesk_told_name(&told, &destination->client, plan->run, plan->sync);
   DRAY_TRY(fields_of(destination, object, &told, &fields, error));
   DRAY_TRY(zendesk_form_make(object, fields, &destination->options, plan, &destination->form, error));
+  DRAY_TRY(check_mode(&destination->form, plan, error));
   struct zendesk_work *work = calloc(1, sizeof(*work));
   if (work == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to begin");
   destination->work = work;

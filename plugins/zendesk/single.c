@@ -200,6 +200,54 @@ static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *ite
   }
 }
 
+// ---- what needs no call that changes something ----
+
+struct membership {
+  struct dray_str organization;
+  int found;
+};
+
+static int32_t note_membership(void *ctx, const struct dray_json *record, struct dray_error *error) {
+  struct membership *membership = ctx;
+  const struct dray_json *organization = dray_json_get(record, "organization_id");
+  (void)error;
+  membership->found |= organization != NULL && dray_str_equal(organization->text, membership->organization);
+  return DRAY_OK;
+}
+
+// A membership that is only to be updated has to be there, although nothing about it changes.
+static int32_t settle_unchanged(struct zendesk_work *work, struct zendesk_item *item, struct dray_error *error) {
+  const int asks = work->form->object->kind == ZENDESK_MEMBERSHIPS && work->operations == DRAY_OP_UPDATE;
+  struct dray_buffer number;
+  if (!asks) {
+    zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
+    return DRAY_OK;
+  }
+  dray_buffer_init(&number, ZENDESK_ID_BYTES_MAX);
+  dray_buffer_clear(&work->path);
+  int32_t rc =
+      zendesk_form_text(&work->changes, zendesk_form_find(work->form, "organization_id"), item->i, &number, error);
+  if (rc == DRAY_OK) rc = dray_buffer_append_str(&work->path, "/api/v2/users/", error);
+  if (rc == DRAY_OK) rc = number_at(work, item, "user_id", error);
+  if (rc == DRAY_OK) rc = dray_buffer_append_str(&work->path, "/organization_memberships", error);
+  struct membership membership = {.organization = dray_buffer_view(&number)};
+  const struct zendesk_visitor visitor = {&membership, note_membership};
+  struct dray_error why;
+  dray_error_init(&why);
+  if (rc == DRAY_OK) {
+    rc = zendesk_list(work->client, work->path.data, "organization_memberships", &visitor, &why);
+    if (rc != DRAY_OK && why.http_status == 404) rc = DRAY_OK; // no such user
+    if (rc != DRAY_OK && error != NULL) *error = why;
+  }
+  if (rc == DRAY_OK && membership.found) zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
+  if (rc == DRAY_OK && !membership.found) {
+    zendesk_settle(work, item, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED,
+                   "there is no such record in organization_memberships");
+  }
+  dray_buffer_free(&number);
+  return rc;
+}
+
 // A membership without `default: true` has nothing to update, and tags that were taken away are not put back.
 static int has_nothing_to_do(struct zendesk_work *work, const struct zendesk_item *item) {
   if (work->form->object->kind == ZENDESK_MEMBERSHIPS && item->action == ZENDESK_UPDATE) {
@@ -237,12 +285,12 @@ int32_t zendesk_write_singly(struct zendesk_work *work, struct dray_error *error
     struct zendesk_item *item = &work->items[k];
     struct zendesk_outcome outcome;
     if (item->settled) continue;
-    if (has_nothing_to_do(work, item)) {
-      zendesk_settle(work, item, DRAY_RECEIPT_UNCHANGED, 0, NULL);
-      continue;
-    }
     struct dray_error why;
     dray_error_init(&why);
+    if (has_nothing_to_do(work, item)) {
+      if (settle_unchanged(work, item, &why) != DRAY_OK) return zendesk_give_up(work, &why, error);
+      continue;
+    }
     int32_t rc = send(work, item, &outcome, &why);
     if (rc == DRAY_OK && lacks_the_rest(work, item, &outcome)) {
       item->whole = 1;

@@ -160,3 +160,121 @@ def test_a_key_that_zendesk_spells_otherwise_by_now_is_removed_all_the_same(proj
     run = project.sync("out")
     assert (run["deletes"], run["applied"], run["rejected"]) == (3, 3, 0), run
     assert {name.lower() for prefix in ("crm-", "CRM-") for name in by_external_id(zendesk, what, prefix)} == {"crm-0"}
+
+
+# ---- modes, of every object ----
+
+def chosen(zendesk, count):  # noqa: F811
+    return [row for row in zendesk.state()["users"] if row["role"] == "end-user" and row["active"] and not row["external_id"]][:count]
+
+
+@pytest.mark.parametrize("bulk", ["auto", "never"])
+def test_modes_of_organizations(project, zendesk, bulk):  # noqa: F811
+    numbers = [row["id"] for row in zendesk.state()["organizations"] if not row.get("deleted_at")][:2]
+    for n, number in enumerate(numbers):
+        zendesk.change({"organizations": [{"id": number, "external_id": f"crm-{n}", "notes": "theirs"}]})
+    rows = [{"external_id": f"crm-{n}", "name": f"Ours {n}", "notes": "ours"} for n in (0, 1, 7, 8)]
+    table = {"external_id": "TEXT", "name": "TEXT", "notes": "TEXT"}
+    scene.activate(project, zendesk, "organizations", table, "external_id", "create", more=f", use_bulk: {bulk}")
+    scene.fill(project, rows)
+    assert project.sync("out")["rejected"] == 0
+    held = by_external_id(zendesk, "organizations")
+    assert {name: row[0]["notes"] for name, row in held.items()} == {"crm-0": "theirs", "crm-1": "theirs", "crm-7": "ours", "crm-8": "ours"}
+    path = project.folder / "dray.yaml"
+    path.write_text(path.read_text().replace("  out:", "  changes:").replace("mode: create", "mode: update"))
+    scene.fill(project, rows + [{"external_id": "crm-9", "name": "Nobody", "notes": "ours"}])
+    run = project.sync("changes", code=3)
+    assert (run["applied"], run["rejected"]) == (4, 1), run
+    held = by_external_id(zendesk, "organizations")
+    assert {name: row[0]["notes"] for name, row in held.items()} == dict.fromkeys(["crm-0", "crm-1", "crm-7", "crm-8"], "ours")
+
+
+@pytest.mark.parametrize("bulk", ["auto", "never"])
+def test_modes_of_tickets(project, zendesk, bulk):  # noqa: F811
+    number = next(row["id"] for row in zendesk.state()["tickets"] if row["status"] == "open")
+    zendesk.change({"tickets": [{"id": number, "external_id": "mine-0", "subject": "Theirs"}]})
+    tickets(project, zendesk, "create", more=f", use_bulk: {bulk}")
+    rows = [request(n) for n in range(3)]
+    scene.fill(project, rows)
+    assert project.sync("out")["rejected"] == 0
+    assert {name: row[0]["subject"] for name, row in by_external_id(zendesk, "tickets", "mine-").items()} == {
+        "mine-0": "Theirs", "mine-1": "Case 1", "mine-2": "Case 2"}
+    path = project.folder / "dray.yaml"
+    path.write_text(path.read_text().replace("  out:", "  changes:").replace("mode: create", "mode: update"))
+    scene.fill(project, [request(n, subject=f"Ours {n}", comment=None) for n in range(4)])
+    assert project.sync("changes", code=3)["rejected"] == 1
+    assert {name: row[0]["subject"] for name, row in by_external_id(zendesk, "tickets", "mine-").items()} == {
+        f"mine-{n}": f"Ours {n}" for n in range(3)}
+
+
+@pytest.mark.parametrize("what, column", [("users", "name"), ("organizations", "name"), ("tickets", "subject")])
+def test_mode_create_by_id_is_refused(project, zendesk, what, column):  # noqa: F811
+    """Nothing is made with an id of ours, so all that such a row could do is to change what is there."""
+    before = zendesk.state()[what]
+    scene.activate(project, zendesk, what, {"id": "INTEGER", column: "TEXT"}, "id", "create")
+    scene.fill(project, [{"id": row["id"], column: "Ours"} for row in before[5:7]])
+    result = project.dray("sync", "out", "--json").expect(4)
+    assert "config_value" in result.errors() and "mode create" in result.out, result
+    assert [row[column] for row in zendesk.state()[what]] == [row[column] for row in before]
+
+
+@pytest.mark.parametrize("match", ["external_id", "email", "id"])
+def test_mode_update_of_users_by_any_key(project, zendesk, match):  # noqa: F811
+    there = chosen(zendesk, 2)
+    if match == "external_id":
+        for n, row in enumerate(there):
+            zendesk.change({"users": [{"id": row["id"], "external_id": f"crm-{n}"}]})
+    keys = {"external_id": ["crm-0", "crm-1", "crm-2"], "email": [row["email"] for row in there] + ["nobody@dray.example"],
+            "id": [row["id"] for row in there] + [999999999]}[match]
+    count = len(zendesk.state()["users"])
+    scene.activate(project, zendesk, "users", {match: "INTEGER" if match == "id" else "TEXT", "name": "TEXT"}, match, "update")
+    scene.fill(project, [{match: key, "name": "Ours"} for key in keys])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["rejected"]) == (2, 1), run
+    now = zendesk.rows("users")
+    assert [now[row["id"]]["name"] for row in there] == ["Ours"] * 2 and len(now) == count
+
+
+@pytest.mark.parametrize("default", [None, False, True])
+def test_modes_of_memberships(project, zendesk, default):  # noqa: F811
+    state = zendesk.state()
+    have = {(row["user_id"], row["organization_id"]): row["default"] for row in state["organization_memberships"]}
+    user = next(row["id"] for row in state["users"] if row["role"] == "end-user" and row["active"] and any(row["id"] == a for a, _ in have))
+    mine = next(company for one, company in have if one == user)
+    other = next(row["id"] for row in state["organizations"] if not row.get("deleted_at") and (user, row["id"]) not in have)
+    more = {} if default is None else {"default": default}
+    table = {"user_id": "INTEGER", "organization_id": "INTEGER", **({"default": "BOOLEAN"} if more else {})}
+    scene.activate(project, zendesk, "organization_memberships", table, "[user_id, organization_id]", "update")
+    scene.fill(project, [{"user_id": user, "organization_id": company, **more} for company in (mine, other)])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["rejected"]) == (1, 1), "an update of what is not there has nothing to update"
+    assert project.rows("out")[0]["key"] == {"user_id": user, "organization_id": other} or str(other) in str(project.rows("out")[0])
+    now = {(row["user_id"], row["organization_id"]) for row in zendesk.state()["organization_memberships"]}
+    assert now == set(have)
+    path = project.folder / "dray.yaml"
+    path.write_text(path.read_text().replace("  out:", "  made:").replace("mode: update", "mode: create"))
+    assert project.sync("made")["rejected"] == 0
+    now = {(row["user_id"], row["organization_id"]): row["default"] for row in zendesk.state()["organization_memberships"]}
+    assert set(now) == {*have, (user, other)} and now[user, other] == bool(default)
+
+
+@pytest.mark.parametrize("how", ["set", "remove"])
+@pytest.mark.parametrize("of", ["ticket", "user"])
+def test_mode_create_takes_no_tags_away(project, zendesk, how, of):  # noqa: F811
+    number = next(row["id"] for row in zendesk.state()[of + "s"] if row.get("active", True) and row.get("status", "open") == "open")
+    zendesk.change({of + "s": [{"id": number, "tags": ["old"]}]})
+    scene.activate(project, zendesk, of + "_tags", {of + "_id": "INTEGER", "tags": "TEXT"}, of + "_id", "create", to=f", tags: {how}")
+    scene.fill(project, [{of + "_id": number, "tags": "old new"}])
+    result = project.dray("sync", "out", "--json").expect(4)
+    assert "config_value" in result.errors() and "tags: add" in result.out, result
+    assert zendesk.rows(of + "s")[number]["tags"] == ["old"]
+
+
+def test_modes_of_tags_that_are_added(project, zendesk):  # noqa: F811
+    number = chosen(zendesk, 1)[0]["id"]
+    zendesk.change({"users": [{"id": number, "tags": ["old"]}]})
+    scene.activate(project, zendesk, "user_tags", {"user_id": "INTEGER", "tags": "TEXT"}, "user_id", "update")
+    scene.fill(project, [{"user_id": number, "tags": "new"}, {"user_id": 999999999, "tags": "new"}])
+    run = project.sync("out", code=3)
+    assert (run["applied"], run["rejected"]) == (1, 1), run
+    assert set(zendesk.rows("users")[number]["tags"]) == {"old", "new"}
