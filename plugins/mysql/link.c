@@ -384,14 +384,33 @@ static int32_t shake_hands(struct my_link *link, const char *password, struct dr
   return connected != NULL ? DRAY_OK : my_fail_connect(link, error);
 }
 
-// Whether the server takes LOAD DATA LOCAL, and nulls for what they are. That can be said to some servers, to others by
-// some users only.
+// What only some servers know, or let only some users say: a null is a null in a `timestamp` too; tables are InnoDB's,
+// and need no key; a transaction that waits for a slow source is not ended.
+static void say_more(struct my_link *link) {
+  static const struct {
+    int maria, mysql;
+    const char *sql;
+  } wishes[] = {
+      {1, 1, "SET SESSION explicit_defaults_for_timestamp = 1"},
+      {1, 0, "SET SESSION enforce_storage_engine = NULL"},
+      {1, 0,
+       "SET SESSION idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, "
+       "idle_write_transaction_timeout = 0"},
+      {0, 1, "SET SESSION sql_require_primary_key = 0"},
+  };
+  struct dray_error ignored;
+  for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+    dray_error_init(&ignored);
+    if (!(link->maria ? wishes[i].maria : wishes[i].mysql)) continue;
+    (void)!my_link_run(link, wishes[i].sql, "setting up the session", &ignored);
+  }
+}
+
+// Whether the server takes LOAD DATA LOCAL, and nulls for what they are.
 static int32_t ask_for_ways(struct my_link *link, struct dray_error *error) {
   static const char doing[] = "looking at local_infile and explicit_defaults_for_timestamp";
-  struct dray_error ignored;
   MYSQL_RES *result = NULL;
-  dray_error_init(&ignored);
-  (void)!my_link_run(link, "SET SESSION explicit_defaults_for_timestamp = 1", doing, &ignored);
+  say_more(link);
   DRAY_TRY(my_link_ask(link, "SELECT @@GLOBAL.local_infile, @@SESSION.explicit_defaults_for_timestamp", doing, &result,
                        error));
   MYSQL_ROW row = mysql_fetch_row(result);

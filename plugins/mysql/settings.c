@@ -206,15 +206,18 @@ int32_t my_settings_apply(const struct my_settings *settings, MYSQL *conn, struc
 // what they mean in this plugin's SQL; a stream that waits for a slow reader, or a transaction that waits for a slow
 // source, is not ended by the server. A server can refuse the client's character set in the handshake
 // (character_set_client_handshake), end every result after some rows (sql_select_limit), begin a transaction behind
-// each commit (completion_type), number the row with the key 0 itself, and keep quiet about blanks that it cuts
-// (sql_notes): all of that is said here too. Dates that do not exist (0000-00-00) are no error: dray writes none, and
+// each commit (completion_type), number the row with the key 0 itself, keep quiet about blanks that it cuts
+// (sql_notes), refuse to write at all or to join more than a few rows (tx_read_only, sql_big_selects), let doubles pass
+// (unique_checks), and keep temporary tables where there are no texts (default_tmp_storage_engine): all of that is said
+// here too. Dates that do not exist (0000-00-00) are no error: dray writes none, and
 // tables that hold some could not be copied or altered otherwise.
 #define SESSION_SQL                                                                                                    \
   "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,"                                                     \
   "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', autocommit = 1, "   \
   "character_set_client = utf8mb4, character_set_connection = utf8mb4, character_set_results = utf8mb4, "              \
   "sql_auto_is_null = 0, sql_safe_updates = 0, sql_select_limit = 18446744073709551615, completion_type = 0, "         \
-  "default_storage_engine = InnoDB, sql_notes = 1, max_error_count = 64, net_read_timeout = 86400, "                   \
+  "default_storage_engine = InnoDB, default_tmp_storage_engine = InnoDB, sql_big_selects = 1, unique_checks = 1, "     \
+  "sql_quote_show_create = 1, sql_notes = 1, max_error_count = 64, net_read_timeout = 86400, "                         \
   "net_write_timeout = 86400, wait_timeout = 86400"
 
 // Joins that no index helps go by hash, as they do in MySQL 8 from the start; MariaDB reads one side again for each
@@ -237,6 +240,6 @@ int32_t my_settings_session_sql(const struct my_settings *settings, int maria, s
   }
   DRAY_TRY(dray_buffer_append_char(out, '\0', error));
   DRAY_TRY(dray_buffer_append_str(out, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", error));
-  DRAY_TRY(dray_buffer_append_str(out, settings->read_only ? ", READ ONLY" : "", error));
+  DRAY_TRY(dray_buffer_append_str(out, settings->read_only ? ", READ ONLY" : ", READ WRITE", error));
   return dray_buffer_append_char(out, '\0', error);
 }

@@ -437,6 +437,56 @@ def test_what_the_operator_set_for_every_session_changes_no_value(project, odd_s
     assert server.sql(found.format("copy")) == server.sql(found.format("raw"))
 
 
+@pytest.fixture
+def stern_server(server):
+    """One whose operator lets nobody do much who does not ask for it."""
+    server.sql("CREATE USER plain@'%' IDENTIFIED BY " + mysql_server.text(PASSWORD) + "; GRANT SELECT, CREATE TEMPORARY TABLES, "
+               "CREATE, ALTER, DROP, INSERT, UPDATE, DELETE ON *.* TO plain@'%'")
+    yield server
+    server.stop()
+    server.start()
+    server.sql("DROP USER plain@'%'")
+
+
+@pytest.mark.parametrize("setting", ["tx_read_only = 1", "sql_big_selects = 0, GLOBAL max_join_size = 1", "autocommit = 0",
+                                     "sql_safe_updates = 1", "default_tmp_storage_engine = MEMORY"])
+def test_what_a_session_may_set_it_sets(project, server, setting):
+    before = [part.split("=")[0].split()[-1] for part in setting.split(",")]
+    kept = [server.value(f"SELECT @@GLOBAL.{name}") for name in before]
+    try:
+        # the mode replace stages, joins by a key without an index and deletes; an upsert keeps its transaction open
+        configure(project, server, people_sync("upsert") + people_sync("replace").replace("people: {from", "again: {from").replace(
+            "{connection: wh}", "{connection: wh, table: again}"))
+        put_people(project, PEOPLE)
+        server.sql(f"SET GLOBAL {setting}")
+        project.sync("people")
+        project.sync("again")
+        put_people(project, [(i, n + "!", s) for i, n, s in PEOPLE[:15]])
+        assert project.sync("people")["applied"] == 15
+        assert project.sync("again")["applied"] == 20
+    finally:
+        server.sql(";".join(f"SET GLOBAL {name} = '{value}'" if not value.isdigit() else f"SET GLOBAL {name} = {value}"
+                            for name, value in zip(before, kept) if value != "NULL"))
+        server.sql("SET GLOBAL default_tmp_storage_engine = NULL")
+    assert held(server, "again") == [(i, n + "!", s) for i, n, s in PEOPLE[:15]]
+    assert held(server)[:15] == held(server, "again") and len(held(server)) == 20
+
+
+def test_an_engine_that_is_enforced(project, stern_server):
+    """Who may not ask for another one gets the server's words and no table; whoever may has InnoDB."""
+    server = stern_server
+    server.sql("SET GLOBAL enforce_storage_engine = Aria")
+    configure(project, server, people_sync("upsert"))
+    put_people(project, PEOPLE)
+    project.environment["MY_PASSWORD"] = PASSWORD
+    project.config("connections:\n" + connection(server, user="plain") + "  files: {plugin: file, path: in}\n"
+                   f"syncs:\n{people_sync('upsert')}")
+    assert "auth_forbidden" in project.dray("sync", "people").expect(5).errors() and tables(server) == set()
+    configure(project, server, people_sync("upsert"))
+    assert project.sync("people")["applied"] == 20
+    assert server.value("SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_NAME = 'people'") == "InnoDB"
+
+
 def test_the_key_zero_stays_zero(project, server):
     server.sql("CREATE TABLE people (id bigint AUTO_INCREMENT PRIMARY KEY, name varchar(12), score int)")
     configure(project, server, people_sync("upsert"))
