@@ -12,7 +12,9 @@
 #define COST_AIMED 900.0 // what pages are sized for
 #define DEEP_MAX 20000u  // records of one query: a connection may end at 25,000
 #define SMALLER_MAX 8    // how often a page is made smaller before it is given up
-#define LINES_BYTES_MAX (UINT64_C(256) << 20)
+#define LINES_BYTES_MAX (2 * SHOPIFY_ANSWER_BYTES_MAX)
+#define LINES_BYTES_AIMED (UINT64_C(1) << 20) // more are not collected before they are given out
+#define BELOW_BYTES_AIMED 4194304.0           // of a page of records below a parent
 
 // ---- life ----
 
@@ -25,7 +27,7 @@ int32_t shopify_pages_open(struct shopify_pages *pages, struct shopify_client *c
   pages->selection = selection;
   pages->position = position;
   pages->by_time = by_time && stream->sort != NULL;
-  pages->size_max = client->settings->page_size;
+  pages->size_max = pages->below_max = client->settings->page_size;
   pages->first = shopify_page_size(stream, selection, pages->size_max);
   pages->began_us = pages->last_us = SHOPIFY_TIME_NONE;
   dray_buffer_init(&pages->document, SHOPIFY_BODY_BYTES_MAX);
@@ -36,6 +38,7 @@ int32_t shopify_pages_open(struct shopify_pages *pages, struct shopify_client *c
   dray_buffer_init(&pages->variables, SHOPIFY_BODY_BYTES_MAX);
   dray_buffer_init(&pages->lines, LINES_BYTES_MAX);
   dray_buffer_init(&pages->denied, SHOPIFY_BODY_BYTES_MAX);
+  dray_buffer_init(&pages->after_below, SHOPIFY_BODY_BYTES_MAX);
   int32_t rc = shopify_document_page(stream, selection, pages->by_time, &pages->document, error);
   if (rc == DRAY_OK && (stream->kind == SHOPIFY_CONNECTION || stream->kind == SHOPIFY_NESTED)) {
     rc = shopify_document_below(stream, selection, &pages->document_below, error);
@@ -47,6 +50,7 @@ int32_t shopify_pages_open(struct shopify_pages *pages, struct shopify_client *c
 void shopify_pages_close(struct shopify_pages *pages) {
   dray_api_drop(pages->pending);
   shopify_given_free(&pages->given);
+  shopify_reply_free(&pages->page);
   dray_buffer_free(&pages->document);
   dray_buffer_free(&pages->document_below);
   dray_buffer_free(&pages->filter);
@@ -55,6 +59,7 @@ void shopify_pages_close(struct shopify_pages *pages) {
   dray_buffer_free(&pages->variables);
   dray_buffer_free(&pages->lines);
   dray_buffer_free(&pages->denied);
+  dray_buffer_free(&pages->after_below);
   memset(pages, 0, sizeof(*pages));
 }
 
@@ -107,7 +112,8 @@ static int32_t describe(struct shopify_pages *pages, struct dray_error *error) {
 }
 
 static int is_too_much(int32_t rc, const struct dray_error *why) {
-  return rc == DRAY_E_HTTP_SERVER || rc == DRAY_E_NET_TIMEOUT || strcmp(why->vendor_code, "MAX_COST_EXCEEDED") == 0;
+  return rc == DRAY_E_HTTP_SERVER || rc == DRAY_E_NET_TIMEOUT || rc == DRAY_E_LIMIT ||
+         strcmp(why->vendor_code, "MAX_COST_EXCEEDED") == 0;
 }
 
 // A cursor of an earlier run may not be known any more; its query begins again, which repeats and skips nothing.
@@ -203,8 +209,11 @@ static int32_t look_at_errors(struct shopify_pages *pages, const struct shopify_
 
 // ---- lines ----
 
+// A record, with the id of what it is below (`parent`, len 0: of nothing) and of what that is in (`owner`, likewise).
+// Shopify may leave out the id of a record that is below another (RefundLineItem): such a one never moves, so its place
+// in its parent tells it from the others.
 static int32_t write_line(struct shopify_pages *pages, const struct dray_json *record, struct dray_str parent,
-                          struct dray_error *error) {
+                          struct dray_str owner, struct dray_error *error) {
   struct dray_json_writer writer;
   dray_json_writer_init(&writer, &pages->lines, error);
   if (parent.len == 0) {
@@ -213,23 +222,24 @@ static int32_t write_line(struct shopify_pages *pages, const struct dray_json *r
     dray_json_begin_object(&writer);
     for (const struct dray_json *member = record->child; member != NULL; member = member->next) {
       dray_json_key_str(&writer, member->name);
-      dray_json_write_value(&writer, member);
+      if (member->kind == DRAY_JSON_NULL && dray_str_is(member->name, "id")) {
+        char id[SHOPIFY_GID_BYTES_MAX + 32];
+        (void)snprintf(id, sizeof(id), "%.*s#%llu", DRAY_VALUE_ARG(parent), (unsigned long long)pages->place);
+        dray_json_write_text(&writer, id);
+      } else {
+        dray_json_write_value(&writer, member);
+      }
     }
     dray_json_key(&writer, "__parentId");
     dray_json_write_str(&writer, parent);
+    if (owner.len > 0) {
+      dray_json_key(&writer, "__ownerId");
+      dray_json_write_str(&writer, owner);
+    }
     dray_json_end_object(&writer);
   }
   DRAY_TRY(dray_json_writer_finish(&writer));
   return dray_buffer_append_char(&pages->lines, '\n', error);
-}
-
-static int32_t write_below(struct shopify_pages *pages, const struct dray_json *connection, struct dray_str parent,
-                           struct dray_error *error) {
-  const struct dray_json *nodes = dray_json_get(connection, "nodes");
-  for (const struct dray_json *node = nodes != NULL ? nodes->child : NULL; node != NULL; node = node->next) {
-    if (node->kind == DRAY_JSON_OBJECT) DRAY_TRY(write_line(pages, node, parent, error));
-  }
-  return DRAY_OK;
 }
 
 // Where a connection goes on; len 0: it does not.
@@ -239,48 +249,87 @@ static struct dray_str next_cursor(const struct dray_json *connection) {
   return dray_json_string(dray_json_path(connection, "pageInfo.endCursor"), "");
 }
 
-static int32_t describe_below(struct shopify_pages *pages, struct dray_str parent, struct dray_str after,
+// The records of a page of the connection below `parent`; notes where it goes on.
+static int32_t write_below(struct shopify_pages *pages, const struct dray_json *connection, struct dray_error *error) {
+  const struct dray_json *nodes = dray_json_get(connection, "nodes");
+  const struct dray_str after = next_cursor(connection);
+  const size_t before = pages->lines.len;
+  for (const struct dray_json *node = nodes != NULL ? nodes->child : NULL; node != NULL; node = node->next) {
+    if (node->kind != DRAY_JSON_OBJECT) continue;
+    pages->place++;
+    pages->below_count++;
+    DRAY_TRY(write_line(pages, node, pages->parent, pages->owner, error));
+  }
+  pages->below_bytes += pages->lines.len - before;
+  dray_buffer_clear(&pages->after_below);
+  return dray_buffer_append(&pages->after_below, after.data, (size_t)after.len, error);
+}
+
+// ---- the records below a parent that did not fit into its page ----
+
+// So many that they neither cost nor, by what was seen, weigh too much.
+static int64_t size_below(const struct shopify_pages *pages) {
+  double size = COST_AIMED / pages->selection->objects;
+  if (pages->below_count > 0 && pages->below_bytes > 0) {
+    const double fits = BELOW_BYTES_AIMED * (double)pages->below_count / (double)pages->below_bytes;
+    if (fits < size) size = fits;
+  }
+  if (size < 1) return 1;
+  return size < (double)pages->below_max ? (int64_t)size : pages->below_max;
+}
+
+static int32_t describe_below(struct shopify_pages *pages, int64_t first, struct shopify_request *request,
                               struct dray_error *error) {
   struct dray_json_writer writer;
-  const double size = COST_AIMED / pages->selection->objects;
   dray_buffer_clear(&pages->variables);
   dray_json_writer_init(&writer, &pages->variables, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "id");
-  dray_json_write_str(&writer, parent);
+  dray_json_write_str(&writer, pages->parent);
   dray_json_key(&writer, "first");
-  dray_json_write_int(&writer, size < (double)pages->size_max ? (int64_t)size : pages->size_max);
+  dray_json_write_int(&writer, first);
   dray_json_key(&writer, "after");
-  dray_json_write_str(&writer, after);
+  dray_json_write_str(&writer, dray_buffer_view(&pages->after_below));
   dray_json_end_object(&writer);
   DRAY_TRY(dray_json_writer_finish(&writer));
   dray_buffer_clear(&pages->body_below);
-  return shopify_body(&pages->body_below, dray_buffer_view(&pages->document_below), dray_buffer_view(&pages->variables),
-                      error);
+  DRAY_TRY(shopify_body(&pages->body_below, dray_buffer_view(&pages->document_below),
+                        dray_buffer_view(&pages->variables), error));
+  if (pages->shape_below.cost == 0) pages->shape_below.cost = COST_AIMED;
+  *request = (struct shopify_request){
+      .body = dray_buffer_view(&pages->body_below), .flags = DRAY_HTTP_IDEMPOTENT, .shape = &pages->shape_below};
+  return DRAY_OK;
 }
 
-// The records below a parent that did not fit into its page.
-static int32_t follow_below(struct shopify_pages *pages, struct dray_str parent, const struct dray_json *connection,
-                            struct dray_error *error) {
-  struct shopify_reply reply = {0};
-  struct dray_str after = next_cursor(connection);
+static int32_t ask_below(struct shopify_pages *pages, struct shopify_reply *out, struct dray_error *error) {
+  struct dray_error why;
   int32_t rc = DRAY_OK;
-  while (after.len > 0 && rc == DRAY_OK) {
-    struct shopify_request request = {.flags = DRAY_HTTP_IDEMPOTENT, .shape = &pages->shape_below};
-    rc = describe_below(pages, parent, after, error); // before the answer that `after` lies in is freed
-    shopify_reply_free(&reply);
-    request.body = dray_buffer_view(&pages->body_below);
-    if (request.shape->cost == 0) request.shape->cost = COST_AIMED;
-    if (rc == DRAY_OK) rc = shopify_ask(pages->client, &request, &reply, error);
-    if (rc == DRAY_OK) rc = look_at_errors(pages, &reply, error);
-    if (rc != DRAY_OK) break;
-    connection = dray_json_get(dray_json_get(reply.data, "node"), pages->stream->below);
-    rc = write_below(pages, connection, parent, error);
-    after = next_cursor(connection);
+  int64_t first = size_below(pages);
+  for (int smaller = 0;; smaller++) {
+    struct shopify_request request;
+    dray_error_init(&why);
+    rc = describe_below(pages, first, &request, &why);
+    if (rc == DRAY_OK) rc = shopify_ask(pages->client, &request, out, &why);
+    if (rc == DRAY_OK || smaller == SMALLER_MAX || first == 1 || !is_too_much(rc, &why)) break;
+    pages->below_max = first /= 2;
+  }
+  if (rc != DRAY_OK && error != NULL) *error = why;
+  return rc;
+}
+
+// The next page of the records below `parent`.
+static int32_t follow_below(struct shopify_pages *pages, struct dray_error *error) {
+  struct shopify_reply reply = {0};
+  DRAY_TRY(ask_below(pages, &reply, error));
+  int32_t rc = look_at_errors(pages, &reply, error);
+  if (rc == DRAY_OK) {
+    rc = write_below(pages, dray_json_get(dray_json_get(reply.data, "node"), pages->stream->below), error);
   }
   shopify_reply_free(&reply);
   return rc;
 }
+
+// ---- the records of a page ----
 
 static int64_t time_of(const struct shopify_pages *pages, const struct dray_json *node) {
   int64_t us = SHOPIFY_TIME_NONE;
@@ -307,25 +356,26 @@ static int32_t is_wanted(struct shopify_pages *pages, const struct dray_json *no
   return DRAY_OK;
 }
 
-// All records of the connection below one parent.
-static int32_t write_all_below(struct shopify_pages *pages, const struct dray_json *parent, struct dray_error *error) {
-  const struct dray_str id = dray_json_string(dray_json_get(parent, "id"), "");
-  const struct dray_json *connection = dray_json_get(parent, pages->stream->below);
-  DRAY_TRY(write_below(pages, connection, id, error));
-  return follow_below(pages, id, connection, error);
+// What came of the connection below `parent` with its page.
+static int32_t begin_below(struct shopify_pages *pages, const struct dray_json *parent, struct dray_str owner,
+                           struct dray_error *error) {
+  pages->owner = owner;
+  pages->parent = dray_json_string(dray_json_get(parent, "id"), "");
+  pages->place = 0;
+  return write_below(pages, dray_json_get(parent, pages->stream->below), error);
 }
 
 static int32_t write_node(struct shopify_pages *pages, const struct dray_json *node, struct dray_error *error) {
+  const struct dray_str nothing = {NULL, 0};
   int wanted = 0;
   pages->deep++;
   DRAY_TRY(is_wanted(pages, node, &wanted, error));
   if (!wanted) return DRAY_OK;
-  if (pages->stream->kind == SHOPIFY_CONNECTION) return write_all_below(pages, node, error);
-  if (pages->stream->kind != SHOPIFY_NESTED) return write_line(pages, node, dray_str_make(NULL, 0), error);
+  if (pages->stream->kind == SHOPIFY_CONNECTION) return begin_below(pages, node, nothing, error);
+  if (pages->stream->kind != SHOPIFY_NESTED) return write_line(pages, node, nothing, nothing, error);
   const struct dray_json *list = dray_json_get(node, pages->stream->list);
-  for (const struct dray_json *one = list != NULL ? list->child : NULL; one != NULL; one = one->next) {
-    if (one->kind == DRAY_JSON_OBJECT) DRAY_TRY(write_all_below(pages, one, error));
-  }
+  pages->owner = dray_json_string(dray_json_get(node, "id"), "");
+  pages->element = list != NULL ? list->child : NULL;
   return DRAY_OK;
 }
 
@@ -368,39 +418,69 @@ static void note_began(struct shopify_pages *pages, const struct shopify_reply *
   shopify_position_note(pages->position, pages->began_us, 1);
 }
 
-static int32_t take_page(struct shopify_pages *pages, const struct shopify_reply *reply, struct dray_error *error) {
-  const struct dray_json *root = dray_json_get(reply->data, pages->stream->root);
+// Takes over the page.
+static int32_t begin_page(struct shopify_pages *pages, struct dray_error *error) {
+  const struct dray_clock_service *clock = pages->client->services->clock;
+  const int64_t asked_ms = clock->monotonic_ms(clock->ctx);
+  if (!pages->started) estimate(pages);
+  DRAY_TRY(ask_page(pages, &pages->page, error));
+  if (!pages->started) note_began(pages, &pages->page, asked_ms);
+  pages->started = 1;
+  DRAY_TRY(look_at_errors(pages, &pages->page, error));
+  const struct dray_json *root = dray_json_get(pages->page.data, pages->stream->root);
   if (pages->stream->kind == SHOPIFY_SINGLE) {
-    pages->ended = 1;
-    return write_line(pages, root, dray_str_make(NULL, 0), error);
+    pages->node = root;
+    return DRAY_OK;
   }
   const struct dray_json *nodes = dray_json_get(root, "nodes");
   if (nodes == NULL || nodes->kind != DRAY_JSON_ARRAY) {
     return dray_fail(error, DRAY_E_HTTP_CONTENT, "Shopify answered without the records of %s", pages->stream->root);
   }
-  for (const struct dray_json *node = nodes->child; node != NULL; node = node->next) {
-    if (node->kind == DRAY_JSON_OBJECT) DRAY_TRY(write_node(pages, node, error));
+  pages->node = nodes->child;
+  return DRAY_OK;
+}
+
+static int32_t end_page(struct shopify_pages *pages, struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  if (pages->stream->kind == SHOPIFY_SINGLE) {
+    pages->ended = 1;
+  } else {
+    rc = advance(pages, dray_json_get(pages->page.data, pages->stream->root), error);
   }
-  DRAY_TRY(advance(pages, root, error));
-  return pages->ended ? DRAY_OK : prefetch(pages, error);
+  shopify_reply_free(&pages->page);
+  if (rc != DRAY_OK || pages->ended) return rc;
+  return prefetch(pages, error);
+}
+
+// The next step through the page: a page of records below a parent, an element, a node, or its end.
+static int32_t step(struct shopify_pages *pages, struct dray_error *error) {
+  const struct dray_json *one = pages->element;
+  if (pages->after_below.len > 0) return follow_below(pages, error);
+  if (one != NULL) {
+    pages->element = one->next;
+    return one->kind == DRAY_JSON_OBJECT ? begin_below(pages, one, pages->owner, error) : DRAY_OK;
+  }
+  one = pages->node;
+  if (one == NULL) return end_page(pages, error);
+  pages->node = pages->stream->kind != SHOPIFY_SINGLE ? one->next : NULL;
+  if (pages->stream->kind == SHOPIFY_SINGLE) {
+    return write_line(pages, one, dray_str_make(NULL, 0), dray_str_make(NULL, 0), error);
+  }
+  return one->kind == DRAY_JSON_OBJECT ? write_node(pages, one, error) : DRAY_OK;
 }
 
 int32_t shopify_pages_next(struct shopify_pages *pages, struct dray_str *out, int *out_end, struct dray_error *error) {
-  struct shopify_reply reply = {0};
   *out_end = pages->ended;
   if (pages->ended) return DRAY_OK;
-  if (!pages->started) estimate(pages);
-  const struct dray_clock_service *clock = pages->client->services->clock;
-  const int64_t asked_ms = clock->monotonic_ms(clock->ctx);
-  DRAY_TRY(ask_page(pages, &reply, error));
-  if (!pages->started) note_began(pages, &reply, asked_ms);
-  pages->started = 1;
   dray_buffer_clear(&pages->lines);
-  int32_t rc = look_at_errors(pages, &reply, error);
-  if (rc == DRAY_OK) rc = take_page(pages, &reply, error);
-  shopify_reply_free(&reply);
-  if (rc == DRAY_OK) *out = dray_buffer_view(&pages->lines);
-  return rc;
+  if (pages->page.root == NULL) DRAY_TRY(begin_page(pages, error));
+  while (pages->page.root != NULL && pages->lines.len < LINES_BYTES_AIMED) {
+    const int below = pages->after_below.len > 0; // what was waited for is given out at once
+    DRAY_TRY(step(pages, error));
+    if (below && pages->lines.len > 0) break;
+  }
+  *out = dray_buffer_view(&pages->lines);
+  return DRAY_OK;
 }
 
 int32_t shopify_pages_probe(struct shopify_client *client, const struct shopify_stream *stream,

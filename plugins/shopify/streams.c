@@ -203,8 +203,9 @@ static const struct dray_field order_refunds_fields[] = {
     {"updated_at", "updatedAt", TIMESTAMP, 0, NULL},
 };
 static const struct dray_field order_refund_line_items_fields[] = {
+    {"order_id", "__ownerId", STRING, DRAY_FIELD_NOT_NULL, NULL},
     {"refund_id", "__parentId", STRING, DRAY_FIELD_NOT_NULL, NULL},
-    {"id", "id", STRING, DRAY_FIELD_NOT_NULL, NULL},
+    {"id", "id", STRING, DRAY_FIELD_NOT_NULL, "where Shopify has none: the refund's, # and the line's place in it"},
     {"line_item_id", "lineItem.id", STRING, 0, "of order_line_items"},
     {"quantity", "quantity", INT64, 0, NULL},
     {"restock_type", "restockType", STRING, 0, NULL},
@@ -234,6 +235,7 @@ static const struct dray_field fulfillments_fields[] = {
     {"updated_at", "updatedAt", TIMESTAMP, 0, NULL},
 };
 static const struct dray_field fulfillment_line_items_fields[] = {
+    {"order_id", "__ownerId", STRING, DRAY_FIELD_NOT_NULL, NULL},
     {"fulfillment_id", "__parentId", STRING, DRAY_FIELD_NOT_NULL, NULL},
     {"id", "id", STRING, DRAY_FIELD_NOT_NULL, NULL},
     {"line_item_id", "lineItem.id", STRING, 0, "of order_line_items"},

@@ -90,6 +90,12 @@ class Result:
         return f"$ dray {' '.join(self.arguments)}\n[{self.code}]\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
+# A child's largest child: the own one of a process of tests would be that of all tests before.
+PEAK = ("import json, resource, subprocess, sys\n"
+        "done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)\n"
+        "print(json.dumps([done.returncode, done.stdout, done.stderr, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))")
+
+
 class Project:
     """A project in a folder of its own, and how the program is called on it."""
 
@@ -169,6 +175,15 @@ class Project:
         """One run with --json; returns its record. A run that ends badly has it all the same."""
         result = self.dray("sync", name, "--json", *options, env=env).expect(code)
         return result.line("run")
+
+    def peak(self, name):
+        """One run: its record, and the KiB of the largest of its processes."""
+        environment = self.environ({"ASAN_OPTIONS": "quarantine_size_mb=1:malloc_context_size=1"})
+        done = subprocess.run([sys.executable, "-c", PEAK, program(), "-C", self.folder, "sync", name, "--json"],
+                              env=environment, capture_output=True, text=True, check=True)
+        code, out, err, kib = json.loads(done.stdout)
+        assert code == 0, out + err
+        return json.loads(out.splitlines()[-1]), kib
 
     def plan(self, name, *options, env=None, code=0):
         result = self.dray("plan", name, "--json", *options, env=env).expect(code)

@@ -3,10 +3,6 @@
 """Logical replication where it is awkward: a slot that the server gave up, another server in the place of the first, partitions, a
 transaction of 100,000 rows. What is plainer is in test_postgres_source.py."""
 
-import json
-import subprocess
-import sys
-
 import harness
 import postgres_server
 from test_postgres_source import (LOGICAL, PASSWORD, anew, broken, drop_slots, engine, follow,  # pylint: disable=unused-import
@@ -84,21 +80,6 @@ def test_partitions_are_followed_as_one_table(project, server):
     assert len(slots(server)) == 1
 
 
-PEAK = ("import json, resource, subprocess, sys\n"
-        "done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)\n"
-        "print(json.dumps([done.returncode, done.stdout, done.stderr, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))")
-
-
-def peak_kib(project):
-    """The largest of the processes of a run."""
-    environment = project.environ({"ASAN_OPTIONS": "quarantine_size_mb=1:malloc_context_size=1"})
-    done = subprocess.run([sys.executable, "-c", PEAK, harness.program(), "-C", project.folder, "sync", "s", "--json"],
-                          env=environment, capture_output=True, text=True, check=True)
-    code, out, err, kib = json.loads(done.stdout)
-    assert code == 0, out + err
-    return json.loads(out.splitlines()[-1]), kib
-
-
 def test_a_transaction_of_100000_rows_takes_no_more_memory(project, server):
     """They are 80 MB of log; a transaction is given out only when it has committed. A tenth of them fills all that is kept ahead."""
     owned(server, "CREATE TABLE t (id int PRIMARY KEY, name text)")
@@ -107,9 +88,9 @@ def test_a_transaction_of_100000_rows_takes_no_more_memory(project, server):
     project.sync("s")
     wide = "INSERT INTO t SELECT i, repeat(md5(i::text), 25) FROM generate_series({}, {}) i"
     owned(server, wide.format(1, 10000))
-    few, before = peak_kib(project)
+    few, before = project.peak("s")
     owned(server, wide.format(10001, 110000))
-    many, after = peak_kib(project)
+    many, after = project.peak("s")
     assert (few["applied"], many["applied"]) == (10000, 100000)
     assert server.rows("SELECT count(*), min(length(name)) FROM copy.t") == [[110000, 800]]
     assert after < before + 24 * 1024, f"{before} KiB for 10,000 rows, {after} KiB for 100,000"

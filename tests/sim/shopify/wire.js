@@ -12,6 +12,7 @@ const https = require('https');
 const zlib = require('zlib');
 
 const GZIP_BYTES_MIN = 256;
+const SIDE_BYTES_MAX = 256 << 20; // of what a test orders
 const HTML =
   '<!doctype html><html><head><title>Something went wrong</title></head><body><h1>Bad gateway</h1></body></html>';
 
@@ -139,8 +140,9 @@ class Port {
 
   async serve(message, response) {
     const { calls, options } = this.simulator;
-    const raw = await read(message, this.bodyMax);
     const url = new URL(message.url, 'http://sim');
+    const aside = url.pathname.startsWith('/_sim/') && this.name === 'admin';
+    const raw = await read(message, aside ? SIDE_BYTES_MAX : this.bodyMax);
     const request = {
       port: this.name,
       method: message.method,
@@ -155,8 +157,9 @@ class Port {
       note: {},
     };
     calls.bytesIn += request.raw.length;
-    if (request.path.startsWith('/_sim/') && this.name === 'admin') {
-      return this.send(request, response, await this.simulator.side(request));
+    if (aside) {
+      const answer = request.tooLarge ? { status: 413, body: 'too large' } : await this.simulator.side(request);
+      return this.send(request, response, answer);
     }
     calls.count('byRoute', `${request.method} ${this.template(request)}`);
     calls.inFlight += 1;
