@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Asking for a token: RFC 6749 §4.4 (client credentials) and §6 (refresh). Neither a token nor a body that may hold one
-// gets into a message.
+// Asking for a token: RFC 6749 §4.1.3 (a code), §4.4 (client credentials) and §6 (refresh). Neither a token nor a body
+// that may hold one gets into a message.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,30 +50,58 @@ static struct dray_str end_form(struct form *form) {
   return dray_str_make(form->body.data + 1, form->body.len - 1); // behind the first '&'
 }
 
+// What the grant itself is made of: a stored token first, then what is configured.
+static int32_t put_grant(const struct dray_credential *credential, const char *refresh, struct form *form,
+                         struct dray_error *error) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  char *configured = NULL;
+  if (terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS) {
+    put(form, "grant_type", "client_credentials");
+    return form->failed;
+  }
+  if (refresh != NULL) {
+    put(form, "grant_type", "refresh_token");
+    put(form, "refresh_token", refresh);
+    return form->failed;
+  }
+  const int is_code = terms->grant == DRAY_GRANT_AUTHORIZATION_CODE;
+  DRAY_TRY(dray_secret_get(credential->services, is_code ? terms->code_setting : terms->refresh_setting, &configured,
+                           error));
+  put(form, "grant_type", is_code ? "authorization_code" : "refresh_token");
+  put(form, is_code ? "code" : "refresh_token", configured);
+  dray_secret_free(configured);
+  return form->failed;
+}
+
+// What goes with a code alone.
+static int32_t put_exchange(const struct dray_credential *credential, struct form *form, struct dray_error *error) {
+  const struct dray_credential_terms *terms = &credential->terms;
+  char *verifier = NULL;
+  put(form, "redirect_uri", terms->redirect_uri);
+  for (const char *const *field = terms->code_fields; field != NULL && *field != NULL; field += 2) {
+    put(form, field[0], field[1]);
+  }
+  if (terms->verifier_setting != NULL) DRAY_TRY(dray_credential_verifier(credential, &verifier, error));
+  put(form, "code_verifier", verifier);
+  dray_secret_free(verifier);
+  return form->failed;
+}
+
 static int32_t fill_form(const struct dray_credential *credential, const char *refresh, struct form *form,
                          struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
-  const int is_refresh = terms->grant == DRAY_GRANT_REFRESH_TOKEN;
-  char *configured = NULL, *secret = NULL;
-  int32_t rc = DRAY_OK;
-  if (is_refresh && refresh == NULL) {
-    rc = dray_secret_get(credential->services, terms->refresh_setting, &configured, error);
-    refresh = configured;
+  const int is_code = terms->grant == DRAY_GRANT_AUTHORIZATION_CODE;
+  char *secret = NULL;
+  DRAY_TRY(put_grant(credential, refresh, form, error));
+  if (is_code && refresh == NULL) DRAY_TRY(put_exchange(credential, form, error));
+  if (terms->secret_setting != NULL) {
+    DRAY_TRY(dray_secret_get(credential->services, terms->secret_setting, &secret, error));
   }
-  if (rc == DRAY_OK && terms->secret_setting != NULL) {
-    rc = dray_secret_get(credential->services, terms->secret_setting, &secret, error);
-  }
-  if (rc == DRAY_OK) {
-    put(form, "grant_type", is_refresh ? "refresh_token" : "client_credentials");
-    if (is_refresh) put(form, "refresh_token", refresh);
-    put(form, "client_id", terms->client_id);
-    put(form, "client_secret", secret);
-    put(form, "scope", terms->scope);
-    rc = form->failed;
-  }
-  dray_secret_free(configured);
+  put(form, "client_id", terms->client_id);
+  put(form, "client_secret", secret);
+  if (!is_code || refresh == NULL) put(form, "scope", terms->scope);
   dray_secret_free(secret);
-  return rc;
+  return form->failed;
 }
 
 // ---- the answer ----
@@ -83,20 +111,41 @@ static void quote(const struct dray_json *root, const char *name, char *out, siz
   (void)dray_text_excerpt(dray_json_string(dray_json_get(root, name), ""), out, out_bytes);
 }
 
+#define AUTHORIZE_AGAIN "authorise the app again and set the new code (dray check says the address to open)"
+
+static const char *advice(const struct dray_credential *credential, int is_client, const char *name) {
+  const int is_code = credential->terms.grant == DRAY_GRANT_AUTHORIZATION_CODE;
+  if (is_client) return "check the client's id and its secret, and that the client may use this grant";
+  if (!is_code) return "the refresh token is no longer good; authorise the app again and set the new one";
+  return strcmp(name, "invalid_scope") == 0 ? "correct what is asked for, and " AUTHORIZE_AGAIN
+                                            : "the code, or what it brought, is no longer good; " AUTHORIZE_AGAIN;
+}
+
 static int32_t fail_refused(const struct dray_credential *credential, const struct dray_json *root, int32_t status,
                             struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
   char name[80], description[200];
   quote(root, "error", name, sizeof(name));
   quote(root, "error_description", description, sizeof(description));
-  const int is_refresh = terms->grant == DRAY_GRANT_REFRESH_TOKEN;
-  const int is_client = strcmp(name, "invalid_client") == 0 || strcmp(name, "unauthorized_client") == 0 || !is_refresh;
-  const char *field = is_client ? terms->secret_setting : terms->refresh_setting;
-  return dray_fail_field(
-      error, DRAY_E_AUTH_REJECTED, field != NULL ? field : "", "%s answered %d to the request for a token (%s%s%s): %s",
-      terms->token_url, status, name[0] != '\0' ? name : "no reason", description[0] != '\0' ? ": " : "", description,
-      is_client ? "check the client's id and its secret, and that the client may use this grant"
-                : "the refresh token is no longer good; authorise the app again and set the new one");
+  const int is_client = strcmp(name, "invalid_client") == 0 || strcmp(name, "unauthorized_client") == 0 ||
+                        terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS;
+  const char *field = is_client ? terms->secret_setting : dray_credential_setting(credential);
+  if (is_client && field == NULL && terms->client_id != NULL) field = "client_id";
+  return dray_fail_field(error, DRAY_E_AUTH_REJECTED, field != NULL ? field : "",
+                         "%s answered %d to the request for a token (%s%s%s): %s", terms->token_url, status,
+                         name[0] != '\0' ? name : "no reason", description[0] != '\0' ? ": " : "", description,
+                         advice(credential, is_client, name));
+}
+
+int32_t dray_credential_fail_used(const struct dray_credential *credential, const char *why, struct dray_error *error) {
+  const char *field = credential->terms.code_setting;
+  return dray_fail_field(error, DRAY_E_AUTH_REJECTED, field,
+                         "the %s is good once and counts as used (%s): " AUTHORIZE_AGAIN, field, why);
+}
+
+// Whatever became of the request for a token, what needs the token was not sent.
+static void no_row_in_doubt(struct dray_error *error) {
+  if (error != NULL) error->vendor_code[0] = '\0';
 }
 
 static int32_t fail_status(const struct dray_credential *credential, const struct dray_json *root,
@@ -104,7 +153,7 @@ static int32_t fail_status(const struct dray_credential *credential, const struc
   const int32_t status = answer->status;
   if (status == 400 || status == 401 || status == 403) return fail_refused(credential, root, status, error);
   const int32_t rc = dray_api_fail(answer, "the request for a token", "", error);
-  if (error != NULL) error->vendor_code[0] = '\0'; // no row is in doubt for it
+  no_row_in_doubt(error);
   return rc;
 }
 
@@ -184,19 +233,57 @@ static int32_t send(const struct dray_credential *credential, struct dray_str bo
   return dray_api_call(&api, &request, answer, error);
 }
 
-int32_t dray_credential_ask(struct dray_credential *credential, const char *refresh, struct dray_credential_pair *out,
-                            struct dray_error *error) {
+// Whether a code that was sent may have become a token nobody has. Refusals, and what is not begun, leave it as it was.
+static int may_be_used(const struct dray_api_answer *answer, const struct dray_error *why) {
+  if (answer->status == 0) return dray_api_in_doubt(why);
+  if (answer->status >= 300 && answer->status < 500) return 0;
+  return answer->status != 501 && answer->status != 503 && answer->status != 505;
+}
+
+// A code's way: that it is sent is known before, and stays known where nobody can say what became of it.
+static int32_t exchange(struct dray_credential *credential, const struct dray_credential_place *place,
+                        struct dray_str body, struct dray_api_answer *answer, struct dray_credential_pair *out,
+                        struct dray_error *error) {
+  struct dray_error why;
+  dray_error_init(&why);
+  DRAY_TRY(dray_credential_mark_sent(credential, place, error));
+  int32_t rc = send(credential, body, answer, &why);
+  if (rc == DRAY_OK) rc = read_answer(credential, answer, out, &why);
+  if (rc == DRAY_OK) return DRAY_OK;
+  const int is_used = may_be_used(answer, &why);
+  if (!is_used) dray_credential_unmark(place);
+  if (is_used && rc != DRAY_E_CANCELLED && rc != DRAY_E_OUT_OF_MEMORY) {
+    return dray_credential_fail_used(credential, why.text, error);
+  }
+  if (error != NULL) *error = why;
+  no_row_in_doubt(error);
+  return rc;
+}
+
+static int32_t ask(struct dray_credential *credential, struct dray_str body, struct dray_api_answer *answer,
+                   struct dray_credential_pair *out, struct dray_error *error) {
+  const int32_t rc = send(credential, body, answer, error);
+  if (rc == DRAY_OK) return read_answer(credential, answer, out, error);
+  no_row_in_doubt(error);
+  return rc;
+}
+
+int32_t dray_credential_ask(struct dray_credential *credential, const struct dray_credential_place *place,
+                            const char *refresh, struct dray_credential_pair *out, struct dray_error *error) {
+  const int is_exchange = credential->terms.grant == DRAY_GRANT_AUTHORIZATION_CODE && refresh == NULL;
   struct form form;
   struct dray_api_answer answer = {.status = 0};
   begin_form(&form, credential->terms.json_body, error);
   int32_t rc = fill_form(credential, refresh, &form, error);
   const struct dray_str body = rc == DRAY_OK ? end_form(&form) : dray_str_make(NULL, 0);
   if (rc == DRAY_OK) rc = form.failed;
-  if (rc == DRAY_OK) rc = send(credential, body, &answer, error);
-  if (rc == DRAY_OK) rc = read_answer(credential, &answer, out, error);
-  if (form.body.data != NULL) explicit_bzero(form.body.data, form.body.capacity);
+  if (rc == DRAY_OK && is_exchange) {
+    rc = exchange(credential, place, body, &answer, out, error);
+  } else if (rc == DRAY_OK) {
+    rc = ask(credential, body, &answer, out, error);
+  }
+  dray_credential_wipe_buffer(&form.body);
   if (answer.body.data != NULL) explicit_bzero(answer.body.data, answer.body.capacity);
-  dray_buffer_free(&form.body);
   dray_api_answer_free(&answer);
   return rc;
 }

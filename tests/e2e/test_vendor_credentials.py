@@ -3,6 +3,7 @@
 """Credentials of vendors that are renewed, lost on the way, or of somebody who may too little."""
 
 import contextlib
+import json
 import sqlite3
 
 import pytest
@@ -82,12 +83,40 @@ def test_a_pair_that_was_stored_for_its_connection_is_found(project, zendesk):
     two_of_one(project, zendesk)
     project.dray("sync", "a").expect(0)
     with contextlib.closing(sqlite3.connect(project.folder / ".dray" / "state.db")) as state, state:
+        state.execute("DELETE FROM plugin_state WHERE connection = 'za'")
         moved = state.execute("UPDATE plugin_state SET connection = 'za', key = CAST('oauth' AS BLOB) WHERE connection = ''").rowcount
     assert moved == 1
     zendesk.advance(2000)
     for name in "ab":
         project.dray("sync", name).expect(0)
     assert [line["status"] for line in refreshes(zendesk, "/oauth/tokens")] == [200, 200]
+
+
+def stored_pairs(project):
+    """Values of the state that connections share."""
+    with contextlib.closing(sqlite3.connect(project.folder / ".dray" / "state.db")) as state:
+        return [bytes(value).decode() for value, in state.execute("SELECT value FROM plugin_state WHERE connection = ''")]
+
+
+def test_the_pair_of_a_replaced_refresh_token_goes_with_the_last_connection(project, zendesk):
+    two_of_one(project, zendesk)
+    for name in "ab":
+        project.dray("sync", name).expect(0)
+    first, = stored_pairs(project)
+    other = zendesk.request("POST", "/oauth/tokens", {
+        "grant_type": "authorization_code", "code": zendesk.change({"code": "read write"})["code"], "client_id": zendesk.hello["client_id"],
+        "client_secret": zendesk.hello["client_secret"], "redirect_uri": "https://dray.example/callback"}).json()["refresh_token"]
+    project.environment["ZENDESK_REFRESH"] = "wrong"
+    assert project.dray("sync", "a").code == 5 and first in stored_pairs(project)
+    project.environment["ZENDESK_REFRESH"] = other
+    project.dray("sync", "a").expect(0)
+    old = json.loads(first)["refresh"]
+    assert any(old in value for value in stored_pairs(project))  # it is still zb's
+    project.dray("sync", "b").expect(0)
+    assert not any(old in value for value in stored_pairs(project))
+    zendesk.advance(2000)
+    for name in "ab":
+        project.dray("sync", name).expect(0)
 
 
 def test_a_pair_that_zendesk_gave_and_nobody_received_ends_with_a_clear_error(project, zendesk):

@@ -49,10 +49,10 @@ struct fake_host {
   struct fake_request requests[FAKE_EXCHANGES_MAX];
   int open_answers, open_pending; // must be 0 when all is done
 
-  const char *secrets[8]; // name, value, name, value, ..., NULL
-  struct fake_state own;  // the connection's; its key is "oauth"
+  const char *secrets[12]; // name, value, name, value, ..., NULL
+  struct fake_state own;   // the connection's; its key is "oauth" or "token"
   struct fake_state shared[FAKE_SHARED_MAX];
-  int put_count, lock_count, is_locked;
+  int put_count, lock_count, is_locked, random_count;
   int32_t put_fail_code;
   int put_fail_from; // how many puts succeed before
 

@@ -91,7 +91,7 @@ static void test_the_first_token_is_asked_for_with_the_configured_refresh_token(
   assert_string_equal(fake.requests[0].body, "grant_type=refresh_token&refresh_token=first-refresh&client_id=the%20app&"
                                              "client_secret=c-secret&scope=read%20write");
   assert_non_null(strstr(fake.requests[0].headers, "Content-Type: application/x-www-form-urlencoded\n"));
-  assert_string_equal(fake.events, "put 0\nopen 0\nput 1\n"); // that it can be stored is known before
+  assert_string_equal(fake.events, "own 0\nput 1\nopen 0\nput 2\n"); // that it can be stored is known before
   assert_string_equal(fake.masked, "access-1\nrefresh-1\n");
   assert_null(strstr(fake.shared[0].text, "first-refresh"));
   assert_null(strstr(fake.shared[0].text, "c-secret"));
@@ -188,7 +188,8 @@ static void test_connections_with_one_credential_have_one_pair(void **state) {
   struct dray_credential_terms terms = refresh_terms;
   begin(&fake, first, 1);
   expect_token(&fake, &refresh_terms, "access-1");
-  assert_int_equal(fake.own.bytes, 0);
+  assert_null(strstr(fake.own.text, "access-1"));
+  assert_null(strstr(fake.own.text, "refresh-1"));
   become_another_connection(NULL, 0);
   terms.name = "token"; // of no importance
   expect_token(&fake, &terms, "access-1");
@@ -258,7 +259,7 @@ static void test_a_pair_of_the_connection_itself_is_taken_over(void **state) {
   fake_host_again(&fake, NULL, 0);
   expect_token(&fake, &refresh_terms, "access-1");
   assert_string_equal(fake.events, "put 0\nown 1\n"); // there before it goes here
-  assert_int_equal(fake.own.bytes, 0);
+  assert_null(strstr(fake.own.text, "refresh-1"));
   become_another_connection(NULL, 0);
   expect_token(&fake, &refresh_terms, "access-1");
 }
@@ -280,17 +281,21 @@ static void test_a_pair_that_has_ended_is_taken_over_before_its_refresh_token_is
   assert_non_null(strstr(fake.requests[0].body, "refresh_token=refresh-1&"));
 }
 
-static void test_a_pair_of_the_connection_itself_for_other_settings_stays(void **state) {
+static void test_a_pair_of_the_connection_itself_for_other_settings_stays_until_these_work(void **state) {
   (void)state;
+  static const struct fake_exchange refused[] = {{.status = 400, .body = "{\"error\":\"invalid_grant\"}"}};
   static const struct fake_exchange exchanges[] = {PAIR("access-2", "refresh-2")};
+  char token[10];
   store_own_pair();
   set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, refused, 1);
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_AUTH_REJECTED);
+  assert_non_null(strstr(fake.own.text, "refresh-1"));
   fake_host_again(&fake, exchanges, 1);
   expect_token(&fake, &refresh_terms, "access-2");
-  assert_non_null(strstr(fake.own.text, "refresh-1"));
-  set_secrets(&fake, "first-refresh");
+  assert_null(strstr(fake.own.text, "refresh-1"));
   fake_host_again(&fake, NULL, 0);
-  expect_token(&fake, &refresh_terms, "access-1");
+  expect_token(&fake, &refresh_terms, "access-2");
 }
 
 // Another connection has tried in vain before the one that has the pair is run.
@@ -307,6 +312,93 @@ static void test_a_pair_is_taken_over_where_another_connection_found_nothing(voi
   expect_token(&fake, &refresh_terms, "access-1");
   become_another_connection(NULL, 0);
   expect_token(&fake, &refresh_terms, "access-1");
+}
+
+// ---- what is replaced ----
+
+static size_t count_stored(const char *text) {
+  size_t count = 0;
+  for (size_t i = 0; i < FAKE_SHARED_MAX; i++) {
+    count += fake.shared[i].bytes > 0 && strstr(fake.shared[i].text, text) != NULL;
+  }
+  return count;
+}
+
+static void test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_worked(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange refused[] = {{.status = 400, .body = "{\"error\":\"invalid_grant\"}"}};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  char token[10];
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, refused, 1);
+  assert_int_equal(get_token(&fake, &refresh_terms, token, sizeof(token), NULL), DRAY_E_AUTH_REJECTED);
+  assert_int_equal(count_stored("refresh-1"), 1);
+  fake_host_again(&fake, second, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 0);
+  assert_int_equal(count_stored("refresh-2"), 1);
+}
+
+// A pair that another connection is set to as well stays until that one has another, too.
+static void test_a_replaced_pair_stays_while_another_connection_has_it(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  const struct fake_state one = fake.own;
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+  const struct fake_state other = fake.own;
+  assert_string_not_equal(one.text, other.text);
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, second, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 1);
+  fake.own = one;
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 0);
+}
+
+// One from before it was noted who has a pair: nobody knows who else has it.
+static void test_a_replaced_pair_of_nobody_knows_whom_stays(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2"), PAIR("access-3", "refresh-3")};
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  char *users = strstr(fake.shared[0].text, "\"users\"");
+  assert_non_null(users);
+  memcpy(users, "\"tests\"", 7);
+  memset(&fake.own, 0, sizeof(fake.own));
+  fake.now_us += INT64_C(7200) * 1000000;
+  fake_host_again(&fake, second, 2);
+  expect_token(&fake, &refresh_terms, "access-2");
+  set_secrets(&fake, "another-refresh");
+  expect_token(&fake, &refresh_terms, "access-3");
+  assert_int_equal(count_stored("refresh-2"), 1);
+}
+
+static void test_what_cannot_be_removed_now_is_removed_with_the_next_token(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, second, 1);
+  fake.put_fail_code = DRAY_E_DISK_FULL;
+  fake.put_fail_from = 2;
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 1);
+  fake.put_fail_code = DRAY_OK;
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 0);
 }
 
 // ---- refused ----
@@ -431,7 +523,7 @@ static void test_a_pair_that_could_not_be_stored_is_stored_before_it_is_used(voi
   begin(&fake, exchanges, 1);
   assert_int_equal(dray_credential_new(&fake.services, &refresh_terms, &credential, NULL), DRAY_OK);
   fake.put_fail_code = DRAY_E_DISK_FULL;
-  fake.put_fail_from = 1; // the disk was full just after it had been tried
+  fake.put_fail_from = 2; // the disk was full just after it had been tried
   assert_int_equal(dray_credential_token(credential, &token, NULL), DRAY_E_DISK_FULL);
   assert_int_equal(fake.request_count, 1);
   assert_true(dray_str_is(token, "unset"));
@@ -487,8 +579,12 @@ int main(void) {
       cmocka_unit_test(test_tokens_of_a_client_are_shared_for_one_scope),
       cmocka_unit_test(test_a_pair_of_the_connection_itself_is_taken_over),
       cmocka_unit_test(test_a_pair_that_has_ended_is_taken_over_before_its_refresh_token_is_spent),
-      cmocka_unit_test(test_a_pair_of_the_connection_itself_for_other_settings_stays),
+      cmocka_unit_test(test_a_pair_of_the_connection_itself_for_other_settings_stays_until_these_work),
       cmocka_unit_test(test_a_pair_is_taken_over_where_another_connection_found_nothing),
+      cmocka_unit_test(test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_worked),
+      cmocka_unit_test(test_a_replaced_pair_stays_while_another_connection_has_it),
+      cmocka_unit_test(test_a_replaced_pair_of_nobody_knows_whom_stays),
+      cmocka_unit_test(test_what_cannot_be_removed_now_is_removed_with_the_next_token),
       cmocka_unit_test(test_a_refused_token_is_renewed_once_for_all),
       cmocka_unit_test(test_a_refused_grant_says_what_to_do),
       cmocka_unit_test(test_a_refresh_token_is_not_spent_while_nothing_can_be_stored),
