@@ -15,8 +15,8 @@ import openapi
 BASE = "/3.0"
 # Real, though the document does not declare it: tags of members in the batch, which `sync_tags` speaks of.
 FIELDS = [("POST", BASE + "/lists/*", "/members/*/tags*")]
-# The token for a code and the data centre of a token are told by another host.
-PATHS = [("GET", "/oauth2/metadata", "*"), ("POST", "/oauth2/token", "*")]
+# Codes, the token for one and the data centre of a token are told by another host.
+PATHS = [("GET", "/oauth2/authorize", "*"), ("GET", "/oauth2/metadata", "*"), ("POST", "/oauth2/token", "*")]
 STATUSES = []
 RESULTS = "/*-response.tar.gz"  # on the host that hands out what batches became
 OWN = [

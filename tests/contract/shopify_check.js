@@ -76,6 +76,9 @@ const REPLIES = [
   ['/admin/oauth/access_token', 200, [TOKEN, { ...TOKEN, ...EXPIRING }, { ...TOKEN, ...ROTATING }]],
   ['/admin/oauth/access_token', 400, [OAUTH]],
   ['/admin/oauth/access_token', 404, [ADMIN]],
+  ['/admin/oauth/authorize', 302, [null]],
+  ['/admin/oauth/authorize', 400, [OAUTH]],
+  ['/admin/oauth/authorize', 404, [ADMIN]],
   ['(no such path)', 404, [ADMIN]],
   ['/bulk-operation-outputs/{file}', 200, [null]], // what stands in it is judged as the operation's result
   ['/bulk-operation-outputs/{file}', 206, [null]],

@@ -46,10 +46,20 @@ def wrapped(name, schema, many=False):
 TAGS = {"type": "object", "required": ["tags"], "properties": {
     "tags": {"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]},
     "safe_update": {"type": "boolean"}, "updated_stamp": {"type": "string"}}}
-TOKEN = {"type": "object", "required": ["grant_type", "client_id", "client_secret"], "properties": {
-    **{name: {"type": "string"} for name in ("client_id", "client_secret", "refresh_token", "scope", "code", "redirect_uri")},
-    "grant_type": {"type": "string", "enum": ["client_credentials", "refresh_token", "authorization_code"]},
-    **{name: {"type": "integer"} for name in ("expires_in", "refresh_token_expires_in")}}}
+
+
+def token(grant, required, more=()):
+    """The body of a request for a token by one grant. A public client has no secret: it proves itself by the verifier."""
+    return {"type": "object", "required": ["grant_type", "client_id", *required], "properties": {
+        "grant_type": {"type": "string", "enum": [grant]},
+        **{name: {"type": "string", "minLength": 1} for name in ("client_id", "client_secret", "scope", *required, *more)},
+        **{name: {"type": "integer"} for name in ("expires_in", "refresh_token_expires_in")}}}
+
+
+EXCHANGE = ("code", "redirect_uri", "scope")
+TOKEN = {"anyOf": [token("client_credentials", ["client_secret"]), token("refresh_token", ["refresh_token"]),
+                   token("authorization_code", [*EXCHANGE, "client_secret"], ["code_verifier"]),
+                   token("authorization_code", [*EXCHANGE, "code_verifier"])]}
 # R3: writes to which the document gives no body, and with it prism answers 415 to any.
 BODIES = {
     ("post", "/oauth/tokens"): TOKEN,
@@ -186,6 +196,8 @@ FIELDS = [(method, "/api/v2/*tickets*", pointer) for method in ("POST", "PUT") f
     "/tickets/*/remove_tags")]
 # Not in the document at all: tags of users and organizations.
 PATHS = [(method, f"/api/v2/{table}/*/tags", "") for method in ("GET", "PUT", "POST", "DELETE") for table in ("users", "organizations")]
+# Where access is granted is a page for people.
+PATHS.append(("GET", "/oauth/authorizations/new", "*"))
 
 
 def lint(document):
@@ -194,7 +206,7 @@ def lint(document):
 
 # The spec says 201; the vendor's own pages and clients have seen 200.
 STATUSES = [("POST", "/oauth/tokens", 200)]
-OWN = []
+OWN = [("GET", "/oauth/authorizations/new", 302, None)]
 # R2 leaves open what a refusal says. `error` is a text or an object, or there are `errors`; limits are told as text.
 JSON = "application/json"
 SAID = {"error": str, "description": str}
@@ -207,7 +219,7 @@ REFUSALS = [
     ("/api/v2/*", 401, JSON, ({"error": re.compile("^Couldn't authenticate you$")}, GRANT)),
     ("/api/v2/*", 422, JSON, {**SAID, "details": {"*": [{"description": str, "error?": str}]}}),
     ("*", 429, "text/plain", re.compile(r"\S")),
-    *(("/oauth/tokens", status, JSON, GRANT) for status in (400, 401)),
+    *(("/oauth/*", status, JSON, GRANT) for status in (400, 401)),
 ]
 FAULTS = {}
 HEADERS = [("/api/v2/*", 401, "WWW-Authenticate")]

@@ -105,7 +105,7 @@ def test_the_pair_of_a_replaced_refresh_token_goes_with_the_last_connection(proj
     first, = stored_pairs(project)
     other = zendesk.request("POST", "/oauth/tokens", {
         "grant_type": "authorization_code", "code": zendesk.change({"code": "read write"})["code"], "client_id": zendesk.hello["client_id"],
-        "client_secret": zendesk.hello["client_secret"], "redirect_uri": "https://dray.example/callback"}).json()["refresh_token"]
+        "client_secret": zendesk.hello["client_secret"], "redirect_uri": zendesk.hello["redirect_uri"], "scope": "read write"}).json()["refresh_token"]
     project.environment["ZENDESK_REFRESH"] = "wrong"
     assert project.dray("sync", "a").code == 5 and first in stored_pairs(project)
     project.environment["ZENDESK_REFRESH"] = other

@@ -33,7 +33,8 @@ class Account:
         self.name = "Nordlicht Trading"
         self.member_since = 0
         self.users = {}        # secret (API key or access token) -> User
-        self.codes = {}        # OAuth code -> (client id, client secret, redirect uri, token)
+        self.app = ()          # of OAuth: (client id, client secret, redirect uri, token)
+        self.codes = {}        # OAuth code -> until when it is good
         self.lists = {}
         self.campaigns = {}
         self.automations = []

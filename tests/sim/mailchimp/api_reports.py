@@ -10,6 +10,7 @@ from mailchimp.shapes import moment_of
 from mailchimp.shown import ONE, PAGE, links, page, picked
 
 TYPES = ("regular", "plaintext", "absplit", "rss", "variate")
+CODE_SECONDS = 600  # that a code of OAuth is good
 
 
 def between(rows, query, names):
@@ -163,8 +164,8 @@ class Reports:
 class OAuth:
     """login.mailchimp.com: the token for a code, and the metadata that tells the data centre."""
 
-    def __init__(self, account):
-        self.account = account
+    def __init__(self, account, clock):
+        self.account, self.clock, self.granted = account, clock, 0
 
     def metadata(self, request):
         """A bad token gets 200 too, only without dc and api_endpoint."""
@@ -180,20 +181,23 @@ class OAuth:
     def authorize(self, request):
         """The page where the user says yes; here that is said at once and the browser sent back with a code."""
         query = request.query
-        for code, (client, _, redirect, _) in self.account.codes.items():
-            if (query.get("client_id"), query.get("redirect_uri"), query.get("response_type")) == (client, redirect, "code"):
-                back = urllib.parse.urlencode({"code": code, **({"state": query["state"]} if "state" in query else {})})
-                return 302, None, [("Location", f"{redirect}?{back}")]
-        return 400, {"error": "invalid_request"}
+        client, _, redirect, _ = self.account.app
+        if (query.get("client_id"), query.get("redirect_uri"), query.get("response_type")) != (client, redirect, "code"):
+            return 400, {"error": "invalid_request"}
+        self.granted += 1
+        code = f"code-{self.granted}"
+        self.account.codes[code] = self.clock.now() + CODE_SECONDS
+        back = urllib.parse.urlencode({"code": code, **({"state": query["state"]} if "state" in query else {})})
+        return 302, None, [("Location", f"{redirect}?{back}")]
 
     def token(self, request):
         form = dict(request.form)
-        client, secret, redirect, token = self.account.codes.get(form.get("code"), (None,) * 4)
+        client, secret, redirect, token = self.account.app
         if form.get("grant_type") != "authorization_code":
             return 400, {"error": "unsupported_grant_type"}
-        if client is None or form.get("redirect_uri") != redirect:
-            return 400, {"error": "invalid_grant"}
         if form.get("client_id") != client or form.get("client_secret") != secret:
             return 401, {"error": "invalid_client"}
-        del self.account.codes[form["code"]]
+        until = self.account.codes.pop(form.get("code"), 0)  # good for one attempt
+        if until < self.clock.now() or form.get("redirect_uri") != redirect:
+            return 400, {"error": "invalid_grant"}
         return 200, {"access_token": token, "expires_in": 0, "scope": None}

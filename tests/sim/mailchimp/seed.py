@@ -61,7 +61,7 @@ def users(account):
         f"{key}01-{DC}": owner, f"{key}02-{DC}": User("viewer", "viewer"),
         f"{key}03-{DC}": User("gone", "owner", account_active=False), "oauth-token-of-the-owner": User("owner (app)", "owner", of=owner),
     }
-    account.codes = {"code-1": ("client-1", "client-secret-1", "https://dray.example/callback", "oauth-token-of-the-owner")}
+    account.app = ("client-1", "client-secret-1", "https://dray.example/callback", "oauth-token-of-the-owner")
 
 
 def audience(account, seed, number, name, now):

@@ -51,7 +51,7 @@ class Mailchimp(Simulator):
         self.changes = Changes(self.account, self.clock)
         for part in (Reports(self.account, self.clock), lists, Members(self.account, self.clock, lists), self.batches):
             self.api_routes += [self.route(*row) for row in part.table()]
-        oauth = OAuth(self.account)
+        oauth = OAuth(self.account, self.clock)
         self.router = Router(self.api_routes + [
             Route("GET", "/oauth2/metadata", self.plain(oauth.metadata)),
             Route("GET", "/oauth2/authorize", self.plain(oauth.authorize), ("response_type", "client_id", "redirect_uri", "state")),

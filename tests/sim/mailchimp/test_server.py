@@ -140,6 +140,12 @@ def test_a_code_becomes_a_token_once(api):
     token = api.sim.request("POST", "/oauth2/token", urllib.parse.urlencode(form)).json()
     assert token["access_token"] == api.sim.hello["oauth_token"] and token["expires_in"] == 0
     assert api.sim.request("POST", "/oauth2/token", urllib.parse.urlencode(form)).json() == {"error": "invalid_grant"}
+    for number, (change, late_s) in enumerate([({"redirect_uri": "https://dray.example/other"}, 0), ({"redirect_uri": ""}, 0), ({}, 601)], 2):
+        code = {"code": f"code-{number}"}
+        assert api.sim.request("GET", "/oauth2/authorize?" + urllib.parse.urlencode(asked)).status == 302
+        api.sim.advance(late_s)
+        refused = api.sim.request("POST", "/oauth2/token", urllib.parse.urlencode({**form, **code, **change}))
+        assert (refused.status, refused.json()) == (400, {"error": "invalid_grant"})
     assert "client-secret-1" not in api.sim.ledger_path.read_text()
 
 

@@ -13,6 +13,7 @@ const REFRESH_DAYS = 90;
 const OLD_REFRESH_DAYS = 30;
 const CREDENTIALS_TTL = 86399;
 const DAY_MS = 86400000;
+const CODE_MS = 600000;
 const SCOPES = [
   'read_all_orders',
   'read_customers',
@@ -37,6 +38,7 @@ class Access {
     this.setScopes(sim.options.scopes ? sim.options.scopes.split(',') : SCOPES);
     this.tokens = new Map();
     this.refreshTokens = new Map();
+    this.codes = new Map(); // -> {expires, redirectUri}
     this.issued = 0;
     this.cache = new Map();
     this.installed = true;
@@ -81,7 +83,7 @@ class Access {
     }
     if (form.grant_type === 'client_credentials') return this.credentials();
     if (form.grant_type === 'refresh_token') return this.refresh(form.refresh_token, request);
-    if (form.code) return this.code(form);
+    if (form.code && ['authorization_code', undefined].includes(form.grant_type)) return this.code(form);
     return refused('invalid_request', 'Missing or invalid grant_type');
   }
 
@@ -105,9 +107,35 @@ class Access {
     return { status: 200, body: { access_token: token, scope: this.scopeText(), expires_in: CREDENTIALS_TTL } };
   }
 
+  /** GET /admin/oauth/authorize: where the merchant says yes; here that is said at once, and the browser sent back. */
+  authorize(request) {
+    const asked = Object.fromEntries(request.query);
+    const { clientId, redirectUri, shop } = this.sim.options;
+    if (asked.client_id !== clientId) return refused('invalid_request', 'Could not find Shopify API application');
+    if (asked.redirect_uri !== redirectUri)
+      return refused('invalid_request', 'The redirect_uri is not whitelisted');
+    const wrong = (asked.scope || '').split(',').filter((one) => !SCOPES.includes(one.trim()));
+    if (wrong.length) return refused('invalid_scope', `There is no such scope: ${wrong.join(', ')}`);
+    const code = this.newCode();
+    const back = new URLSearchParams({ code, shop, ...(asked.state && { state: asked.state }) });
+    return { status: 302, headers: { Location: `${redirectUri}?${back}` }, body: null };
+  }
+
+  newCode() {
+    const code = this.fresh('code');
+    this.codes.set(code, { expires: this.sim.clock.now() + CODE_MS, redirectUri: this.sim.options.redirectUri });
+    return code;
+  }
+
   code(form) {
-    if (form.code !== 'dray-code')
+    const granted = this.codes.get(form.code);
+    this.codes.delete(form.code); // good for one attempt
+    if (!granted || granted.expires <= this.sim.clock.now())
       return refused('invalid_request', 'The authorization code was not found or was already used');
+    if (form.redirect_uri !== undefined && form.redirect_uri !== granted.redirectUri)
+      return refused('invalid_request', 'The redirect_uri is not the one that the code was granted for');
+    if (form.expiring !== undefined && !['0', '1'].includes(String(form.expiring)))
+      return refused('invalid_request', 'expiring is 0 or 1');
     if (String(form.expiring) !== '1') {
       const token = this.fresh('shpat');
       this.tokens.set(token, { kind: 'static', expires: Infinity });
@@ -217,15 +245,15 @@ class Access {
     });
   }
 
-  /** For tests: revoke a token or all, change scopes, deny fields, end the installation. */
-  order({ revoke, scopes, deny, installed, permitted }) {
+  /** For tests: revoke a token or all, change scopes, deny fields, end the installation, grant access (`code`). */
+  order({ revoke, scopes, deny, installed, permitted, code }) {
     if (revoke === 'all') this.tokens.clear();
     else if (revoke) this.tokens.delete(revoke);
     if (scopes) this.setScopes(scopes);
     if (deny) this.denied = new Set(deny);
     if (installed !== undefined) this.installed = installed;
     if (permitted !== undefined) this.permitted = permitted;
-    return this.shown();
+    return code ? { ...this.shown(), code: this.newCode() } : this.shown();
   }
 
   shown() {

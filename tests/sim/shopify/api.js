@@ -27,7 +27,7 @@ const { Pages, TablePages } = require('./pages');
 const INPUT_ARRAY_MAX = 250;
 const DOCUMENTS_KEPT = 200;
 const GID = /^gid:\/\/shopify\/\w+\/[^/\s]+$/;
-const PATH = /^(?:\/([a-z0-9-]+\.myshopify\.com))?\/admin\/(?:api\/([^/]+)\/graphql\.json|oauth\/access_token)$/;
+const PATH = /^(?:\/([a-z0-9-]+\.myshopify\.com))?\/admin\/(?:api\/([^/]+)\/graphql\.json|oauth\/(access_token|authorize))$/;
 
 const MUTATIONS = {
   ...require('./mutations_customers').mutations,
@@ -108,7 +108,7 @@ class Api {
   template(request) {
     const match = PATH.exec(request.path);
     if (!match) return '(no such path)';
-    return match[2] ? '/admin/api/{version}/graphql.json' : '/admin/oauth/access_token';
+    return match[2] ? '/admin/api/{version}/graphql.json' : `/admin/oauth/${match[3]}`;
   }
 
   // ---- HTTP ----
@@ -126,7 +126,8 @@ class Api {
     const host = (request.headers.host || '').replace(/:\d+$/, '');
     const named = match?.[1] || (/\.myshopify\.com$/.test(host) ? host : sim.options.shop);
     if (!match || named !== sim.options.shop) return { status: 404, body: { errors: 'Not Found' } };
-    if (request.method !== 'POST') return { status: 404, body: { errors: 'Not Found' } };
+    if (match[3] === 'authorize' && request.method === 'GET') return sim.access.authorize(request);
+    if (match[3] === 'authorize' || request.method !== 'POST') return { status: 404, body: { errors: 'Not Found' } };
     if (!match[2]) return sim.access.exchange(request);
     const version = sim.versionOf(match[2]);
     if (!version) return { status: 404, body: { errors: 'Not Found' } };

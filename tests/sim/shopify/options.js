@@ -29,6 +29,7 @@ const TABLE = [
   ['scopes', 'text', '', 'granted access scopes, comma separated (default: all that the simulator knows)'],
   ['client-id', 'text', 'dray-client', 'of the app, for OAuth'],
   ['client-secret', 'text', 'dray-secret', 'of the app'],
+  ['redirect-uri', 'text', 'https://dray.example/callback', 'of the app: where merchants are sent back to'],
   ['refresh-token', 'text', 'shprt_dray_first', 'the refresh token that an installed app holds at the start'],
   ['token-ttl', 'number', 3600, 'seconds that an offline access token lives'],
   ['bucket', 'number', 2000, 'points that the cost bucket holds'],

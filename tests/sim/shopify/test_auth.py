@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what in the Shopify simulator: tokens, OAuth, versions, shops, scopes, states of the shop."""
 
+import urllib.parse
+
 import pytest
 
 SHOP = "{ shop { id } }"
@@ -75,10 +77,42 @@ def test_refresh_tokens_end(start):
     assert shop.oauth(grant_type="refresh_token", refresh_token=made["refresh_token"]).status == 400
 
 
-def test_codes_become_tokens(shop):
-    assert "refresh_token" in shop.oauth(code="dray-code", expiring=1).json()
-    assert set(shop.oauth(code="dray-code").json()) == {"access_token", "scope"}
+REDIRECT = "https://dray.example/callback"
+
+
+def code_of(shop, **more):
+    asked = {"client_id": "dray-client", "scope": "read_orders,read_products", "redirect_uri": REDIRECT, "state": "s/1", **more}
+    back = shop.request("GET", "/admin/oauth/authorize?" + urllib.parse.urlencode(asked))
+    if back.status != 302:
+        return back
+    address, _, query = back.headers["location"].partition("?")
+    query = dict(urllib.parse.parse_qsl(query))
+    assert (address, query["shop"], query["state"]) == (REDIRECT, "dray-test.myshopify.com", "s/1")
+    return query["code"]
+
+
+def test_codes_become_tokens_once(shop):
+    code = code_of(shop)
+    assert "refresh_token" in shop.oauth(code=code, expiring=1, redirect_uri=REDIRECT, grant_type="authorization_code").json()
+    assert shop.oauth(code=code, expiring=1).status == 400
+    assert set(shop.oauth(code=code_of(shop)).json()) == {"access_token", "scope"}
     assert shop.oauth(code="other").status == 400
+    assert shop.oauth(code=shop.sim("POST", "access", {"code": True})["code"], expiring="1").status == 200
+
+
+@pytest.mark.parametrize("change", [{"redirect_uri": "https://dray.example/other"}, {"expiring": 2}, {"client_secret": "no"},
+                                    {"grant_type": "password"}])
+def test_codes_that_are_refused(shop, change):
+    assert shop.oauth(**{"code": code_of(shop), "expiring": 1, "redirect_uri": REDIRECT, **change}).status == 400
+
+
+def test_codes_end_and_are_granted_for_the_app_alone(shop):
+    code = code_of(shop)
+    shop.advance(601)
+    assert shop.oauth(code=code, expiring=1).status == 400
+    for wrong in ({"client_id": "other"}, {"redirect_uri": "https://other.example/"}, {"scope": "read_everything"}):
+        assert code_of(shop, **wrong).status == 400
+    assert shop.request("POST", "/admin/oauth/authorize").status == 404
 
 
 def test_versions_fall_forward(shop):

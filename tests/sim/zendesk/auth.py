@@ -4,6 +4,7 @@
 
 import base64
 import hashlib
+import re
 import urllib.parse
 
 from server import Answer
@@ -16,6 +17,7 @@ EXPIRES_MIN, EXPIRES_MAX = 300, 172800
 REFRESH_MIN, REFRESH_MAX = 604800, 7776000
 # Resources that have scopes of their own; everything else needs the general read or write.
 RESOURCES = {"tickets", "users", "organizations", "auditlogs", "macros", "satisfaction_ratings", "triggers", "automations", "requests"}
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 API_TOKENS_END = parse_iso("2027-04-30T00:00:00Z")
 GRANTS = {
     "client_credentials": {"grant_type", "client_id", "client_secret", "scope", "expires_in"},
@@ -28,7 +30,8 @@ GRANTS = {
 class Auth:
     def __init__(self, world, options):
         self.world, self.options, self.clock = world, options, world.clock
-        self.access, self.refresh, self.codes = {}, {}, {}  # secret -> token row
+        self.access, self.refresh = {}, {}  # secret -> token row
+        self.codes = {}                     # secret -> what was granted, and until when it can be asked for
         self.dead = set()  # refresh tokens that were used up or revoked
         self.count = 0
         self.api_tokens = True
@@ -59,10 +62,30 @@ class Auth:
             self.refresh.pop(row["refresh"], None)
             self.dead.add(row["refresh"])
 
-    def code(self, scope):
+    def code(self, scope, client=None, challenge=None):
         secret = self.secret("code")
-        self.codes[secret] = (self.clock.now() + CODE_SECONDS, scope)
+        self.codes[secret] = {"until": self.clock.now() + CODE_SECONDS, "scope": scope, "client": client or self.options.client_id,
+                              "redirect_uri": self.options.redirect_uri, "challenge": challenge}
         return secret
+
+    # ---- GET /oauth/authorizations/new ----
+
+    def authorize(self, request):
+        """The page where a user says yes; here that is said at once, and the browser sent back with a code."""
+        query = request.query
+        is_public = query.get("client_id") == self.options.public_client_id
+        if not is_public and query.get("client_id") != self.options.client_id:
+            raise oauth_error(400, "invalid_client", "No such client")
+        if query.get("redirect_uri") != self.options.redirect_uri:
+            raise oauth_error(400, "invalid_request", "Invalid redirect URI: it is not one of the client's")
+        if query.get("response_type") != "code" or not query.get("scope"):
+            raise oauth_error(400, "invalid_request", "response_type=code and scope are needed")
+        challenge = query.get("code_challenge")
+        method_fits = query.get("code_challenge_method") == ("S256" if challenge else None)
+        if not method_fits or (challenge is not None and not CHALLENGE.fullmatch(challenge)) or (is_public and challenge is None):
+            raise oauth_error(400, "invalid_request", "a code_challenge is 43 characters by code_challenge_method S256; public clients need one")
+        back = {"code": self.code(query["scope"], query["client_id"], challenge), **{name: query[name] for name in ("state",) if name in query}}
+        return Answer(302, None, [("Location", f"{query['redirect_uri']}?{urllib.parse.urlencode(back)}")])
 
     # ---- POST /oauth/tokens ----
 
@@ -75,7 +98,7 @@ class Auth:
         unknown = set(body) - GRANTS[grant]
         if unknown:
             raise oauth_error(400, "invalid_request", f"unknown parameters: {', '.join(sorted(unknown))}")
-        if body.get("client_id") != self.options.client_id or body.get("client_secret") != self.options.client_secret:
+        if not self.is_client(body):
             raise oauth_error(401, "invalid_client", "Client authentication failed due to unknown client, no client authentication "
                                                      "included, or unsupported authentication method.")
         expires = self.period(body, "expires_in", EXPIRES_MIN, EXPIRES_MAX, self.access_seconds)
@@ -124,11 +147,26 @@ class Auth:
         self.kill(row)
         return row["scope"]
 
+    def is_client(self, body):
+        """By its secret; a public client has none, and proves by the verifier that it is who asked."""
+        if body.get("client_id") == self.options.public_client_id:
+            return "client_secret" not in body and body.get("grant_type") != "client_credentials"
+        return body.get("client_id") == self.options.client_id and body.get("client_secret") == self.options.client_secret
+
     def spend_code(self, body):
-        until, scope = self.codes.pop(body.get("code"), (0, None))
-        if until < self.clock.now():
+        missing = [name for name in ("code", "redirect_uri", "scope") if not body.get(name)]
+        if missing:
+            raise oauth_error(400, "invalid_request", f"missing: {', '.join(missing)}")
+        granted = self.codes.pop(body["code"], None)  # good for one attempt
+        if granted is None or granted["until"] < self.clock.now():
             raise oauth_error(400, "invalid_grant", "The provided authorization grant is invalid or expired.")
-        return scope
+        verified = granted["challenge"] is None and "code_verifier" not in body
+        if granted["challenge"] is not None:
+            verified = challenge_of(body.get("code_verifier", "")) == granted["challenge"]
+        if granted["client"] != body["client_id"] or granted["redirect_uri"] != body["redirect_uri"] or not verified:
+            raise oauth_error(400, "invalid_grant", "The provided authorization grant was issued to another client, redirect URI or "
+                                                    "code challenge.")
+        return granted["scope"]
 
     # ---- every other request ----
 
@@ -192,6 +230,11 @@ class Auth:
             "created_at": iso(row["created"]), "expires_at": row["expires"] and iso(row["expires"]),
             "refresh_token_expires_at": row["refresh_expires"] and iso(row["refresh_expires"]),
             "used_at": row["used"] and iso(row["used"]), "scopes": row["scope"].split()}})
+
+
+def challenge_of(verifier):
+    """RFC 7636 §4.2, S256."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def scope_of(body, granted):

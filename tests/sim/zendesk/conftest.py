@@ -40,8 +40,9 @@ class Zendesk(Running):
         return self.sim("POST", "settings", order)
 
     def oauth(self, **body):
+        """What is None is not sent."""
         body = {"client_id": self.hello["client_id"], "client_secret": self.hello["client_secret"], **body}
-        return self.request("POST", "/oauth/tokens", body)
+        return self.request("POST", "/oauth/tokens", {name: value for name, value in body.items() if value is not None})
 
     def follow(self, reply):
         """The page that a link of an answer names."""

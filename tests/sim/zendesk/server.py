@@ -63,6 +63,8 @@ class Zendesk(Simulator):
         self.writes = Writes(self)
         self.router = Router(
             self.exports.routes() + self.reads.routes() + self.writes.routes() + self.jobs.routes() + [
+                Route("GET", "/oauth/authorizations/new", self.auth.authorize, open=True, query=(
+                    "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method")),
                 Route("POST", "/oauth/tokens", self.auth.token, open=True),
                 Route("GET", "/api/v2/oauth/tokens/current", self.auth.current),
                 Route("DELETE", "/api/v2/oauth/tokens/current", self.auth.current)])
@@ -71,7 +73,8 @@ class Zendesk(Simulator):
         user = self.world.get("users", self.options.user_id)
         return {"client_id": self.options.client_id, "client_secret": self.options.client_secret,
                 "access_token": self.auth.first["access"], "refresh_token": self.auth.first["refresh"], "email": user["email"],
-                "api_token": self.options.api_token, "subdomain": "example"}
+                "api_token": self.options.api_token, "subdomain": "example", "public_client_id": self.options.public_client_id,
+                "redirect_uri": self.options.redirect_uri}
 
     # ---- the way of a request ----
 
@@ -206,6 +209,8 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=count, help=f"how many are there at the start ({count})")
     parser.add_argument("--client-id", default="dray_client")
     parser.add_argument("--client-secret", default="dray-client-secret")
+    parser.add_argument("--public-client-id", default="dray_public", help="of a client without a secret, with PKCE")
+    parser.add_argument("--redirect-uri", default="https://dray.example/callback", help="where both send users back to")
     parser.add_argument("--api-token", default="dray-api-token", help="of the legacy kind, for {email}/token:{this}")
     parser.add_argument("--role", choices=("admin", "agent"), default="admin", help="of the user behind the client")
     parser.add_argument("--access-ttl", type=int, default=ACCESS_SECONDS, help="seconds that an access token lives")

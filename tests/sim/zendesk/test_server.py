@@ -4,6 +4,7 @@
 
 import base64
 import json
+import urllib.parse
 
 import pytest
 
@@ -98,14 +99,66 @@ def test_a_lost_answer_of_a_refresh_loses_the_pair(zendesk):
     assert lost.status == 400 and lost.json()["error"] == "invalid_grant"
 
 
+def exchanged(zendesk, code, **more):
+    return zendesk.oauth(**{"grant_type": "authorization_code", "code": code, "redirect_uri": zendesk.hello["redirect_uri"],
+                            "scope": "read", **more})
+
+
+def authorized(zendesk, **more):
+    """The reply of the page where access is granted."""
+    query = {"response_type": "code", "client_id": zendesk.hello["client_id"], "redirect_uri": zendesk.hello["redirect_uri"],
+             "scope": "read", "state": "s/1", **more}
+    return zendesk.request("GET", "/oauth/authorizations/new?" + urllib.parse.urlencode(
+        {name: value for name, value in query.items() if value is not None}))
+
+
+def code_of(reply):
+    assert reply.status == 302, reply
+    return urllib.parse.parse_qs(urllib.parse.urlsplit(reply.headers["location"]).query)["code"][0]
+
+
 def test_a_code_is_good_for_two_minutes_and_once(zendesk):
     code = zendesk.change({"code": "read"})["code"]
-    got = zendesk.oauth(grant_type="authorization_code", code=code, redirect_uri="https://x.example/cb", expires_in=300)
+    got = exchanged(zendesk, code, expires_in=300)
     assert got.json()["expires_in"] == 300 and got.json()["scope"] == "read" and got.json()["refresh_token"]
-    assert zendesk.oauth(grant_type="authorization_code", code=code).json()["error"] == "invalid_grant"
+    assert exchanged(zendesk, code).json()["error"] == "invalid_grant"
     late = zendesk.change({"code": "read"})["code"]
     zendesk.advance(121)
-    assert zendesk.oauth(grant_type="authorization_code", code=late).json()["error"] == "invalid_grant"
+    assert exchanged(zendesk, late).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("change,error", [
+    ({"redirect_uri": "https://dray.example/other"}, "invalid_grant"), ({"redirect_uri": None}, "invalid_request"),
+    ({"scope": None}, "invalid_request"), ({"scope": "read write"}, "invalid_scope"), ({"client_secret": "no"}, "invalid_client"),
+    ({"code_verifier": "v" * 43}, "invalid_grant"), ({"client_id": "dray_public", "client_secret": None}, "invalid_grant"),
+])
+def test_exchanges_that_are_refused(zendesk, change, error):
+    code = zendesk.change({"code": "read"})["code"]
+    reply = exchanged(zendesk, code, **change)
+    assert (reply.status, reply.json()["error"]) == (401 if error == "invalid_client" else 400, error)
+
+
+def test_access_is_granted_for_a_client_and_its_redirect_uri(zendesk):
+    back = authorized(zendesk)
+    assert back.headers["location"].startswith("https://dray.example/callback?code=") and back.headers["location"].endswith("&state=s%2F1")
+    assert exchanged(zendesk, code_of(back)).status == 200
+    for wrong in ({"client_id": "other"}, {"redirect_uri": "https://other.example/"}, {"response_type": "token"}, {"scope": None},
+                  {"code_challenge": "short", "code_challenge_method": "S256"}, {"code_challenge_method": "S256"},
+                  {"code_challenge": "c" * 43, "code_challenge_method": "plain"}, {"client_id": "dray_public"}):
+        assert authorized(zendesk, **wrong).status == 400, wrong
+
+
+def test_a_public_client_proves_that_it_asked(zendesk):
+    verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636, appendix B
+    asked = {"client_id": "dray_public", "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "code_challenge_method": "S256"}
+    own = {"client_id": "dray_public", "client_secret": None}
+    assert exchanged(zendesk, code_of(authorized(zendesk, **asked)), **own).json()["error"] == "invalid_grant"
+    assert exchanged(zendesk, code_of(authorized(zendesk, **asked)), **own, code_verifier="x" * 43).json()["error"] == "invalid_grant"
+    got = exchanged(zendesk, code_of(authorized(zendesk, **asked)), **own, code_verifier=verifier).json()
+    assert zendesk.get("users/me", token=got["access_token"]).status == 200
+    form = {"grant_type": "refresh_token", "refresh_token": got["refresh_token"], "client_id": "dray_public"}
+    assert zendesk.request("POST", "/oauth/tokens", form).status == 200
+    assert zendesk.request("POST", "/oauth/tokens", {"grant_type": "client_credentials", "client_id": "dray_public"}).status == 401
 
 
 @pytest.mark.parametrize("change,status,error", [
