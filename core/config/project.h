@@ -58,6 +58,7 @@ struct dr_map_entry {
   const char *from;  // column; NULL when `value` is given
   const char *to;    // field
   const char *value; // a constant, as text; NULL: none
+  int keeps_nulls;   // a null says nothing of the field (nulls: keep); else it empties it
   struct dr_mark mark;
 };
 

@@ -375,6 +375,18 @@ static int32_t check_diff(struct dr_reader *reader) {
                        draft->sync.duplicates == DR_DUPLICATES_FIRST ? "first" : "last");
 }
 
+// A table that is written anew has nothing to keep.
+static int32_t check_nulls(struct dr_reader *reader, const struct dr_node *node) {
+  const struct dr_sync *sync = &draft_of(reader)->sync;
+  size_t i = 0;
+  while (i < sync->map_count && !sync->map[i].keeps_nulls) i++;
+  if (i == sync->map_count || sync->mode != DR_MODE_REPLACE) return DRAY_OK;
+  const struct dr_node *entry = dr_node_get(dr_node_get(node, "map"), sync->map[i].from);
+  return dr_problem_at_name(reader, dr_node_get(entry, "nulls"), DRAY_E_CONFIG_VALUE, NULL,
+                            "it writes the whole table anew, so there is nothing that a null could keep",
+                            "`nulls: keep` and `mode: replace` exclude each other");
+}
+
 static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) {
   struct sync_draft *draft = draft_of(reader);
   if (!dr_has_key(node, "from", sync_keys, SYNC_KEYS))
@@ -391,6 +403,7 @@ static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) 
                                 "only `mode: history` writes since when a row is as it is",
                                 "`valid_from` has no effect in this mode"));
   DRAY_TRY(check_diff(reader));
+  DRAY_TRY(check_nulls(reader, node));
   const struct dr_node *one = draft->table != NULL ? draft->table : draft->object;
   if (draft->stream_count > 1 && one != NULL)
     DRAY_TRY(dr_problem_at_name(

@@ -27,31 +27,77 @@ static int32_t add_entry(struct dr_reader *reader, struct dr_map_entry *entries,
 // field: {value: "x"}
 static int32_t read_constant(struct dr_reader *reader, const struct dr_node *node, struct dr_map_entry *entries,
                              size_t *count) {
-  const struct dr_node *value = dr_node_get(node, "value");
-  const int scalar = value != NULL && (value->kind == DR_NODE_STRING || value->kind == DR_NODE_INT ||
-                                       value->kind == DR_NODE_FLOAT || value->kind == DR_NODE_BOOL);
-  if (node->child_count != 1 || value == NULL)
+  const struct dr_node *value = dr_node_get(node, "value"), *nulls = dr_node_get(node, "nulls");
+  const int scalar = value->kind == DR_NODE_STRING || value->kind == DR_NODE_INT || value->kind == DR_NODE_FLOAT ||
+                     value->kind == DR_NODE_BOOL;
+  if (nulls != NULL)
+    return dr_problem_at_name(reader, nulls, DRAY_E_CONFIG_VALUE, NULL, "a constant is never null",
+                              "`nulls` has no meaning beside `value`");
+  if (node->child_count != 1)
     return dr_problem_at(reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL, "a constant is written `%.*s: {value: \"x\"}`",
                          DRAY_STR_ARG(node->name));
   if (!scalar) return dr_problem_type(reader, value, "a text, a number or true or false");
-  const struct dr_map_entry entry = {NULL, node->name.data, value->text.data, node->name_mark};
+  const struct dr_map_entry entry = {.to = node->name.data, .value = value->text.data, .mark = node->name_mark};
   return add_entry(reader, entries, count, &entry, node);
+}
+
+// The fields that `node` names, a text or a list; nothing (or nothing behind the colon): under the column's own name.
+static int32_t read_fields(struct dr_reader *reader, const struct dr_node *column, const struct dr_node *node,
+                           int keeps_nulls, struct dr_map_entry *entries, size_t *count) {
+  const char *const own[] = {column->name.data};
+  const char *const *fields = own;
+  size_t field_count = 1;
+  if (node != NULL && node->kind != DR_NODE_NULL) {
+    field_count = 0;
+    DRAY_TRY(dr_read_texts(reader, node, &fields, &field_count));
+  }
+  for (size_t i = 0; i < field_count; i++) {
+    const struct dr_map_entry entry = {
+        .from = column->name.data, .to = fields[i], .keeps_nulls = keeps_nulls, .mark = column->name_mark};
+    DRAY_TRY(add_entry(reader, entries, count, &entry, node != NULL ? node : column));
+  }
+  return DRAY_OK;
+}
+
+// What a mapping below `map` may say of a column; its parts are read by read_detailed, once all are known to be some.
+static int32_t look_at_part(struct dr_reader *reader, const struct dr_node *node) {
+  (void)reader;
+  (void)node;
+  return DRAY_OK;
+}
+
+// column: {to: field, nulls: keep}
+static int32_t read_detailed(struct dr_reader *reader, const struct dr_node *node, struct dr_map_entry *entries,
+                             size_t *count) {
+  static const struct dr_key keys[] = {{"to", look_at_part}, {"nulls", look_at_part}, {"value", look_at_part}};
+  static const struct dr_choice choices[] = {{"send", 0}, {"keep", 1}};
+  const struct dr_node *nulls = dr_node_get(node, "nulls"), *to = dr_node_get(node, "to");
+  const char *where = reader->where;
+  int keeps_nulls = 0;
+  if (dr_node_get(node, "value") != NULL) return read_constant(reader, node, entries, count);
+  if (node->child_count == 0)
+    return dr_problem_at(reader, node, DRAY_E_CONFIG_VALUE, NULL, NULL,
+                         "`%.*s` says nothing: a constant is written {value: \"x\"}, and what a null means "
+                         "{to: field, nulls: keep}",
+                         DRAY_STR_ARG(node->name));
+  DRAY_TRY(dr_project_format(reader->project, &reader->where, reader->error, "the entry \"%.*s\" in `map` of %s",
+                             DRAY_STR_ARG(node->name), where));
+  const int32_t rc = dr_read_section(reader, node, keys, sizeof(keys) / sizeof(keys[0]));
+  reader->where = where;
+  DRAY_TRY(rc);
+  if (nulls != NULL) DRAY_TRY(dr_read_choice(reader, nulls, choices, 2, &keeps_nulls));
+  return read_fields(reader, node, to, keeps_nulls, entries, count);
 }
 
 static int32_t read_mapping(struct dr_reader *reader, const struct dr_node *node, struct dr_map_entry *entries,
                             size_t *count) {
-  if (node->kind == DR_NODE_MAP) return read_constant(reader, node, entries, count);
-  if (node->kind == DR_NODE_NULL) // `email:` alone: under its own name
-    return add_entry(reader, entries, count,
-                     &(struct dr_map_entry){node->name.data, node->name.data, NULL, node->name_mark}, node);
-  const char *const *fields = NULL;
-  size_t field_count = 0;
-  DRAY_TRY(dr_read_texts(reader, node, &fields, &field_count));
-  for (size_t i = 0; i < field_count; i++) {
-    const struct dr_map_entry entry = {node->name.data, fields[i], NULL, node->name_mark};
-    DRAY_TRY(add_entry(reader, entries, count, &entry, node));
-  }
-  return DRAY_OK;
+  if (node->kind == DR_NODE_MAP) return read_detailed(reader, node, entries, count);
+  return read_fields(reader, node, node, 0, entries, count);
+}
+
+static size_t fields_of(const struct dr_node *node) {
+  const struct dr_node *to = node->kind == DR_NODE_MAP ? dr_node_get(node, "to") : node;
+  return to != NULL && to->kind == DR_NODE_LIST ? to->child_count : 1;
 }
 
 int32_t dr_read_map(struct dr_reader *reader, const struct dr_node *node) {
@@ -61,8 +107,7 @@ int32_t dr_read_map(struct dr_reader *reader, const struct dr_node *node) {
   if (node->child_count == 0)
     return dr_problem_at(reader, node, DRAY_E_CONFIG_VALUE, NULL,
                          "without `map` every column is sent under its own name", "`map` is empty");
-  for (const struct dr_node *child = node->child; child != NULL; child = child->next)
-    room += child->kind == DR_NODE_LIST ? child->child_count : 1;
+  for (const struct dr_node *child = node->child; child != NULL; child = child->next) room += fields_of(child);
   if (room > DR_CONFIG_KEYS_MAX)
     return dr_problem_at(reader, node, DRAY_E_CONFIG_LIMIT, NULL, NULL, "`map` has more than %d entries",
                          DR_CONFIG_KEYS_MAX);

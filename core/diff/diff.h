@@ -70,6 +70,9 @@ struct dr_diff_options {
   int duplicates;             // DR_DUPLICATES_*: what happens to several rows with one key in one pass
   const char *order_column;   // FIRST and LAST by its value, rows without one lose; NULL: by place
   const char *changeset_path; // written here, durable when dr_diff_finish returns, unless PASSING
+  // KNOWN, NULL allowed, borrowed during the pass: a byte for each field, 1 where the other side may have any value of
+  // its own while the mirror knows none, since nothing was ever said to it.
+  const uint8_t *unsaid;
 };
 
 struct dr_diff_counts {

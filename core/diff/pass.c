@@ -75,6 +75,7 @@ static int32_t set_options(struct dr_diff *diff, const struct dr_diff_options *o
   diff->full = (options->flags & DR_DIFF_FULL) != 0;
   diff->resync = (options->flags & DR_DIFF_RESYNC) != 0;
   diff->known = (options->flags & DR_DIFF_KNOWN) != 0;
+  diff->unsaid = options->unsaid;
   diff->passing = (options->flags & DR_DIFF_PASSING) != 0 || diff->mirror->scratch;
   diff->duplicates = options->duplicates == 0 ? DR_DUPLICATES_REJECT : options->duplicates;
   diff->order_column = -1;

@@ -118,7 +118,8 @@ struct dr_diff {
   struct dr_beside *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
                             // made of is its own: see rest.c
   int full, resync, known;
-  int passing; // the set is not made durable
+  const uint8_t *unsaid; // borrowed; NULL: none
+  int passing;           // the set is not made durable
   int duplicates;
   ptrdiff_t order_column; // -1: none
   char *path, *temporary; // owned

@@ -146,11 +146,15 @@ static int32_t put_new(struct dr_diff *diff, const struct dr_rest *rest, struct 
   return dr_record_put(&diff->records, &record, error);
 }
 
-// A null where the mirror knows no value: the other side got the column after the row.
+// A null where the mirror knows no value: the other side got the column after the row. Or any value, where nothing was
+// said to it that it could differ from.
 static int is_unknown(const struct dr_diff *diff, size_t slot) {
-  if (!diff->known || dr_slice_state(diff->slices[slot]) != DR_SLOT_NULL) return 0;
+  if (!diff->known) return 0;
+  const int unsaid = diff->unsaid != NULL && diff->unsaid[diff->mirror->slots.encoder.columns[slot]];
+  if (!unsaid && dr_slice_state(diff->slices[slot]) != DR_SLOT_NULL) return 0;
+  if (dr_mirror_keep(diff->mirror) == DR_KEEP_KEY) return unsaid; // the row's hash may be one without this value
   if (dr_mirror_keep(diff->mirror) == DR_KEEP_COLUMNS) return diff->columns[slot] == 0;
-  return dr_mirror_keep(diff->mirror) == DR_KEEP_ROW && dr_slice_state(diff->old_slices[slot]) == DR_SLOT_ABSENT;
+  return dr_slice_state(diff->old_slices[slot]) == DR_SLOT_ABSENT;
 }
 
 // Fills absent, and changed by `differs` of each slot that the row says. Returns whether any did. *out_absent: whether

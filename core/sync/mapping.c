@@ -122,6 +122,8 @@ static int32_t add_mapped(struct dr_mapping *mapping, struct draft *draft, const
     const ptrdiff_t column = dr_schema_find(draft->source, dray_str_of(entry->from));
     if (column < 0) return fail_column(draft->source, entry->from, "mapped column", error);
     DRAY_TRY(add(mapping, draft, entry->to, type_of(options, draft->source, column, entry->to), entry->from, 0, error));
+    mapping->keeps_nulls[draft->count - 1] = (uint8_t)entry->keeps_nulls;
+    mapping->any_keeps |= entry->keeps_nulls;
   }
   for (size_t i = 0; sync->map_count == 0 && i < draft->source->field_count; i++) {
     const char *name = draft->source->fields[i].name;
@@ -176,6 +178,12 @@ static int32_t add_folded(struct dr_mapping *mapping, struct draft *draft, const
   return DRAY_OK;
 }
 
+static int32_t fail_kept(const char *field, struct dray_error *error) {
+  return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "map",
+                         "`nulls: keep` is not for the field \"%s\", which rows are known by: a row without it is none",
+                         field);
+}
+
 // Each key column under its mapped name. One that nobody maps is carried along: sent where fields are free, hidden from
 // a destination that would not know it.
 static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const struct dr_mapping_options *options,
@@ -199,6 +207,7 @@ static int32_t add_key(struct dr_mapping *mapping, struct draft *draft, const st
       DRAY_TRY(add(mapping, draft, field, type_of(options, draft->source, column, hidden ? "" : field), name, hidden,
                    error));
     }
+    if (mapping->keeps_nulls[i]) return fail_kept(draft->fields[i].name, error);
     const int32_t type = draft->fields[i].type.id;
     if (type == DRAY_TYPE_FLOAT64 || type == DRAY_TYPE_JSON) {
       return dray_fail_field(error, DRAY_E_SCHEMA_KEY, name, "the key column \"%s\" is a %s: its equality is not exact",
@@ -268,11 +277,13 @@ static int32_t decide(struct dr_mapping *mapping, struct draft *draft, const str
   mapping->source_columns = dr_arena_alloc(&mapping->arena, (most + 1) * sizeof(char *));
   mapping->constants = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
   mapping->hidden = dr_arena_alloc(&mapping->arena, most);
+  mapping->keeps_nulls = dr_arena_alloc(&mapping->arena, most);
   mapping->key = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
   mapping->told = dr_arena_alloc(&mapping->arena, most * sizeof(char *));
   mapping->folded = dr_arena_alloc(&mapping->arena, most * sizeof(*mapping->folded));
   if (draft->fields == NULL || mapping->source_columns == NULL || mapping->constants == NULL ||
-      mapping->hidden == NULL || mapping->key == NULL || mapping->told == NULL || mapping->folded == NULL) {
+      mapping->hidden == NULL || mapping->keeps_nulls == NULL || mapping->key == NULL || mapping->told == NULL ||
+      mapping->folded == NULL) {
     return no_memory(error);
   }
   DRAY_TRY(add_mapped(mapping, draft, options, error));
@@ -413,13 +424,33 @@ static int32_t join_constants(const struct dr_mapping *mapping, struct ArrowArra
   return DRAY_OK;
 }
 
+// Nulls that keep what is there are not said. Of tombstones nothing but the key is looked at.
+static int32_t keep_nulls(const struct dr_mapping *mapping, struct dr_batch *batch, struct dray_error *error) {
+  for (size_t i = 0; i < mapping->cast->field_count; i++) {
+    const struct dray_column_view *column = &batch->view.columns[i];
+    if (!mapping->keeps_nulls[i] || column->validity == NULL) continue;
+    for (uint64_t row = 0; row < dr_batch_rows(batch); row++) {
+      if (!dray_column_is_null(column, row) || dr_batch_is_deleted(batch, row)) continue;
+      DRAY_TRY(dr_batch_set_absent(batch, i, row, error));
+    }
+  }
+  return DRAY_OK;
+}
+
 int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row, struct dr_batch **out,
                        struct dr_rejects *rejects, struct dray_error *error) {
   if (mapping->constant_count > 0) DRAY_TRY(join_constants(mapping, array, error));
-  if (mapping->folded_count == 0) return dr_caster_run(mapping->caster, array, first_row, out, rejects, error);
   struct dr_batch *batch = NULL;
   DRAY_TRY(dr_caster_run(mapping->caster, array, first_row, &batch, rejects, error));
-  return dr_batch_fold(batch, mapping->schema, mapping->folded, mapping->folded_count, out, error);
+  const int32_t rc = mapping->any_keeps ? keep_nulls(mapping, batch, error) : DRAY_OK;
+  if (rc != DRAY_OK) {
+    dr_batch_free(batch);
+    return rc;
+  }
+  if (mapping->folded_count > 0)
+    return dr_batch_fold(batch, mapping->schema, mapping->folded, mapping->folded_count, out, error);
+  *out = batch;
+  return DRAY_OK;
 }
 
 static int is_among(const char *const *names, size_t count, const char *name) {
@@ -434,6 +465,11 @@ int dr_mapping_is_key(const struct dr_mapping *mapping, const char *name) {
 
 int dr_mapping_is_told(const struct dr_mapping *mapping, const char *name) {
   return is_among(mapping->told, mapping->key_count, name);
+}
+
+int32_t dr_mapping_check_said(const struct dr_mapping *mapping, const char *name, struct dray_error *error) {
+  const ptrdiff_t field = dr_schema_find(mapping->schema, dray_str_of(name));
+  return field >= 0 && mapping->keeps_nulls[field] ? fail_kept(name, error) : DRAY_OK;
 }
 
 ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field) {

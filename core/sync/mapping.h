@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the columns that are read to the fields that are sent: names, types, constants, and the key. Where the
-// destination compares a key without regard to case, so must all that knows rows by it (the diff, the mirror, what
-// waits): then the key is a field of its own with the folded text, and the field that is sent is a value beside it.
+// From the columns that are read to the fields that are sent: names, types, constants, what a null says, and the key.
+// Where the destination compares a key without regard to case, so must all that knows rows by it (the diff, the mirror,
+// what waits): then the key is a field of its own with the folded text, and the one that is sent is a value beside it.
 #ifndef DR_SYNC_MAPPING_H
 #define DR_SYNC_MAPPING_H
 
@@ -17,6 +17,8 @@ struct dr_mapping {
   const char **told;        // the fields by which others know those: of a folded key the one it is folded from
   size_t key_count;
   uint8_t *hidden;             // per field: 1 = kept for the key alone, never sent
+  uint8_t *keeps_nulls;        // per field: 1 = a null says nothing of it, so what the other side has stays
+  int any_keeps;               // of any field
   const char **source_columns; // per field: the column that feeds it
   struct dr_arena arena;
   struct ArrowSchema extended; // the source's schema with a column for each constant
@@ -41,7 +43,7 @@ struct dr_mapping_options {
 
 // @errors SCHEMA_COLUMN (a mapped or key column that is not read), SCHEMA_FIELD (a field the object has not, a
 // required one nobody maps), SCHEMA_KEY, SCHEMA_TYPE; each with the
-// nearest name. Free with dr_mapping_free.
+// nearest name; CONFIG_VALUE (`nulls: keep` for a field of the key). Free with dr_mapping_free.
 DRAY_NODISCARD int32_t dr_mapping_init(struct dr_mapping *mapping, const struct dr_mapping_options *options,
                                        struct dray_error *error);
 // The rows come from another query over the same columns, found by name: the mapped rows are the same, also where the
@@ -57,7 +59,11 @@ int dr_mapping_is_told(const struct dr_mapping *mapping, const char *name);
 int dr_mapping_is_constant(const struct dr_mapping *mapping, size_t field);
 // The folded key that is made of a field of `schema`; -1: none.
 ptrdiff_t dr_mapping_folded(const struct dr_mapping *mapping, size_t field);
-// Casts one batch of the source (consumed) to the mapped schema. Rows that cannot be cast go to `rejects`.
+// The sync's key, or what the destination finds a row by, has to be said. @errors CONFIG_VALUE when a null keeps it.
+DRAY_NODISCARD int32_t dr_mapping_check_said(const struct dr_mapping *mapping, const char *name,
+                                             struct dray_error *error);
+// Casts one batch of the source (consumed) to the mapped schema; where nulls keep, they become absent. Rows that cannot
+// be cast go to `rejects`.
 DRAY_NODISCARD int32_t dr_mapping_run(struct dr_mapping *mapping, struct ArrowArray *array, uint64_t first_row,
                                       struct dr_batch **out, struct dr_rejects *rejects, struct dray_error *error);
 

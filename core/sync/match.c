@@ -97,6 +97,7 @@ int32_t dr_match_choose(const struct dr_mapping *mapping, const struct dr_object
     if (known && !(alternatives && mapping->key_count > 1)) continue;
     return fail_other_key(mapping, object, object_name, mapping->told[known ? mapping->key_count - 1 : k], error);
   }
+  for (size_t k = 0; k < match.count; k++) DRAY_TRY(dr_mapping_check_said(mapping, match.keys[k], error));
   *out = match;
   return DRAY_OK;
 }

@@ -105,6 +105,7 @@ static int32_t add_columns(struct dr_context *run, const struct dr_diff_counts *
     for (size_t i = 0; i < schema->field_count; i++) {
       report->columns[i].name = dray_str_dup(dray_str_of(schema->fields[i].name));
       if (report->columns[i].name == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a report");
+      report->columns[i].keeps_nulls = run->mapping.keeps_nulls[i];
       report->column_count = i + 1;
     }
   }

@@ -223,8 +223,9 @@ static int32_t identify(const struct dr_context *run, struct dr_prefilter *prefi
   }
   for (size_t i = 0; rc == DRAY_OK && i < mapping->schema->field_count; i++) {
     const struct dr_field *field = &mapping->schema->fields[i];
-    rc = dray_buffer_printf(&text, error, "%s < %s %d %d %d\n", field->name, mapping->source_columns[i], field->type.id,
-                            field->type.precision, field->type.scale);
+    rc = dray_buffer_printf(&text, error, "%s < %s %d %d %d%s\n", field->name, mapping->source_columns[i],
+                            field->type.id, field->type.precision, field->type.scale,
+                            mapping->keeps_nulls[i] ? " keep" : "");
   }
   for (size_t i = 0; rc == DRAY_OK && i < mapping->constant_count; i++) {
     rc = append_item(&text, mapping->constants[i], error);

@@ -69,7 +69,8 @@ struct dr_run_report {
   struct {
     char *name;
     uint64_t count;
-  } * columns; // changed columns by name, most frequent first
+    int keeps_nulls;
+  } * columns; // how often each changed, in the order of the fields, and whether a null leaves what is there
   size_t column_count;
   struct dr_sample *samples;
   size_t sample_count;

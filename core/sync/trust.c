@@ -204,7 +204,8 @@ static int32_t compare_table(struct dr_context *run, struct dr_ingest *ingest, u
   int found = 0;
   char *path = dr_path_join(run->folder, "rebuild.changes");
   if (path == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a path");
-  const struct dr_diff_options options = {.flags = flags, .duplicates = DR_DUPLICATES_REJECT, .changeset_path = path};
+  const struct dr_diff_options options = {
+      .flags = flags, .duplicates = DR_DUPLICATES_REJECT, .changeset_path = path, .unsaid = run->mapping.keeps_nulls};
   int32_t rc = live_schema(run, ingest, flags, &live, &found, error);
   if (rc == DRAY_OK) rc = dr_diff_begin(run->mirror, &options, &diff, error);
   if (rc == DRAY_OK && found) rc = feed_table(run, ingest, live, diff, error);

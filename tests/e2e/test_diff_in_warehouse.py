@@ -97,6 +97,7 @@ class Side:
         self.project = harness.Project(folder / "project")
         self.project.environment.update(scene.SECRETS)
         self.extra, self.mode, self.saved = "note: {value: v}", "mirror", False
+        self.word = "word"
 
     def connection(self):
         return "  wh: {plugin: sqlite, path: warehouse.db}\n"
@@ -110,7 +111,7 @@ class Side:
                 f"models:\n  things: {{warehouse: wh, sql: \"SELECT * FROM things -- all\", key: {key}}}\n"
                 "syncs:\n  things:\n    from: {model: things}\n    to: {connection: hook, object: things}\n"
                 f"    mode: {self.mode}\n    guard: off\n    attempts: 2\n"
-                f"    map: {{a: a, b: b, word: word, number: number, price: price, day: day, doc: doc, {self.extra}}}\n")
+                f"    map: {{a: a, b: b, word: {self.word}, number: number, price: price, day: day, doc: doc, {self.extra}}}\n")
         self.project.config(text + ("    diff: warehouse\n" if self.diff == "warehouse" else ""))
 
     def fill(self, rows):
@@ -199,7 +200,13 @@ def accident(chance, sides):
         hand = chance.choice(HAND)
         sides[1].by_hand(hand)
         return hand
-    elif what < 0.45:
+    elif what < 0.50:
+        word = chance.choice(["{to: word, nulls: keep}", "{nulls: keep}", "{to: word, nulls: send}"])
+        for side in sides:
+            side.word = word
+            side.configure()
+        return "nulls " + word
+    elif what < 0.53:
         for side in sides:
             shutil.rmtree(side.project.folder / ".dray/syncs/things/mirror", ignore_errors=True)
         return "lost mirror"

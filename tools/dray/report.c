@@ -32,6 +32,27 @@ static void write_columns(struct dr_record *record, const struct dr_run_report *
   dray_json_end_object(&record->json);
 }
 
+// The fields that a null leaves as they are on the other side.
+static void write_kept(struct dr_record *record, const struct dr_run_report *report) {
+  dray_json_key(&record->json, "nulls_keep");
+  dray_json_begin_array(&record->json);
+  for (size_t i = 0; i < report->column_count; i++) {
+    if (report->columns[i].keeps_nulls) dray_json_write_text(&record->json, report->columns[i].name);
+  }
+  dray_json_end_array(&record->json);
+}
+
+static void print_kept(struct dr_output *output, const struct dr_run_report *report) {
+  size_t shown = 0;
+  for (size_t i = 0; i < report->column_count && shown <= COLUMNS_SHOWN; i++) {
+    if (!report->columns[i].keeps_nulls) continue;
+    const char *name = shown == COLUMNS_SHOWN ? "..." : report->columns[i].name;
+    dr_print(output, "%s%s", shown == 0 ? "  a null keeps what is there: " : ", ", name);
+    shown++;
+  }
+  if (shown > 0) dr_print(output, "\n");
+}
+
 // Which diff, why, and what each moves: {"used":"local","why":"...","local_rows":...}.
 static void write_diff(struct dr_record *record, const struct dr_diff_cost *cost) {
   if (cost->used == 0) return;
@@ -113,6 +134,7 @@ static void write_record(struct dr_output *output, const struct dr_run_report *r
     dr_record_count(&record, counts[i].name, counts[i].value);
   }
   write_columns(&record, report);
+  write_kept(&record, report);
   dr_record_bool(&record, "rebuilt", report->rebuilt);
   dr_record_text(&record, "unknown", report->unknown);
   write_diff(&record, &report->diff);
@@ -341,6 +363,7 @@ void dr_report_plan(struct dr_output *output, const struct dr_run_report *report
   print_columns(output, report);
   dr_print(output, "  - %s to remove\n", dr_thousands(report->deletes, number));
   dr_print(output, "  = %s unchanged\n", dr_thousands(report->unchanged, number));
+  print_kept(output, report);
   print_rejects(output, report);
   print_diff(output, &report->diff);
   dr_print(output, "  cost: %s rows read in %s", dr_thousands(report->rows_read, number),

@@ -146,6 +146,33 @@ static void test_a_sync_without_a_word_has_the_defaults(void **state) {
   scratch_free(folder);
 }
 
+static void test_a_map_says_what_a_null_means(void **state) {
+  (void)state;
+  static const struct {
+    const char *from, *to;
+    int keeps_nulls;
+  } wanted[] = {{"id", "id", 0}, {"a", "b", 1}, {"c", "d", 0}, {"c", "e", 0},         {"f", "f", 1},      {"g", "h", 0},
+                {"i", "i", 1},   {"k", "l", 1}, {"k", "m", 1}, {"nulls", "nulls", 0}, {NULL, "source", 0}};
+  char *folder = scratch_new();
+  struct dr_project *p = scratch_load(
+      folder, "version: 1\nconnections:\n  x: {plugin: probe}\nsyncs:\n  s:\n    from: {connection: x, stream: r}\n"
+              "    to: {connection: x, object: o}\n    map:\n      id:\n      a: {to: b, nulls: keep}\n"
+              "      c: {to: [d, e], nulls: send}\n      f: {nulls: keep}\n      g: {to: h}\n"
+              "      i: {to: , nulls: keep}\n      k: {to: [l, m], nulls: keep}\n      nulls: nulls\n"
+              "      source: {value: x}\n");
+  assert_int_equal(p->problems.count, 0);
+  const struct dr_sync *s = &p->syncs[0];
+  assert_int_equal(s->map_count, sizeof(wanted) / sizeof(wanted[0]));
+  for (size_t i = 0; i < s->map_count; i++) {
+    if (wanted[i].from == NULL) assert_null(s->map[i].from);
+    if (wanted[i].from != NULL) assert_string_equal(s->map[i].from, wanted[i].from);
+    assert_string_equal(s->map[i].to, wanted[i].to);
+    assert_int_equal(s->map[i].keeps_nulls, wanted[i].keeps_nulls);
+  }
+  dr_project_free(p);
+  scratch_free(folder);
+}
+
 static void test_an_activation_carries_all_it_says(void **state) {
   (void)state;
   char *folder = scratch_new();
@@ -510,6 +537,7 @@ int main(void) {
       cmocka_unit_test(test_every_key_reaches_its_struct),
       cmocka_unit_test(test_streams_become_a_sync_each),
       cmocka_unit_test(test_a_sync_without_a_word_has_the_defaults),
+      cmocka_unit_test(test_a_map_says_what_a_null_means),
       cmocka_unit_test(test_an_activation_carries_all_it_says),
       cmocka_unit_test(test_guard_notations),
       cmocka_unit_test(test_companion_files_are_part_of_the_project),

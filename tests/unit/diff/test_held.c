@@ -255,6 +255,26 @@ static void test_a_null_that_the_mirror_does_not_know_is_no_change(void **state)
   make(DR_KEEP_KEY, "id");
 }
 
+// In a column where nulls say nothing, the other side may have kept a value that the mirror never knew.
+static void test_a_value_that_was_never_said_is_no_change_where_that_may_be(void **state) {
+  static const int keeps[] = {DR_KEEP_ROW, DR_KEEP_COLUMNS, DR_KEEP_KEY};
+  static const uint8_t qty[] = {0, 0, 1};
+  const struct world_pass bare = {.flags = DR_DIFF_FULL | DR_DIFF_KNOWN};
+  const struct world_pass unsaid = {.flags = DR_DIFF_FULL | DR_DIFF_KNOWN, .unsaid = qty};
+  for (size_t i = 0; i < 3; i++) {
+    make(keeps[i], "id");
+    world_load(&world, 2, ROWS("8,ann,?", "9,bob,6"));
+    const int key = keeps[i] == DR_KEEP_KEY;
+    if (!key) assert_string_equal(world_run(&world, &bare, ROWS("8,ann,5", "9,bob,6")), "~ 8,ann,5 [qty]\n");
+    assert_string_equal(world_run(&world, &unsaid, ROWS("8,ann,5", "9,bob,6")), "");
+    assert_string_equal(world_run(&world, &unsaid, ROWS("8,eve,5", "9,bob,7")),
+                        key ? "" : "~ 8,eve,5 [name]\n~ 9,bob,7 [qty]\n");
+    assert_int_equal(world.counts.unknown, key ? 2 : 0); // which part of such a row was said is not held
+    (void)clean(state);
+  }
+  make(DR_KEEP_KEY, "id");
+}
+
 // ---- counting ----
 
 static uint64_t rows_now(void) {
@@ -485,6 +505,7 @@ int main(void) {
       TEST(test_column_hashes_move_with_their_columns),
       TEST(test_row_hashes_that_cannot_move_match_no_row),
       TEST(test_a_null_that_the_mirror_does_not_know_is_no_change),
+      TEST(test_a_value_that_was_never_said_is_no_change_where_that_may_be),
       TEST(test_updates_of_some_columns_are_told_apart_by_their_hashes),
       TEST(test_rows_are_counted_exactly_at_the_end_of_a_run),
       TEST(test_whole_set_is_acknowledged_without_its_rejects),

@@ -172,6 +172,7 @@ int32_t world_try(struct world *world, const struct world_pass *pass, const char
   const struct dr_diff_options options = {.flags = pass->flags,
                                           .duplicates = pass->duplicates,
                                           .order_column = pass->order_column,
+                                          .unsaid = pass->unsaid,
                                           .changeset_path = world->set_path};
   struct dr_diff *diff = NULL;
   int32_t rc = dr_diff_begin(world->mirror, &options, &diff, &world->error);

@@ -53,6 +53,7 @@ struct world_pass {
   size_t batch_rows; // 0: all in one
   int with_before;   // updates are written "~ row <- old row [columns]"
   int not_full;      // dr_diff_not_full before the end
+  const uint8_t *unsaid;
 };
 struct dr_batch *world_batch(struct world *world, const char *const *rows, size_t row_count);
 // One pass over `rows` (NULL at the end). Returns the changes as text; counts in world->counts. Leaves the change set.

@@ -177,3 +177,15 @@ const char *scene_query(const struct scene *scene, const char *sql) {
   (void)sqlite3_close(db);
   return text;
 }
+
+void scene_verify(struct scene *scene, struct dr_state_comparison *out) {
+  struct dr_project *project = NULL;
+  struct dr_session *session = NULL;
+  struct dray_error error;
+  dray_error_init(&error);
+  assert_int_equal(dr_project_load(scene->folder, &project, &error), DRAY_OK);
+  assert_int_equal(dr_session_open(project, &session, &error), DRAY_OK);
+  if (dr_state_verify(session, &project->syncs[0], 3, out, &error) != DRAY_OK) fail_msg("%s", error.text);
+  dr_session_close(session);
+  dr_project_free(project);
+}

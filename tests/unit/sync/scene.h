@@ -6,6 +6,7 @@
 #define SYNC_SCENE_H
 
 #include "sync/run.h"
+#include "sync/state.h"
 
 struct scene {
   char folder[64];             // probe's files are in FOLDER/p
@@ -37,5 +38,8 @@ void scene_forget(struct scene *scene); // removes the ledger
 struct dr_store *scene_store(struct scene *scene);
 // Rows of "SELECT ..." on FOLDER/wh.db, as "a|b;c|d".
 const char *scene_query(const struct scene *scene, const char *sql);
+
+// Compares mirror and table; free what is written.
+void scene_verify(struct scene *scene, struct dr_state_comparison *out);
 
 #endif // SYNC_SCENE_H

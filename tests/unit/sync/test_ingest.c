@@ -14,7 +14,6 @@
 #include "diff/diff.h"
 #include "scene.h"
 #include "store/store.h"
-#include "sync/state.h"
 
 #define TABLE "SELECT id, name FROM rows ORDER BY id"
 #define BARE "[[\"id\",\"int64\"],[\"name\",\"string\"]]"
@@ -361,18 +360,6 @@ static void test_rows_deferred_in_one_of_several_windows_are_read_again(void **s
   assert_true(deferred > 0);
 }
 
-static void verify(struct scene *scene, struct dr_state_comparison *out) {
-  struct dr_project *project = NULL;
-  struct dr_session *session = NULL;
-  struct dray_error error;
-  dray_error_init(&error);
-  assert_int_equal(dr_project_load(scene->folder, &project, &error), DRAY_OK);
-  assert_int_equal(dr_session_open(project, &session, &error), DRAY_OK);
-  if (dr_state_verify(session, &project->syncs[0], 3, out, &error) != DRAY_OK) fail_msg("%s", error.text);
-  dr_session_close(session);
-  dr_project_free(project);
-}
-
 // Rows that a pass cannot tell apart are no proof that table and mirror agree.
 static void test_rows_that_are_deferred_count_as_different(void **state) {
   (void)state;
@@ -393,7 +380,7 @@ static void test_rows_that_are_deferred_count_as_different(void **state) {
   assert_int_equal(setenv("DRAY_TEST", "1", 1), 0);
   assert_int_equal(setenv("DRAY_FILTER_BYTES", "1", 1), 0); // prints that lie
   for (int i = 0; i < 8; i++) {
-    verify(&scene, &found);
+    scene_verify(&scene, &found);
     assert_int_equal(found.different, ROWS);
     assert_int_equal(found.table_only + found.mirror_only, 0);
     dr_state_comparison_free(&found);
