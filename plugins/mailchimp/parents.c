@@ -13,7 +13,7 @@
 #define PARENTS_MAX 1000000u
 #define DAY_US (INT64_C(86400) * 1000000)
 
-static int32_t add(struct mc_parents *parents, const char *first, const char *second, int32_t archived,
+static int32_t add(struct mc_parents *parents, const char *first, const char *second, int32_t half,
                    struct dray_error *error) {
   if (parents->count == parents->capacity) {
     const size_t capacity = parents->capacity == 0 ? 64 : parents->capacity * 2;
@@ -23,7 +23,7 @@ static int32_t add(struct mc_parents *parents, const char *first, const char *se
     parents->capacity = capacity;
   }
   struct mc_parent *made = &parents->items[parents->count++];
-  *made = (struct mc_parent){.archived = archived, .cursor_us = INT64_MIN, .seen_us = INT64_MIN};
+  *made = (struct mc_parent){.half = half, .cursor_us = INT64_MIN, .seen_us = INT64_MIN};
   (void)snprintf(made->first, sizeof(made->first), "%s", first);
   (void)snprintf(made->second, sizeof(made->second), "%s", second);
   return DRAY_OK;
@@ -86,7 +86,7 @@ struct taking {
   struct mc_parents *into;
   const char *under; // the audience's id; NULL: the record is the first id
   const struct dray_json *only;
-  int32_t with_archive;
+  int32_t archive; // MC_HALF_*; 0: none
 };
 
 static int is_among(const struct dray_json *ids, const char *id) {
@@ -104,7 +104,7 @@ static int32_t take_id(void *ctx, const struct dray_json *record, struct dray_er
   if (!is_among(taking->only, id)) return DRAY_OK;
   if (taking->under != NULL) return add(taking->into, taking->under, id, 0, error);
   DRAY_TRY(add(taking->into, id, "", 0, error));
-  return taking->with_archive ? add(taking->into, id, "", 1, error) : DRAY_OK;
+  return taking->archive != 0 ? add(taking->into, id, "", taking->archive, error) : DRAY_OK;
 }
 
 static int32_t fail_no_list(const char *id, struct dray_error *error) {
@@ -122,9 +122,8 @@ static int32_t check_all_there(const struct mc_client *client, const struct mc_p
   return DRAY_OK;
 }
 
-static int32_t load_lists(struct mc_client *client, int32_t with_archive, struct mc_parents *out,
-                          struct dray_error *error) {
-  struct taking taking = {.into = out, .only = client->settings->list_ids, .with_archive = with_archive};
+static int32_t load_lists(struct mc_client *client, int32_t archive, struct mc_parents *out, struct dray_error *error) {
+  struct taking taking = {.into = out, .only = client->settings->list_ids, .archive = archive};
   DRAY_TRY(each_record(client, "/lists?fields=lists.id,total_items", NULL, "lists", take_id, &taking, NULL, error));
   return check_all_there(client, out, error);
 }
@@ -162,14 +161,14 @@ static int32_t load_campaigns(struct mc_client *client, struct mc_parents *out, 
   return rc;
 }
 
-int32_t mc_parents_load(struct mc_client *client, const struct mc_stream *stream, struct mc_parents *out,
-                        struct dray_error *error) {
+int32_t mc_parents_load(struct mc_client *client, const struct mc_stream *stream, int32_t archive,
+                        struct mc_parents *out, struct dray_error *error) {
   *out = (struct mc_parents){.items = NULL};
   switch (stream->of) {
   case MC_OF_LIST:
     return load_lists(client, 0, out, error);
   case MC_OF_LIST_AND_ARCHIVE:
-    return load_lists(client, client->settings->include_archived, out, error);
+    return load_lists(client, archive, out, error);
   case MC_OF_CATEGORY:
     return load_below(client, "interest-categories", "categories", out, error);
   case MC_OF_SEGMENT:

@@ -42,6 +42,7 @@ static void reader_free(void *self) {
   free(reader->waiting);
   dray_buffer_free(&reader->total);
   dray_buffer_free(&reader->constant);
+  dray_buffer_free(&reader->deleted);
   dray_json_free(reader->tree);
   free(reader);
 }
@@ -89,7 +90,7 @@ static int32_t append_request(const struct mc_reader *reader, const struct mc_ta
                               (unsigned long long)reader->page_size, (unsigned long long)task->offset,
                               stream->records));
   if (stream->query != NULL) DRAY_TRY(dray_buffer_printf(path, error, "&%s", stream->query));
-  if (parent->archived) DRAY_TRY(dray_buffer_append_str(path, "&status=archived", error));
+  if (parent->half != MC_HALF_SHOWN) DRAY_TRY(dray_buffer_append_str(path, "&status=archived", error));
   if (since != INT64_MIN && stream->since != NULL) DRAY_TRY(append_time(path, stream->since, since, error));
   if (reader->until_us == 0 || stream->before == NULL) return DRAY_OK;
   return append_time(path, stream->before, reader->until_us, error);
@@ -119,10 +120,12 @@ static void page_is_over(struct mc_reader *reader) {
   reader->tried = 0;
 }
 
-static int32_t set_constant(struct mc_reader *reader, struct dray_error *error) {
+static int32_t set_constants(struct mc_reader *reader, struct dray_error *error) {
   const struct mc_parent *parent = &reader->parents.items[reader->current.parent];
   const char *id = reader->stream->constant_of == 2 ? parent->second : parent->first;
   dray_buffer_clear(&reader->constant);
+  dray_buffer_clear(&reader->deleted);
+  DRAY_TRY(dray_buffer_append_str(&reader->deleted, parent->half == MC_HALF_GONE ? "true" : "false", error));
   return dray_buffer_append_str(&reader->constant, id, error);
 }
 
@@ -146,7 +149,7 @@ static int32_t answered(void *self, uint64_t number, const struct dray_api_answe
     return DRAY_OK;
   }
   if (answer->status >= 400) return mc_fail(answer, reader->stream->def.name, error);
-  return set_constant(reader, error);
+  return set_constants(reader, error);
 }
 
 int mc_reader_note(struct mc_reader *reader, struct dray_str id, struct dray_str at) {
@@ -251,17 +254,30 @@ static int32_t done(void *self, uint64_t number, uint64_t record_count, struct d
 
 // ---- opening ----
 
+// Where archived members are left out, the first read of an audience leaves its archive alone: nobody of it was ever
+// given out. Who is archived from then on has to be taken back. One that was read before without this is read whole.
+static int leaves_alone(const struct mc_reader *reader, size_t i) {
+  const struct mc_parent *parent = &reader->parents.items[i];
+  return parent->half == MC_HALF_GONE && parent->cursor_us == INT64_MIN && reader->until_us != 0 &&
+         parent[-1].cursor_us == INT64_MIN;
+}
+
 static int32_t begin(struct mc_reader *reader, const struct dray_read_request *request, struct dray_error *error) {
   const struct mc_settings *settings = reader->client->settings;
   reader->page_size = (uint64_t)settings->page_size;
   reader->overlap = reader->page_size / SHARED_PART + 1;
-  DRAY_TRY(mc_parents_load(reader->client, reader->stream, &reader->parents, error));
+  const int32_t archive = reader->tombstones ? MC_HALF_GONE : settings->include_archived ? MC_HALF_ARCHIVED : 0;
+  DRAY_TRY(mc_parents_load(reader->client, reader->stream, archive, &reader->parents, error));
   if (reader->incremental) {
     DRAY_TRY(mc_state_read(request->state, reader->stream, &reader->parents, error));
     // The end is exclusive, and of whole seconds.
     if (reader->client->their_now_us != 0) reader->until_us = reader->client->their_now_us + SECOND_US;
   }
   for (size_t i = reader->parents.count; i-- > 0;) {
+    if (leaves_alone(reader, i)) {
+      reader->parents.items[i].cursor_us = reader->until_us - SECOND_US;
+      continue;
+    }
     reader->parents.items[i].since_us = find_since(reader, &reader->parents.items[i]);
     DRAY_TRY(add_task(reader, (struct mc_task){.parent = (uint32_t)i}, error));
   }
@@ -285,9 +301,17 @@ static int32_t open_pages(struct mc_reader *reader, struct dray_selection *selec
   (void)snprintf(records, sizeof(records), "%s[*]", stream->records);
   dray_buffer_init(&reader->total, 40);
   dray_buffer_init(&reader->constant, 100);
+  dray_buffer_init(&reader->deleted, 10);
   reader->captures[0] = (struct dray_json_capture){.path = "total_items", .out = &reader->total};
-  reader->constants[0] =
-      (struct dray_json_constant){.column = (size_t)(constant_at >= 0 ? constant_at : 0), .text = &reader->constant};
+  size_t constant_count = 0;
+  if (constant_at >= 0) {
+    reader->constants[constant_count++] =
+        (struct dray_json_constant){.column = (size_t)constant_at, .text = &reader->constant};
+  }
+  if (selection->deleted_column >= 0) {
+    reader->constants[constant_count++] =
+        (struct dray_json_constant){.column = (size_t)selection->deleted_column, .text = &reader->deleted};
+  }
   reader->members[0] = stream->key;
   reader->members[1] = stream->def.cursor;
   if (by_hand) find_columns(reader, selection);
@@ -302,7 +326,7 @@ static int32_t open_pages(struct mc_reader *reader, struct dray_selection *selec
                                    .wanted = wanted,
                                    .empty_is_null = 1,
                                    .constants = reader->constants,
-                                   .constant_count = constant_at >= 0,
+                                   .constant_count = constant_count,
                                    .captures = reader->captures,
                                    .capture_count = 1,
                                    .name = name,
@@ -332,9 +356,12 @@ int32_t mc_reader_open(struct mc_client *client, const struct mc_stream *stream,
                        const struct dray_field_list *merge_fields, const struct dray_read_request *request,
                        struct dray_stream *out, struct dray_error *error) {
   struct dray_selection selection;
+  const int incremental = request->mode == DRAY_READ_INCREMENTAL;
+  // A full read shows who is gone by not showing them.
+  const int tombstones = incremental && stream->of == MC_OF_LIST_AND_ARCHIVE && !client->settings->include_archived;
   DRAY_TRY(check_request(stream, request, error));
-  DRAY_TRY(dray_selection_make(&stream->def, merge_fields, request->columns, (size_t)request->column_count, 0, 0,
-                               &selection, error));
+  DRAY_TRY(dray_selection_make(&stream->def, merge_fields, request->columns, (size_t)request->column_count, 0,
+                               tombstones, &selection, error));
   struct mc_reader *reader = calloc(1, sizeof(*reader));
   if (reader == NULL) {
     dray_selection_free(&selection);
@@ -342,7 +369,8 @@ int32_t mc_reader_open(struct mc_client *client, const struct mc_stream *stream,
   }
   reader->client = client;
   reader->stream = stream;
-  reader->incremental = request->mode == DRAY_READ_INCREMENTAL;
+  reader->incremental = incremental;
+  reader->tombstones = tombstones;
   const int32_t rc = begin(reader, request, error);
   if (rc != DRAY_OK) {
     dray_selection_free(&selection);

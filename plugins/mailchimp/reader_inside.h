@@ -21,6 +21,7 @@ struct mc_reader {
   struct mc_client *client;
   const struct mc_stream *stream;
   int32_t incremental;
+  int32_t tombstones;          // who is in the archive is told as gone
   uint64_t page_size, overlap; // records; how many of them two pages share
   int64_t until_us;            // incremental: no later changes; 0: no end
   struct mc_parents parents;
@@ -40,9 +41,9 @@ struct mc_reader {
   int32_t failed;      // what `wanted` could not tell
   struct mc_seen seen;
 
-  struct dray_buffer total, constant;
+  struct dray_buffer total, constant, deleted;
   struct dray_json_capture captures[1];
-  struct dray_json_constant constants[1];
+  struct dray_json_constant constants[2];
   const char *members[2];
 
   // By hand.

@@ -77,7 +77,8 @@ static const struct dray_setting table[] = {
      .kind = DRAY_SETTING_BOOL,
      .offset = MEMBER(include_archived),
      .default_json = "true",
-     .description = "source: archived members too, with status archived"},
+     .description = "source: archived members too, with status archived; false: none, and who is archived later "
+                    "becomes a tombstone"},
 };
 #define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
 

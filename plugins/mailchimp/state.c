@@ -11,8 +11,10 @@
 #define STATE_BYTES_MAX (1u << 20)
 
 static void name_of(const struct mc_parent *parent, char out[100]) {
+  static const char *const halves[] = {
+      [MC_HALF_SHOWN] = "", [MC_HALF_ARCHIVED] = "/archived", [MC_HALF_GONE] = "/gone"};
   (void)snprintf(out, 100, "%s%s%s%s", parent->first, parent->second[0] != '\0' ? "/" : "", parent->second,
-                 parent->archived ? "/archived" : "");
+                 halves[parent->half]);
 }
 
 static int32_t refuse(struct dray_str state, const struct mc_stream *stream, struct dray_error *error) {

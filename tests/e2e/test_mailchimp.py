@@ -243,3 +243,56 @@ def test_the_plugin_says_what_it_offers(account, sim):
     shown = account.dray("check").expect(0).out
     assert "owner" in shown and sim.hello["api_key"] not in shown, shown
     harness.assert_no_canary(shown, "check")
+
+
+# ---- who is archived ----
+
+def statuses(project, sim):
+    return dict(project.query("SELECT email_address, status FROM list_members WHERE list_id = ?", (sim.hello["list_id"],)))
+
+
+def living(sim):
+    return {email: member["status"] for email, member in scene.members(sim).items() if member["status"] != "archived"}
+
+
+@pytest.mark.parametrize("mode", ["upsert", "mirror", "history"])
+def test_without_archived_members_whoever_is_archived_later_is_gone(project, small, mode):
+    scene.into_warehouse(project, small, ["list_members"], mode=mode, more=", include_archived: false, page_size: 50")
+    project.sync("list_members")
+    now = (lambda: dict(project.query("SELECT email_address, status FROM list_members WHERE list_id = ? AND _dray_valid_to IS NULL", (small.hello["list_id"],)))
+           ) if mode == "history" else (lambda: statuses(project, small))
+    assert now() == living(small)
+    asked = [line["query"] for line in small.ledger() if line["path"].endswith("/members")]
+    assert asked and not [query for query in asked if "status=archived" in query], "nobody of it was given out"
+    small.advance(600)
+    emails = [email for email, member in scene.members(small).items() if member["status"] == "subscribed"][:4]
+    small.change({"ops": [{"op": "archive", "email": email} for email in emails[:3]] + [{"op": "touch", "email": emails[3]}]})
+    calls = scene.Calls(small)
+    run = project.sync("list_members")
+    assert (run["deletes"], run["unreadable"], run["rejected"]) == (3, 0, 0), run
+    if mode != "mirror":
+        assert calls.made()["GET /3.0/lists/{list_id}/members"] <= 4, "an audience, and what of it is archived, is a call each"
+    assert now() == living(small) and not set(emails[:3]) & set(now())
+    small.advance(600)
+    small.change({"op": "resubscribe", "email": emails[0]})
+    project.sync("list_members")
+    assert now() == living(small) and emails[0] in now(), "who is back is a row again"
+    small.advance(600)
+    idle = project.sync("list_members")
+    assert (idle["inserts"], idle["updates"], idle["deletes"]) == (0, 0, 0), idle
+
+
+def test_archived_members_that_are_not_wanted_any_more_go(project, small):
+    scene.into_warehouse(project, small, ["list_members"])
+    project.sync("list_members")
+    assert "archived" in statuses(project, small).values()
+    scene.into_warehouse(project, small, ["list_members"], more=", include_archived: false")
+    small.advance(600)
+    email = next(email for email, member in scene.members(small).items() if member["status"] == "subscribed")
+    small.change({"op": "archive", "email": email})
+    project.sync("list_members")
+    assert statuses(project, small) == living(small)
+    scene.into_warehouse(project, small, ["list_members"])
+    project.sync("list_members")
+    held = {email: member["status"] for email, member in scene.members(small).items()}
+    assert statuses(project, small) == held and "archived" in held.values(), "and come back when they are"

@@ -150,20 +150,25 @@ static void test_an_incremental_read_goes_on_and_ends_where_it_began(void **stat
   static const struct fake_exchange exchanges[] = {
       LISTS,
       {.body = "{\"members\":[{\"id\":\"a\",\"last_changed\":\"2023-11-14T10:00:00+00:00\"},"
-               "{\"id\":\"b\",\"last_changed\":\"2023-11-14T11:00:00+00:00\"}],\"total_items\":2}"}};
+               "{\"id\":\"b\",\"last_changed\":\"2023-11-14T11:00:00+00:00\"}],\"total_items\":2}"},
+      {.body = "{\"members\":[{\"id\":\"c\",\"last_changed\":\"2023-11-14T10:30:00+00:00\"}],\"total_items\":1}"}};
   struct dray_stream stream;
   struct dray_str at;
   char texts[200];
-  begin(exchanges, 2);
+  begin(exchanges, 3);
   struct dray_source *source = make_source(SETTINGS);
   ok(open_stream(source, "list_members", DRAY_READ_INCREMENTAL,
-                 "{\"v\":1,\"stream\":\"list_members\",\"at\":{\"l1\":1699956000000000}}", "id", &stream));
+                 "{\"v\":1,\"stream\":\"list_members\",\"at\":{\"l1\":1699956000000000,\"l1/gone\":1699956000000000}}",
+                 "id", &stream));
   ok(read_texts(&stream, texts, sizeof(texts), &error));
-  assert_string_equal(texts, "a b ");
+  assert_string_equal(texts, "a b c "); // the archive comes as tombstones
   assert_non_null(strstr(fake.requests[1].line, "&since_last_changed=2023-11-14T09%3A59%3A00%2B00%3A00"
                                                 "&before_last_changed=2023-11-14T22%3A13%3A21%2B00%3A00"));
+  assert_non_null(
+      strstr(fake.requests[2].line, "&status=archived&since_last_changed=2023-11-14T09%3A59%3A00%2B00%3A00"));
   ok(stream.state(&stream, &at, &error));
-  assert_true(dray_str_is(at, "{\"v\":1,\"stream\":\"list_members\",\"at\":{\"l1\":1700000000000000}}"));
+  assert_true(dray_str_is(at, "{\"v\":1,\"stream\":\"list_members\",\"at\":{\"l1\":1700000000000000,\"l1/gone\":"
+                              "1700000000000000}}"));
   stream.close(&stream);
   mailchimp_source_vtable.destroy(source);
   fake_host_expect_idle(&fake);
