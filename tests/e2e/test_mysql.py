@@ -856,7 +856,7 @@ def test_a_role_without_rights_is_told_what_to_grant(project, server):
                "GRANT SELECT ON work.mine TO guest")
     project.environment["MY_PASSWORD"] = PASSWORD
     project.config("connections:\n" + connection(server, user="guest") + "  files: {plugin: file, path: in}\n"
-                   "models:\n  m: {warehouse: wh, sql: SELECT * FROM people, key: id}\n"
+                   "models:\n  m: {warehouse: wh, sql: 'SELECT id, name, score FROM people', key: id}\n"
                    "syncs:\n" + people_sync("upsert") +
                    "  out: {from: {model: m}, to: {connection: wh, table: t}, mode: upsert}\n")
     put_people(project, PEOPLE)
