@@ -18,7 +18,6 @@
 static void destination_abort(struct dray_destination *destination) {
   shopify_mapping_free(&destination->mapping);
   shopify_options_free(&destination->options);
-  shopify_lines_free(&destination->made);
   destination->schema = NULL;
   destination->begun = 0;
 }
@@ -117,7 +116,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   out->flags = DRAY_CAPS_PARTIAL | DRAY_CAPS_ASYNC | DRAY_CAPS_CHANGED_COLUMNS;
   out->operations = shopify_objects[which].def.operations;
   if (keeps || removes) out->operations &= ~(uint32_t)DRAY_OP_DELETE;
-  out->doubt = DRAY_DOUBT_RESEND; // every mutation sets something to a value
+  out->doubt = DRAY_DOUBT_RESEND; // every mutation sets something to a value, or is looked up before it comes again
   out->batch_rows_max = options.bulk_threshold > 0 ? BATCH_ROWS_OF_A_JOB : BATCH_ROWS;
   out->batch_bytes_max = BATCH_BYTES_MAX;
   out->parallel_max = 1; // the budget is one, whoever spends it
@@ -138,7 +137,6 @@ static int32_t begin(struct dray_destination *destination, const struct dray_wri
   destination->in_bulk =
       destination->options.bulk_threshold > 0 && count > (uint64_t)destination->options.bulk_threshold;
   destination->schema = plan->schema;
-  destination->operations = plan->operations;
   destination->begun = 1;
   return DRAY_OK;
 }

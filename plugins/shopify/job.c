@@ -51,10 +51,14 @@ int64_t shopify_lines_row(const struct shopify_lines *lines, uint64_t line) {
 
 // ---- the handle ----
 
+static const char *name_of(int32_t operation) {
+  const struct shopify_operation *known = &shopify_operations[operation];
+  return known->name != NULL ? known->name : known->field;
+}
+
 int32_t shopify_handle_write(const char *id, int32_t operation, const struct shopify_lines *lines,
                              struct dray_buffer *out, int *out_fits, struct dray_error *error) {
-  DRAY_TRY(dray_buffer_printf(out, error, "{\"v\":1,\"id\":\"%s\",\"op\":\"%s\",\"rows\":\"", id,
-                              shopify_operations[operation].field));
+  DRAY_TRY(dray_buffer_printf(out, error, "{\"v\":1,\"id\":\"%s\",\"op\":\"%s\",\"rows\":\"", id, name_of(operation)));
   for (size_t i = 0; i < lines->range_count; i++) {
     const struct shopify_range *range = &lines->ranges[i];
     DRAY_TRY(dray_buffer_printf(out, error, "%s%lld", i > 0 ? "," : "", (long long)range->first));
@@ -96,12 +100,11 @@ int32_t shopify_handle_read(struct dray_str handle, char id[SHOPIFY_BULK_ID_BYTE
   int32_t rc = dray_json_parse(handle, DRAY_HANDLE_BYTES_MAX, &root, error);
   if (rc == DRAY_E_OUT_OF_MEMORY) return rc;
   const struct dray_str gid = dray_json_string(dray_json_get(root, "id"), "");
-  const struct dray_str field = dray_json_string(dray_json_get(root, "op"), "");
+  const struct dray_str name = dray_json_string(dray_json_get(root, "op"), "");
   const struct dray_str rows = dray_json_string(dray_json_get(root, "rows"), "");
   int known = rc == DRAY_OK && gid.len > 0 && gid.len < SHOPIFY_BULK_ID_BYTES && rows.len > 0;
   *operation = 0;
-  while (*operation < SHOPIFY_OPERATION_COUNT && !dray_str_is(field, shopify_operations[*operation].field))
-    ++*operation;
+  while (*operation < SHOPIFY_OPERATION_COUNT && !dray_str_is(name, name_of(*operation))) ++*operation;
   known = known && *operation < SHOPIFY_OPERATION_COUNT;
   rc = DRAY_OK;
   if (known) {

@@ -268,16 +268,37 @@ static int32_t find_fields(struct shopify_mapping *mapping, const struct ArrowSc
   return DRAY_OK;
 }
 
+// What is there or is not, such as a tag, cannot be updated; and what only Shopify makes cannot be created.
+static int32_t check_mode(const struct shopify_mapping *mapping, struct dray_error *error) {
+  const char *name = shopify_objects[mapping->object].def.name;
+  const int makes = mapping->operations == DRAY_OP_INSERT, changes = mapping->operations == DRAY_OP_UPDATE;
+  const int removes = strcmp(mapping->options->tag_mode, "remove") == 0;
+  const char *why = NULL;
+  if (mapping->object == SHOPIFY_OBJECT_CUSTOMER_TAGS && changes) {
+    why = "a customer has a tag or has it not, so `mode: update` has nothing to change; use create, upsert, mirror or "
+          "remove";
+  } else if (mapping->object == SHOPIFY_OBJECT_CUSTOMER_TAGS && makes && removes) {
+    why = "`mode: create` adds tags, and `tag_mode: remove` takes them away; use upsert";
+  } else if (mapping->object == SHOPIFY_OBJECT_CONSENT && makes) {
+    why = "each customer has a state of consent, so `mode: create` has nothing to make; use update or upsert";
+  } else if (mapping->object == SHOPIFY_OBJECT_ORDERS && makes) {
+    why = "no order is made here, so `mode: create` has nothing to do; use update or upsert";
+  }
+  return why != NULL ? dray_fail_field(error, DRAY_E_CONFIG_VALUE, "mode", "%s: %s", name, why) : DRAY_OK;
+}
+
 int32_t shopify_mapping_make(int32_t object, const struct dray_write_plan *plan, const struct shopify_options *options,
                              const struct shopify_definitions *definitions, struct shopify_mapping *out,
                              struct dray_error *error) {
-  struct shopify_mapping mapping = {.object = object, .options = options, .definitions = definitions};
+  struct shopify_mapping mapping = {
+      .object = object, .options = options, .definitions = definitions, .operations = plan->operations};
   const size_t more = definitions != NULL ? definitions->count : 0;
   mapping.fields = calloc(shopify_objects[object].def.field_count, sizeof(*mapping.fields));
   mapping.metafields = calloc(more + 1, sizeof(*mapping.metafields));
   int32_t rc = mapping.fields != NULL && mapping.metafields != NULL
                    ? DRAY_OK
                    : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a mapping");
+  if (rc == DRAY_OK) rc = check_mode(&mapping, error);
   if (rc == DRAY_OK) rc = find_match(&mapping, plan, error);
   if (rc == DRAY_OK) rc = check_columns(&mapping, plan->schema, error);
   if (rc == DRAY_OK) rc = find_fields(&mapping, plan->schema, error);

@@ -51,8 +51,9 @@ struct shopify_mapping {
   ptrdiff_t *fields;      // owned: for each field of the object its column in the view; -1: not mapped
   ptrdiff_t *metafields;  // owned: for each definition likewise
   size_t metafield_count; // mapped ones
+  uint32_t operations;    // of the plan: without INSERT nothing is made, without UPDATE nothing is changed
 };
-// @errors SCHEMA_FIELD, SCHEMA_KEY, CONFIG_*, OUT_OF_MEMORY.
+// @errors SCHEMA_FIELD, SCHEMA_KEY, CONFIG_*, also for a mode that the object has no sense for, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t shopify_mapping_make(int32_t object, const struct dray_write_plan *plan,
                                             const struct shopify_options *options,
                                             const struct shopify_definitions *definitions, struct shopify_mapping *out,
@@ -64,7 +65,7 @@ void shopify_mapping_free(struct shopify_mapping *mapping);
 DRAY_NODISCARD int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
                                          struct shopify_task *task, struct dray_error *error);
-// The task that finds the customer of a change.
+// The task that finds the customer, or the metafield, of a change.
 DRAY_NODISCARD int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                          size_t change, struct dray_buffer *values, struct dray_buffer *texts,
                                          struct shopify_task *task, struct dray_error *error);
@@ -81,10 +82,13 @@ DRAY_NODISCARD int32_t shopify_make_metafield(const struct shopify_mapping *mapp
 DRAY_NODISCARD int32_t shopify_owner_id(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                         size_t change, struct dray_buffer *out, struct dray_error *error);
 // One element of metafieldsSet, or of metafieldsDelete, from a row of the object `metafields`. A row that cannot be
-// sent is settled.
+// sent, or that there is nothing to do for, is settled. `digest` (len 0: none) is what the metafield was found with.
 DRAY_NODISCARD int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping,
-                                                   const struct dray_changes *changes, struct shopify_task *task,
-                                                   struct dray_buffer *values, struct dray_buffer *texts,
-                                                   struct dray_error *error);
+                                                   const struct dray_changes *changes, struct dray_str digest,
+                                                   struct shopify_task *task, struct dray_buffer *values,
+                                                   struct dray_buffer *texts, struct dray_error *error);
+// Whether the row of the object `metafields` takes the metafield away.
+int shopify_metafield_row_removes(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                  size_t change);
 
 #endif // SHOPIFY_OBJECTS_H

@@ -14,6 +14,11 @@ const struct shopify_operation shopify_operations[SHOPIFY_OPERATION_COUNT] = {
                               .variables = {{"input", "CustomerSetInput!"}, {"identifier", "CustomerSetIdentifiers"}},
                               .select = "customer{id} " WITH_CODE,
                               .object = "customer"},
+    [SHOPIFY_CUSTOMER_CREATE] = {.field = "customerCreate",
+                                 .variables = {{"input", "CustomerInput!"}},
+                                 .select = "customer{id} " PLAIN,
+                                 .object = "customer",
+                                 .once = 1},
     [SHOPIFY_CUSTOMER_UPDATE] = {.field = "customerUpdate",
                                  .variables = {{"input", "CustomerInput!"}},
                                  .select = "customer{id} " PLAIN,
@@ -43,17 +48,30 @@ const struct shopify_operation shopify_operations[SHOPIFY_OPERATION_COUNT] = {
                                 .variables = {{"metafields", "[MetafieldsSetInput!]!"}},
                                 .select = "metafields{id} userErrors{field message code elementIndex}",
                                 .list = 1},
+    [SHOPIFY_METAFIELDS_CREATE] = {.field = "metafieldsSet",
+                                   .variables = {{"metafields", "[MetafieldsSetInput!]!"}},
+                                   .select = "metafields{id} userErrors{field message code elementIndex}",
+                                   .name = "metafieldsCreate",
+                                   .list = 1},
     [SHOPIFY_METAFIELDS_DELETE] = {.field = "metafieldsDelete",
                                    .variables = {{"metafields", "[MetafieldIdentifierInput!]!"}},
                                    .select = "deletedMetafields{key} " PLAIN,
                                    .list = 1},
     [SHOPIFY_CUSTOMER_FIND] = {.field = "customerByIdentifier",
                                .variables = {{"identifier", "CustomerIdentifierInput!"}},
-                               .select = "id"},
+                               .select = "id",
+                               .query = 1},
+    [SHOPIFY_METAFIELD_FIND] = {.field = "node",
+                                .variables = {{"id", "ID!"}, {"namespace", "String!"}, {"key", "String!"}},
+                                .call = "node(id:$id%){... on HasMetafields{metafield(namespace:$namespace%,key:$key%)"
+                                        "{compareDigest}}}",
+                                .object = "metafield",
+                                .id = "compareDigest",
+                                .query = 1},
 };
 
 static const char *kind_of(int32_t operation) {
-  return operation == SHOPIFY_CUSTOMER_FIND ? "query" : "mutation";
+  return shopify_operations[operation].query ? "query" : "mutation";
 }
 
 // ---- documents ----
@@ -71,6 +89,10 @@ static int32_t declare(const struct shopify_operation *operation, const char *su
 
 static int32_t call(const struct shopify_operation *operation, const char *suffix, struct dray_buffer *out,
                     struct dray_error *error) {
+  for (const char *at = operation->call; at != NULL && *at != '\0'; at++) {
+    DRAY_TRY(*at == '%' ? dray_buffer_append_str(out, suffix, error) : dray_buffer_append_char(out, *at, error));
+  }
+  if (operation->call != NULL) return DRAY_OK;
   DRAY_TRY(dray_buffer_printf(out, error, "%s(", operation->field));
   for (size_t v = 0; v < SHOPIFY_VARIABLES_MAX && operation->variables[v].name != NULL; v++) {
     const char *name = operation->variables[v].name;
@@ -223,8 +245,22 @@ static int is_gone(const struct shopify_operation *operation, const struct dray_
   return 0;
 }
 
+int32_t shopify_settle_stale(struct shopify_task *task, struct dray_str code, struct dray_buffer *texts,
+                             struct dray_error *error) {
+  if (!dray_str_is(code, "STALE_OBJECT")) return DRAY_OK;
+  if (task->operation == SHOPIFY_METAFIELDS_CREATE) {
+    task->status = DRAY_RECEIPT_UNCHANGED;
+    return DRAY_OK;
+  }
+  return shopify_settle(task, DRAY_RECEIPT_RETRY, DRAY_E_BUSY, dray_str_of("the metafield has just been changed"),
+                        texts, error);
+}
+
 static int32_t refuse(struct shopify_task *task, const struct dray_json *user_errors, struct dray_buffer *texts,
                       struct dray_error *error) {
+  const struct dray_str code = dray_json_string(dray_json_get(user_errors->child, "code"), "");
+  if (user_errors->child_count == 1) DRAY_TRY(shopify_settle_stale(task, code, texts, error));
+  if (task->status != 0) return DRAY_OK;
   if (is_gone(&shopify_operations[task->operation], user_errors)) {
     task->status = DRAY_RECEIPT_UNCHANGED;
     return DRAY_OK;
@@ -267,8 +303,8 @@ int32_t shopify_judge(struct shopify_task *task, const struct dray_json *payload
   const struct shopify_operation *operation = &shopify_operations[task->operation];
   if (payload == NULL || payload->kind != DRAY_JSON_OBJECT) {
     const struct dray_json *one = error_of(errors, alias);
-    if (one == NULL && operation->object == NULL && payload != NULL && task->operation == SHOPIFY_CUSTOMER_FIND) {
-      task->status = DRAY_RECEIPT_UNCHANGED; // nobody was found
+    if (one == NULL && payload != NULL && operation->query) {
+      task->status = DRAY_RECEIPT_UNCHANGED; // nothing was found
       return DRAY_OK;
     }
     return shopify_judge_error(task, one, texts, error);
@@ -276,8 +312,9 @@ int32_t shopify_judge(struct shopify_task *task, const struct dray_json *payload
   const struct dray_json *user_errors = dray_json_get(payload, "userErrors");
   if (user_errors != NULL && user_errors->child_count > 0) return refuse(task, user_errors, texts, error);
   const struct dray_json *object = operation->object != NULL ? dray_json_get(payload, operation->object) : payload;
-  const struct dray_str id = dray_json_string(dray_json_get(object, "id"), "");
-  task->status = DRAY_RECEIPT_APPLIED;
+  const char *member = operation->id != NULL ? operation->id : "id";
+  const struct dray_str id = dray_json_string(dray_json_get(object, member), "");
+  task->status = operation->query && id.len == 0 ? DRAY_RECEIPT_UNCHANGED : DRAY_RECEIPT_APPLIED;
   task->id = texts->len;
   task->id_len = (size_t)id.len;
   return dray_buffer_append(texts, id.data, (size_t)id.len, error);

@@ -138,11 +138,44 @@ static int wants_metafield(const struct shopify_mapping *mapping, const struct d
          dray_column_is_null(&changes->view.columns[column], change) == null;
 }
 
+static int is_custom_id(const struct shopify_mapping *mapping, const struct shopify_definition *definition) {
+  const char *dot = strchr(mapping->options->custom_id, '.');
+  const size_t len = (size_t)(dot - mapping->options->custom_id);
+  return strncmp(definition->space, mapping->options->custom_id, len) == 0 && definition->space[len] == '\0' &&
+         strcmp(definition->key, dot + 1) == 0;
+}
+
+// The metafield that custom_id stands for.
+static void write_custom_id(const struct shopify_mapping *mapping, struct dray_str value,
+                            struct dray_json_writer *writer) {
+  const char *dot = strchr(mapping->options->custom_id, '.');
+  dray_json_begin_object(writer);
+  dray_json_key(writer, "namespace");
+  dray_json_write_str(writer,
+                      dray_str_make(mapping->options->custom_id, (uint64_t)(dot - mapping->options->custom_id)));
+  dray_json_key(writer, "key");
+  dray_json_write_text(writer, dot + 1);
+  dray_json_key(writer, "value");
+  dray_json_write_str(writer, value);
+}
+
+// `custom_id` (len 0: none): the value of the one that custom_id stands for, which is written whatever the columns say.
 static int32_t write_own_metafields(const struct shopify_mapping *mapping, const struct dray_changes *changes,
-                                    size_t change, struct dray_json_writer *writer, struct dray_error *error) {
+                                    size_t change, struct dray_str custom_id, struct dray_json_writer *writer,
+                                    struct dray_error *error) {
   int any = 0;
+  if (custom_id.len > 0) {
+    any = 1;
+    dray_json_key(writer, "metafields");
+    dray_json_begin_array(writer);
+    write_custom_id(mapping, custom_id, writer);
+    dray_json_key(writer, "type");
+    dray_json_write_text(writer, "id");
+    dray_json_end_object(writer);
+  }
   for (size_t i = 0; mapping->definitions != NULL && i < mapping->definitions->count; i++) {
     if (!wants_metafield(mapping, changes, change, i, 0)) continue;
+    if (custom_id.len > 0 && is_custom_id(mapping, &mapping->definitions->items[i])) continue;
     if (!any) {
       dray_json_key(writer, "metafields");
       dray_json_begin_array(writer);
@@ -185,15 +218,7 @@ static void write_identifier(const struct shopify_mapping *mapping, struct dray_
   if (mapping->match != SHOPIFY_MATCH_CUSTOM) {
     dray_json_write_str(writer, key);
   } else {
-    const char *dot = strchr(mapping->options->custom_id, '.');
-    dray_json_begin_object(writer);
-    dray_json_key(writer, "namespace");
-    dray_json_write_str(writer,
-                        dray_str_make(mapping->options->custom_id, (uint64_t)(dot - mapping->options->custom_id)));
-    dray_json_key(writer, "key");
-    dray_json_write_text(writer, dot + 1);
-    dray_json_key(writer, "value");
-    dray_json_write_str(writer, key);
+    write_custom_id(mapping, key, writer);
     dray_json_end_object(writer);
   }
   dray_json_end_object(writer);
@@ -251,7 +276,29 @@ static int32_t make_update(const struct shopify_mapping *mapping, const struct d
   dray_json_key(&writer, "id");
   dray_json_write_str(&writer, key);
   write_members(mapping, changes, task->change, CUSTOMER_ID, &writer);
-  DRAY_TRY(write_own_metafields(mapping, changes, task->change, &writer, error));
+  DRAY_TRY(write_own_metafields(mapping, changes, task->change, dray_str_make(NULL, 0), &writer, error));
+  dray_json_end_object(&writer);
+  return end_value(task, 0, &writer);
+}
+
+// A customer and its metafields at once, so that nothing can come between: found the next time, it would be left as it
+// is.
+static int32_t make_create(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                           struct dray_str key, struct shopify_task *task, struct dray_buffer *values,
+                           struct dray_error *error) {
+  const struct dray_str nothing = {NULL, 0};
+  const size_t matched = (size_t)mapping->match - 1;
+  struct dray_json_writer writer;
+  task->operation = SHOPIFY_CUSTOMER_CREATE;
+  begin_value(task, 0, values, &writer, error);
+  dray_json_begin_object(&writer);
+  if (mapping->match != SHOPIFY_MATCH_CUSTOM) {
+    dray_json_key(&writer, field_of(mapping, matched)->path);
+    dray_json_write_str(&writer, key);
+  }
+  write_members(mapping, changes, task->change, matched, &writer);
+  DRAY_TRY(write_own_metafields(mapping, changes, task->change, mapping->match == SHOPIFY_MATCH_CUSTOM ? key : nothing,
+                                &writer, error));
   dray_json_end_object(&writer);
   return end_value(task, 0, &writer);
 }
@@ -274,6 +321,7 @@ static int32_t make_customer(const struct shopify_mapping *mapping, const struct
   if (dray_change_op(changes, task->change) == DRAY_OP_DELETE) {
     return shopify_make_delete(key, task->change, values, task, error);
   }
+  if (mapping->operations == DRAY_OP_INSERT) return make_create(mapping, changes, key, task, values, error);
   if (mapping->match == SHOPIFY_MATCH_ID && mapping->metafield_count > 0) {
     return make_update(mapping, changes, SHOPIFY_CUSTOMER_UPDATE, key, task, values, error);
   }
@@ -349,13 +397,38 @@ int32_t shopify_make_task(const struct shopify_mapping *mapping, const struct dr
   return rc;
 }
 
+static int32_t make_find_metafield(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                   struct dray_buffer *values, struct dray_buffer *texts, struct shopify_task *task,
+                                   struct dray_error *error) {
+  struct dray_json_writer writer;
+  struct dray_buffer text;
+  int32_t rc = DRAY_OK;
+  dray_buffer_init(&text, TEXT_BYTES_MAX);
+  task->operation = SHOPIFY_METAFIELD_FIND;
+  for (size_t i = METAFIELD_OWNER; i <= METAFIELD_KEY && rc == DRAY_OK && task->status == 0; i++) {
+    rc = key_text(mapping, changes, i, task->change, NULL, &text, error);
+    if (rc == DRAY_OK && text.len == 0) {
+      rc = reject_key(task, field_of(mapping, i)->name, texts, error);
+    } else if (rc == DRAY_OK) {
+      begin_value(task, i, values, &writer, error);
+      dray_json_write_str(&writer, dray_buffer_view(&text));
+      rc = end_value(task, i, &writer);
+    }
+  }
+  dray_buffer_free(&text);
+  return rc;
+}
+
 int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t change,
                           struct dray_buffer *values, struct dray_buffer *texts, struct shopify_task *task,
                           struct dray_error *error) {
   struct dray_json_writer writer;
   struct dray_buffer key;
-  dray_buffer_init(&key, TEXT_BYTES_MAX);
   *task = (struct shopify_task){.operation = SHOPIFY_CUSTOMER_FIND, .change = change};
+  if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
+    return make_find_metafield(mapping, changes, values, texts, task, error);
+  }
+  dray_buffer_init(&key, TEXT_BYTES_MAX);
   const char *type = mapping->match == SHOPIFY_MATCH_ID ? type_of(mapping) : NULL;
   int32_t rc = key_text(mapping, changes, (size_t)mapping->match - 1, change, type, &key, error);
   if (rc == DRAY_OK && key.len == 0) {
@@ -369,17 +442,26 @@ int32_t shopify_make_find(const struct shopify_mapping *mapping, const struct dr
   return rc;
 }
 
+int shopify_metafield_row_removes(const struct shopify_mapping *mapping, const struct dray_changes *changes,
+                                  size_t change) {
+  return dray_change_op(changes, change) == DRAY_OP_DELETE || is_null(mapping, changes, METAFIELD_VALUE, change);
+}
+
 int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const struct dray_changes *changes,
-                                    struct shopify_task *task, struct dray_buffer *values, struct dray_buffer *texts,
-                                    struct dray_error *error) {
-  const int gone = dray_change_op(changes, task->change) == DRAY_OP_DELETE ||
-                   is_null(mapping, changes, METAFIELD_VALUE, task->change);
+                                    struct dray_str digest, struct shopify_task *task, struct dray_buffer *values,
+                                    struct dray_buffer *texts, struct dray_error *error) {
+  const int gone = shopify_metafield_row_removes(mapping, changes, task->change);
+  const int makes = mapping->operations == DRAY_OP_INSERT;
   const size_t last = gone ? METAFIELD_KEY : METAFIELD_TYPE;
   struct dray_json_writer writer;
   struct dray_buffer text;
   int32_t rc = DRAY_OK;
+  if (gone && makes) { // what is there stays
+    task->status = DRAY_RECEIPT_UNCHANGED;
+    return DRAY_OK;
+  }
   dray_buffer_init(&text, TEXT_BYTES_MAX);
-  task->operation = gone ? SHOPIFY_METAFIELDS_DELETE : SHOPIFY_METAFIELDS_SET;
+  task->operation = gone ? SHOPIFY_METAFIELDS_DELETE : makes ? SHOPIFY_METAFIELDS_CREATE : SHOPIFY_METAFIELDS_SET;
   begin_value(task, 0, values, &writer, error);
   dray_json_begin_object(&writer);
   for (size_t i = 0; i <= last && rc == DRAY_OK && task->status == 0; i++) {
@@ -395,6 +477,12 @@ int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const
     rc = dray_column_text(column_of(mapping, changes, i), task->change, &text, error);
     dray_json_key(&writer, field_of(mapping, i)->path);
     dray_json_write_str(&writer, dray_buffer_view(&text));
+  }
+  // null: it must not be there. A refusal may have moved the texts that `digest` lies in.
+  if (task->status == 0 && (digest.len > 0 || task->operation == SHOPIFY_METAFIELDS_CREATE)) {
+    dray_json_key(&writer, "compareDigest");
+    if (digest.len > 0) dray_json_write_str(&writer, digest);
+    if (digest.len == 0) dray_json_write_null(&writer);
   }
   dray_json_end_object(&writer);
   dray_buffer_free(&text);

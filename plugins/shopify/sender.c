@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every mutation here sets something to a value and can be repeated: requests are flagged so, and whoever is in doubt
-// about one sends it again.
+// Every mutation here but one sets something to a value and can be repeated: requests are flagged so, and whoever is in
+// doubt about one sends it again. The making of a customer is not: whoever is in doubt looks for the customer first.
 #include "sender.h"
 
 #include <stdio.h>
@@ -68,11 +68,13 @@ static int32_t judge_list(struct shopify_sender *sender, struct shopify_task *co
     const struct dray_str code = dray_json_string(dray_json_get(one, "code"), "");
     char text[512];
     if (place >= count || group[place]->status != 0) continue;
+    ++*out_named;
+    DRAY_TRY(shopify_settle_stale(group[place], code, sender->texts, &sender->why));
+    if (group[place]->status != 0) continue;
     (void)snprintf(text, sizeof(text), "%.*s%s%.*s%s", DRAY_STR_ARG(message), code.len > 0 ? " (" : "",
                    DRAY_STR_ARG(code), code.len > 0 ? ")" : "");
     DRAY_TRY(shopify_settle(group[place], DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, dray_str_of(text), sender->texts,
                             &sender->why));
-    ++*out_named;
   }
   return DRAY_OK;
 }
@@ -90,6 +92,9 @@ static int32_t ask(struct shopify_sender *sender, struct shopify_task *const *gr
     DRAY_TRY(shopify_write_aliased(group, count, values, &sender->body, &sender->why));
   struct shopify_request request = {
       .body = dray_buffer_view(&sender->body), .flags = DRAY_HTTP_IDEMPOTENT, .shape = &shape};
+  for (size_t i = 0; i < count; i++) {
+    if (shopify_operations[group[i]->operation].once) request.flags = 0;
+  }
   DRAY_TRY(shopify_ask(sender->client, &request, reply, &sender->why));
   if (!list) sender->cost_each = shape.cost / (double)count;
   return DRAY_OK;

@@ -47,30 +47,23 @@ static void work_free(struct work *work) {
 }
 
 static int may_make(const struct work *work) {
-  return (work->destination->operations & DRAY_OP_INSERT) != 0;
+  return (work->destination->mapping.operations & DRAY_OP_INSERT) != 0;
 }
 
 static int may_change(const struct work *work) {
-  return (work->destination->operations & DRAY_OP_UPDATE) != 0;
+  return (work->destination->mapping.operations & DRAY_OP_UPDATE) != 0;
 }
 
-// A row whose customer this run has made, and which was to be tried again for its metafields.
-static int was_made(const struct work *work, size_t change) {
-  const struct shopify_lines *made = &work->destination->made;
-  const int64_t row = dray_change_row(&work->changes, change);
-  for (size_t i = 0; i < made->range_count; i++) {
-    if (row >= made->ranges[i].first && row - made->ranges[i].first < (int64_t)made->ranges[i].count) return 1;
-  }
-  return 0;
-}
-
-// Whether customers have to be found before they can be written: to be deleted, not to be created, or not to be
-// changed.
+// Whether what a row is about has to be found before it can be written: a customer to be deleted, not to be created, or
+// not to be changed; a metafield that is not to be created.
 static int needs_search(const struct work *work, size_t change) {
   const struct shopify_mapping *mapping = &work->destination->mapping;
+  if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
+    return !may_make(work) && may_change(work) && !shopify_metafield_row_removes(mapping, &work->changes, change);
+  }
   if (mapping->object != SHOPIFY_OBJECT_CUSTOMERS) return 0;
   if (dray_change_op(&work->changes, change) == DRAY_OP_DELETE) return mapping->match != SHOPIFY_MATCH_ID;
-  if (!may_change(work)) return !was_made(work, change);
+  if (!may_change(work)) return 1;
   if (mapping->match == SHOPIFY_MATCH_ID) return 0; // nobody is made with an id of ours
   return !may_make(work) || strcmp(work->destination->options.on_missing, "skip") == 0;
 }
@@ -86,7 +79,8 @@ static int32_t make_one(struct work *work, size_t change, struct dray_error *err
   }
   if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
     *task = (struct shopify_task){.change = change};
-    return shopify_write_metafield_row(mapping, &work->changes, task, &work->values, &work->texts, error);
+    return shopify_write_metafield_row(mapping, &work->changes, dray_str_make(NULL, 0), task, &work->values,
+                                       &work->texts, error);
   }
   return shopify_make_task(mapping, &work->changes, change, &work->values, &work->texts, task, error);
 }
@@ -110,7 +104,7 @@ static void send(struct work *work, size_t from, size_t to) {
 static size_t searches_first(struct work *work) {
   size_t searches = 0;
   for (size_t i = 0; i < work->count; i++) {
-    if (work->tasks[i].operation != SHOPIFY_CUSTOMER_FIND) continue;
+    if (!shopify_operations[work->tasks[i].operation].query) continue;
     const struct shopify_task task = work->tasks[i];
     work->tasks[i] = work->tasks[searches];
     work->tasks[searches++] = task;
@@ -124,7 +118,9 @@ static int32_t follow_miss(struct work *work, size_t i, struct dray_error *error
   struct shopify_task *task = &work->tasks[i];
   const char *why = NULL;
   if (dray_change_op(&work->changes, task->change) == DRAY_OP_DELETE) return DRAY_OK;
-  if (!may_make(work)) {
+  if (mapping->object == SHOPIFY_OBJECT_METAFIELDS) {
+    why = "there is no such metafield, and mode update makes none";
+  } else if (!may_make(work)) {
     why = "there is no such customer, and mode update makes none";
   } else if (strcmp(work->destination->options.on_missing, "skip") == 0) {
     why = "there is no such customer, and on_missing is skip";
@@ -154,6 +150,12 @@ static int32_t follow_search(struct work *work, size_t i, struct dray_error *err
     task->status = DRAY_RECEIPT_UNCHANGED;
     return DRAY_OK;
   }
+  if (task->operation == SHOPIFY_METAFIELD_FIND) {
+    const struct dray_str digest = dray_str_make(work->texts.data + task->id, task->id_len);
+    *task = (struct shopify_task){.change = task->change};
+    return shopify_write_metafield_row(&work->destination->mapping, &work->changes, digest, task, &work->values,
+                                       &work->texts, error);
+  }
   return shopify_make_task(&work->destination->mapping, &work->changes, task->change, &work->values, &work->texts, task,
                            error);
 }
@@ -179,18 +181,6 @@ static int32_t add_metafields(struct work *work, int32_t operation, size_t count
     if (work->tasks[i].operation != SHOPIFY_CUSTOMER_SET || work->tasks[i].status != DRAY_RECEIPT_APPLIED) continue;
     const struct dray_str id = dray_str_make(work->texts.data + work->tasks[i].id, work->tasks[i].id_len);
     DRAY_TRY(add_metafields_of(work, work->tasks[i].change, id, operation, error));
-  }
-  return DRAY_OK;
-}
-
-// The customers that this batch has made, where rows only make: found the next time, they would be left as they are.
-static int32_t note_made(struct work *work, size_t count, struct dray_error *error) {
-  if (may_change(work) || work->destination->mapping.metafield_count == 0) return DRAY_OK;
-  for (size_t i = 0; i < count; i++) {
-    const struct shopify_task *task = &work->tasks[i];
-    if (task->operation != SHOPIFY_CUSTOMER_SET || was_made(work, task->change)) continue;
-    if (task->status != DRAY_RECEIPT_APPLIED && task->status != DRAY_RECEIPT_UNKNOWN) continue;
-    DRAY_TRY(shopify_lines_add(&work->destination->made, dray_change_row(&work->changes, task->change), error));
   }
   return DRAY_OK;
 }
@@ -228,7 +218,6 @@ static int32_t send_all(struct work *work, struct dray_error *error) {
   const size_t count = work->count;
   // Lists and aliases are requests of their own; the objects have one or the other.
   send(work, 0, count);
-  DRAY_TRY(note_made(work, count, error));
   if (work->failed != DRAY_OK) return DRAY_OK;
   DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_SET, count, error));
   DRAY_TRY(add_metafields(work, SHOPIFY_METAFIELDS_DELETE, count, error));
@@ -253,7 +242,7 @@ static int32_t operation_for_job(const struct work *work) {
     if (counts[i] > counts[most]) most = i;
   }
   const int after = most == SHOPIFY_CUSTOMER_SET && work->destination->mapping.metafield_count > 0;
-  return counts[most] >= LINES_OF_A_JOB_MIN && most != SHOPIFY_CUSTOMER_FIND && !after ? most : -1;
+  return counts[most] >= LINES_OF_A_JOB_MIN && !shopify_operations[most].query && !after ? most : -1;
 }
 
 static int32_t write_file(const struct work *work, int32_t operation, struct dray_buffer *file,
@@ -377,7 +366,7 @@ static int32_t give_receipts(struct work *work, struct dray_receipts *out, struc
 static int anything_done(const struct work *work) {
   for (size_t i = 0; i < work->count; i++) {
     const int32_t status = work->tasks[i].status;
-    if (work->tasks[i].operation == SHOPIFY_CUSTOMER_FIND) continue;
+    if (shopify_operations[work->tasks[i].operation].query) continue;
     if (status == DRAY_RECEIPT_APPLIED || status == DRAY_RECEIPT_UNKNOWN || status == DRAY_RECEIPT_PENDING) return 1;
   }
   return 0;

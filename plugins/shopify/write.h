@@ -19,8 +19,6 @@ struct dray_destination {
 
   // From begin to end.
   int begun;
-  uint32_t operations;              // of the plan: without INSERT nobody is made, without UPDATE nobody is changed
-  struct shopify_lines made;        // rows whose customer was made, where rows only make: what is left of them follows
   int in_bulk;                      // so many changes are planned that jobs write them
   const struct ArrowSchema *schema; // of the plan, borrowed
   struct shopify_options options;

@@ -242,17 +242,6 @@ def test_mode_create_by_id_changes_and_makes_nobody(project, shop):
     assert shop.records("Customer") == before
 
 
-def test_mode_create_finishes_the_metafields_of_whom_it_made(project, shop):
-    """Between the customer and its metafields nothing goes: they follow, though the customer is there by then."""
-    columns = {"email": "TEXT", "metafield_custom_loyalty_points": "INTEGER"}
-    scene.writing(project, shop, "customers", list(columns), ["email"], mode="create")
-    fill(project, typed(columns), [("dray9000@example.com", 7)])
-    shop.fault({"kind": "reset", "body_contains": "metafieldsSet"})
-    assert project.sync("out")["applied"] == 1
-    fields = {one["key"]: one["value"] for one in by_email(shop)["dray9000@example.com"]["metafields"]}
-    assert fields["loyalty_points"] == "7"
-
-
 def test_results_that_cannot_be_downloaded_are_asked_for_once(project, shops):
     """A firewall may keep the download host away for good: the rows are sent again, and no job after that."""
     shop = shops.start("--customers", 20)
