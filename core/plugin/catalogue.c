@@ -145,6 +145,20 @@ static int32_t check_compared(const struct dr_call *call, const char *of, const 
   return DRAY_OK;
 }
 
+// What a null does to a field.
+static int32_t check_nulls(const struct dr_call *call, const char *of, const struct dray_json *fields) {
+  static const char *const words[] = {"emptied", "kept", "refused"};
+  for (const struct dray_json *field = fields->child; field != NULL; field = field->next) {
+    const struct dray_json *null = dray_json_get(field, "null");
+    size_t i = 0;
+    while (null != NULL && i < 3 && !(is_text(null) && dray_str_is(null->text, words[i]))) i++;
+    if (i < 3) continue;
+    return dr_call_broken(call, "null of the column %.80s of %.80s is none of \"emptied\", \"kept\" and \"refused\"",
+                          dray_json_get(field, "name")->text.data, of);
+  }
+  return DRAY_OK;
+}
+
 static int32_t check_object(const struct dr_call *call, const struct dray_json *object, const char *name) {
   static const char *const flags[] = {"required", "writable", "match_key", NULL};
   static const char *const operations[] = {"insert", "update", "delete", NULL};
@@ -152,6 +166,7 @@ static int32_t check_object(const struct dr_call *call, const struct dray_json *
   if (fields != NULL) { // left out: it takes any
     DRAY_TRY(check_fields(call, name, fields, 1, flags));
     DRAY_TRY(check_compared(call, name, fields));
+    DRAY_TRY(check_nulls(call, name, fields));
   }
   return check_words(call, name, object, "operations", operations);
 }

@@ -18,17 +18,17 @@
 
 // The path of a field is its member in the mutation's input; "-": it has none.
 static const struct dray_field customer_fields[] = {
-    {"id", "-", STRING, DRAY_FIELD_MATCH_KEY, "gid://shopify/Customer/1, or its number"},
+    {"id", "-", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_NULL_KEPT, "gid://shopify/Customer/1, or its number"},
     {"email", "email", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_CASELESS, NULL},
     {"phone", "phone", STRING, DRAY_FIELD_MATCH_KEY, "E.164: +491701234567"},
-    {"custom_id", "-", STRING, DRAY_FIELD_MATCH_KEY,
+    {"custom_id", "-", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_NULL_KEPT,
      "value of the metafield of type id that the option custom_id names"},
     {"first_name", "firstName", STRING, 0, NULL},
     {"last_name", "lastName", STRING, 0, NULL},
     {"locale", "locale", STRING, 0, NULL},
     {"note", "note", STRING, 0, "at most 5,000 characters"},
     {"tags", "tags", JSON, 0, "a list, which replaces all tags; null: none. See the object customer_tags"},
-    {"tax_exempt", "taxExempt", BOOL, 0, "null: stays as it is"},
+    {"tax_exempt", "taxExempt", BOOL, DRAY_FIELD_NULL_KEPT, NULL},
     {"tax_exemptions", "taxExemptions", JSON, 0, "a list, which replaces all; null: none"},
     {"addresses", "addresses", JSON, 0, "a list of MailingAddressInput, which replaces all; null: none"},
 };
@@ -42,13 +42,14 @@ static const struct dray_field metafield_fields[] = {
     {"namespace", "namespace", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, NULL},
     {"key", "key", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, NULL},
     {"value", "value", STRING, DRAY_FIELD_REQUIRED, "as text; lists and objects as their JSON; null: it is deleted"},
-    {"type", "type", STRING, 0, "number_integer ...; not needed where there is a definition"},
+    {"type", "type", STRING, DRAY_FIELD_NULL_KEPT, "number_integer ...; not needed where there is a definition"},
 };
 static const struct dray_field consent_fields[] = {
     {"id", "-", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, "gid://shopify/Customer/1, or its number"},
-    {"email_marketing_state", "marketingState", STRING, 0, "SUBSCRIBED, UNSUBSCRIBED, PENDING; null: stays as it is"},
-    {"email_marketing_opt_in_level", "marketingOptInLevel", STRING, 0, "SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN"},
-    {"email_consent_updated_at", "consentUpdatedAt", TIMESTAMP, 0, "not in the future"},
+    {"email_marketing_state", "marketingState", STRING, DRAY_FIELD_NULL_KEPT, "SUBSCRIBED, UNSUBSCRIBED, PENDING"},
+    {"email_marketing_opt_in_level", "marketingOptInLevel", STRING, DRAY_FIELD_NULL_KEPT,
+     "SINGLE_OPT_IN, CONFIRMED_OPT_IN, UNKNOWN"},
+    {"email_consent_updated_at", "consentUpdatedAt", TIMESTAMP, DRAY_FIELD_NULL_KEPT, "not in the future"},
 };
 static const struct dray_field order_fields[] = {
     {"id", "-", STRING, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, "gid://shopify/Order/1, or its number"},

@@ -40,6 +40,12 @@ static int is_null(const struct shopify_mapping *mapping, const struct dray_chan
          dray_column_is_null(column, change);
 }
 
+// Whether the field is mapped and the row says nothing of it.
+static int is_unsaid(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t field,
+                     size_t change) {
+  return mapping->fields[field] >= 0 && dray_view_absent(&changes->view, (size_t)mapping->fields[field], change);
+}
+
 static int says(const struct shopify_mapping *mapping, const struct dray_changes *changes, size_t field,
                 size_t change) {
   return mapping->fields[field] >= 0 && dray_change_says(changes, (size_t)mapping->fields[field], change);
@@ -453,6 +459,10 @@ int32_t shopify_write_metafield_row(const struct shopify_mapping *mapping, const
   const int gone = shopify_metafield_row_removes(mapping, changes, task->change);
   const int makes = mapping->operations == DRAY_OP_INSERT;
   const size_t last = gone ? METAFIELD_KEY : METAFIELD_TYPE;
+  if (!gone && is_unsaid(mapping, changes, METAFIELD_VALUE, task->change)) {
+    task->status = DRAY_RECEIPT_UNCHANGED;
+    return DRAY_OK;
+  }
   struct dray_json_writer writer;
   struct dray_buffer text;
   int32_t rc = DRAY_OK;

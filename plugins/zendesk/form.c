@@ -15,7 +15,7 @@ enum { PLACE_NONE = 0, PLACE_PLAIN, PLACE_LIST, PLACE_COMMENT, PLACE_REQUESTER, 
 static void place_field(const struct dray_field *field, struct zendesk_slot *slot) {
   const char *dot = field->path != NULL ? strchr(field->path, '.') : NULL;
   slot->name = dot != NULL ? dot + 1 : field->name;
-  slot->keeps = (field->flags & DRAY_FIELD_NOT_NULL) != 0;
+  slot->keeps = (field->flags & DRAY_FIELD_NULL_KEPT) != 0;
   slot->place = PLACE_PLAIN;
   if (strcmp(field->name, "id") == 0) slot->place = PLACE_MATCH; // stands in paths, or in front
   if (strcmp(field->name, "tags") == 0 || strcmp(field->name, "domain_names") == 0) slot->place = PLACE_LIST;
@@ -159,8 +159,7 @@ static int is_sent(const struct zendesk_form *form, const struct dray_changes *c
   const struct dray_column_view *view = &changes->view.columns[column];
   if (form->slots[column].place == PLACE_NONE) return 0;
   if (whole ? dray_view_absent(&changes->view, column, i) : !dray_change_says(changes, column, i)) return 0;
-  if (!dray_column_is_null(view, i)) return 1;
-  return !form->slots[column].keeps && strcmp(form->options->nulls, "send") == 0;
+  return !dray_column_is_null(view, i) || !form->slots[column].keeps;
 }
 
 static void write_slot(const struct zendesk_form *form, const struct dray_changes *changes, size_t column, uint64_t i,

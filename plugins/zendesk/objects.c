@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables of objects. A field's path is where it stands in the body; NOT_NULL marks what Zendesk cannot empty: its
+// The tables of objects. A field's path is where it stands in the body; NULL_KEPT marks what Zendesk cannot empty: its
 // null is never sent.
 #include "objects.h"
 
@@ -10,14 +10,14 @@
     .name = (column), .type = { DRAY_TYPE_##kind, 0, 0 }                                                               \
   }
 #define MATCH(column, kind, more)                                                                                      \
-  { .name = (column), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_MATCH_KEY | DRAY_FIELD_NOT_NULL | (more) }
+  { .name = (column), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_MATCH_KEY | DRAY_FIELD_NULL_KEPT | (more) }
 #define KEPT(column, kind, text)                                                                                       \
-  { .name = (column), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_NOT_NULL, .description = (text) }
+  { .name = (column), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_NULL_KEPT, .description = (text) }
 #define ABOUT(column, kind, text)                                                                                      \
   { .name = (column), .type = {DRAY_TYPE_##kind, 0, 0}, .description = (text) }
 #define AT(column, place, kind, text)                                                                                  \
   {                                                                                                                    \
-    .name = (column), .path = (place), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_NOT_NULL,                 \
+    .name = (column), .path = (place), .type = {DRAY_TYPE_##kind, 0, 0}, .flags = DRAY_FIELD_NULL_KEPT,                \
     .description = (text)                                                                                              \
   }
 #define LIST_TEXT "a JSON array of texts, or texts with commas or blanks between"

@@ -12,7 +12,6 @@
 static const char *const bulk_choices[] = {"auto", "never", NULL};
 static const char *const match_choices[] = {"auto", "id", "external_id", "email", "none", NULL};
 static const char *const tag_choices[] = {"add", "remove", "set", NULL};
-static const char *const null_choices[] = {"send", "skip", NULL};
 
 #define MEMBER(name) offsetof(struct zendesk_settings, name)
 #define TEXT(setting, member, fallback, about)                                                                         \
@@ -96,12 +95,6 @@ static const struct dray_setting option_table[] = {
      .offset = OPTION(make_email_primary),
      .default_json = "true",
      .description = "users: a changed e-mail address, which Zendesk only adds, becomes the primary one"},
-    {.name = "nulls",
-     .kind = DRAY_SETTING_STRING,
-     .offset = OPTION(nulls),
-     .default_json = "\"send\"",
-     .choices = null_choices,
-     .description = "send: null empties a field; skip: the field stays as it is"},
     {.name = "comments_public",
      .kind = DRAY_SETTING_BOOL,
      .offset = OPTION(comments_public),

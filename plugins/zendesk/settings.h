@@ -54,7 +54,6 @@ struct zendesk_options {
   char *tags;     // add, remove, set
   int32_t skip_verify_email;
   int32_t make_email_primary;
-  char *nulls; // send, skip
   int32_t comments_public;
 };
 DRAY_NODISCARD int32_t zendesk_options_spec(struct dray_buffer *out, struct dray_error *error);

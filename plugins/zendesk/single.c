@@ -248,7 +248,8 @@ static int32_t settle_unchanged(struct zendesk_work *work, struct zendesk_item *
   return rc;
 }
 
-// A membership without `default: true` has nothing to update, and tags that were taken away are not put back.
+// A membership without `default: true` has nothing to update, tags that were taken away are not put back, and a row
+// that says nothing of its tags sets none.
 static int has_nothing_to_do(struct zendesk_work *work, const struct zendesk_item *item) {
   if (work->form->object->kind == ZENDESK_MEMBERSHIPS && item->action == ZENDESK_UPDATE) {
     const ptrdiff_t column = zendesk_form_find(work->form, "default");
@@ -256,7 +257,10 @@ static int has_nothing_to_do(struct zendesk_work *work, const struct zendesk_ite
            !dray_column_bool(&work->changes.view.columns[column], item->i);
   }
   const int is_tags = work->form->object->kind == ZENDESK_TICKET_TAGS || work->form->object->kind == ZENDESK_USER_TAGS;
-  return is_tags && item->action == ZENDESK_DELETE && strcmp(work->options->tags, "remove") == 0;
+  if (!is_tags) return 0;
+  if (item->action == ZENDESK_DELETE) return strcmp(work->options->tags, "remove") == 0;
+  const ptrdiff_t tags = zendesk_form_find(work->form, "tags");
+  return tags >= 0 && dray_view_absent(&work->changes.view, (size_t)tags, item->i);
 }
 
 static int32_t send(struct zendesk_work *work, const struct zendesk_item *item, struct zendesk_outcome *outcome,

@@ -113,6 +113,12 @@ static void write_column(const struct dray_field *field, struct dray_json_writer
   dray_json_end_object(writer);
 }
 
+const char *dray_field_null(const struct dray_field *field) {
+  const int32_t key = DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED;
+  if ((field->flags & DRAY_FIELD_NULL_REFUSED) != 0 || (field->flags & key) == key) return "refused";
+  return (field->flags & DRAY_FIELD_NULL_KEPT) != 0 ? "kept" : "emptied";
+}
+
 static void write_object_field(const struct dray_field *field, struct dray_json_writer *writer) {
   begin_field(field, writer);
   write_flag("required", (field->flags & DRAY_FIELD_REQUIRED) != 0, writer);
@@ -121,6 +127,10 @@ static void write_object_field(const struct dray_field *field, struct dray_json_
   if ((field->flags & DRAY_FIELD_CASELESS) != 0) {
     dray_json_key(writer, "compare");
     dray_json_write_text(writer, "caseless");
+  }
+  if (strcmp(dray_field_null(field), "emptied") != 0) {
+    dray_json_key(writer, "null");
+    dray_json_write_text(writer, dray_field_null(field));
   }
   write_description(field->description, writer);
   dray_json_end_object(writer);

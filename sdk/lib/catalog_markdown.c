@@ -71,11 +71,31 @@ int32_t dray_stream_defs_markdown(const struct dray_stream_def *defs, size_t cou
   return DRAY_OK;
 }
 
+// "empties; kept: `a`, `b`; refused: `c`". "-": the object lists no field.
+static int32_t append_nulls(struct dray_buffer *out, const struct dray_object_def *def, struct dray_error *error) {
+  static const char *const words[] = {"kept", "refused"};
+  int any = 0;
+  for (size_t i = 0; i < def->field_count; i++) any |= strcmp(dray_field_null(&def->fields[i]), "emptied") == 0;
+  if (any || def->field_count == 0) DRAY_TRY(dray_buffer_append_str(out, any ? "empties" : "-", error));
+  for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+    int first = 1;
+    for (size_t i = 0; i < def->field_count; i++) {
+      const char *name = def->fields[i].name;
+      if (strcmp(dray_field_null(&def->fields[i]), words[w]) != 0) continue;
+      if (first) DRAY_TRY(dray_buffer_printf(out, error, "%s%s: ", any ? "; " : "", words[w]));
+      DRAY_TRY(append_code(out, name, strlen(name), &first, error));
+      any = 1;
+    }
+  }
+  return DRAY_OK;
+}
+
 int32_t dray_object_defs_markdown(const struct dray_object_def *defs, size_t count, struct dray_buffer *out,
                                   struct dray_error *error) {
   static const struct named_bit operations[] = {
       {DRAY_OP_INSERT, "insert"}, {DRAY_OP_UPDATE, "update"}, {DRAY_OP_DELETE, "delete"}};
-  DRAY_TRY(dray_buffer_append_str(out, "| object | operations | match keys | what |\n|---|---|---|---|\n", error));
+  DRAY_TRY(dray_buffer_append_str(out, "| object | operations | match keys | a null | what |\n|---|---|---|---|---|\n",
+                                  error));
   for (size_t i = 0; i < count; i++) {
     int first = 1;
     DRAY_TRY(dray_buffer_printf(out, error, "| `%s` | ", defs[i].name));
@@ -88,6 +108,8 @@ int32_t dray_object_defs_markdown(const struct dray_object_def *defs, size_t cou
       if ((field->flags & DRAY_FIELD_CASELESS) != 0) DRAY_TRY(dray_buffer_append_str(out, " (any case)", error));
     }
     if (first) DRAY_TRY(dray_buffer_append_str(out, "-", error));
+    DRAY_TRY(dray_buffer_append_str(out, " | ", error));
+    DRAY_TRY(append_nulls(out, &defs[i], error));
     DRAY_TRY(end_row(out, defs[i].description, error));
   }
   return DRAY_OK;

@@ -382,6 +382,9 @@ static int32_t check_default(const struct dray_setting *setting, struct dray_err
   return DRAY_OK;
 }
 
+// Every destination has it, so none has a setting for it.
+#define NULLS_HINT ": what a null means is said field by field in the sync's map, {phone: {to: phone, nulls: keep}}"
+
 static int32_t refuse_unknown(const struct dray_setting *settings, size_t setting_count, const struct dray_json *object,
                               struct dray_error *error) {
   for (const struct dray_json *given = object->child; given != NULL; given = given->next) {
@@ -393,8 +396,8 @@ static int32_t refuse_unknown(const struct dray_setting *settings, size_t settin
     if (i < setting_count) continue;
     char field[sizeof(error->field)];
     (void)snprintf(field, sizeof(field), "%.*s", DRAY_STR_ARG(given->name));
-    return dray_fail_field(error, DRAY_E_CONFIG_UNKNOWN_KEY, field, "%s is not a setting here%s", field,
-                           dray_nearest_hint(&nearest));
+    const char *hint = dray_str_is(given->name, "nulls") ? NULLS_HINT : dray_nearest_hint(&nearest);
+    return dray_fail_field(error, DRAY_E_CONFIG_UNKNOWN_KEY, field, "%s is not a setting here%s", field, hint);
   }
   return DRAY_OK;
 }

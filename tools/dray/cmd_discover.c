@@ -30,11 +30,12 @@ static void print_column(struct dr_output *output, const struct dray_json *colum
   const struct dray_str type = dray_json_string(dray_json_get(column, "type"), "any");
   const struct dray_str description = dray_json_string(dray_json_get(column, "description"), "");
   const int caseless = dray_str_is(dray_json_string(dray_json_get(column, "compare"), ""), "caseless");
-  dr_print(output, "    %-32.*s %.*s%s%s%s%s%s%s%.*s\n", DRAY_STR_ARG(name), DRAY_STR_ARG(type),
+  const struct dray_str null = dray_json_string(dray_json_get(column, "null"), "");
+  dr_print(output, "    %-32.*s %.*s%s%s%s%s%s%s%.*s%s%.*s\n", DRAY_STR_ARG(name), DRAY_STR_ARG(type),
            is_member(column, "nullable", 0) ? " not null" : "", is_member(column, "required", 1) ? " required" : "",
            is_member(column, "match_key", 1) ? " match key" : "", caseless ? " in any case" : "",
-           is_member(column, "writable", 0) ? " read only" : "", description.len > 0 ? ": " : "",
-           DRAY_STR_ARG(description));
+           is_member(column, "writable", 0) ? " read only" : "", null.len > 0 ? ", null " : "", DRAY_STR_ARG(null),
+           description.len > 0 ? ": " : "", DRAY_STR_ARG(description));
 }
 
 // A stream, table or object, then its columns or fields.

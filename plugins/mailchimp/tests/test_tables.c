@@ -113,14 +113,15 @@ static void test_the_readme_has_streams_and_objects(void **state) {
   dray_buffer_clear(&table);
   assert_int_equal(dray_object_defs_markdown(objects, mc_object_count, &table, NULL), DRAY_OK);
   for (size_t i = 0; i < mc_object_count; i++) {
-    assert_int_equal(
-        dray_buffer_printf(&table, NULL, "\n| field of `%s` | type | what |\n|---|---|---|\n", objects[i].name),
-        DRAY_OK);
+    assert_int_equal(dray_buffer_printf(&table, NULL, "\n| field of `%s` | type | null | what |\n|---|---|---|---|\n",
+                                        objects[i].name),
+                     DRAY_OK);
     for (size_t j = 0; j < objects[i].field_count; j++) {
       const struct dray_field *field = &objects[i].fields[j];
       char type[32];
-      assert_int_equal(dray_buffer_printf(&table, NULL, "| `%s` | %s | %s |\n", field->name,
-                                          dray_type_format(field->type, type, sizeof(type)), field->description),
+      assert_int_equal(dray_buffer_printf(&table, NULL, "| `%s` | %s | %s | %s |\n", field->name,
+                                          dray_type_format(field->type, type, sizeof(type)), dray_field_null(field),
+                                          field->description != NULL ? field->description : ""),
                        DRAY_OK);
     }
   }

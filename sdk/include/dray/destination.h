@@ -120,11 +120,12 @@ struct dray_destination_vtable {
                                   struct dray_error *error);
 
   // Writes the objects: {"objects": [{"name", "fields": [{"name", "type", "required": false, "writable": true,
-  // "match_key": false, "compare": "exact"}], "operations": ["insert", "update", "delete"], "description"}], "options":
+  // "match_key": false, "compare": "exact", "null": "emptied"}], "operations": ["insert", "update", "delete"], "description"}], "options":
   // JSON Schema of options_json}, in which options that say where rows go (a list, a path) are marked "place": true, as
   // such settings are in `spec`. An object may leave `fields` out when it takes any; a field its `type`, when it takes
   // values of any type as they are. `compare` is "caseless" for a text that the destination finds whatever the case of
-  // its letters (sdk/catalog.h, DRAY_FIELD_CASELESS).
+  // its letters (sdk/catalog.h, DRAY_FIELD_CASELESS). `null` says what a null does to the field: "emptied", "kept" (it
+  // stays as it is) or "refused" (the row is). What a sync's map keeps comes as absent, not as null.
   // A run asks `caps` of its object before: custom fields that only other objects or options have need not be looked up
   // then.
   DRAY_NODISCARD int32_t (*discover)(struct dray_destination *destination, struct dray_str *out_json,

@@ -211,7 +211,8 @@ static void test_objects_have_their_shape(void **state) {
   struct dray_str json;
   script.json =
       "{\"objects\":[{\"name\":\"members\",\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"match_key\":true,"
-      "\"compare\":\"caseless\"},{\"name\":\"whatever\",\"compare\":\"exact\"},{\"name\":\"x\",\"compare\":"
+      "\"compare\":\"caseless\"},{\"name\":\"whatever\",\"compare\":\"exact\",\"null\":\"kept\"},{\"name\":\"x\","
+      "\"compare\":"
       "\"caseless\"}],"
       "\"operations\":[\"insert\",\"delete\"]},{\"name\":\"events\"}],\"options\":{}}";
   scene_ok(dr_destination_discover(*state, &json, &error));
@@ -225,6 +226,8 @@ static void test_objects_have_their_shape(void **state) {
       "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"string\",\"compare\":\"nocase\"}]}]}",
       "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"string\",\"compare\":true}]}]}",
       "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"type\":\"int64\",\"compare\":\"caseless\"}]}]}",
+      "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"null\":\"gone\"}]}]}",
+      "{\"objects\":[{\"name\":\"a\",\"fields\":[{\"name\":\"x\",\"null\":false}]}]}",
       "{\"objects\":[{\"name\":\"a\"},{\"name\":\"a\"}]}"};
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
     script.json = wrong[i];

@@ -151,8 +151,37 @@ static void test_a_field_that_is_compared_without_regard_to_case_says_so(void **
                  "{\"name\":\"city\",\"type\":\"string\",\"required\":false,\"writable\":true,"
                  "\"match_key\":false,\"compare\":\"caseless\"}],\"operations\":[\"insert\"]}");
   assert_int_equal(dray_object_defs_markdown(&object, 1, &document, NULL), DRAY_OK);
-  assert_string_equal(document.data, "| object | operations | match keys | what |\n|---|---|---|---|\n"
-                                     "| `people` | insert | `id`, `email` (any case) |  |\n");
+  assert_string_equal(document.data, "| object | operations | match keys | a null | what |\n|---|---|---|---|---|\n"
+                                     "| `people` | insert | `id`, `email` (any case) | empties |  |\n");
+  dray_buffer_free(&document);
+}
+
+static void test_a_field_says_what_a_null_does_to_it(void **state) {
+  (void)state;
+  struct dray_buffer document;
+  struct dray_json_writer writer;
+  static const struct dray_field people[] = {
+      {"id", NULL, {DRAY_TYPE_INT64, 0, 0}, DRAY_FIELD_MATCH_KEY | DRAY_FIELD_REQUIRED, NULL},
+      {"city", NULL, {DRAY_TYPE_STRING, 0, 0}, 0, NULL},
+      {"role", NULL, {DRAY_TYPE_STRING, 0, 0}, DRAY_FIELD_NULL_KEPT, NULL},
+      {"name", NULL, {DRAY_TYPE_STRING, 0, 0}, DRAY_FIELD_NULL_REFUSED, NULL}};
+  const struct dray_object_def objects[] = {
+      {.name = "people", .fields = people, .field_count = 4, .operations = DRAY_OP_INSERT},
+      {.name = "keys", .fields = people, .field_count = 1, .operations = DRAY_OP_INSERT}};
+  dray_buffer_init(&document, DOCUMENT_BYTES_MAX);
+  dray_json_writer_init(&writer, &document, NULL);
+  dray_object_def_write(&objects[0], NULL, &writer);
+  expect_written(&document, &writer,
+                 "{\"name\":\"people\",\"fields\":[{\"name\":\"id\",\"type\":\"int64\",\"required\":true,"
+                 "\"writable\":true,\"match_key\":true,\"null\":\"refused\"},{\"name\":\"city\",\"type\":\"string\","
+                 "\"required\":false,\"writable\":true,\"match_key\":false},{\"name\":\"role\",\"type\":\"string\","
+                 "\"required\":false,\"writable\":true,\"match_key\":false,\"null\":\"kept\"},{\"name\":\"name\","
+                 "\"type\":\"string\",\"required\":false,\"writable\":true,\"match_key\":false,\"null\":\"refused\"}],"
+                 "\"operations\":[\"insert\"]}");
+  assert_int_equal(dray_object_defs_markdown(objects, 2, &document, NULL), DRAY_OK);
+  assert_string_equal(document.data, "| object | operations | match keys | a null | what |\n|---|---|---|---|---|\n"
+                                     "| `people` | insert | `id` | empties; kept: `role`; refused: `id`, `name` |  |\n"
+                                     "| `keys` | insert | `id` | refused: `id` |  |\n");
   dray_buffer_free(&document);
 }
 
@@ -278,9 +307,9 @@ static void test_definitions_make_a_table(void **state) {
                       "| `log` | - | - | full |  |\n");
   dray_buffer_clear(&out);
   assert_int_equal(dray_object_defs_markdown(objects, 2, &out, NULL), DRAY_OK);
-  assert_string_equal(out.data, "| object | operations | match keys | what |\n|---|---|---|---|\n"
-                                "| `members` | insert, update, delete | `id` | x |\n"
-                                "| `tags` | insert | - |  |\n");
+  assert_string_equal(out.data, "| object | operations | match keys | a null | what |\n|---|---|---|---|---|\n"
+                                "| `members` | insert, update, delete | `id` | empties | x |\n"
+                                "| `tags` | insert | - | - |  |\n");
   dray_buffer_free(&out);
 }
 
@@ -317,6 +346,7 @@ int main(void) {
       cmocka_unit_test(test_an_object_is_written_as_discover_has_it),
       cmocka_unit_test(test_a_catalogue_is_made_anew_each_time),
       cmocka_unit_test(test_a_field_that_is_compared_without_regard_to_case_says_so),
+      cmocka_unit_test(test_a_field_says_what_a_null_does_to_it),
       cmocka_unit_test(test_a_step_of_a_check_has_a_fix_when_it_failed),
       cmocka_unit_test(test_a_selection_has_what_was_asked_for_in_the_order_of_the_definition),
       cmocka_unit_test(test_an_unknown_column_is_answered_with_the_nearest),

@@ -32,8 +32,14 @@ enum {
   // of ASCII at both ends; the same on every machine and in every version. What is sent keeps the writer's letters:
   // another spelling is an update of this field, never a removal beside an insert, and two rows with one such key are
   // withheld and told. To be set in doubt: without it a removal takes away what another spelling has just written.
-  DRAY_FIELD_CASELESS = 16
+  DRAY_FIELD_CASELESS = 16,
+  // Objects: what becomes of a field where a row has null and the sync's map does not keep it. With none of these it is
+  // emptied. A match key that an insert needs is refused without a word.
+  DRAY_FIELD_NULL_KEPT = 32,   // it stays as it is: the other side cannot empty it
+  DRAY_FIELD_NULL_REFUSED = 64 // the row is refused
 };
+// "emptied", "kept" or "refused", as discover says it.
+const char *dray_field_null(const struct dray_field *field);
 
 enum { DRAY_STREAM_FULL = 1, DRAY_STREAM_INCREMENTAL = 2, DRAY_STREAM_CHANGES = 4 };
 
@@ -110,7 +116,7 @@ void dray_selection_free(struct dray_selection *selection);
 ptrdiff_t dray_selection_find(const struct dray_selection *selection, const char *name);
 
 // The definitions as a Markdown table for a plugin's README (kept true by a test), appended: name, key, cursor, modes,
-// description; operations and match keys for objects. @errors LIMIT, OUT_OF_MEMORY.
+// description; operations, match keys and what a null does to each field for objects. @errors LIMIT, OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dray_stream_defs_markdown(const struct dray_stream_def *defs, size_t count,
                                                  struct dray_buffer *out, struct dray_error *error);
 DRAY_NODISCARD int32_t dray_object_defs_markdown(const struct dray_object_def *defs, size_t count,
