@@ -7,6 +7,8 @@
 
 #include "sync/session.h"
 
+#define DR_CHECK_FIX_BYTES_MAX 4096 // an address to open may be in it, with all that belongs to it
+
 struct dr_check_item {
   char connection[128];
   char role[16]; // "source", "destination", "warehouse"
@@ -15,7 +17,7 @@ struct dr_check_item {
   int unused;   // about a stream or object that no sync of the project uses: it does not count
   int32_t code; // why it is not ok, DRAY_E_*; 0: not said
   char text[DRAY_ERROR_TEXT_MAX];
-  char fix[512];
+  char fix[DR_CHECK_FIX_BYTES_MAX];
 };
 
 // Runs the checks of the roles that the project's syncs and models use a connection in (all its roles when none

@@ -6,11 +6,13 @@
 
 #include "credential_inside.h"
 #include "dray/sdk/api.h"
+#include "dray/sdk/catalog.h"
 #include "dray/sdk/value.h"
 #include "sha256.h"
 
 #define STATE_BYTES 8
 #define CHALLENGE_BYTES_MAX 64u
+#define TEXT_BYTES_MAX 16384u
 
 // ---- PKCE ----
 
@@ -94,4 +96,24 @@ int dray_credential_wants_code(const struct dray_credential *credential, const s
   const int is_secret = terms->secret_setting != NULL && strcmp(why->field, terms->secret_setting) == 0;
   if (why->code == DRAY_E_CONFIG_MISSING) return strcmp(why->field, terms->code_setting) == 0;
   return why->code == DRAY_E_AUTH_REJECTED && !is_secret;
+}
+
+int32_t dray_credential_step_write(const struct dray_credential *credential, const struct dray_error *why,
+                                   struct dray_json_writer *writer, int32_t *out_written, struct dray_error *error) {
+  static const char step[] = "credentials";
+  struct dray_buffer fix;
+  struct dray_error wrong;
+  *out_written = 0;
+  if (!dray_credential_wants_code(credential, why)) return DRAY_OK;
+  dray_error_init(&wrong);
+  dray_buffer_init(&fix, TEXT_BYTES_MAX);
+  const int32_t rc = dray_credential_authorize(credential, &fix, &wrong);
+  if (rc == DRAY_OK) {
+    dray_check_failure_write(writer, step, why->code, why->text, fix.data);
+  } else if (rc != DRAY_E_OUT_OF_MEMORY) { // a setting that is to be mended before
+    dray_check_failure_write(writer, step, rc, wrong.text, dray_error_info(rc)->fix);
+  }
+  dray_buffer_free(&fix);
+  *out_written = 1;
+  return rc == DRAY_E_OUT_OF_MEMORY ? dray_fail(error, rc, "no memory for an address") : DRAY_OK;
 }

@@ -121,14 +121,22 @@ static const char *advice(const struct dray_credential *credential, int is_clien
                                             : "the code, or what it brought, is no longer good; " AUTHORIZE_AGAIN;
 }
 
+// RFC 6749 §5.2, and Shopify's own word for an app that is not known by these.
+static int is_of_client(const char *name) {
+  static const char *const names[] = {"invalid_client", "unauthorized_client", "application_cannot_be_found"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (strcmp(name, names[i]) == 0) return 1;
+  }
+  return 0;
+}
+
 static int32_t fail_refused(const struct dray_credential *credential, const struct dray_json *root, int32_t status,
                             struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
   char name[80], description[200];
   quote(root, "error", name, sizeof(name));
   quote(root, "error_description", description, sizeof(description));
-  const int is_client = strcmp(name, "invalid_client") == 0 || strcmp(name, "unauthorized_client") == 0 ||
-                        terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS;
+  const int is_client = is_of_client(name) || terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS;
   const char *field = is_client ? terms->secret_setting : dray_credential_setting(credential);
   if (is_client && field == NULL && terms->client_id != NULL) field = "client_id";
   return dray_fail_field(error, DRAY_E_AUTH_REJECTED, field != NULL ? field : "",

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dray/sdk/credential.h"
+#include "dray/sdk/json.h"
 #include "fake_host.h"
 #include "torture.h"
 
@@ -391,6 +392,37 @@ static void test_a_verifier_goes_with_the_code_and_is_looked_at_before(void **st
   assert_null(strstr(fake.requests[0].body, "client_secret"));
 }
 
+static void expect_step(const struct dray_credential_terms *terms, const struct dray_error *why, const char *expected) {
+  struct dray_credential *credential = NULL;
+  struct dray_json_writer writer;
+  struct dray_buffer text;
+  int32_t is_written = 7;
+  dray_buffer_init(&text, 8192);
+  dray_json_writer_init(&writer, &text, NULL);
+  assert_int_equal(dray_credential_new(&fake.services, terms, &credential, NULL), DRAY_OK);
+  assert_int_equal(dray_credential_step_write(credential, why, &writer, &is_written, NULL), DRAY_OK);
+  dray_credential_free(credential);
+  assert_int_equal(is_written, expected != NULL);
+  if (expected != NULL && (text.data == NULL || strstr(text.data, expected) == NULL)) fail_msg("no '%s'", expected);
+  dray_buffer_free(&text);
+}
+
+static void test_a_check_says_the_address_or_what_is_in_its_way(void **state) {
+  (void)state;
+  struct dray_credential_terms terms = code_terms;
+  struct dray_error why;
+  begin(NULL, 0);
+  dray_error_init(&why);
+  expect_step(&terms, &why, NULL);
+  (void)dray_fail_field(&why, DRAY_E_AUTH_REJECTED, "authorization_code", "it is used");
+  expect_step(&terms, &why, "\"text\":\"it is used\",\"fix\":\"open https://acme.test/oauth/new?response_type=code&");
+  terms.verifier_setting = "verifier";
+  fake.secrets[3] = "short";
+  expect_step(&terms, &why, "\"text\":\"verifier has 5 characters");
+  terms.grant = DRAY_GRANT_STATIC;
+  expect_step(&terms, &why, NULL);
+}
+
 // ---- torture ----
 
 static int32_t exchange_renew_replace(void *ctx) {
@@ -449,6 +481,7 @@ int main(void) {
       cmocka_unit_test(test_challenges_of_verifiers_of_all_lengths),
       cmocka_unit_test(test_without_a_code_it_is_said_that_access_is_to_be_granted),
       cmocka_unit_test(test_a_verifier_goes_with_the_code_and_is_looked_at_before),
+      cmocka_unit_test(test_a_check_says_the_address_or_what_is_in_its_way),
       cmocka_unit_test(test_every_failing_allocation_is_survived),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

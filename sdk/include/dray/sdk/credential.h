@@ -74,8 +74,14 @@ DRAY_NODISCARD int32_t dray_credential_refused(struct dray_credential *credentia
 uint64_t dray_credential_generation(const struct dray_credential *credential);
 
 // Whether a failure (`why`: of any call with this credential) is one that only somebody who grants access (again) can
-// mend: the `fix` of a check's step is then dray_credential_authorize's sentence.
+// mend.
 int dray_credential_wants_code(const struct dray_credential *credential, const struct dray_error *why);
+// A check's step "credentials" for such a failure, with dray_credential_authorize's sentence as `fix`; *out_written = 0
+// and nothing written for any other. @errors OUT_OF_MEMORY.
+struct dray_json_writer; // json.h
+DRAY_NODISCARD int32_t dray_credential_step_write(const struct dray_credential *credential,
+                                                  const struct dray_error *why, struct dray_json_writer *writer,
+                                                  int32_t *out_written, struct dray_error *error);
 // AUTHORIZATION_CODE: appends the address to open, with all that belongs into it (RFC 6749 §4.1.1; with a verifier its
 // challenge, S256) and a new random `state`, and what to do with what comes back, as one line.
 // @errors CONFIG_VALUE for a code_verifier that is none, CONFIG_SECRET_MISSING, LIMIT, OUT_OF_MEMORY.
