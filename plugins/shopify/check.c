@@ -94,7 +94,7 @@ static int is_silence(int32_t rc) {
   return 0;
 }
 
-static void write_failure(struct dray_json_writer *writer, int32_t rc, const struct dray_error *why) {
+static void write_other_failure(struct dray_json_writer *writer, int32_t rc, const struct dray_error *why) {
   const int answered = !is_silence(rc) && (why->http_status != 0 || why->vendor_code[0] != '\0' ||
                                            rc == DRAY_E_AUTH_REJECTED || rc == DRAY_E_AUTH_FORBIDDEN ||
                                            rc == DRAY_E_CONFIG_SECRET_MISSING || rc == DRAY_E_CONFIG_MISSING);
@@ -106,6 +106,14 @@ static void write_failure(struct dray_json_writer *writer, int32_t rc, const str
   if (why->http_status == 404) fix = "correct `shop`: acme for https://acme.myshopify.com";
   if (answered && why->http_status != 404) dray_check_step_write(writer, "reach", "the shop answers", NULL);
   dray_check_failure_write(writer, answered && why->http_status != 404 ? "credentials" : "reach", rc, why->text, fix);
+}
+
+static int32_t write_failure(const struct shopify_client *client, struct dray_json_writer *writer, int32_t rc,
+                             const struct dray_error *why, struct dray_error *error) {
+  int32_t is_written = 0;
+  DRAY_TRY(dray_credential_step_write(client->credential, why, writer, &is_written, error));
+  if (!is_written) write_other_failure(writer, rc, why);
+  return DRAY_OK;
 }
 
 int32_t shopify_check(struct shopify_client *client, const struct shopify_need *needs, size_t need_count,
@@ -122,7 +130,7 @@ int32_t shopify_check(struct shopify_client *client, const struct shopify_need *
   }
   dray_json_writer_init(&writer, out, error);
   dray_json_begin_array(&writer);
-  if (rc != DRAY_OK) write_failure(&writer, rc, &why);
+  if (rc != DRAY_OK) DRAY_TRY(write_failure(client, &writer, rc, &why, error));
   if (rc == DRAY_OK) {
     const struct dray_json *scopes = dray_json_path(reply.data, "currentAppInstallation.accessScopes");
     const struct dray_str name = dray_json_string(dray_json_path(reply.data, "shop.name"), "");

@@ -23,6 +23,10 @@ static int32_t make_credential(struct shopify_client *client, struct dray_error 
       (int)sizeof(client->token_url)) {
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "base_url", "base_url is longer than 2,000 bytes");
   }
+  // The merchant grants access with a browser, that asks the shop itself, wherever the program asks.
+  (void)snprintf(client->authorize_url, sizeof(client->authorize_url), "https://%s/admin/oauth/authorize",
+                 settings->host);
+  static const char *const expiring[] = {"expiring", "1", NULL}; // else an offline token that never ends
   const struct dray_credential_terms terms = {
       .grant = settings->grant,
       .json_body = 1,
@@ -33,6 +37,11 @@ static int32_t make_credential(struct shopify_client *client, struct dray_error 
       .secret_setting = "client_secret",
       .refresh_setting = "refresh_token",
       .margin_s = 300,
+      .code_setting = "authorization_code",
+      .redirect_uri = settings->redirect_uri,
+      .code_fields = expiring,
+      .authorize_url = client->authorize_url,
+      .authorize_scope = settings->scope,
   };
   return dray_credential_new(client->services, &terms, &client->credential, error);
 }

@@ -27,7 +27,7 @@ struct shopify_client {
   struct dray_http_header headers[1];
   char rate_key[DRAY_PACE_KEY_BYTES_MAX];
   char path[64];
-  char token_url[2048];
+  char token_url[2048], authorize_url[256];
   double capacity, per_second; // of the bucket, as last said
   int version_told;
 };

@@ -39,6 +39,21 @@ static const struct dray_setting table[] = {
      .kind = DRAY_SETTING_SECRET,
      .offset = MEMBER(has_refresh_token),
      .description = "of an OAuth app with tokens that end: each renewal brings another one, which dray keeps"},
+    {.name = "authorization_code",
+     .kind = DRAY_SETTING_SECRET,
+     .offset = MEMBER(has_code),
+     .description = "of an OAuth app: the code of an authorisation, good once; the tokens that it brings are kept and "
+                    "renewed"},
+    {.name = "redirect_uri",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(redirect_uri),
+     .description = "of an OAuth app: one of its redirect URLs, where the code arrives"},
+    {.name = "scope",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(scope),
+     .default_json = "\"read_customers,read_orders,read_products,read_inventory,read_locations,read_draft_orders\"",
+     .description = "of an OAuth app: what an authorisation asks for; write_customers, write_orders, ... as well for "
+                    "what is written"},
     {.name = "api_version",
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(api_version),
@@ -163,26 +178,42 @@ static int32_t bind_address(struct shopify_settings *settings, struct dray_error
 
 // ---- the rest ----
 
-static int32_t bind_grant(struct shopify_settings *settings, struct dray_error *error) {
-  const int with_app = settings->client_id != NULL || settings->has_client_secret || settings->has_refresh_token;
-  if (settings->has_access_token && with_app) {
-    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "access_token",
-                           "access_token and client_id, client_secret or refresh_token exclude each other");
-  }
-  if (settings->has_access_token) {
-    settings->grant = DRAY_GRANT_STATIC;
-    return DRAY_OK;
+static int32_t bind_app(struct shopify_settings *settings, struct dray_error *error) {
+  if (settings->has_code && settings->has_refresh_token) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "authorization_code",
+                           "authorization_code and refresh_token exclude each other");
   }
   if (settings->client_id == NULL) {
-    return dray_fail_field(error, DRAY_E_CONFIG_MISSING, with_app ? "client_id" : "access_token", "%s",
-                           with_app ? "client_id is missing beside client_secret or refresh_token"
-                                    : "access_token is missing, or client_id and client_secret instead of it");
+    return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_id",
+                           "client_id is missing beside client_secret, authorization_code, redirect_uri or "
+                           "refresh_token");
   }
   if (!settings->has_client_secret) {
     return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_secret", "client_secret is missing beside client_id");
   }
-  settings->grant = settings->has_refresh_token ? DRAY_GRANT_REFRESH_TOKEN : DRAY_GRANT_CLIENT_CREDENTIALS;
+  if (settings->has_code && settings->redirect_uri == NULL) {
+    return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "redirect_uri",
+                           "redirect_uri is missing beside authorization_code: the one that it arrived at");
+  }
+  settings->grant = settings->has_refresh_token      ? DRAY_GRANT_REFRESH_TOKEN
+                    : settings->redirect_uri != NULL ? DRAY_GRANT_AUTHORIZATION_CODE
+                                                     : DRAY_GRANT_CLIENT_CREDENTIALS;
   return DRAY_OK;
+}
+
+static int32_t bind_grant(struct shopify_settings *settings, struct dray_error *error) {
+  const int with_app = settings->client_id != NULL || settings->has_client_secret || settings->has_refresh_token ||
+                       settings->has_code || settings->redirect_uri != NULL;
+  if (settings->has_access_token && with_app) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "access_token",
+                           "access_token and client_id, client_secret, authorization_code, redirect_uri or "
+                           "refresh_token exclude each other");
+  }
+  if (with_app) return bind_app(settings, error);
+  settings->grant = DRAY_GRANT_STATIC;
+  if (settings->has_access_token) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "access_token",
+                         "access_token is missing, or client_id and client_secret instead of it");
 }
 
 // YYYY-MM, or "unstable".

@@ -13,9 +13,11 @@
 enum { SHOPIFY_BULK_AUTO = 1, SHOPIFY_BULK_ALWAYS = 2, SHOPIFY_BULK_NEVER = 3 };
 
 struct shopify_settings {
-  char *shop; // as written
-  int32_t has_access_token, has_client_secret, has_refresh_token;
-  char *client_id; // NULL: none
+  char *shop;                                                               // as written
+  int32_t has_access_token, has_client_secret, has_refresh_token, has_code; // the code may still be missing
+  char *client_id;                                                          // NULL: none
+  char *redirect_uri;                                                       // NULL: none
+  char *scope;
   char *api_version;
   char *start_date; // NULL: none
   int64_t window_days;

@@ -78,6 +78,52 @@ static void test_credentials_are_of_one_kind(void **state) {
   assert_string_equal(error.field, "api_version");
 }
 
+static void test_a_code_needs_its_app_and_excludes_a_refresh_token(void **state) {
+  (void)state;
+  static const char app[] = "{\"shop\":\"acme\",\"client_id\":\"a\"," SECRET("client_secret");
+  static const struct {
+    const char *more, *field;
+    int32_t code;
+  } cases[] = {
+      {",\"redirect_uri\":\"https://me/\"," SECRET("authorization_code") "}", "", DRAY_OK},
+      {",\"redirect_uri\":\"https://me/\"}", "", DRAY_OK}, // before access is granted
+      {"," SECRET("authorization_code") "}", "redirect_uri", DRAY_E_CONFIG_MISSING},
+      {",\"redirect_uri\":\"https://me/\"," SECRET("authorization_code") "," SECRET("refresh_token") "}",
+       "authorization_code", DRAY_E_CONFIG_VALUE},
+      {",\"redirect_uri\":\"https://me/\"," SECRET("authorization_code") "," SECRET("access_token") "}", "access_token",
+       DRAY_E_CONFIG_VALUE},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct shopify_settings settings;
+    struct dray_error error;
+    char json[512];
+    (void)snprintf(json, sizeof(json), "%s%s", app, cases[i].more);
+    assert_int_equal(bind(json, &settings, &error), cases[i].code);
+    assert_string_equal(error.field, cases[i].field);
+    if (cases[i].code != DRAY_OK) continue;
+    assert_int_equal(settings.grant, DRAY_GRANT_AUTHORIZATION_CODE);
+    shopify_settings_free(&settings);
+  }
+}
+
+// What an authorisation asks for lets every stream be read.
+static void test_the_scope_is_that_of_all_streams(void **state) {
+  (void)state;
+  struct shopify_settings settings;
+  struct dray_error error;
+  assert_int_equal(bind("{\"shop\":\"acme\"," SECRET("access_token") "}", &settings, &error), DRAY_OK);
+  for (size_t i = 0; i < shopify_stream_count; i++) {
+    for (const char *at = shopify_streams[i].scopes; *at != '\0'; at += strspn(at, " ")) {
+      char scope[64];
+      const size_t len = strcspn(at, " ");
+      (void)snprintf(scope, sizeof(scope), "%.*s", (int)len, at);
+      if (strstr(settings.scope, scope) == NULL) fail_msg("%s needs %s", shopify_streams[i].def.name, scope);
+      at += len;
+    }
+  }
+  shopify_settings_free(&settings);
+}
+
 // ---- queries ----
 
 static const struct shopify_stream *stream_of(const char *name) {
@@ -410,6 +456,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_spelling_of_a_shop_is_one_host),
       cmocka_unit_test(test_credentials_are_of_one_kind),
+      cmocka_unit_test(test_a_code_needs_its_app_and_excludes_a_refresh_token),
+      cmocka_unit_test(test_the_scope_is_that_of_all_streams),
       cmocka_unit_test(test_columns_become_a_query),
       cmocka_unit_test(test_lines_below_a_list_are_asked_for_by_their_parent),
       cmocka_unit_test(test_types_of_metafields),
