@@ -48,6 +48,14 @@ int32_t zendesk_check_account(struct zendesk_client *client, struct dray_json_wr
     if (error != NULL) *error = why;
     return rc;
   }
+  int32_t is_written = 0;
+  if (client->credential != NULL) {
+    DRAY_TRY(dray_credential_step_write(client->credential, &why, writer, &is_written, error));
+  }
+  if (is_written) {
+    *out_goes_on = 0;
+    return DRAY_OK;
+  }
   const int reached = rc == DRAY_OK || why.http_status > 0 || rc == DRAY_E_AUTH_REJECTED || rc == DRAY_E_AUTH_FORBIDDEN;
   const int is_there = reached && why.http_status != 404;
   if (is_there) {

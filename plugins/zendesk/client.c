@@ -11,6 +11,7 @@
 #define LIST_PAGES_MAX 1000
 #define RETRY_AFTER_DEFAULT_MS 60000
 #define CONCURRENCY_MAX 10
+#define CODE_LIFETIME_S 120
 
 int32_t zendesk_client_init(struct zendesk_client *client, const struct dray_host *host, struct dray_str config_json,
                             struct dray_error *error) {
@@ -36,6 +37,7 @@ void zendesk_client_free(struct zendesk_client *client) {
   dray_credential_free(client->credential);
   free(client->basic_user);
   free(client->token_url);
+  free(client->authorize_url);
   zendesk_settings_free(&client->settings);
   memset(client, 0, sizeof(*client));
 }
@@ -52,13 +54,24 @@ static int32_t name_user(struct zendesk_client *client, struct dray_error *error
   return DRAY_OK;
 }
 
-static int32_t name_token_url(struct zendesk_client *client, struct dray_error *error) {
-  const size_t bytes = strlen(client->settings.base_url) + sizeof("/oauth/tokens");
-  free(client->token_url);
-  client->token_url = malloc(bytes);
-  if (client->token_url == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a credential");
-  (void)snprintf(client->token_url, bytes, "%s/oauth/tokens", client->settings.base_url);
+static int32_t join(const char *base, const char *path, char **out, struct dray_error *error) {
+  const size_t bytes = strlen(base) + strlen(path) + 1;
+  char *url = malloc(bytes);
+  if (url == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a credential");
+  (void)snprintf(url, bytes, "%s%s", base, path);
+  free(*out);
+  *out = url;
   return DRAY_OK;
+}
+
+// Access is granted by somebody with a browser, who asks Zendesk itself, wherever the program asks.
+static int32_t name_urls(struct zendesk_client *client, struct dray_error *error) {
+  const struct zendesk_settings *settings = &client->settings;
+  char own[128];
+  const int has_own = settings->subdomain != NULL && settings->subdomain[0] != '\0';
+  if (has_own) (void)snprintf(own, sizeof(own), "https://%s.zendesk.com", settings->subdomain);
+  DRAY_TRY(join(settings->base_url, "/oauth/tokens", &client->token_url, error));
+  return join(has_own ? own : settings->base_url, "/oauth/authorizations/new", &client->authorize_url, error);
 }
 
 int32_t zendesk_client_ready(struct zendesk_client *client, struct dray_error *error) {
@@ -68,13 +81,14 @@ int32_t zendesk_client_ready(struct zendesk_client *client, struct dray_error *e
     int is_legacy, has_scope;
   } ways[] = {
       [ZENDESK_AUTH_CLIENT] = {DRAY_GRANT_CLIENT_CREDENTIALS, NULL, NULL, "Bearer ", 0, 1},
+      [ZENDESK_AUTH_CODE] = {DRAY_GRANT_AUTHORIZATION_CODE, NULL, NULL, "Bearer ", 0, 1},
       [ZENDESK_AUTH_REFRESH] = {DRAY_GRANT_REFRESH_TOKEN, NULL, "refresh_token", "Bearer ", 0, 0},
       [ZENDESK_AUTH_ACCESS] = {DRAY_GRANT_STATIC, "access_token", NULL, "Bearer ", 0, 0},
       [ZENDESK_AUTH_API_TOKEN] = {DRAY_GRANT_STATIC, "api_token", NULL, "Basic ", 1, 0},
   };
   const struct zendesk_settings *settings = &client->settings;
   if (client->credential != NULL) return DRAY_OK;
-  DRAY_TRY(name_token_url(client, error));
+  DRAY_TRY(name_urls(client, error));
   if (ways[settings->auth].is_legacy) DRAY_TRY(name_user(client, error));
   const struct dray_credential_terms terms = {
       .grant = ways[settings->auth].grant,
@@ -87,6 +101,12 @@ int32_t zendesk_client_ready(struct zendesk_client *client, struct dray_error *e
       .secret_setting = settings->has_client_secret ? "client_secret" : NULL,
       .refresh_setting = ways[settings->auth].refresh_setting,
       .scope = ways[settings->auth].has_scope ? settings->scope : NULL,
+      .code_setting = "authorization_code",
+      .redirect_uri = settings->redirect_uri,
+      .verifier_setting = settings->has_code_verifier ? "code_verifier" : NULL,
+      .authorize_url = client->authorize_url,
+      .authorize_scope = settings->scope,
+      .code_lifetime_s = CODE_LIFETIME_S,
   };
   DRAY_TRY(dray_credential_new(&client->services, &terms, &client->credential, error));
   client->api.credential = client->credential;

@@ -17,7 +17,7 @@ struct zendesk_client {
   struct dray_api api;
   struct dray_credential *credential;
   char *basic_user; // legacy: "EMAIL/token"
-  char *token_url;
+  char *token_url, *authorize_url;
   char account[160];             // names the budgets: "zendesk:acme.zendesk.com"
   double limit;                  // requests a minute, as far as known
   struct dray_api_answer answer; // of the last zendesk_send and zendesk_get

@@ -46,11 +46,16 @@ static const struct dray_setting table[] = {
     SECRET("client_secret", has_client_secret,
            "OAuth: the secret of a confidential client; alone with client_id: "
            "client_credentials"),
+    SECRET("authorization_code", has_code,
+           "OAuth: the code of an authorisation, good once and for 120 s; what it brings is kept and renewed"),
+    TEXT("redirect_uri", redirect_uri, NULL, "OAuth: one of the client's redirect URLs, where the code arrives"),
+    SECRET("code_verifier", has_code_verifier,
+           "OAuth: PKCE's secret of an authorisation, 43 to 128 characters; a public client needs it, any may have it"),
     SECRET("refresh_token", has_refresh_token, "OAuth: the first refresh token; every renewal stores the next one"),
     SECRET("access_token", has_access_token, "OAuth: an access token that is used until it ends"),
     TEXT("email", email, NULL, "legacy: whose api_token it is"),
     SECRET("api_token", has_api_token, "legacy: an API token; Zendesk switches all of them off on 2027-04-30"),
-    TEXT("scope", scope, "\"read write\"", "OAuth: what client_credentials ask for"),
+    TEXT("scope", scope, "\"read write\"", "OAuth: what client_credentials and authorisations ask for"),
     TEXT("start_date", start_date, "\"2007-01-01T00:00:00Z\"", "exports begin here when nothing was read before"),
     NUMBER("page_size", page_size, "1000", 1, 1000, "records a page of the exports; lists have 100 at most"),
     SWITCH("include_deleted", include_deleted, "true", "deleted tickets, users and organizations become tombstones"),
@@ -162,8 +167,29 @@ static int32_t check_base_url(struct zendesk_settings *settings, struct dray_err
   return DRAY_OK;
 }
 
+static int32_t require(const char *text, const char *field, const char *what, struct dray_error *error) {
+  if (is_given(text)) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_MISSING, field, "%s is missing: %s", field, what);
+}
+
+static int32_t check_code(const struct zendesk_settings *settings, struct dray_error *error) {
+  if (settings->has_code && (settings->has_refresh_token || settings->has_access_token || settings->has_api_token)) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "authorization_code",
+                           "authorization_code and refresh_token, access_token or api_token exclude each other");
+  }
+  DRAY_TRY(require(settings->redirect_uri, "redirect_uri", "one of the client's redirect URLs", error));
+  if (settings->has_client_secret || settings->has_code_verifier) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_secret",
+                         "client_secret is missing beside client_id and redirect_uri, or code_verifier for a public "
+                         "client");
+}
+
 static int32_t choose_auth(struct zendesk_settings *settings, struct dray_error *error) {
-  if (settings->has_refresh_token) {
+  const int has_other = settings->has_refresh_token || settings->has_access_token || settings->has_api_token;
+  if (settings->has_code || (is_given(settings->redirect_uri) && !has_other)) {
+    settings->auth = ZENDESK_AUTH_CODE;
+    DRAY_TRY(check_code(settings, error));
+  } else if (settings->has_refresh_token) {
     settings->auth = ZENDESK_AUTH_REFRESH;
   } else if (settings->has_client_secret) {
     settings->auth = ZENDESK_AUTH_CLIENT;
@@ -173,17 +199,14 @@ static int32_t choose_auth(struct zendesk_settings *settings, struct dray_error 
     settings->auth = ZENDESK_AUTH_API_TOKEN;
   } else {
     return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_secret",
-                           "no credentials: give client_id and client_secret of an OAuth client, client_id and "
-                           "refresh_token, an access_token, or (legacy) email and api_token");
+                           "no credentials: give client_id and client_secret of an OAuth client, with redirect_uri if "
+                           "somebody is to grant it access, client_id and refresh_token, an access_token, or (legacy) "
+                           "email and api_token");
   }
-  const int oauth = settings->auth == ZENDESK_AUTH_REFRESH || settings->auth == ZENDESK_AUTH_CLIENT;
-  if (oauth && !is_given(settings->client_id)) {
-    return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_id", "client_id is missing: the OAuth client's");
-  }
-  if (settings->auth == ZENDESK_AUTH_API_TOKEN && !is_given(settings->email)) {
-    return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "email", "email is missing: whose api_token it is");
-  }
-  return DRAY_OK;
+  if (settings->auth == ZENDESK_AUTH_API_TOKEN)
+    return require(settings->email, "email", "whose api_token it is", error);
+  if (settings->auth == ZENDESK_AUTH_ACCESS) return DRAY_OK;
+  return require(settings->client_id, "client_id", "the OAuth client's", error);
 }
 
 static int32_t check(struct zendesk_settings *settings, struct dray_error *error) {

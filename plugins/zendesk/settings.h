@@ -9,6 +9,7 @@
 
 enum {
   ZENDESK_AUTH_CLIENT = 1, // OAuth client_credentials
+  ZENDESK_AUTH_CODE,       // OAuth authorization_code; the code may still be missing
   ZENDESK_AUTH_REFRESH,    // OAuth refresh_token
   ZENDESK_AUTH_ACCESS,     // an OAuth access token that was given out of band
   ZENDESK_AUTH_API_TOKEN   // legacy: e-mail and API token, until 2027-04-30
@@ -19,6 +20,9 @@ struct zendesk_settings {
   char *base_url; // after binding always set, without a slash at its end
   char *client_id;
   int32_t has_client_secret;
+  int32_t has_code;
+  char *redirect_uri; // NULL: none
+  int32_t has_code_verifier;
   int32_t has_refresh_token;
   int32_t has_access_token;
   char *email;

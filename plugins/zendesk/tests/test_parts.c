@@ -34,6 +34,15 @@ static void test_settings_choose_the_credentials(void **state) {
       {"{\"subdomain\":\"acme\",\"client_id\":\"c\",\"client_secret\":{\"$secret\":\"client_secret\"},"
        "\"refresh_token\":{\"$secret\":\"refresh_token\"}}",
        ZENDESK_AUTH_REFRESH},
+      {"{\"subdomain\":\"acme\",\"client_id\":\"c\",\"client_secret\":{\"$secret\":\"client_secret\"},"
+       "\"redirect_uri\":\"https://me/\",\"authorization_code\":{\"$secret\":\"authorization_code\"}}",
+       ZENDESK_AUTH_CODE},
+      {"{\"subdomain\":\"acme\",\"client_id\":\"c\",\"code_verifier\":{\"$secret\":\"code_verifier\"},"
+       "\"redirect_uri\":\"https://me/\"}",
+       ZENDESK_AUTH_CODE}, // a public client, before access is granted
+      {"{\"subdomain\":\"acme\",\"client_id\":\"c\",\"redirect_uri\":\"https://me/\","
+       "\"refresh_token\":{\"$secret\":\"refresh_token\"}}",
+       ZENDESK_AUTH_REFRESH},
       {"{\"subdomain\":\"acme\",\"access_token\":{\"$secret\":\"access_token\"}}", ZENDESK_AUTH_ACCESS},
       {"{\"subdomain\":\"acme\",\"email\":\"a@b.c\",\"api_token\":{\"$secret\":\"api_token\"}}",
        ZENDESK_AUTH_API_TOKEN},
@@ -64,6 +73,32 @@ static void test_settings_refuse_what_cannot_work(void **state) {
   for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
     struct zendesk_settings settings;
     assert_int_not_equal(DRAY_OK, bind(bad[i], &settings));
+  }
+}
+
+static void test_a_code_needs_its_client_and_excludes_other_credentials(void **state) {
+#define SECRET(name) ",\"" name "\":{\"$secret\":\"" name "\"}"
+#define CODE "{\"subdomain\":\"acme\"" SECRET("authorization_code")
+#define CLIENT ",\"client_id\":\"c\"" SECRET("client_secret")
+#define REDIRECT ",\"redirect_uri\":\"https://me/\""
+  static const struct {
+    const char *json, *field;
+    int32_t code;
+  } bad[] = {
+      {CODE CLIENT "}", "redirect_uri", DRAY_E_CONFIG_MISSING},
+      {CODE REDIRECT SECRET("client_secret") "}", "client_id", DRAY_E_CONFIG_MISSING},
+      {CODE REDIRECT ",\"client_id\":\"c\"}", "client_secret", DRAY_E_CONFIG_MISSING},
+      {CODE CLIENT REDIRECT SECRET("refresh_token") "}", "authorization_code", DRAY_E_CONFIG_VALUE},
+      {CODE CLIENT REDIRECT SECRET("access_token") "}", "authorization_code", DRAY_E_CONFIG_VALUE},
+      {CODE CLIENT REDIRECT ",\"email\":\"a@b.c\"" SECRET("api_token") "}", "authorization_code", DRAY_E_CONFIG_VALUE},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    struct zendesk_settings settings;
+    struct dray_error error;
+    dray_error_init(&error);
+    assert_int_equal(zendesk_settings_bind(dray_str_of(bad[i].json), &settings, &error), bad[i].code);
+    assert_string_equal(error.field, bad[i].field);
   }
 }
 
@@ -398,6 +433,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_settings_choose_the_credentials),
       cmocka_unit_test(test_settings_refuse_what_cannot_work),
+      cmocka_unit_test(test_a_code_needs_its_client_and_excludes_other_credentials),
       cmocka_unit_test(test_settings_survive_a_lack_of_memory),
       cmocka_unit_test(test_a_position_reads_back_what_it_wrote),
       cmocka_unit_test(test_errors_of_every_shape_say_what_is_wrong),
