@@ -44,6 +44,7 @@ static int32_t check_account(struct mc_client *client, struct dray_json_writer *
                              struct dray_error *error) {
   struct dray_json *root = NULL;
   struct dray_error why;
+  int32_t is_written = 0;
   char text[400];
   const int32_t rc =
       try(client, "?fields=account_id,account_name,login_id,username,role,total_subscribers", &root, &why);
@@ -54,7 +55,8 @@ static int32_t check_account(struct mc_client *client, struct dray_json_writer *
     (void)snprintf(text, sizeof(text), "the account %.*s; the user's role is %s", DRAY_VALUE_ARG(name), role);
   }
   dray_json_free(root);
-  return tell(writer, "credentials", rc, &why, text, FIX_KEY, error);
+  DRAY_TRY(dray_credential_step_write(client->credential, &why, writer, &is_written, error));
+  return is_written ? DRAY_OK : tell(writer, "credentials", rc, &why, text, FIX_KEY, error);
 }
 
 static int32_t check_reads(struct mc_client *client, struct dray_json_writer *writer, struct dray_error *error) {
@@ -92,8 +94,11 @@ static int32_t write_steps(struct mc_client *client, int writes, struct dray_jso
                            struct dray_error *error) {
   struct dray_error why;
   char role[40] = "";
+  int32_t is_written = 0;
   dray_error_init(&why);
   int32_t rc = mc_client_ready(client, &why);
+  DRAY_TRY(dray_credential_step_write(client->credential, &why, writer, &is_written, error));
+  if (is_written) return DRAY_OK;
   const int32_t reached = rc == DRAY_OK ? try(client, "/ping", NULL, &why) : rc;
   // Whoever refuses a key has been reached.
   const int refused = why.error_class == DRAY_CLASS_AUTH && reached != DRAY_OK && rc == DRAY_OK;

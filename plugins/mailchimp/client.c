@@ -12,34 +12,13 @@
 #define API_PATH "/3.0"
 #define LOGIN_ADDRESS "https://login.mailchimp.com"
 #define METADATA_PATH "/oauth2/metadata"
+#define TOKEN_PATH "/oauth2/token"
+#define AUTHORIZE_PATH "/oauth2/authorize"
 #define TIMEOUT_MS 150000 // theirs is 120 s
 #define RESPONSE_BYTES_MAX (UINT64_C(64) << 20)
 #define DOCUMENT_BYTES_MAX (16u << 20)
 #define BACKOFF_MS 250
 #define BACKOFF_MS_MAX 30000
-
-static const char *secret_setting(const struct mc_settings *settings) {
-  return settings->has_api_key ? "api_key" : "access_token";
-}
-
-int32_t mc_client_init(struct mc_client *client, const struct dray_services *services,
-                       const struct mc_settings *settings, struct dray_error *error) {
-  *client = (struct mc_client){.services = services, .settings = settings};
-  const struct dray_credential_terms terms = {.grant = DRAY_GRANT_STATIC,
-                                              .name = "token",
-                                              .token_setting = secret_setting(settings),
-                                              .basic_user = settings->has_api_key ? "dray" : NULL};
-  return dray_credential_new(services, &terms, &client->credential, error);
-}
-
-void mc_client_free(struct mc_client *client) {
-  dray_credential_free(client->credential);
-  free(client->address);
-  client->credential = NULL;
-  client->address = NULL;
-}
-
-// ---- the address ----
 
 static char *join(const char *address, const char *path) {
   struct dray_buffer text;
@@ -47,6 +26,47 @@ static char *join(const char *address, const char *path) {
   if (dray_buffer_printf(&text, NULL, "%s%s", address, path) != DRAY_OK) dray_buffer_free(&text);
   return text.data;
 }
+
+static const char *login_address(const struct mc_settings *settings) {
+  return settings->base_url != NULL ? settings->base_url : LOGIN_ADDRESS;
+}
+
+static const char *secret_setting(const struct mc_settings *settings) {
+  if (settings->grant == DRAY_GRANT_AUTHORIZATION_CODE) return "authorization_code";
+  return settings->has_api_key ? "api_key" : "access_token";
+}
+
+int32_t mc_client_init(struct mc_client *client, const struct dray_services *services,
+                       const struct mc_settings *settings, struct dray_error *error) {
+  const int is_code = settings->grant == DRAY_GRANT_AUTHORIZATION_CODE;
+  *client = (struct mc_client){.services = services, .settings = settings};
+  if (is_code) {
+    client->token_url = join(login_address(settings), TOKEN_PATH);
+    if (client->token_url == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for an address");
+  }
+  // Access is granted by somebody with a browser, who asks Mailchimp itself, wherever the program asks.
+  const struct dray_credential_terms terms = {.grant = settings->grant,
+                                              .name = "token",
+                                              .token_setting = is_code ? NULL : secret_setting(settings),
+                                              .basic_user = settings->has_api_key ? "dray" : NULL,
+                                              .token_url = client->token_url,
+                                              .client_id = settings->client_id,
+                                              .secret_setting = is_code ? "client_secret" : NULL,
+                                              .code_setting = "authorization_code",
+                                              .redirect_uri = settings->redirect_uri,
+                                              .authorize_url = LOGIN_ADDRESS AUTHORIZE_PATH};
+  return dray_credential_new(services, &terms, &client->credential, error);
+}
+
+void mc_client_free(struct mc_client *client) {
+  dray_credential_free(client->credential);
+  free(client->address);
+  free(client->token_url);
+  client->credential = NULL;
+  client->address = client->token_url = NULL;
+}
+
+// ---- the address ----
 
 static int is_data_centre(const char *text) {
   const size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
@@ -70,12 +90,11 @@ static int32_t centre_of_token(struct mc_client *client, const char *token, char
   struct dray_buffer value;
   struct dray_api_answer answer = {.status = 0};
   struct dray_json *root = NULL;
-  const char *address = client->settings->base_url != NULL ? client->settings->base_url : LOGIN_ADDRESS;
   dray_buffer_init(&value, 65536);
   int32_t rc = dray_buffer_printf(&value, error, "OAuth %s", token);
   const struct dray_http_header header = {dray_str_of("Authorization"), dray_buffer_view(&value)};
   const struct dray_api api = {.services = client->services,
-                               .base_url = address,
+                               .base_url = login_address(client->settings),
                                .headers = &header,
                                .header_count = 1,
                                .timeout_ms = TIMEOUT_MS};
@@ -87,7 +106,7 @@ static int32_t centre_of_token(struct mc_client *client, const char *token, char
     const struct dray_str centre = dray_json_string(dray_json_get(root, "dc"), "");
     const struct dray_str endpoint = dray_json_string(dray_json_get(root, "api_endpoint"), "");
     if (endpoint.len == 0 || !is_data_centre(centre.data)) {
-      rc = dray_fail_field(error, DRAY_E_AUTH_REJECTED, "access_token",
+      rc = dray_fail_field(error, DRAY_E_AUTH_REJECTED, secret_setting(client->settings),
                            "the access token is not known to Mailchimp: connect the app again");
     } else {
       (void)snprintf(out, out_bytes, "%s", centre.data);
@@ -119,7 +138,7 @@ static int32_t find_address(struct mc_client *client, const char *secret, struct
   char vendor[64];
   if (settings->dc != NULL) {
     (void)snprintf(centre, sizeof(centre), "%.31s", settings->dc);
-  } else if (settings->has_access_token) {
+  } else if (!settings->has_api_key) {
     DRAY_TRY(centre_of_token(client, secret, centre, sizeof(centre), error));
   } else if (settings->base_url == NULL) {
     DRAY_TRY(centre_of_key(secret, centre, sizeof(centre), error));
@@ -129,10 +148,21 @@ static int32_t find_address(struct mc_client *client, const char *secret, struct
   return client->address != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for an address");
 }
 
+// What says which account it is: the key as it is set, or the token, which is exchanged for the code first.
+static int32_t get_secret(struct mc_client *client, char **out, struct dray_error *error) {
+  struct dray_str token;
+  if (client->settings->grant == DRAY_GRANT_STATIC) {
+    return dray_secret_get(client->services, secret_setting(client->settings), out, error);
+  }
+  DRAY_TRY(dray_credential_token(client->credential, &token, error));
+  *out = dray_str_dup(token);
+  return *out != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a token");
+}
+
 int32_t mc_client_ready(struct mc_client *client, struct dray_error *error) {
   char *secret = NULL;
   if (client->address != NULL) return DRAY_OK;
-  DRAY_TRY(dray_secret_get(client->services, secret_setting(client->settings), &secret, error));
+  DRAY_TRY(get_secret(client, &secret, error));
   int32_t rc = name_account(client, secret, error);
   if (rc == DRAY_OK) rc = find_address(client, secret, error);
   dray_secret_free(secret);

@@ -14,7 +14,8 @@ struct mc_client {
   const struct dray_services *services;
   const struct mc_settings *settings;
   struct dray_credential *credential;
-  char *address; // with /3.0
+  char *address;   // with /3.0
+  char *token_url; // NULL: no code
   char rate_key[64];
   struct dray_api api;
   int64_t their_now_us; // the other side's clock when it last answered mc_get; 0: not known
@@ -25,7 +26,8 @@ DRAY_NODISCARD int32_t mc_client_init(struct mc_client *client, const struct dra
                                       const struct mc_settings *settings, struct dray_error *error);
 void mc_client_free(struct mc_client *client);
 // Finds the account's address, once: from the settings, the key, or the token's metadata. @errors CONFIG_VALUE for a
-// key without a data centre, AUTH_REJECTED for a token that the metadata do not know, those of dray_api_call.
+// key without a data centre, AUTH_REJECTED for a token that the metadata do not know, those of dray_api_call and, for a
+// code, of dray_credential_token.
 DRAY_NODISCARD int32_t mc_client_ready(struct mc_client *client, struct dray_error *error);
 
 // Whether an answer says that too many are asking: 429, or a 403 that is no document of the vendor's.

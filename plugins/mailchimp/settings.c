@@ -18,6 +18,22 @@ static const struct dray_setting table[] = {
      .kind = DRAY_SETTING_SECRET,
      .offset = MEMBER(has_access_token),
      .description = "an OAuth 2 access token, instead of an API key; it does not expire"},
+    {.name = "authorization_code",
+     .kind = DRAY_SETTING_SECRET,
+     .offset = MEMBER(has_code),
+     .description = "the code of an OAuth 2 authorisation, good once; the token that it brings is kept"},
+    {.name = "client_id",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(client_id),
+     .description = "with an authorization_code: the OAuth app's client ID"},
+    {.name = "client_secret",
+     .kind = DRAY_SETTING_SECRET,
+     .offset = MEMBER(has_client_secret),
+     .description = "its client secret"},
+    {.name = "redirect_uri",
+     .kind = DRAY_SETTING_STRING,
+     .offset = MEMBER(redirect_uri),
+     .description = "its redirect URI, where the code arrives"},
     {.name = "dc",
      .kind = DRAY_SETTING_STRING | DRAY_SETTING_PLACE,
      .offset = MEMBER(dc),
@@ -182,11 +198,34 @@ static int32_t check_lists(struct mc_settings *settings, struct dray_error *erro
               : dray_fail_field(error, DRAY_E_CONFIG_VALUE, "list_ids", "list_ids is a list of audiences' ids");
 }
 
-static int32_t check_settings(struct mc_settings *settings, struct dray_error *error) {
-  if (settings->has_api_key == settings->has_access_token) {
-    return dray_fail_field(error, settings->has_api_key ? DRAY_E_CONFIG_VALUE : DRAY_E_CONFIG_MISSING, "api_key",
-                           "set either api_key or access_token");
+static int32_t require(int is_given, const char *field, struct dray_error *error) {
+  if (is_given) return DRAY_OK;
+  return dray_fail_field(error, DRAY_E_CONFIG_MISSING, field,
+                         "%s is missing: a code needs client_id, client_secret and "
+                         "redirect_uri of its app",
+                         field);
+}
+
+// Without a code it is the app that somebody is about to grant access to.
+static int32_t check_credentials(struct mc_settings *settings, struct dray_error *error) {
+  const int is_static = settings->has_api_key || settings->has_access_token;
+  const int kinds = settings->has_api_key + settings->has_access_token + settings->has_code;
+  const int is_code =
+      settings->has_code || (!is_static && settings->client_id != NULL && settings->redirect_uri != NULL);
+  if (kinds > 1 || (kinds == 0 && !is_code)) {
+    return dray_fail_field(error, kinds > 1 ? DRAY_E_CONFIG_VALUE : DRAY_E_CONFIG_MISSING,
+                           settings->has_api_key || kinds == 0 ? "api_key" : "authorization_code",
+                           "set one of api_key, access_token, and authorization_code with its app");
   }
+  settings->grant = is_code ? DRAY_GRANT_AUTHORIZATION_CODE : DRAY_GRANT_STATIC;
+  if (!is_code) return DRAY_OK;
+  DRAY_TRY(require(settings->client_id != NULL, "client_id", error));
+  DRAY_TRY(require(settings->has_client_secret, "client_secret", error));
+  return require(settings->redirect_uri != NULL, "redirect_uri", error);
+}
+
+static int32_t check_settings(struct mc_settings *settings, struct dray_error *error) {
+  DRAY_TRY(check_credentials(settings, error));
   if (settings->dc != NULL && !is_name(settings->dc)) {
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "dc", "dc is a data centre's name, us21 say");
   }

@@ -10,9 +10,11 @@
 #define MC_CONNECTIONS_MAX 10 // that the vendor allows
 
 struct mc_settings {
-  int32_t has_api_key, has_access_token; // exactly one
-  char *dc;                              // NULL: of the key or the token
-  char *base_url;                        // NULL: the vendor's own
+  int32_t has_api_key, has_access_token, has_code; // one of them; the code may still be missing
+  int32_t has_client_secret;
+  char *client_id, *redirect_uri; // of the app whose code it is; NULL: none
+  char *dc;                       // NULL: of the key or the token
+  char *base_url;                 // NULL: the vendor's own
   char *list_ids_json;
   char *start_date; // NULL: everything
   int64_t page_size;
@@ -24,6 +26,7 @@ struct mc_settings {
 
   struct dray_json *list_ids; // parsed; an empty array: all audiences
   int64_t start_us;           // of start_date; 0: none
+  int32_t grant;              // DRAY_GRANT_*
 };
 
 DRAY_NODISCARD int32_t mc_settings_spec(struct dray_str *out_json, struct dray_error *error); // static memory

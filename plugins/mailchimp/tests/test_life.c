@@ -42,6 +42,21 @@ static void expect_line(size_t number, const char *line) {
 
 // ---- settings ----
 
+#define CODE "\"authorization_code\":{\"$secret\":\"c\"}"
+#define APP "\"client_id\":\"c\",\"client_secret\":{\"$secret\":\"b\"},\"redirect_uri\":\"https://me/\""
+
+static void test_an_app_goes_before_its_code(void **state) {
+  (void)state;
+  static const char *const good[] = {"{" APP "," CODE "}", "{" APP "}"};
+  for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+    struct mc_settings settings;
+    dray_error_init(&error);
+    ok(mc_settings_bind(dray_str_of(good[i]), &settings, &error));
+    assert_int_equal(settings.grant, DRAY_GRANT_AUTHORIZATION_CODE);
+    mc_settings_free(&settings);
+  }
+}
+
 static void test_wrong_settings_name_the_field(void **state) {
   (void)state;
   static const struct {
@@ -50,6 +65,12 @@ static void test_wrong_settings_name_the_field(void **state) {
   } cases[] = {
       {"{}", "api_key", DRAY_E_CONFIG_MISSING},
       {"{\"api_key\":{\"$secret\":\"a\"},\"access_token\":{\"$secret\":\"b\"}}", "api_key", DRAY_E_CONFIG_VALUE},
+      {"{" APP ",\"api_key\":{\"$secret\":\"a\"}," CODE "}", "api_key", DRAY_E_CONFIG_VALUE},
+      {"{" APP ",\"access_token\":{\"$secret\":\"a\"}," CODE "}", "authorization_code", DRAY_E_CONFIG_VALUE},
+      {"{\"redirect_uri\":\"https://me/\"," CODE "}", "client_id", DRAY_E_CONFIG_MISSING},
+      {"{\"client_id\":\"c\",\"redirect_uri\":\"https://me/\"," CODE "}", "client_secret", DRAY_E_CONFIG_MISSING},
+      {"{\"client_id\":\"c\",\"client_secret\":{\"$secret\":\"b\"}," CODE "}", "redirect_uri", DRAY_E_CONFIG_MISSING},
+      {"{\"client_id\":\"c\",\"client_secret\":{\"$secret\":\"b\"}}", "api_key", DRAY_E_CONFIG_MISSING},
       {"{\"api_key\":{\"$secret\":\"a\"},\"dc\":\"us7.evil\"}", "dc", DRAY_E_CONFIG_VALUE},
       {"{\"api_key\":{\"$secret\":\"a\"},\"base_url\":\"ftp://x\"}", "base_url", DRAY_E_CONFIG_VALUE},
       {"{\"api_key\":{\"$secret\":\"a\"},\"base_url\":\"https://x/\"}", "base_url", DRAY_E_CONFIG_VALUE},
@@ -535,6 +556,7 @@ static void test_every_failing_allocation_is_survived(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_an_app_goes_before_its_code),
       cmocka_unit_test(test_wrong_settings_name_the_field),
       cmocka_unit_test(test_pages_share_records_and_show_each_once),
       cmocka_unit_test(test_an_incremental_read_goes_on_and_ends_where_it_began),
