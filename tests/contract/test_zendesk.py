@@ -188,6 +188,10 @@ def test_every_refusal_is_as_zendesk_declares_it(zendesk):
     assert_clean(zendesk, 11)
 
 
+EXCHANGE = {"grant_type": "authorization_code", "code": "x", "redirect_uri": "https://dray.example/callback", "client_id": "dray_client",
+            "client_secret": "x", "scope": "read"}
+
+
 @pytest.mark.parametrize("method,path,body,said", [
     ("POST", "/api/v2/users", {"users": {"name": "A"}}, "user"),
     ("POST", "/api/v2/users", {"user": {"name": 5}}, "name"),
@@ -202,8 +206,13 @@ def test_every_refusal_is_as_zendesk_declares_it(zendesk):
     ("GET", "/api/v2/incremental/tickets/cursor?start_tiem=1", None, "start_tiem"),
     ("GET", "/api/v2/users/abc", None, "user"),
     ("GET", "/api/v2/user", None, "not in the document"),
+    ("POST", "/oauth/tokens", {**EXCHANGE, "redirect_uri": None}, "redirect_uri"),
+    ("POST", "/oauth/tokens", {**EXCHANGE, "client_secret": None}, "client_secret"),
+    ("POST", "/oauth/tokens", {**EXCHANGE, "code_challenge": "x"}, "code_challenge"),
 ])
 def test_a_request_that_is_known_to_be_bad_is_found(zendesk, method, path, body, said):
+    """What is None is not sent."""
+    body = body and {name: value for name, value in body.items() if value is not None}
     zendesk.request(method, path, body, {"Authorization": f"Bearer {zendesk.token}"})
     found = zendesk.checked.violations()
     assert found and all(one["location"][0] == "request" for one in found) and said in json.dumps(found), found
