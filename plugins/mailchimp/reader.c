@@ -53,7 +53,9 @@ static void reader_free(void *self) {
 static int64_t find_since(const struct mc_reader *reader, const struct mc_parent *parent) {
   const struct mc_settings *settings = reader->client->settings;
   if (!reader->incremental) return INT64_MIN;
-  if (parent->cursor_us == INT64_MIN) return settings->start_us != 0 ? settings->start_us : INT64_MIN;
+  if (parent->cursor_us == INT64_MIN) { // their filter leaves out the second that it names
+    return reader->start_us != DRAY_START_NONE ? reader->start_us - SECOND_US : INT64_MIN;
+  }
   const int64_t lookback_us =
       (reader->stream->flags & MC_LOOKS_BACK) != 0 ? settings->report_lookback_days * DAY_US : 0;
   return parent->cursor_us - settings->overlap_seconds * SECOND_US - lookback_us;
@@ -249,7 +251,8 @@ static int32_t done(void *self, uint64_t number, uint64_t record_count, struct d
   page_is_over(reader);
   if (!reader->incremental) return DRAY_OK; // a full read begins anew
   move_cursor(reader);
-  return mc_state_write(reader->stream, &reader->parents, state, error);
+  DRAY_TRY(mc_state_write(reader->stream, &reader->parents, state, error));
+  return dray_start_remember(reader->start_us, state, error);
 }
 
 // ---- opening ----
@@ -262,14 +265,26 @@ static int leaves_alone(const struct mc_reader *reader, size_t i) {
          parent[-1].cursor_us == INT64_MIN;
 }
 
+// An earlier start_date: everything is read again, but who is gone was told up to where that was read.
+static int32_t begin_again(struct mc_reader *reader, struct dray_str state, struct dray_error *error) {
+  const uint64_t len = state.len;
+  DRAY_TRY(dray_start_resume(reader->client->services, reader->stream->def.name, &reader->start_us, &state, error));
+  for (size_t i = 0; i < reader->parents.count && state.len < len; i++) {
+    if (reader->parents.items[i].half != MC_HALF_GONE) reader->parents.items[i].cursor_us = INT64_MIN;
+  }
+  return DRAY_OK;
+}
+
 static int32_t begin(struct mc_reader *reader, const struct dray_read_request *request, struct dray_error *error) {
   const struct mc_settings *settings = reader->client->settings;
+  reader->start_us = settings->start_us != 0 ? settings->start_us : DRAY_START_NONE;
   reader->page_size = (uint64_t)settings->page_size;
   reader->overlap = reader->page_size / SHARED_PART + 1;
   const int32_t archive = reader->tombstones ? MC_HALF_GONE : settings->include_archived ? MC_HALF_ARCHIVED : 0;
   DRAY_TRY(mc_parents_load(reader->client, reader->stream, archive, &reader->parents, error));
   if (reader->incremental) {
     DRAY_TRY(mc_state_read(request->state, reader->stream, &reader->parents, error));
+    DRAY_TRY(begin_again(reader, request->state, error));
     // The end is exclusive, and of whole seconds.
     if (reader->client->their_now_us != 0) reader->until_us = reader->client->their_now_us + SECOND_US;
   }

@@ -21,6 +21,7 @@ struct mc_reader {
   struct mc_client *client;
   const struct mc_stream *stream;
   int32_t incremental;
+  int64_t start_us;            // DRAY_START_NONE, start_date, or an earlier one that it was begun with
   int32_t tombstones;          // who is in the archive is told as gone
   uint64_t page_size, overlap; // records; how many of them two pages share
   int64_t until_us;            // incremental: no later changes; 0: no end

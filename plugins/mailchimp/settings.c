@@ -52,7 +52,8 @@ static const struct dray_setting table[] = {
     {.name = "start_date",
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(start_date),
-     .description = "source: incremental reads begin here, 2026-01-31 say; without: everything"},
+     .description = "source: incremental reads begin here, 2026-01-31 say; without: everything. An earlier one reads "
+                    "again from there"},
     {.name = "page_size",
      .kind = DRAY_SETTING_INT,
      .offset = MEMBER(page_size),

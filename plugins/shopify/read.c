@@ -26,7 +26,8 @@ struct shopify_read {
   struct shopify_position position; // behind the lines in `chunk`
   struct shopify_position safe;     // behind all lines that are rows
   int has_safe;
-  int full, look; // DRAY_READ_FULL; nothing may be made at the other side
+  int64_t start_us; // start_date, or an earlier one that it was begun with
+  int full, look;   // DRAY_READ_FULL; nothing may be made at the other side
   int begun, ended;
   int32_t failed; // the reading broke off; said when the rows before it were given out
   struct dray_error why;
@@ -332,6 +333,7 @@ static int32_t read_state(struct dray_stream *stream, struct dray_str *out, stru
   if (read->full || !read->has_safe) return DRAY_OK;
   dray_buffer_clear(&read->state);
   DRAY_TRY(shopify_position_write(&read->safe, read->stream->def.name, &read->state, error));
+  DRAY_TRY(dray_start_remember(read->start_us, &read->state, error));
   *out = dray_buffer_view(&read->state);
   return DRAY_OK;
 }
@@ -390,9 +392,11 @@ static int32_t make_position(struct shopify_read *read, const struct dray_read_r
                            read->stream->def.name,
                            read->stream->def.cursor != NULL ? read->stream->def.cursor : "none");
   }
-  return shopify_position_read(read->full ? dray_str_make(NULL, 0) : request->state, read->stream->def.name,
-                               settings->start_us, settings->lookback_hours * INT64_C(3600) * 1000000, &read->position,
-                               error);
+  struct dray_str state = read->full ? dray_str_make(NULL, 0) : request->state;
+  read->start_us = settings->start_us;
+  DRAY_TRY(dray_start_resume(read->client->services, read->stream->def.name, &read->start_us, &state, error));
+  return shopify_position_read(state, read->stream->def.name, read->start_us,
+                               settings->lookback_hours * INT64_C(3600) * 1000000, &read->position, error);
 }
 
 int32_t shopify_read_open(struct shopify_client *client, const struct shopify_stream *stream,

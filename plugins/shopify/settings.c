@@ -62,7 +62,8 @@ static const struct dray_setting table[] = {
     {.name = "start_date",
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(start_date),
-     .description = "nothing that was last updated before is read: 2026-01-01, or a time"},
+     .description =
+         "nothing that was last updated before is read: 2026-01-01, or a time; an earlier one reads again from there"},
     {.name = "window_days",
      .kind = DRAY_SETTING_INT,
      .offset = MEMBER(window_days),

@@ -23,6 +23,7 @@ struct read {
   struct zendesk_client *client;
   const struct zendesk_stream *stream;
   struct zendesk_rows rows;
+  int64_t start_us; // start_date, or an earlier one that it was begun with
   int full;
   int resumes;   // what was read before
   char name[80]; // for messages
@@ -130,7 +131,7 @@ static int32_t ask(void *self, uint64_t number, struct dray_page_request *reques
 static int32_t fall_back(struct read *read, const struct dray_api_answer *answer, int32_t *out) {
   char words[ZENDESK_WORDS_BYTES_MAX + 1];
   zendesk_words(answer, words);
-  int64_t start = read->client->settings.start_us / SECOND_US;
+  int64_t start = read->start_us / SECOND_US;
   const int64_t overlap = read->client->settings.overlap_seconds;
   if (read->at.seen >= 0 && read->at.seen - overlap > start) start = read->at.seen - overlap;
   dray_log_printf(&read->client->services, DRAY_LOG_WARN,
@@ -420,7 +421,8 @@ static int32_t done(void *self, uint64_t number, uint64_t record_count, struct d
   if (read->stream->how == ZENDESK_BY_LIST && ((read->stream->flags & ZENDESK_SINCE) == 0 || !read->ended)) {
     return DRAY_OK;
   }
-  return zendesk_position_write(&read->at, read->stream->def.name, state, error);
+  DRAY_TRY(zendesk_position_write(&read->at, read->stream->def.name, state, error));
+  return read->stream->how != ZENDESK_BY_LIST ? dray_start_remember(read->start_us, state, error) : DRAY_OK;
 }
 
 // ---- opening ----
@@ -435,7 +437,7 @@ static void clamp_start(struct read *read) {
 // Where an incremental read begins: exports by time and lists a little before the end of the last one.
 static int32_t begin_at(struct read *read, struct dray_str state, struct dray_error *error) {
   const struct zendesk_settings *settings = &read->client->settings;
-  const int64_t first = settings->start_us / SECOND_US;
+  const int64_t first = read->start_us / SECOND_US;
   zendesk_position_free(&read->at);
   zendesk_position_init(&read->at);
   read->at.start = read->stream->how == ZENDESK_BY_LIST ? 0 : first;
@@ -488,8 +490,14 @@ static int32_t make_read(struct zendesk_client *client, const struct zendesk_str
   if (stream->how == ZENDESK_BY_TICKET && read->page_size > TICKETS_WITH_LISTS) read->page_size = TICKETS_WITH_LISTS;
   (void)snprintf(read->name, sizeof(read->name), "zendesk %s", stream->def.name);
   dray_buffer_init(&read->next, PATH_BYTES_MAX);
-  read->resumes = !read->full && request->state.len > 0;
-  int32_t rc = begin_at(read, read->full ? dray_str_make(NULL, 0) : request->state, error);
+  struct dray_str state = read->full ? dray_str_make(NULL, 0) : request->state;
+  read->start_us = client->settings.start_us;
+  int32_t rc = DRAY_OK;
+  if (stream->how != ZENDESK_BY_LIST) { // lists are whole, whatever the setting is
+    rc = dray_start_resume(&client->services, read->name, &read->start_us, &state, error);
+  }
+  read->resumes = state.len > 0;
+  if (rc == DRAY_OK) rc = begin_at(read, state, error);
   if (rc == DRAY_OK) rc = begin_with_custom(read, fields, error);
   if (rc != DRAY_OK) {
     read_free(read);

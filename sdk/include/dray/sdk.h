@@ -20,6 +20,7 @@
 #include "dray/sdk/json.h"
 #include "dray/sdk/pages.h"
 #include "dray/sdk/services.h"
+#include "dray/sdk/start.h"
 #include "dray/sdk/table_stream.h"
 #include "dray/sdk/text.h"
 #include "dray/sdk/value.h"
