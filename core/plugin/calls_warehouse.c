@@ -16,7 +16,7 @@
               DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_NULL_SAFE_EQUAL |                     \
               DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN | DRAY_DIALECT_DROP_TEMPORARY |                    \
               DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT | DRAY_DIALECT_ADD_KEY | DRAY_DIALECT_COPY_NOT_NULL | \
-              DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_TABLES_NOCASE))
+              DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_TABLES_NOCASE | DRAY_DIALECT_LOOSE_MARKED))
 
 static const struct dray_warehouse_vtable *vtable_of(const struct dr_warehouse_instance *warehouse) {
   return &warehouse->plugin->warehouse;
@@ -117,6 +117,10 @@ static int32_t check_dialect(const struct dr_call *call, const struct dray_diale
   }
   if (dialect->keyed_table_options.len > 0 && dialect->keyed_table_options.data == NULL) {
     return dr_call_broken(call, "the dialect's keyed_table_options have a length and no text");
+  }
+  if ((dialect->exact_text.len > 0 && dialect->exact_text.data == NULL) ||
+      (dialect->beside_text.len > 0 && dialect->beside_text.data == NULL)) {
+    return dr_call_broken(call, "the dialect's exact_text or beside_text has a length and no text");
   }
   return DRAY_OK;
 }

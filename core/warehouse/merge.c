@@ -41,21 +41,24 @@ static int is_timeline(const struct dr_merge *merge, const char *alias) {
   return strcmp(alias, "s") == 0 ? merge->from != NULL : strchr(DR_TIMELINE_ALIASES, alias[0]) != NULL;
 }
 
-static void put_timeline_key(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
-  char name[32];
-  (void)snprintf(name, sizeof name, DR_TIMELINE_KEY_PREFIX "%zu", (size_t)(column - merge->writer->columns));
-  dr_sql_column(&merge->sql, alias, name);
+// How the tables of a timeline call a key's column. Returns `out`.
+static const char *timeline_key(const struct dr_merge *merge, const struct dr_table_column *column, char out[32]) {
+  (void)snprintf(out, 32, DR_TIMELINE_KEY_PREFIX "%zu", (size_t)(column - merge->writer->columns));
+  return out;
 }
 
-// Keys of tables that are written by key are made so that `=` is exact, and found by their index. Those of a table that
-// is replaced are columns like others.
-static void put_key_column(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
-  if (is_timeline(merge, alias)) {
-    put_timeline_key(merge, alias, column);
-  } else if (merge->writer->options->mode == DR_WRITE_REPLACE) {
-    dr_put_compared(merge, alias, column);
+enum { FORM_PLAIN = 0, FORM_EXACT, FORM_BESIDE };
+
+// A column of the key: as it is, in the form whose equality is that of its bytes, or as it stands beside a loose one.
+static void put_key_column(struct dr_merge *merge, const char *alias, const struct dr_table_column *column, int form) {
+  char timeline[32];
+  const char *name = is_timeline(merge, alias) ? timeline_key(merge, column, timeline) : column->name;
+  if (form == FORM_EXACT) {
+    dr_sql_exact(&merge->sql, alias, name);
+  } else if (form == FORM_BESIDE && column->loose) {
+    dr_sql_beside(&merge->sql, alias, name);
   } else {
-    dr_sql_column(&merge->sql, alias, column->name);
+    dr_sql_column(&merge->sql, alias, name);
   }
 }
 
@@ -66,23 +69,40 @@ int dr_merge_joins_by_key(const struct dr_table_writer *writer) {
          dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES);
 }
 
+static void put_equal(struct dr_merge *merge, const char *table, const char *other,
+                      const struct dr_table_column *column, int exact) {
+  put_key_column(merge, table, column, exact ? FORM_EXACT : FORM_PLAIN);
+  dr_sql_text(&merge->sql, " = ");
+  put_key_column(merge, other, column, exact ? FORM_EXACT : FORM_BESIDE);
+}
+
+// Keys of tables that dray makes are such that `=` is exact, and found by their index. An index of somebody else's
+// finds what its collation takes for the key, and then it is looked at. The key of a table that is replaced is a column
+// like others, and an index is asked for it only where dr_merge_joins_by_key.
+static void put_column_match(struct dr_merge *merge, const char *table, const char *other,
+                             const struct dr_table_column *column) {
+  const int replace = merge->writer->options->mode == DR_WRITE_REPLACE;
+  const int by_index = !replace || dr_merge_joins_by_key(merge->writer);
+  if (by_index) put_equal(merge, table, other, column, 0);
+  if (replace) {
+    if (by_index) dr_sql_text(&merge->sql, " AND ");
+    dr_put_compared(merge, table, column);
+    dr_sql_text(&merge->sql, " = ");
+    dr_put_compared(merge, other, column);
+  } else if (column->loose) {
+    dr_sql_text(&merge->sql, " AND ");
+    put_equal(merge, table, other, column, 1);
+  }
+}
+
 // d."k1" = s."k1" AND ...
 void dr_put_key_match(struct dr_merge *merge, const char *table, const char *other) {
   const char *between = "";
   for (size_t i = 0; i < merge->writer->column_count; i++) {
-    const struct dr_table_column *column = &merge->writer->columns[i];
-    if (!column->key) continue;
+    if (!merge->writer->columns[i].key) continue;
     dr_sql_text(&merge->sql, between);
+    put_column_match(merge, table, other, &merge->writer->columns[i]);
     between = " AND ";
-    if (dr_merge_joins_by_key(merge->writer)) { // what an index is asked for, beside what is exact
-      dr_sql_column(&merge->sql, table, column->name);
-      dr_sql_text(&merge->sql, " = ");
-      dr_sql_column(&merge->sql, other, column->name);
-      dr_sql_text(&merge->sql, between);
-    }
-    put_key_column(merge, table, column);
-    dr_sql_text(&merge->sql, " = ");
-    put_key_column(merge, other, column);
   }
 }
 
@@ -129,27 +149,40 @@ void dr_put_same_version(struct dr_merge *merge, const char *table, const char *
   put_same_time(merge, table, other);
 }
 
-void dr_put_key(struct dr_merge *merge, const char *alias) {
+static void put_key_list(struct dr_merge *merge, const char *alias, int form) {
   const char *between = "";
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     if (!merge->writer->columns[i].key) continue;
     dr_sql_text(&merge->sql, between);
-    if (is_timeline(merge, alias)) {
-      put_timeline_key(merge, alias, &merge->writer->columns[i]);
-    } else {
-      dr_sql_column(&merge->sql, alias, merge->writer->columns[i].name);
-    }
+    put_key_column(merge, alias, &merge->writer->columns[i], form);
     between = ", ";
   }
 }
 
+void dr_put_key(struct dr_merge *merge, const char *alias) {
+  put_key_list(merge, alias, FORM_PLAIN);
+}
+
 void dr_put_timeline_key(struct dr_merge *merge) {
   const char *between = "";
+  char name[32];
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     if (!merge->writer->columns[i].key) continue;
     dr_sql_text(&merge->sql, between);
-    put_timeline_key(merge, NULL, &merge->writer->columns[i]);
+    dr_sql_name(&merge->sql, timeline_key(merge, &merge->writer->columns[i], name));
     between = ", ";
+  }
+}
+
+// The key for an IN, on its left without an alias. Beside a loose column stands its exact form: an index is still of
+// use.
+static void put_looked_up_key(struct dr_merge *merge, const char *alias) {
+  put_key_list(merge, alias, alias != NULL ? FORM_BESIDE : FORM_PLAIN);
+  for (size_t i = 0; i < merge->writer->column_count; i++) {
+    const struct dr_table_column *column = &merge->writer->columns[i];
+    if (!column->key || !column->loose) continue;
+    dr_sql_text(&merge->sql, ", ");
+    put_key_column(merge, alias, column, FORM_EXACT);
   }
 }
 
@@ -192,9 +225,9 @@ void dr_put_part(struct dr_merge *merge, int part) {
 void dr_put_key_in_part(struct dr_merge *merge, int part) {
   struct dr_sql *sql = &merge->sql;
   dr_sql_text(sql, "(");
-  dr_put_key(merge, NULL);
+  put_looked_up_key(merge, NULL);
   dr_sql_text(sql, ") IN (SELECT ");
-  dr_put_key(merge, "s");
+  put_looked_up_key(merge, "s");
   dr_sql_text(sql, " FROM ");
   dr_put_staging(merge, "s");
   if (part != DR_PART_ALL) dr_sql_text(sql, " WHERE ");
@@ -230,7 +263,7 @@ int dr_merge_casts_json(const struct dr_merge *merge, const struct dr_table_colu
 // written is text. Texts are compared byte by byte, whatever the engine takes to be equal.
 void dr_put_compared(struct dr_merge *merge, const char *alias, const struct dr_table_column *column) {
   const int json = dr_merge_casts_json(merge, column);
-  if (!json && (column->stored.id == DRAY_TYPE_STRING || column->stored.id == DRAY_TYPE_JSON)) {
+  if (column->loose || (!json && column->stored.id == DRAY_TYPE_JSON)) {
     dr_sql_exact(&merge->sql, alias, column->name);
     return;
   }

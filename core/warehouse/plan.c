@@ -168,7 +168,7 @@ static int32_t note_column(struct planner *planner, const char *name, struct dra
   shape->columns = grown;
   char *copy = dray_str_dup(dray_str_of(name));
   if (copy == NULL) return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
-  grown[shape->column_count++] = (struct dr_shape_column){copy, type, 0, 0};
+  grown[shape->column_count++] = (struct dr_shape_column){.name = copy, .type = type};
   return DRAY_OK;
 }
 

@@ -84,6 +84,7 @@ static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *sh
     shape->column_count = i + 1;
     column->required = (child->flags & ARROW_FLAG_NULLABLE) == 0;
     column->length_max = dray_schema_length_max(child);
+    column->loose = dray_schema_is_loose(child);
     // A type that is none of ours is a fact, not a failure: it only matters when somebody wants to write there.
     if (dray_schema_type(child, &column->type, NULL) != DRAY_OK) column->type = (struct dray_type){0, 0, 0};
   }

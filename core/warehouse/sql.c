@@ -212,9 +212,9 @@ void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count
   put_type(sql, spelling.len > 0 ? spelling : sql->dialect->types[type.id], type, chars);
 }
 
-void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {
+// The column in the form of the dialect, or as it is where that has none.
+static void put_formed(struct dr_sql *sql, struct dray_str form, const char *alias, const char *name) {
   static const char column[] = "{c}";
-  const struct dray_str form = sql->dialect->exact_text;
   const char *at = form.len > 0 ? memmem(form.data, form.len, column, sizeof column - 1) : NULL;
   if (at == NULL) {
     dr_sql_column(sql, alias, name);
@@ -226,4 +226,12 @@ void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {
   if (sql->code == DRAY_OK) {
     sql->code = dray_buffer_append(sql->out, form.data + after, (size_t)form.len - after, sql->error);
   }
+}
+
+void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {
+  put_formed(sql, sql->dialect->exact_text, alias, name);
+}
+
+void dr_sql_beside(struct dr_sql *sql, const char *alias, const char *name) {
+  put_formed(sql, sql->dialect->beside_text, alias, name);
 }

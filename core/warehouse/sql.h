@@ -39,6 +39,8 @@ void dr_sql_type(struct dr_sql *sql, struct dray_type type);                 // 
 void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count);
 // The column in a form whose equality is that of its bytes. For texts.
 void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name);
+// A text of a table of ours, beside one of a column of another collation.
+void dr_sql_beside(struct dr_sql *sql, const char *alias, const char *name);
 void dr_sql_number(struct dr_sql *sql, uint64_t number);
 void dr_sql_param(struct dr_sql *sql);          // the next parameter: ? or $1, $2, ...
 void dr_sql_create_staging(struct dr_sql *sql); // CREATE TABLE, or what makes a temporary one

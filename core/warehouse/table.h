@@ -54,6 +54,7 @@ struct dr_shape_column {
   struct dray_type type; // id 0: none of the canonical ones
   int required;          // NOT NULL
   uint64_t length_max;   // characters of a text, bytes of bytes; 0: the engine does not say
+  int loose;             // describe says that it calls texts equal whose bytes differ
 };
 struct dr_shape {
   int found;

@@ -41,7 +41,8 @@ static void put_filled(struct dr_merge *merge, size_t index, int update_from) {
     dr_sql_text(sql, ")");
   }
   dr_sql_text(sql, " ELSE ");
-  dr_sql_column(sql, "s", name);
+  if (merge->writer->columns[index].loose) dr_sql_beside(sql, "s", name);
+  if (!merge->writer->columns[index].loose) dr_sql_column(sql, "s", name);
   dr_sql_text(sql, " END");
 }
 

@@ -102,6 +102,12 @@ static int32_t run_ddl(struct dr_table_writer *writer, const struct dr_table_pla
   return writer->late_ddl != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a statement");
 }
 
+static int is_loose(const struct dray_dialect *dialect, const struct dr_shape_column *column) {
+  if (dialect->exact_text.len == 0) return 0;
+  if (!dr_dialect_has(dialect, DRAY_DIALECT_LOOSE_MARKED)) return column->type.id == DRAY_TYPE_STRING;
+  return column->loose && (column->type.id == DRAY_TYPE_STRING || column->type.id == DRAY_TYPE_JSON);
+}
+
 // Learns the columns from the shape of the table as it is after the DDL.
 static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_table_plan *plan,
                              struct dray_error *error) {
@@ -124,7 +130,8 @@ static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_tab
                                  .name = column->name,
                                  .type = field->type,
                                  .stored = column->type,
-                                 .key = dr_options_is_key(writer->options, field->name)};
+                                 .key = dr_options_is_key(writer->options, field->name),
+                                 .loose = is_loose(&writer->warehouse->dialect, column)};
   }
   for (size_t i = 0; writer->options->mode == DR_WRITE_HISTORY && i < writer->column_count; i++) {
     const char *name = schema->fields[writer->columns[i].field].name;
@@ -250,6 +257,24 @@ int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_o
 
 // ---- rows ----
 
+// An index of somebody else's over a loose column of the key has one place for keys that the data tell apart. Which of
+// the table's indexes refused a row the engine's words say. Engines that load in pieces may say so at any later call.
+static int32_t one_place(const struct dr_table_writer *writer, int32_t code, struct dray_error *error) {
+  const struct dr_table_column *loose = NULL;
+  for (size_t i = 0; i < writer->column_count && loose == NULL; i++) {
+    if (writer->columns[i].key && writer->columns[i].loose) loose = &writer->columns[i];
+  }
+  if (code != DRAY_E_DATA_KEY_DUPLICATE || loose == NULL) return code;
+  struct dray_error why = *error;
+  (void)dray_fail_field(error, code, loose->name,
+                        "table %s has no place for all keys: by its collation the column '%s' takes texts for equal "
+                        "that the data tell apart, such as those that differ by case, accents or blanks at the end. "
+                        "Give it one that compares bytes, or make the keys the same: %.300s",
+                        writer->table.table, loose->name, why.text);
+  (void)snprintf(error->vendor_code, sizeof error->vendor_code, "%s", why.vendor_code);
+  return code;
+}
+
 // What becomes of a change in this write.
 static int staged_op(uint8_t op) {
   return op == DRAY_OP_DELETE ? DRAY_OP_DELETE : DRAY_OP_INSERT;
@@ -270,8 +295,7 @@ static int32_t add_run(struct dr_table_writer *writer, const struct dr_changes *
   return DRAY_OK;
 }
 
-int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
-                                struct dray_error *error) {
+static int32_t put_changes(struct dr_table_writer *writer, const struct dr_changes *changes, struct dray_error *error) {
   assert(writer->open);
   assert(writer->options->mode == DR_WRITE_UPSERT || writer->options->mode == DR_WRITE_HISTORY);
   uint64_t start = 0;
@@ -285,8 +309,13 @@ int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_
   return DRAY_OK;
 }
 
+int32_t dr_table_writer_changes(struct dr_table_writer *writer, const struct dr_changes *changes,
+                                struct dray_error *error) {
+  return one_place(writer, put_changes(writer, changes, error), error);
+}
+
 // The rows as they are, run by run of rows that are and rows that are marked as deleted.
-int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error) {
+static int32_t put_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error) {
   const uint64_t count = dr_batch_rows(batch);
   assert(writer->open);
   assert(writer->timed || writer->options->mode == DR_WRITE_APPEND || writer->options->mode == DR_WRITE_REPLACE);
@@ -299,6 +328,10 @@ int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_bat
     start = i;
   }
   return DRAY_OK;
+}
+
+int32_t dr_table_writer_rows(struct dr_table_writer *writer, const struct dr_batch *batch, struct dray_error *error) {
+  return one_place(writer, put_rows(writer, batch, error), error);
 }
 
 int dr_table_writer_direct(const struct dr_table_writer *writer) {
@@ -319,8 +352,8 @@ static int has_key(const struct dr_table_writer *writer, const struct dr_batch *
   return 1;
 }
 
-int32_t dr_table_writer_inserts(struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t *out_rows,
-                                struct dray_error *error) {
+static int32_t put_inserts(struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t *out_rows,
+                           struct dray_error *error) {
   const uint64_t count = dr_batch_rows(batch);
   uint64_t rows = 0;
   int whole = 1; // no key can be null
@@ -336,6 +369,11 @@ int32_t dr_table_writer_inserts(struct dr_table_writer *writer, const struct dr_
   writer->upsert_count += rows;
   *out_rows = rows;
   return DRAY_OK;
+}
+
+int32_t dr_table_writer_inserts(struct dr_table_writer *writer, const struct dr_batch *batch, uint64_t *out_rows,
+                                struct dray_error *error) {
+  return one_place(writer, put_inserts(writer, batch, out_rows, error), error);
 }
 
 void dr_table_writer_may_idle(struct dr_table_writer *writer) {
@@ -359,7 +397,7 @@ static int32_t make_key(struct dr_table_writer *writer, struct dray_error *error
 
 int32_t dr_table_writer_loaded(struct dr_table_writer *writer, struct dray_error *error) {
   assert(writer->open);
-  return writer->direct ? make_key(writer, error) : DRAY_OK;
+  return writer->direct ? one_place(writer, make_key(writer, error), error) : DRAY_OK;
 }
 
 static int32_t finish_table(struct dr_table_writer *writer, uint64_t *out_written, struct dray_error *error) {
@@ -373,8 +411,8 @@ static int32_t finish_table(struct dr_table_writer *writer, uint64_t *out_writte
   return DRAY_OK;
 }
 
-int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
-                              uint64_t *out_written, struct dray_error *error) {
+static int32_t put_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
+                         uint64_t *out_written, struct dray_error *error) {
   struct dr_state_row row = {.checkpoint = NULL};
   uint64_t written = 0;
   assert(writer->open);
@@ -392,6 +430,11 @@ int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generatio
   DRAY_TRY(pass("warehouse.merged", error));
   *out_written = written;
   return DRAY_OK;
+}
+
+int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation, struct dray_str checkpoint,
+                              uint64_t *out_written, struct dray_error *error) {
+  return one_place(writer, put_merge(writer, generation, checkpoint, out_written, error), error);
 }
 
 int32_t dr_table_writer_commit(struct dr_table_writer *writer, struct dray_error *error) {

@@ -15,6 +15,7 @@ struct dr_table_column {
   struct dray_type type;   // of the field
   struct dray_type stored; // of the table's column: holds `type`
   int key;
+  int loose; // a text that the table's column may call equal to another
 };
 
 // The batches that the plugin loads: the written columns, and dray's own beside them.

@@ -23,6 +23,7 @@ void my_table_free(struct my_table *table) {
   my_columns_free(table->columns, table->column_count);
   free(table->not_null);
   free(table->key_place);
+  free(table->loose);
   *table = (struct my_table){.found = 0};
 }
 
@@ -33,7 +34,9 @@ static int32_t take_columns(MYSQL_STMT *statement, struct my_table *table, struc
   table->columns = calloc(count + 1, sizeof *table->columns);
   table->not_null = calloc(count + 1, 1);
   table->key_place = calloc(count + 1, sizeof *table->key_place);
-  if (result == NULL || table->columns == NULL || table->not_null == NULL || table->key_place == NULL) {
+  table->loose = calloc(count + 1, 1);
+  if (result == NULL || table->columns == NULL || table->not_null == NULL || table->key_place == NULL ||
+      table->loose == NULL) {
     code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the columns of a table");
   }
   for (size_t i = 0; code == DRAY_OK && i < count; i++) {
@@ -107,6 +110,27 @@ static void take_key(struct my_table *table, MYSQL_RES *keys) {
   if (spoilt) memset(table->key_place, 0, table->column_count * sizeof *table->key_place);
 }
 
+// The columns of SHOW FULL COLUMNS.
+enum { SHOWN_NAME = 0, SHOWN_COLLATION = 2 };
+
+// That knows bytes only. The `_bin` of most character sets leave blanks at the end out.
+static int is_exact(const char *collation) {
+  static const char *const ends[] = {"_nopad_bin", "_0900_bin"};
+  const size_t len = strlen(collation);
+  for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+    const size_t end = strlen(ends[i]);
+    if (len > end && strcmp(collation + len - end, ends[i]) == 0) return 1;
+  }
+  return strcmp(collation, "binary") == 0;
+}
+
+static void take_collations(struct my_table *table, MYSQL_RES *shown) {
+  for (MYSQL_ROW row = mysql_fetch_row(shown); row != NULL; row = mysql_fetch_row(shown)) {
+    const ptrdiff_t at = find_column(table, row[SHOWN_NAME]);
+    if (at >= 0) table->loose[at] = row[SHOWN_COLLATION] != NULL && !is_exact(row[SHOWN_COLLATION]);
+  }
+}
+
 int32_t my_table_read(struct my_link *link, struct dray_str schema, struct dray_str name, struct my_table *out,
                       struct dray_error *error) {
   struct my_table table = {.found = 0};
@@ -155,6 +179,7 @@ static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out
     if (table->key_place[i] > 0) code = dray_schema_mark_key(schema.children[i], error);
     const uint64_t length_max = table->columns[i].length_max;
     if (code == DRAY_OK && length_max > 0) code = dray_schema_mark_length(schema.children[i], length_max, error);
+    if (code == DRAY_OK && table->loose[i]) code = dray_schema_mark_loose(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {
@@ -165,12 +190,28 @@ static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out
   return DRAY_OK;
 }
 
+static int32_t read_collations(struct my_link *link, struct dray_str schema, struct dray_str name,
+                               struct my_table *table, struct dray_error *error) {
+  struct dray_buffer sql;
+  MYSQL_RES *shown = NULL;
+  dray_buffer_init(&sql, SQL_BYTES_MAX);
+  int32_t code = dray_buffer_append_str(&sql, "SHOW FULL COLUMNS FROM ", error);
+  if (code == DRAY_OK) code = my_quote_table(schema, name, &sql, error);
+  if (code == DRAY_OK) code = my_link_ask(link, sql.data, DOING, &shown, error);
+  dray_buffer_free(&sql);
+  if (code != DRAY_OK) return code;
+  take_collations(table, shown);
+  mysql_free_result(shown);
+  return DRAY_OK;
+}
+
 int32_t my_catalog_describe(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str name,
                             struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error) {
   struct my_table table;
   DRAY_TRY(my_table_read(warehouse->link, schema, name, &table, error));
   const uint32_t found = table.found != 0;
-  const int32_t code = found ? make_schema(&table, out, error) : DRAY_OK;
+  int32_t code = found ? read_collations(warehouse->link, schema, name, &table, error) : DRAY_OK;
+  if (code == DRAY_OK && found) code = make_schema(&table, out, error);
   my_table_free(&table);
   if (code == DRAY_OK) *out_found = found;
   return code;

@@ -120,6 +120,15 @@ struct dray_str my_dialect_key_type(int32_t type, int collation) {
   return (struct dray_str){NULL, 0};
 }
 
+struct dray_str my_dialect_beside_text(int collation) {
+  static const struct dray_str forms[MY_COLLATION_COUNT] = {
+      [MY_COLLATION_MARIADB] = LITERAL("{c} COLLATE utf8mb4_nopad_bin"),
+      [MY_COLLATION_MYSQL] = LITERAL("{c} COLLATE utf8mb4_0900_bin"),
+      [MY_COLLATION_PLAIN] = LITERAL("{c} COLLATE utf8mb4_bin"),
+  };
+  return forms[collation];
+}
+
 // What is read as text may be of another character set, or of a type that is no text: the texts are compared, byte by
 // byte, since a character set that was only said anew has other texts of the same bytes. A float's text tells 0 and -0
 // apart, its value what a FLOAT's text of six digits does not.

@@ -163,7 +163,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->flags = DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE |
                DRAY_DIALECT_NULL_SAFE_EQUAL | DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN |
                DRAY_DIALECT_DROP_TEMPORARY | DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT |
-               DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS;
+               DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_LOOSE_MARKED;
   if (no_case) out->flags |= DRAY_DIALECT_TABLES_NOCASE;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
@@ -174,7 +174,9 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->quote = '`';
   out->name = dray_str_of("mysql");
   out->default_schema = dray_str_of(warehouse->session.settings.database);
-  out->exact_text = dray_str_of("CAST({c} AS BINARY)");
+  // The bytes of utf8mb4, since a table of others may be of another character set.
+  out->exact_text = dray_str_of("CAST(CONVERT({c} USING utf8mb4) AS BINARY)");
+  out->beside_text = my_dialect_beside_text(collation);
   for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
     out->types[type] = my_dialect_type(type, collation, warehouse->link->maria);
     out->key_types[type] = my_dialect_key_type(type, collation);

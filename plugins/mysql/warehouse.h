@@ -88,6 +88,7 @@ struct my_table {
   struct my_column *columns; // owned
   uint8_t *not_null;         // owned, per column
   uint32_t *key_place;       // owned, per column: 1 for the first column of the key; 0: none
+  uint8_t *loose;            // owned, per column: of a collation to which texts of different bytes are equal
   size_t column_count;
 };
 DRAY_NODISCARD int32_t my_table_read(struct my_link *link, struct dray_str schema, struct dray_str table,

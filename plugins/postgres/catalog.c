@@ -11,19 +11,21 @@
 
 // A column of a domain is one of the type below it, which domains may stand on in several layers; the innermost one's
 // modifier counts. The key is the primary key, or else the first unique index over columns that are never null and are
-// not dray's own.
+// not dray's own. All collations are deterministic in servers before 12, which have no column that says so.
 #define COLUMNS_SQL                                                                                                    \
   "WITH RECURSIVE base(oid, above, modifier) AS ("                                                                     \
   "  SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'"                                         \
   "  UNION ALL SELECT b.oid, t.oid, CASE WHEN b.above = b.oid THEN t.typtypmod ELSE b.modifier END"                    \
   "  FROM base b JOIN pg_catalog.pg_type t ON t.typtype = 'd' AND t.typbasetype = b.above) "                           \
   "SELECT a.attname, b.oid, CASE WHEN b.oid = b.above THEN a.atttypmod ELSE b.modifier END, t.typcategory, t.typtype," \
-  " a.attnotnull, coalesce(array_position(k.places, a.attnum), 0), n.nspname, c.relname, c.relkind "                   \
+  " a.attnotnull, coalesce(array_position(k.places, a.attnum), 0), n.nspname, c.relname, c.relkind,"                   \
+  " coalesce((to_jsonb(l) ->> 'collisdeterministic') = 'false', false) "                                               \
   "FROM pg_catalog.pg_class c"                                                                                         \
   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                                          \
   " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"                      \
   " JOIN base b ON b.above = a.atttypid"                                                                               \
   " JOIN pg_catalog.pg_type t ON t.oid = b.oid"                                                                        \
+  " LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation"                                                     \
   " LEFT JOIN LATERAL (SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS places FROM pg_catalog.pg_index i"            \
   "  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL"         \
   "  AND (i.indisprimary OR NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute x WHERE x.attrelid = c.oid"              \
@@ -117,6 +119,8 @@ static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, stru
     if (code == DRAY_OK && length_max(result, i) > 0) {
       code = dray_schema_mark_length(schema.children[i], length_max(result, i), error);
     }
+    const int loose = PQgetvalue(result, i, PG_COLUMN_LOOSE)[0] == 't';
+    if (code == DRAY_OK && loose) code = dray_schema_mark_loose(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {

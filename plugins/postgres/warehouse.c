@@ -137,7 +137,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   DRAY_TRY(find_schema(warehouse, error));
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS |
                DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_RENAME_TABLE |
-               DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_ADD_KEY;
+               DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_ADD_KEY | DRAY_DIALECT_LOOSE_MARKED;
   out->param_style = DRAY_PARAM_DOLLAR;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->columns_max = COLUMNS_MAX;
@@ -145,6 +145,8 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->quote = '"';
   out->name = dray_str_of("postgres");
   out->default_schema = dray_str_of(warehouse->default_schema);
+  // Of a model's key, which may be of any type, its text.
+  out->exact_text = dray_str_of("CAST({c} AS text) COLLATE pg_catalog.\"C\"");
   // Room for the new version of a row beside the old one: the indexes are left alone then, and the table does not grow.
   out->keyed_table_options = dray_str_of("WITH (fillfactor = 90)");
   for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) {

@@ -96,7 +96,8 @@ enum {
   PG_COLUMN_KEY,
   PG_COLUMN_SCHEMA,
   PG_COLUMN_TABLE,
-  PG_COLUMN_RELKIND
+  PG_COLUMN_RELKIND,
+  PG_COLUMN_LOOSE
 };
 // One row as the plugin reads it, without its name.
 struct pg_column pg_catalog_column(const PGresult *result, int row);

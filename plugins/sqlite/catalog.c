@@ -79,7 +79,8 @@ struct catalog_column {
   char *name; // owned
   struct dray_type type;
   int not_null;
-  int key; // its place in the primary key, from 1; 0: not in it
+  int key;   // its place in the primary key, from 1; 0: not in it
+  int loose; // of another collation than BINARY
 };
 
 struct catalog_table {
@@ -190,6 +191,26 @@ static int32_t read_table(struct connection *connection, struct dray_str schema,
 
 // ---- describe ----
 
+// No pragma tells collations. A view has none to tell.
+static int32_t read_collations(struct connection *connection, struct dray_str schema, struct dray_str name,
+                               struct catalog_table *table, struct dray_error *error) {
+  char *schema_text = dray_str_dup(schema), *name_text = dray_str_dup(name);
+  int32_t code = DRAY_OK;
+  if (schema_text == NULL || name_text == NULL) {
+    code = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the name of a table");
+  }
+  for (size_t i = 0; code == DRAY_OK && i < table->column_count; i++) {
+    struct catalog_column *column = &table->columns[i];
+    const char *collation = NULL;
+    const int rc = sqlite3_table_column_metadata(connection->db, schema.len > 0 ? schema_text : NULL, name_text,
+                                                 column->name, NULL, &collation, NULL, NULL, NULL);
+    column->loose = rc == SQLITE_OK && collation != NULL && sqlite3_stricmp(collation, "BINARY") != 0;
+  }
+  free(schema_text);
+  free(name_text);
+  return code;
+}
+
 static int32_t make_schema(const struct catalog_table *table, struct ArrowSchema *out, struct dray_error *error) {
   struct dray_column_def *defs = calloc(table->column_count, sizeof *defs);
   if (defs == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a schema");
@@ -201,6 +222,7 @@ static int32_t make_schema(const struct catalog_table *table, struct ArrowSchema
   int32_t code = dray_schema_make(defs, table->column_count, &schema, error);
   for (size_t i = 0; code == DRAY_OK && i < table->column_count; i++) {
     if (table->columns[i].key > 0) code = dray_schema_mark_key(schema.children[i], error);
+    if (code == DRAY_OK && table->columns[i].loose) code = dray_schema_mark_loose(schema.children[i], error);
   }
   free(defs);
   if (code != DRAY_OK) {
@@ -216,7 +238,8 @@ int32_t catalog_describe(struct connection *connection, struct dray_str schema, 
   struct catalog_table table;
   DRAY_TRY(read_table(connection, schema, name, &table, error));
   const uint32_t found = table.column_count > 0;
-  const int32_t code = found ? make_schema(&table, out, error) : DRAY_OK;
+  int32_t code = found ? read_collations(connection, schema, name, &table, error) : DRAY_OK;
+  if (code == DRAY_OK && found) code = make_schema(&table, out, error);
   table_free(&table);
   if (code == DRAY_OK) *out_found = found;
   return code;

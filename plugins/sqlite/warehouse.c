@@ -51,12 +51,14 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   (void)warehouse;
   (void)error;
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_UPDATE_FROM |
-               DRAY_DIALECT_NULL_SAFE_IS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_TABLES_NOCASE;
+               DRAY_DIALECT_NULL_SAFE_IS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_TABLES_NOCASE |
+               DRAY_DIALECT_LOOSE_MARKED;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
   out->columns_max = COLUMNS_MAX;
   out->quote = '"';
   out->name = dray_str_of("sqlite");
+  out->exact_text = dray_str_of("{c} COLLATE BINARY");
   for (size_t i = 0; i < sizeof out->types / sizeof out->types[0]; i++) {
     out->types[i] = sqlite_dialect_types[i];
     out->differs[i] = dray_str_of(VALUES_DIFFER);

@@ -83,6 +83,7 @@ static const char *const formats[] = {
 #define EXTENSION_JSON "arrow.json"
 #define PRIMARY_KEY "dray:primary_key" // warehouse.h, describe
 #define LENGTH_MAX "dray:length_max"
+#define LOOSE "dray:loose"
 
 // Arrow's metadata: a count, then per pair two lengths with their bytes; int32 in the machine's byte order.
 static void put_pair(char **at, const char *key, const char *value) {
@@ -229,6 +230,14 @@ uint64_t dray_schema_length_max(const struct ArrowSchema *column) {
     length_max = length_max * 10 + (uint64_t)(text.data[i] - '0');
   }
   return length_max;
+}
+
+int32_t dray_schema_mark_loose(struct ArrowSchema *column, struct dray_error *error) {
+  return add_pair(column, LOOSE, "true", error);
+}
+
+int dray_schema_is_loose(const struct ArrowSchema *column) {
+  return dray_str_is(value_of(column, LOOSE), "true");
 }
 
 // ---- copies ----

@@ -36,6 +36,7 @@ enum {
   // Since 1.2.
   DRAY_DIALECT_FINITE_FLOATS = 65536u,  // a float64 column takes neither NaN nor an infinity
   DRAY_DIALECT_TABLES_NOCASE = 131072u, // names of schemas and tables that differ by case alone are one table
+  DRAY_DIALECT_LOOSE_MARKED = 262144u,  // describe says which texts are compared loosely; without it any may be
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -57,7 +58,9 @@ struct dray_dialect {
   // What a column of a key is made as, where an index does not take the type of `types`; empty: as in `types`. "{n}"
   // stands for key_chars_max, divided by the number of the key's columns.
   struct dray_str key_types[10];
-  // Two texts that this makes equal are equal byte by byte, "{c}" is the column: "CAST({c} AS BINARY)". Empty: = does.
+  // Two texts that this makes equal are equal byte by byte, "{c}" is the column or expression: "CAST({c} AS BINARY)".
+  // Empty: = does. For all texts, or with DRAY_DIALECT_LOOSE_MARKED for those that describe marks. The keys of a model
+  // with `diff: warehouse` are grouped by it as well, whatever their type is, where they are read as texts.
   struct dray_str exact_text;
   // What stands behind CREATE TABLE (...) of a table whose rows are updated by key: "WITH (fillfactor = 90)".
   struct dray_str keyed_table_options;
@@ -67,6 +70,9 @@ struct dray_dialect {
   // Since 1.2; zeros: there is no such fact.
   uint64_t key_columns_max;       // columns that an index takes; 0: as many as a table
   struct dray_str default_schema; // where there are schemas: the one of a table that names none. Memory of the instance
+  // How a text out of a table of dray's own stands beside one out of a column of another collation, where
+  // the engine does not take two that contradict: "{c} COLLATE utf8mb4_nopad_bin". Empty: as it is.
+  struct dray_str beside_text;
 };
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
@@ -96,7 +102,9 @@ struct dray_warehouse_vtable {
   // Describes one table: its columns as a struct schema, primary key columns with the metadata key
   // "dray:primary_key". The metadata key "dray:length_max", optional, says in decimal digits how many characters of a text,
   // or bytes of bytes, a column takes: rows with longer ones are refused one by one before they are loaded, where the
-  // engine would refuse the load. *out_found = 0 and no schema when there is no such table. The caller releases *out.
+  // engine would refuse the load. "dray:loose" = "true", optional, marks texts that the column calls equal though their
+  // bytes differ (by case, accents, blanks at the end). *out_found = 0 and no schema when there is no such table. The
+  // caller releases *out.
   DRAY_NODISCARD int32_t (*describe)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
                                      struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
 

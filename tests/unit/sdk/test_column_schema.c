@@ -71,7 +71,7 @@ static void test_schema_column_marked_as_key_keeps_all_else(void **state) {
   dray_schema_release(&schema);
 }
 
-static void test_schema_column_says_how_long_its_values_may_be(void **state) {
+static void test_schema_column_says_how_long_its_values_may_be_and_how_they_compare(void **state) {
   (void)state;
   struct ArrowSchema schema, copy;
   assert_int_equal(dray_schema_make(all_types, ALL_TYPES, &schema, NULL), DRAY_OK);
@@ -80,12 +80,15 @@ static void test_schema_column_says_how_long_its_values_may_be(void **state) {
     assert_int_equal(dray_schema_mark_key(schema.children[i], NULL), DRAY_OK);
     assert_int_equal(dray_schema_length_max(schema.children[i]), 0);
     assert_int_equal(dray_schema_mark_length(schema.children[i], i == 0 ? UINT32_MAX : i, NULL), DRAY_OK);
+    assert_false(dray_schema_is_loose(schema.children[i]));
+    if (i % 2 == 0) assert_int_equal(dray_schema_mark_loose(schema.children[i], NULL), DRAY_OK);
   }
   assert_int_equal(dray_schema_copy(&schema, &copy, NULL), DRAY_OK);
   dray_schema_release(&schema);
   expect_all_types(&copy);
   for (size_t i = 0; i < ALL_TYPES; i++) {
     assert_int_equal(dray_schema_length_max(copy.children[i]), i == 0 ? UINT32_MAX : i);
+    assert_int_equal(dray_schema_is_loose(copy.children[i]), i % 2 == 0);
   }
   dray_schema_release(&copy);
 }
@@ -233,7 +236,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_schema_of_every_type_is_recognised_again),
       cmocka_unit_test(test_schema_column_marked_as_key_keeps_all_else),
-      cmocka_unit_test(test_schema_column_says_how_long_its_values_may_be),
+      cmocka_unit_test(test_schema_column_says_how_long_its_values_may_be_and_how_they_compare),
       cmocka_unit_test(test_schema_length_that_is_no_number_is_none),
       cmocka_unit_test(test_schema_child_moved_out_outlives_its_parent),
       cmocka_unit_test(test_schema_refuses_names_and_types_that_cannot_be),

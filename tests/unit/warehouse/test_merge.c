@@ -93,6 +93,51 @@ static void test_insert_of_a_key_that_is_there_makes_no_second_row(void **state)
   dr_schema_unref(schema);
 }
 
+static const struct dray_column_def words[] = {{"name", {DRAY_TYPE_STRING, 0, 0}, 0},
+                                               {"v", {DRAY_TYPE_STRING, 0, 0}, 1}};
+static const char *const name_key[] = {"name"};
+
+static void tell_apart(int variant) {
+  static const char by_bytes[] = "SELECT name, v, note FROM t ORDER BY name COLLATE BINARY";
+  struct world world;
+  uint64_t written = 0;
+  struct dr_schema *schema = world_schema(words, 2);
+  const struct dr_table_options options = world_options(schema, "t", DR_WRITE_UPSERT, name_key, 1);
+  world_open(&world, "w.db", variant);
+  world_execute(&world, "CREATE TABLE t (name TEXT COLLATE NOCASE, v VARCHAR(9) COLLATE RTRIM, note TEXT)");
+  world_execute(&world, "INSERT INTO t VALUES ('a', 'x', 'mine')");
+  assert_ok(world_write(&world, &options, 0,
+                        world_changes(world_batch(schema, ROWS("A", "y", "a", "x "), 2), OPS(INSERT, UPDATE)),
+                        &written));
+  assert_string_equal(world_query(&world, by_bytes), "A|y|~\na|x |mine\n");
+  assert_int_equal(written, 2);
+  assert_ok(world_write(&world, &options, 1,
+                        world_changes(world_batch(schema, ROWS("A", ABSENT, "a", ABSENT), 2), OPS(UPDATE, UPDATE)),
+                        &written));
+  assert_string_equal(world_query(&world, by_bytes), "A|y|~\na|x |mine\n");
+  assert_int_equal(written, 0);
+  assert_ok(
+      world_write(&world, &options, 2, world_changes(world_batch(schema, ROWS("A", NULL), 1), OPS(DELETE)), NULL));
+  assert_string_equal(world_query(&world, by_bytes), "a|x |mine\n");
+  world_execute(&world, "CREATE UNIQUE INDEX u ON t (name)");
+  assert_int_equal(
+      world_write(&world, &options, 3, world_changes(world_batch(schema, ROWS("A", "z"), 1), OPS(INSERT)), NULL),
+      DRAY_E_DATA_KEY_DUPLICATE);
+  assert_non_null(strstr(world_error.text, "the column 'name' takes texts for equal"));
+  assert_string_equal(world_query(&world, by_bytes), "a|x |mine\n");
+  world_close(&world);
+  dr_schema_unref(schema);
+}
+
+static void test_texts_that_a_column_takes_for_equal_are_told_apart(void **state) {
+  static const int variants[] = {WORLD_PLAIN, WORLD_NO_UPDATE_FROM, WORLD_EXACT_TEXT,
+                                 WORLD_NO_UPDATE_FROM | WORLD_EXACT_TEXT | WORLD_NO_NULL_SAFE_IS};
+  for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+    world_fresh(state);
+    tell_apart(variants[i]);
+  }
+}
+
 static void test_absent_values_keep_what_is_there(void **state) {
   (void)state;
   for (int variant = 0; variant <= WORLD_NO_UPDATE_FROM; variant++) {
@@ -557,6 +602,7 @@ int main(void) {
       cmocka_unit_test_setup(test_upsert_inserts_updates_and_deletes, world_fresh),
       cmocka_unit_test_setup(test_rows_that_do_not_differ_are_not_touched, world_fresh),
       cmocka_unit_test_setup(test_insert_of_a_key_that_is_there_makes_no_second_row, world_fresh),
+      cmocka_unit_test_setup(test_texts_that_a_column_takes_for_equal_are_told_apart, world_fresh),
       cmocka_unit_test_setup(test_absent_values_keep_what_is_there, world_fresh),
       cmocka_unit_test_setup(test_absent_values_beyond_the_first_mask, world_fresh),
       cmocka_unit_test_setup(test_soft_deletes_stay_and_a_returning_key_clears_them, world_fresh),

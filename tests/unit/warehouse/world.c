@@ -164,6 +164,7 @@ void world_open(struct world *world, const char *name, int variant) {
   if (variant & WORLD_DOLLAR) dialect->param_style = DRAY_PARAM_DOLLAR;
   if (variant & WORLD_EXACT_TEXT) {
     dialect->flags |= DRAY_DIALECT_JSON_IS_TEXT;
+    dialect->flags &= ~(uint32_t)DRAY_DIALECT_LOOSE_MARKED; // any text may be loose
     dialect->exact_text = dray_str_of("CAST({c} AS BLOB)");
     dialect->key_types[DRAY_TYPE_STRING] = dray_str_of("VARCHAR({n}) COLLATE BINARY");
     dialect->key_chars_max = 766;

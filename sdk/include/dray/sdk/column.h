@@ -47,6 +47,11 @@ DRAY_NODISCARD int32_t dray_schema_mark_length(struct ArrowSchema *column, uint6
                                                struct dray_error *error);
 // What that said; 0: nothing.
 uint64_t dray_schema_length_max(const struct ArrowSchema *column);
+// Says of a child made by dray_schema_make that it calls texts equal whose bytes differ, as a warehouse's describe must
+// where its dialect has DRAY_DIALECT_LOOSE_MARKED. @errors OUT_OF_MEMORY; the column stays as it was.
+DRAY_NODISCARD int32_t dray_schema_mark_loose(struct ArrowSchema *column, struct dray_error *error);
+// Whether that was said.
+int dray_schema_is_loose(const struct ArrowSchema *column);
 static inline void dray_schema_release(struct ArrowSchema *schema) {
   if (schema != NULL && schema->release != NULL) schema->release(schema);
 }
