@@ -482,11 +482,9 @@ int32_t dr_snapshot_hidden(struct dr_snapshot *snapshot, const struct dr_snapsho
   uint64_t shared = 0;
   start(snapshot, &sql, "SELECT COUNT(*) AS ", error);
   dr_sql_name(&sql, "n");
-  dr_sql_text(&sql, " FROM (SELECT DISTINCT ");
-  dr_snapshot_put_keys(snapshot, &sql, "c");
   dr_sql_text(&sql, " FROM ");
-  dr_sql_place(&sql, &snapshot->changes);
-  dr_sql_text(&sql, " AS c) AS c JOIN ");
+  dr_snapshot_put_older_keys(snapshot, &sql);
+  dr_sql_text(&sql, " JOIN ");
   dr_sql_place(&sql, &snapshot->held);
   dr_sql_text(&sql, " AS s ON ");
   dr_snapshot_put_same_key(snapshot, &sql, "s", "c");

@@ -35,6 +35,8 @@ void dr_snapshot_put_columns(const struct dr_snapshot *snapshot, struct dr_sql *
 void dr_snapshot_put_keys(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *alias);
 // a.k = b.k AND ..., and the same value exactly: what an engine calls equal need not be.
 void dr_snapshot_put_same_key(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *a, const char *b);
+// FROM-able: (the keys in `changes`, each once) AS c
+void dr_snapshot_put_older_keys(const struct dr_snapshot *snapshot, struct dr_sql *sql);
 // FROM-able: (the model) AS alias
 void dr_snapshot_put_model(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *alias);
 // WITH x AS (what is to be looked at: kind and columns)

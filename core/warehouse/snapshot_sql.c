@@ -70,6 +70,18 @@ static void put_match(const struct dr_snapshot *snapshot, struct dr_sql *sql, co
   }
 }
 
+// GROUP BY the key. By what the engine calls equal several keys would be one: texts are grouped by their bytes as well.
+static void put_group_by_key(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *alias) {
+  dr_sql_text(sql, " GROUP BY ");
+  dr_snapshot_put_keys(snapshot, sql, alias);
+  for (size_t i = 0; i < snapshot->options.column_count; i++) {
+    const struct dray_column_def *column = &snapshot->options.columns[i];
+    if (column->type.id != DRAY_TYPE_STRING || !is_key(snapshot, column->name)) continue;
+    dr_sql_text(sql, ", ");
+    dr_sql_exact(sql, alias, column->name);
+  }
+}
+
 void dr_snapshot_put_same_key(const struct dr_snapshot *snapshot, struct dr_sql *sql, const char *a, const char *b) {
   put_match(snapshot, sql, a, b);
   dr_sql_text(sql, " AND ");
@@ -111,8 +123,8 @@ static void put_not_in_model(const struct dr_snapshot *snapshot, struct dr_sql *
 }
 
 // The keys of earlier reads that were not settled, once each. A row without a key is nobody's.
-static void put_older_keys(const struct dr_snapshot *snapshot, struct dr_sql *sql) {
-  dr_sql_text(sql, "(SELECT DISTINCT ");
+void dr_snapshot_put_older_keys(const struct dr_snapshot *snapshot, struct dr_sql *sql) {
+  dr_sql_text(sql, "(SELECT ");
   dr_snapshot_put_keys(snapshot, sql, "c");
   dr_sql_text(sql, " FROM ");
   dr_sql_place(sql, &snapshot->changes);
@@ -122,6 +134,7 @@ static void put_older_keys(const struct dr_snapshot *snapshot, struct dr_sql *sq
     dr_sql_column(sql, "c", snapshot->options.key[i]);
     dr_sql_text(sql, " IS NOT NULL");
   }
+  put_group_by_key(snapshot, sql, "c");
   dr_sql_text(sql, ") AS c");
 }
 
@@ -144,15 +157,14 @@ static void put_rows(const struct dr_snapshot *snapshot, struct dr_sql *sql, int
   dr_snapshot_put_keys(snapshot, sql, "q");
   dr_sql_text(sql, " FROM ");
   dr_snapshot_put_model(snapshot, sql, "q");
-  dr_sql_text(sql, " GROUP BY ");
-  dr_snapshot_put_keys(snapshot, sql, "q");
+  put_group_by_key(snapshot, sql, "q");
   dr_sql_text(sql, " HAVING COUNT(*) > 1) AS d ON ");
-  put_match(snapshot, sql, "q", "d");
+  dr_snapshot_put_same_key(snapshot, sql, "q", "d");
   if (older) {
     dr_sql_text(sql, " LEFT JOIN ");
-    put_older_keys(snapshot, sql);
+    dr_snapshot_put_older_keys(snapshot, sql);
     dr_sql_text(sql, " ON ");
-    put_match(snapshot, sql, "q", "c");
+    dr_snapshot_put_same_key(snapshot, sql, "q", "c");
   }
   dr_sql_text(sql, " WHERE ");
   dr_sql_column(sql, "s", DR_COLUMN_NUMBER);
@@ -176,7 +188,7 @@ void dr_snapshot_put_candidates(const struct dr_snapshot *snapshot, struct dr_sq
   if (older) {
     dr_sql_text(sql, " UNION ALL ");
     put_gone(snapshot, sql, "c");
-    put_older_keys(snapshot, sql);
+    dr_snapshot_put_older_keys(snapshot, sql);
     put_not_in_model(snapshot, sql, "c");
     dr_sql_text(sql, " AND NOT EXISTS (SELECT 1 FROM ");
     dr_sql_place(sql, &snapshot->held);

@@ -34,7 +34,7 @@ static struct dr_snapshot *open_it(struct world *world) {
 }
 
 static void make_model(struct world *world) {
-  world_execute(world, "CREATE TABLE m (id INTEGER, part TEXT, word TEXT COLLATE NOCASE)");
+  world_execute(world, "CREATE TABLE m (id INTEGER, part TEXT COLLATE NOCASE, word TEXT COLLATE NOCASE)");
   world_execute(world, "INSERT INTO m VALUES (1, 'a', 'one'), (1, 'A', 'ONE'), (2, 'a', NULL), (3, 'a', 'three')");
 }
 
