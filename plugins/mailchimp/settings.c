@@ -221,7 +221,7 @@ static int32_t check_credentials(struct mc_settings *settings, struct dray_error
   settings->grant = is_code ? DRAY_GRANT_AUTHORIZATION_CODE : DRAY_GRANT_STATIC;
   if (!is_code) return DRAY_OK;
   DRAY_TRY(require(settings->client_id != NULL, "client_id", error));
-  DRAY_TRY(require(settings->has_client_secret, "client_secret", error));
+  DRAY_TRY(require(settings->has_client_secret || !settings->has_code, "client_secret", error));
   return require(settings->redirect_uri != NULL, "redirect_uri", error);
 }
 

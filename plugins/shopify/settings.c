@@ -189,7 +189,8 @@ static int32_t bind_app(struct shopify_settings *settings, struct dray_error *er
                            "client_id is missing beside client_secret, authorization_code, redirect_uri or "
                            "refresh_token");
   }
-  if (!settings->has_client_secret) {
+  const int is_asking = settings->redirect_uri != NULL && !settings->has_code && !settings->has_refresh_token;
+  if (!settings->has_client_secret && !is_asking) {
     return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_secret", "client_secret is missing beside client_id");
   }
   if (settings->has_code && settings->redirect_uri == NULL) {

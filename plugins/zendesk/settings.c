@@ -179,7 +179,7 @@ static int32_t check_code(const struct zendesk_settings *settings, struct dray_e
                            "authorization_code and refresh_token, access_token or api_token exclude each other");
   }
   DRAY_TRY(require(settings->redirect_uri, "redirect_uri", "one of the client's redirect URLs", error));
-  if (settings->has_client_secret || settings->has_code_verifier) return DRAY_OK;
+  if (!settings->has_code || settings->has_client_secret || settings->has_code_verifier) return DRAY_OK;
   return dray_fail_field(error, DRAY_E_CONFIG_MISSING, "client_secret",
                          "client_secret is missing beside client_id and redirect_uri, or code_verifier for a public "
                          "client");

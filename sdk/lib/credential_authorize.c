@@ -94,7 +94,8 @@ int dray_credential_wants_code(const struct dray_credential *credential, const s
   const struct dray_credential_terms *terms = &credential->terms;
   if (terms->grant != DRAY_GRANT_AUTHORIZATION_CODE) return 0;
   const int is_secret = terms->secret_setting != NULL && strcmp(why->field, terms->secret_setting) == 0;
-  if (why->code == DRAY_E_CONFIG_MISSING) return strcmp(why->field, terms->code_setting) == 0;
+  const int is_code = strcmp(why->field, terms->code_setting) == 0;
+  if (why->code == DRAY_E_CONFIG_MISSING || why->code == DRAY_E_CONFIG_SECRET_MISSING) return is_code;
   return why->code == DRAY_E_AUTH_REJECTED && !is_secret;
 }
 

@@ -72,12 +72,12 @@ def vendor(request, tmp_path):
 
 def connect(project, vendor, more="client_secret: !secret env:APP_SECRET", client=None, code=True):
     """A sync for each stream. `code`: whether the setting is there, the code itself is in the environment."""
-    code = ", authorization_code: !secret env:APP_CODE" if code else ""
+    more += (", " if more else "") + "authorization_code: !secret env:APP_CODE" if code else ""
     lines = "".join(f"  {name}: {{from: {{connection: it, stream: {name}}}, to: {{connection: wh, table: {name}}}, mode: mirror}}\n"
                     for name in vendor.streams)
     project.environment.update({"APP_SECRET": vendor.secret, "APP_VERIFIER": VERIFIER})
     project.config(f"connections:\n  it: {{plugin: {vendor.plugin}, {vendor.place}, client_id: {client or vendor.client}, "
-                   f'redirect_uri: "{REDIRECT}", {more}{code}}}\n'
+                   f'redirect_uri: "{REDIRECT}", {more}}}\n'
                    f"  wh: {{plugin: sqlite, path: warehouse.db}}\nsyncs:\n{lines}")
 
 
@@ -129,15 +129,17 @@ def sync_all(project, vendor):
 
 
 def test_from_an_address_to_tables(project, vendor):
-    connect(project, vendor, code=False)
+    connect(project, vendor, more="", code=False)  # the app's name and address are all that is needed to ask
     step = credentials_step(project, code=4)
     assert step["error"] == "config_missing" and "no authorization_code yet" in step["text"]
     first = project.dray("sync", vendor.streams[0], "--json")
     assert first.code == 4 and "config_missing" in first.errors() and "dray check says the address" in first.out + first.err, first
     shown = project.dray("check").expect(4).out
     assert f"fix: open {vendor.page}?response_type=code&" in shown and "set what stands behind code= as authorization_code, and run dray" in shown
-    assert exchanges(vendor) == []
     connect(project, vendor)
+    unset = credentials_step(project, code=4)
+    assert unset["error"] == "config_secret_missing" and vendor.page in unset["fix"]
+    assert exchanges(vendor) == []
     grant(project, vendor, step)
     project.dray("check").expect(0)
     assert exchanges(vendor) == [200]
@@ -181,6 +183,7 @@ def test_a_code_whose_answer_is_lost_is_not_sent_again(project, vendor):
 
 def test_two_processes_exchange_a_code_once(project, vendor):
     granted(project, vendor)
+    vendor.sim.fault({"kind": "slow", "path": vendor.token_path, "seconds": 1})  # so that one waits for the other
     for process in [project.start("sync", name) for name in vendor.streams]:
         project.finish(process).expect(0)
     assert exchanges(vendor) == [200]

@@ -368,6 +368,10 @@ static void test_without_a_code_it_is_said_that_access_is_to_be_granted(void **s
   assert_int_equal(dray_credential_new(&fake.services, &code_terms, &credential, NULL), DRAY_OK);
   assert_int_equal(dray_credential_token(credential, &token, &error), DRAY_E_CONFIG_MISSING);
   assert_true(dray_credential_wants_code(credential, &error));
+  (void)dray_fail_field(&error, DRAY_E_CONFIG_SECRET_MISSING, "authorization_code", "its variable is not set");
+  assert_true(dray_credential_wants_code(credential, &error));
+  (void)dray_fail_field(&error, DRAY_E_CONFIG_SECRET_MISSING, "client_secret", "its variable is not set");
+  assert_false(dray_credential_wants_code(credential, &error));
   (void)dray_fail_field(&error, DRAY_E_AUTH_REJECTED, "client_secret", "it is wrong");
   assert_false(dray_credential_wants_code(credential, &error));
   (void)dray_fail(&error, DRAY_E_NET_CONNECT, "nobody is there");
