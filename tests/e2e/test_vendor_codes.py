@@ -38,11 +38,12 @@ class Zendesk:
     plugin, streams, token_path, api, lifetime_s, code_s = "zendesk", ("groups", "brands"), "/oauth/tokens", "/api/*", 2000, 121
     asked = {"scope": "read write"}
 
-    def __init__(self, folder):
+    def __init__(self, folder, subdomain="example"):
         self.sim = zendesk_scene.Zendesk(folder, "--users", 10, "--tickets", 5)
-        self.page = self.sim.url + "/oauth/authorizations/new"
+        # A browser is sent to Zendesk itself, where that is said.
+        self.page = (f"https://{subdomain}.zendesk.com" if subdomain else self.sim.url) + "/oauth/authorizations/new"
         self.secret, self.client = self.sim.hello["client_secret"], self.sim.hello["client_id"]
-        self.place = f'base_url: "{self.sim.url}", exports_per_minute: 1000'
+        self.place = f'base_url: "{self.sim.url}", exports_per_minute: 1000' + (f", subdomain: {subdomain}" if subdomain else "")
 
     def end(self):
         self.sim.stop()
@@ -242,7 +243,7 @@ def test_a_wrong_secret_leaves_the_code_as_good_as_it_was(project, vendor):
 
 
 def test_a_public_client_of_zendesk_proves_who_asked(project, tmp_path):
-    zendesk = Zendesk(tmp_path)
+    zendesk = Zendesk(tmp_path, subdomain=None)
     try:
         public = {"more": "code_verifier: !secret env:APP_VERIFIER", "client": zendesk.sim.hello["public_client_id"]}
         connect(project, zendesk, code=False, **public)

@@ -364,6 +364,24 @@ static void test_a_replaced_pair_stays_while_another_connection_has_it(void **st
   assert_int_equal(count_stored("refresh-1"), 0);
 }
 
+// More connections than are noted: nobody knows any more who is left.
+static void test_a_pair_of_too_many_connections_stays(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  for (int i = 1; i < 66; i++) {
+    become_another_connection(NULL, 0);
+    expect_token(&fake, &refresh_terms, "access-1");
+  }
+  assert_null(strstr(fake.shared[0].text, "users"));
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, second, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  assert_int_equal(count_stored("refresh-1"), 1);
+}
+
 // One from before it was noted who has a pair: nobody knows who else has it.
 static void test_a_replaced_pair_of_nobody_knows_whom_stays(void **state) {
   (void)state;
@@ -583,6 +601,7 @@ int main(void) {
       cmocka_unit_test(test_a_pair_is_taken_over_where_another_connection_found_nothing),
       cmocka_unit_test(test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_worked),
       cmocka_unit_test(test_a_replaced_pair_stays_while_another_connection_has_it),
+      cmocka_unit_test(test_a_pair_of_too_many_connections_stays),
       cmocka_unit_test(test_a_replaced_pair_of_nobody_knows_whom_stays),
       cmocka_unit_test(test_what_cannot_be_removed_now_is_removed_with_the_next_token),
       cmocka_unit_test(test_a_refused_token_is_renewed_once_for_all),
