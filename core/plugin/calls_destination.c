@@ -12,7 +12,7 @@
 
 #define CAPS_FLAGS_KNOWN                                                                                               \
   ((uint32_t)(DRAY_CAPS_PARTIAL | DRAY_CAPS_ASYNC | DRAY_CAPS_CHANGED_COLUMNS | DRAY_CAPS_DELETE_NEEDS_ROW |           \
-              DRAY_CAPS_DYNAMIC_FIELDS))
+              DRAY_CAPS_DYNAMIC_FIELDS | DRAY_CAPS_UPDATE_NEEDS_BEFORE))
 #define OPERATIONS_KNOWN ((uint32_t)(DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE))
 
 static const struct dray_destination_vtable *vtable_of(const struct dr_destination_instance *destination) {

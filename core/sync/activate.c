@@ -47,7 +47,14 @@ static int32_t check_operations(const struct dr_context *run, const struct dray_
 static int32_t check_kept(const struct dr_context *run, const struct activation *activation, int keep,
                           struct dray_error *error) {
   static const char *const names[] = {"row", "columns", "key"};
+  const uint32_t wants = DRAY_CAPS_DELETE_NEEDS_ROW | DRAY_CAPS_UPDATE_NEEDS_BEFORE;
   if (keep == DR_KEEP_ROW || run->sync->mode != DR_MODE_MIRROR) return DRAY_OK;
+  if ((activation->caps.flags & wants) != 0) {
+    return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",
+                           "the object \"%s\" needs rows as they were last sent, to take away what is gone, and with "
+                           "`keep: %s` the mirror does not hold them: keep the row",
+                           run->sync->object, names[keep]);
+  }
   for (size_t i = 0; i < activation->match.count; i++) {
     if (dr_mapping_is_told(&run->mapping, activation->match.keys[i])) continue;
     return dray_fail_field(error, DRAY_E_CONFIG_VALUE, "keep",

@@ -48,6 +48,7 @@ struct dr_delivery {
   uint8_t *is_key;      // per column that is sent: it is the key's, by which the row was found, and has not changed
   ptrdiff_t *stand_ins; // per column that is sent: the folded key that is sent where the mirror does not hold it, or -1
   size_t absent_at, row_at, op_at, changed_at; // the reserved columns' places
+  ptrdiff_t before_at;                         // that of what updates replace; -1: the destination does not need it
   struct dray_builder *builder;
   int has_records; // the store holds rejected or parked rows of this sync
   int begun;

@@ -8,6 +8,8 @@
 
 #include "sync/delivery.h"
 
+#define BEFORE_BYTES_MAX (256u << 20)
+
 enum { FATE_SEND = 1, FATE_SILENT, FATE_IGNORE, FATE_PARKED, FATE_WAIT };
 
 // What each mode makes of an insert, an update and a delete of the diff; 0: not sent. `remove` takes rows of the model
@@ -87,7 +89,7 @@ static ptrdiff_t stand_in(const struct dr_mapping *mapping, ptrdiff_t field, con
 int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *error) {
   const struct dr_schema *schema = dr_changeset_schema(delivery->set);
   const struct dr_mapping *mapping = &delivery->run->mapping;
-  struct dray_column_def *defs = calloc(schema->field_count + 4, sizeof(*defs));
+  struct dray_column_def *defs = calloc(schema->field_count + 5, sizeof(*defs));
   delivery->columns = calloc(schema->field_count + 1, sizeof(*delivery->columns));
   delivery->stand_ins = calloc(schema->field_count + 1, sizeof(*delivery->stand_ins));
   delivery->is_key = calloc(schema->field_count + 1, 1);
@@ -114,7 +116,13 @@ int32_t dr_outgoing_schema(struct dr_delivery *delivery, struct dray_error *erro
   defs[count + 1] = (struct dray_column_def){DRAY_COLUMN_ROW, {DRAY_TYPE_INT64, 0, 0}, 0};
   defs[count + 2] = (struct dray_column_def){DRAY_COLUMN_OP, {DRAY_TYPE_INT64, 0, 0}, 0};
   defs[count + 3] = (struct dray_column_def){DRAY_COLUMN_CHANGED, {DRAY_TYPE_BYTES, 0, 0}, 1};
-  rc = dray_schema_make(defs, count + 4, &delivery->schema, error);
+  delivery->before_at = -1;
+  size_t reserved = 4;
+  if ((delivery->caps.flags & DRAY_CAPS_UPDATE_NEEDS_BEFORE) != 0) {
+    delivery->before_at = (ptrdiff_t)(count + reserved);
+    defs[count + reserved++] = (struct dray_column_def){DRAY_COLUMN_BEFORE, {DRAY_TYPE_JSON, 0, 0}, 1};
+  }
+  rc = dray_schema_make(defs, count + reserved, &delivery->schema, error);
 done:
   free(defs);
   return rc;
@@ -154,6 +162,38 @@ static uint64_t weigh(const struct dray_column_view *view, size_t row) {
   }
 }
 
+// What an update replaces, as the mirror holds it: {"tags": "a b"}.
+static int32_t append_before(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i,
+                             struct dr_outgoing *out, struct dray_error *error) {
+  const struct dr_batch *before = changes->before;
+  const uint8_t *bits = changes->changed + i * changes->changed_stride;
+  struct dray_json_writer writer;
+  struct dray_buffer text;
+  struct dr_mirror_info info;
+  dr_mirror_info(delivery->run->mirror, &info);
+  if (before == NULL || changes->op[i] != DRAY_OP_UPDATE || info.keep != DR_KEEP_ROW) {
+    return dray_builder_null(delivery->builder, (size_t)delivery->before_at, error);
+  }
+  dray_buffer_init(&text, BEFORE_BYTES_MAX);
+  dray_json_writer_init(&writer, &text, error);
+  dray_json_begin_object(&writer);
+  for (size_t c = 0; c < delivery->column_count; c++) {
+    const size_t from = delivery->columns[c];
+    const int has_changed = !delivery->is_key[c] && ((bits[from >> 3] >> (from & 7)) & 1) != 0;
+    if (!has_changed || dr_batch_is_absent(before, from, i)) continue;
+    dray_json_key(&writer, before->schema->fields[from].name);
+    dray_json_write_column(&writer, &before->view.columns[from], i);
+  }
+  dray_json_end_object(&writer);
+  int32_t rc = dray_json_writer_finish(&writer);
+  if (rc == DRAY_OK) {
+    rc = dray_builder_bytes(delivery->builder, (size_t)delivery->before_at, dray_buffer_view(&text), error);
+  }
+  out->bytes += text.len;
+  dray_buffer_free(&text);
+  return rc;
+}
+
 static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes *changes, size_t i, int op,
                           struct dr_outgoing *out, struct dray_error *error) {
   struct dray_builder *builder = delivery->builder;
@@ -180,6 +220,7 @@ static int32_t append_row(struct dr_delivery *delivery, const struct dr_changes 
   DRAY_TRY(dray_builder_int64(builder, delivery->op_at, op, error));
   DRAY_TRY(
       dray_builder_bytes(builder, delivery->changed_at, dray_str_make((const char *)changed, changed_bytes), error));
+  if (delivery->before_at >= 0) DRAY_TRY(append_before(delivery, changes, i, out, error));
   int32_t full = 0;
   DRAY_TRY(dray_builder_end_row(builder, &full, error));
   out->rows[out->count] = number;

@@ -23,7 +23,8 @@ int32_t dr_parcel_make(struct dr_delivery *delivery, uint64_t first, uint64_t co
   struct dr_parcel parcel;
   memset(&parcel, 0, sizeof(parcel));
   dr_arena_init(&parcel.texts, TEXTS_BYTES_MAX);
-  int32_t rc = dr_changeset_next(delivery->set, first, count, bytes_max, 0, &parcel.changes, error);
+  const int with_before = delivery->before_at >= 0;
+  int32_t rc = dr_changeset_next(delivery->set, first, count, bytes_max, with_before, &parcel.changes, error);
   if (rc == DRAY_OK && parcel.changes == NULL) {
     rc = dray_fail(error, DRAY_E_INTERNAL, "the change set ends before change %llu", (unsigned long long)first);
   }

@@ -9,11 +9,12 @@
 
 int32_t dray_changes_open(struct dray_changes *changes, const struct ArrowSchema *schema,
                           const struct ArrowArray *batch, uint64_t room, struct dray_error *error) {
-  struct dray_changes made = {.changed = -1};
+  struct dray_changes made = {.changed = -1, .before = -1};
   DRAY_TRY(dray_view_init(&made.view, schema, batch, error));
   made.row = dray_view_find(&made.view, dray_str_of(DRAY_COLUMN_ROW));
   made.op = dray_view_find(&made.view, dray_str_of(DRAY_COLUMN_OP));
   made.changed = dray_view_find(&made.view, dray_str_of(DRAY_COLUMN_CHANGED));
+  made.before = dray_view_find(&made.view, dray_str_of(DRAY_COLUMN_BEFORE));
   int32_t rc = DRAY_OK;
   if (made.row < 0 || made.op < 0) {
     rc = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "the batch has no column %s",
@@ -24,6 +25,8 @@ int32_t dray_changes_open(struct dray_changes *changes, const struct ArrowSchema
                    DRAY_COLUMN_OP);
   } else if (made.changed >= 0 && made.view.columns[made.changed].type.id != DRAY_TYPE_BYTES) {
     rc = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "%s of the batch is not bytes", DRAY_COLUMN_CHANGED);
+  } else if (made.before >= 0 && made.view.columns[made.before].type.id != DRAY_TYPE_JSON) {
+    rc = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "%s of the batch is not json", DRAY_COLUMN_BEFORE);
   } else if (room < made.view.row_count) {
     rc = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "there is room for %llu receipts, and the batch has %llu rows",
                    (unsigned long long)room, (unsigned long long)made.view.row_count);
@@ -58,6 +61,12 @@ int dray_change_says(const struct dray_changes *changes, size_t column, uint64_t
   const struct dray_str bits = dray_column_bytes(list, i);
   const uint64_t byte = (uint64_t)bit >> 3;
   return byte < bits.len && (((unsigned char)bits.data[byte] >> (bit & 7)) & 1) != 0;
+}
+
+struct dray_str dray_change_before(const struct dray_changes *changes, uint64_t i) {
+  if (changes->before < 0) return dray_str_make(NULL, 0);
+  const struct dray_column_view *column = &changes->view.columns[changes->before];
+  return dray_column_is_null(column, i) ? dray_str_make(NULL, 0) : dray_column_bytes(column, i);
 }
 
 // ---- receipts ----

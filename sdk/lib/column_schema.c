@@ -65,8 +65,8 @@ static int32_t make_node(struct ArrowSchema *out, const char *format, const char
 // ---- canonical schemas ----
 
 int dray_column_reserved(const char *name) {
-  static const char *const names[] = {DRAY_COLUMN_ABSENT,  DRAY_COLUMN_ROW,   DRAY_COLUMN_OP,
-                                      DRAY_COLUMN_CHANGED, DRAY_COLUMN_ERROR, DRAY_COLUMN_DELETED};
+  static const char *const names[] = {DRAY_COLUMN_ABSENT, DRAY_COLUMN_ROW,     DRAY_COLUMN_OP,    DRAY_COLUMN_CHANGED,
+                                      DRAY_COLUMN_ERROR,  DRAY_COLUMN_DELETED, DRAY_COLUMN_BEFORE};
   if (name == NULL || strncmp(name, "_dray_", 6) != 0) return 0;
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (strcmp(name, names[i]) == 0) return 1;

@@ -29,7 +29,10 @@ enum {
   DRAY_CAPS_ASYNC = 2u,            // receipts may be PENDING with a job handle
   DRAY_CAPS_CHANGED_COLUMNS = 4u,  // an update may carry only its changed columns
   DRAY_CAPS_DELETE_NEEDS_ROW = 8u, // a delete needs all mapped columns as last sent, not the key alone
-  DRAY_CAPS_DYNAMIC_FIELDS = 16u   // fields that discover does not list are accepted
+  DRAY_CAPS_DYNAMIC_FIELDS = 16u,  // fields that discover does not list are accepted
+  // Since 1.2: an update needs the values that it replaces, which stand in the column _dray_before, as where what a
+  // list lacks by now has to be taken away one by one. A mirror sync that keeps no rows is refused.
+  DRAY_CAPS_UPDATE_NEEDS_BEFORE = 32u
 };
 
 // What one object can take. Caller-owned; the plugin fills it.

@@ -33,6 +33,10 @@ enum {
 #define DRAY_COLUMN_ROW "_dray_row"         // "l": the row's number in the change set
 #define DRAY_COLUMN_OP "_dray_op"           // "l": DRAY_OP_*
 #define DRAY_COLUMN_CHANGED "_dray_changed" // "z": bitmap like _dray_absent, set where an update changes the column
+// JSON, destination side, since 1.2 and only with DRAY_CAPS_UPDATE_NEEDS_BEFORE: of an update an object with the
+// columns that it changes as they were last sent, {"tags": "a b"}, without those that nothing had been said of. NULL:
+// that is not known, or the change is no update.
+#define DRAY_COLUMN_BEFORE "_dray_before"
 // "u", source side: why this record could not be read; its row is rejected. The text begins with the name of a DATA
 // error, then the column where one value is to blame, then place and reason: "data_shape: orders.csv line 12: 7 fields,
 // header has 8", "data_overflow: column 'total': 1e99 does not fit int64". Columns of the row that have a value say

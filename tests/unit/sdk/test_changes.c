@@ -110,6 +110,41 @@ static void test_a_batch_that_cannot_be_one_of_changes_is_refused(void **state) 
   expect_refused(with_text, 2, 1, "int64");
   expect_refused(bad_list, 3, 1, DRAY_COLUMN_CHANGED);
   expect_refused(columns, COLUMN_COUNT, 0, "room for 0");
+  const struct dray_column_def bad_before[] = {
+      columns[ROW], columns[OP], {DRAY_COLUMN_BEFORE, {DRAY_TYPE_STRING, 0, 0}, 1}};
+  expect_refused(bad_before, 3, 1, DRAY_COLUMN_BEFORE);
+}
+
+static void test_an_update_may_show_what_it_replaces(void **state) {
+  (void)state;
+  static const struct dray_column_def defs[] = {{DRAY_COLUMN_ROW, {DRAY_TYPE_INT64, 0, 0}, 0},
+                                                {DRAY_COLUMN_OP, {DRAY_TYPE_INT64, 0, 0}, 0},
+                                                {DRAY_COLUMN_BEFORE, {DRAY_TYPE_JSON, 0, 0}, 1}};
+  static const char *const before[] = {"{\"name\":\"Ada\"}", NULL};
+  for (size_t count = 2; count <= 3; count++) {
+    struct batch batch;
+    struct dray_changes changes;
+    struct dray_builder *builder = NULL;
+    assert_int_equal(dray_schema_make(defs, count, &batch.schema, NULL), DRAY_OK);
+    assert_int_equal(dray_builder_new(&batch.schema, 0, 0, &builder, NULL), DRAY_OK);
+    for (int64_t row = 0; row < 2; row++) {
+      assert_int_equal(dray_builder_int64(builder, 0, row, NULL), DRAY_OK);
+      assert_int_equal(dray_builder_int64(builder, 1, DRAY_OP_UPDATE, NULL), DRAY_OK);
+      if (count == 3 && before[row] != NULL) {
+        assert_int_equal(dray_builder_bytes(builder, 2, dray_str_of(before[row]), NULL), DRAY_OK);
+      } else if (count == 3) {
+        assert_int_equal(dray_builder_null(builder, 2, NULL), DRAY_OK);
+      }
+      assert_int_equal(dray_builder_end_row(builder, NULL, NULL), DRAY_OK);
+    }
+    assert_int_equal(dray_builder_finish(builder, &batch.array, NULL), DRAY_OK);
+    assert_int_equal(dray_changes_open(&changes, &batch.schema, &batch.array, 2, NULL), DRAY_OK);
+    assert_int_equal(dray_change_before(&changes, 0).len, count == 3 ? strlen(before[0]) : 0);
+    assert_int_equal(dray_change_before(&changes, 1).len, 0);
+    dray_changes_free(&changes);
+    dray_builder_free(builder);
+    free_batch(&batch);
+  }
 }
 
 static void test_receipts_keep_their_own_texts(void **state) {
@@ -211,6 +246,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_change_says_what_came_and_what_changed),
       cmocka_unit_test(test_a_batch_that_cannot_be_one_of_changes_is_refused),
+      cmocka_unit_test(test_an_update_may_show_what_it_replaces),
       cmocka_unit_test(test_receipts_keep_their_own_texts),
       cmocka_unit_test(test_more_receipts_than_rows_are_an_error),
       cmocka_unit_test(test_one_receipt_for_all),

@@ -288,6 +288,48 @@ static void test_what_deletes_are_found_by_must_be_kept(void **state) {
   scene_end(&scene);
 }
 
+static void test_an_update_shows_what_it_replaces_where_that_is_needed(void **state) {
+  (void)state;
+  struct scene scene;
+  char caps[64];
+  (void)snprintf(caps, sizeof(caps), ", \"caps\": {\"flags\": %u}", DRAY_CAPS_PARTIAL | DRAY_CAPS_UPDATE_NEEDS_BEFORE);
+  scene_activate(&scene, "    mode: mirror\n" OFF);
+  scene_rows(&scene, THREE, caps);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"B\"],[4,\"d\"]]", caps);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "GOT 2 update {\"id\":2,\"name\":\"B\",\"_dray_before\":{\"name\":\"b\"}}"), 1);
+  scene_rows(&scene, "[[1,\"a\"],[2,null],[4,\"d\"]]", caps);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_rows(&scene, "[[1,\"a\"],[2,\"C\"],[4,\"d\"]]", caps);
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "GOT 2 update {\"id\":2,\"name\":\"C\",\"_dray_before\":{\"name\":null}}"), 1);
+  // Of an insert and of a delete there is nothing to tell, nor to a destination that did not ask.
+  assert_int_equal(scene_count(&scene, "GOT 4 insert {\"id\":4,\"name\":\"d\"}"), 1);
+  scene_rows(&scene, "[[1,\"A\"],[2,\"C\"],[4,\"d\"]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene_count(&scene, "GOT 1 update {\"id\":1,\"name\":\"A\"}"), 1);
+  scene_end(&scene);
+}
+
+static void test_what_is_replaced_must_be_kept(void **state) {
+  (void)state;
+  static const uint32_t flags[] = {DRAY_CAPS_UPDATE_NEEDS_BEFORE, DRAY_CAPS_DELETE_NEEDS_ROW};
+  static const char *const keeps[] = {"columns", "key"};
+  for (size_t i = 0; i < 4; i++) {
+    struct scene scene;
+    char sync[100], caps[64];
+    (void)snprintf(sync, sizeof(sync), "    mode: mirror\n" OFF "    keep: %s\n", keeps[i % 2]);
+    (void)snprintf(caps, sizeof(caps), ", \"caps\": {\"flags\": %u}", DRAY_CAPS_PARTIAL | flags[i / 2]);
+    scene_activate(&scene, sync);
+    scene_rows(&scene, THREE, caps);
+    assert_int_equal(scene_run(&scene, 0), DRAY_E_CONFIG_VALUE);
+    if (strstr(scene.report.error.text, "keep the row") == NULL) fail_msg("%s", scene.report.error.text);
+    assert_int_equal(scene_count(&scene, ""), 0);
+    scene_end(&scene);
+  }
+}
+
 static void test_edited_mapping_resends_rows_whose_result_differs(void **state) {
   (void)state;
   struct scene scene;
@@ -614,6 +656,8 @@ int main(void) {
       cmocka_unit_test(test_changes_arrive_whatever_the_mirror_keeps),
       cmocka_unit_test(test_a_baseline_keeps_what_the_config_says_now),
       cmocka_unit_test(test_what_deletes_are_found_by_must_be_kept),
+      cmocka_unit_test(test_an_update_shows_what_it_replaces_where_that_is_needed),
+      cmocka_unit_test(test_what_is_replaced_must_be_kept),
       cmocka_unit_test(test_edited_mapping_resends_rows_whose_result_differs),
       cmocka_unit_test(test_rejected_row_comes_again_until_it_is_parked),
       cmocka_unit_test(test_records_outlive_a_run_that_deferred_rows),

@@ -15,7 +15,7 @@ extern "C" {
 // A batch of changes as a destination reads it.
 struct dray_changes {
   struct dray_view view;
-  ptrdiff_t row, op, changed; // the reserved columns; changed: -1 where there is none
+  ptrdiff_t row, op, changed, before; // the reserved columns; changed, before: -1 where there is none
 };
 // @errors as dray_view_init; PLUGIN_CONTRACT when a reserved column is missing or there is less room than rows for
 // receipts (`room`). @owner dray_changes_free; the batch is borrowed until then.
@@ -27,6 +27,8 @@ int64_t dray_change_op(const struct dray_changes *changes, uint64_t i);  // DRAY
 // Whether the change says anything of the column (an index into view.columns): it is not absent, and an update with a
 // list of changed columns names it.
 int dray_change_says(const struct dray_changes *changes, size_t column, uint64_t i);
+// What an update replaces, a JSON object (DRAY_COLUMN_BEFORE); len 0: that is not known.
+struct dray_str dray_change_before(const struct dray_changes *changes, uint64_t i);
 
 // Receipts of a batch, with texts of their own. One per instance; what it wrote is valid until it is begun again.
 struct dray_receipt_writer {

@@ -172,6 +172,11 @@ static int32_t read_row(const struct dray_view *view, uint64_t i, struct row *ou
     (void)snprintf(out->id, sizeof(out->id), "%.*s", DRAY_STR_ARG(dray_buffer_view(&text)));
     dray_buffer_free(&text);
   }
+  const ptrdiff_t before = dray_view_find(view, dray_str_of(DRAY_COLUMN_BEFORE));
+  if (before >= 0 && !dray_column_is_null(&view->columns[before], i)) {
+    dray_json_key(&writer, DRAY_COLUMN_BEFORE);
+    dray_json_write_column(&writer, &view->columns[before], i);
+  }
   dray_json_end_object(&writer);
   out->number = dray_column_int64(&view->columns[dray_view_find(view, dray_str_of(DRAY_COLUMN_ROW))], i);
   out->op = dray_column_int64(&view->columns[dray_view_find(view, dray_str_of(DRAY_COLUMN_OP))], i);
