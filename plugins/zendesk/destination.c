@@ -141,7 +141,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   const int is_tags = object->kind == ZENDESK_TICKET_TAGS || object->kind == ZENDESK_USER_TAGS;
   zendesk_options_free(&options);
   out->flags = DRAY_CAPS_PARTIAL | DRAY_CAPS_CHANGED_COLUMNS;
-  if (is_tags) out->flags |= DRAY_CAPS_DELETE_NEEDS_ROW;
+  if (is_tags) out->flags |= DRAY_CAPS_DELETE_NEEDS_ROW | DRAY_CAPS_UPDATE_NEEDS_BEFORE;
   const int bulk = strcmp(destination->client.settings.use_bulk, "never") != 0;
   if (!is_tags && !blind && bulk) out->flags |= DRAY_CAPS_ASYNC;
   out->operations = blind ? DRAY_OP_INSERT : object->def.operations;

@@ -151,6 +151,40 @@ void zendesk_write_list(struct dray_str text, struct dray_json_writer *writer) {
   dray_json_end_array(writer);
 }
 
+struct gone {
+  struct dray_str now, element; // the list; what is looked for in it
+  int found;
+  size_t count;
+  struct dray_json_writer *writer;
+};
+
+static void match_element(void *ctx, struct dray_str element) {
+  struct gone *gone = ctx;
+  gone->found |= zendesk_same(element, gone->element);
+}
+
+static void write_if_gone(void *ctx, struct dray_str element) {
+  struct gone *gone = ctx;
+  gone->element = element;
+  gone->found = 0;
+  walk_list(gone->now, gone, match_element);
+  if (gone->found) return;
+  dray_json_write_str(gone->writer, element);
+  gone->count++;
+}
+
+size_t zendesk_write_gone(const struct dray_json *was, struct dray_str now, struct dray_json_writer *writer) {
+  struct gone gone = {.now = now, .writer = writer};
+  dray_json_begin_array(writer);
+  if (was != NULL && was->kind == DRAY_JSON_STRING) walk_list(was->text, &gone, write_if_gone);
+  const int is_list = was != NULL && was->kind == DRAY_JSON_ARRAY;
+  for (const struct dray_json *one = is_list ? was->child : NULL; one != NULL; one = one->next) {
+    if (one->kind == DRAY_JSON_STRING || one->kind == DRAY_JSON_NUMBER) write_if_gone(&gone, one->text);
+  }
+  dray_json_end_array(writer);
+  return gone.count;
+}
+
 // ---- writing ----
 
 // Whether the change says something of the column that is sent; `whole`: whether the row does, changed or not.

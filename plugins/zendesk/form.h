@@ -47,6 +47,9 @@ DRAY_NODISCARD int32_t zendesk_form_text(const struct dray_changes *changes, ptr
 ptrdiff_t zendesk_form_find(const struct zendesk_form *form, const char *name); // -1: not mapped
 // Writes a list that is given as text: ["a", "b"], or a, b.
 void zendesk_write_list(struct dray_str text, struct dray_json_writer *writer);
+// Writes, as a list, what the list `was` (a text as above, or an array; NULL: empty) had and `now` has not. Returns how
+// many.
+size_t zendesk_write_gone(const struct dray_json *was, struct dray_str now, struct dray_json_writer *writer);
 // Whether the record holds all that the change says, comments and requesters apart. *out_comment = 1 when the change
 // brings a comment, which is to be looked for elsewhere. @errors OUT_OF_MEMORY, LIMIT.
 DRAY_NODISCARD int32_t zendesk_form_holds(const struct zendesk_form *form, const struct dray_changes *changes,

@@ -42,25 +42,34 @@ static int32_t write_body(struct zendesk_work *work, const struct zendesk_item *
   return dray_json_writer_finish(&writer);
 }
 
+static int32_t tags_path(struct zendesk_work *work, const struct zendesk_item *item, struct dray_error *error) {
+  const char *number = work->form->object->kind == ZENDESK_USER_TAGS ? "user_id" : "ticket_id";
+  DRAY_TRY(dray_buffer_printf(&work->path, error, "/api/v2/%s/", work->form->object->plural));
+  DRAY_TRY(number_at(work, item, number, error));
+  return dray_buffer_append_str(&work->path, "/tags", error);
+}
+
+// The row's list as text; len 0: it has none.
+static struct dray_str tags_of(const struct zendesk_work *work, const struct zendesk_item *item) {
+  const ptrdiff_t column = zendesk_form_find(work->form, "tags");
+  const int has = column >= 0 && !dray_column_is_null(&work->changes.view.columns[column], item->i);
+  return has ? dray_column_bytes(&work->changes.view.columns[column], item->i) : dray_str_make(NULL, 0);
+}
+
 static int32_t describe_tags(struct zendesk_work *work, const struct zendesk_item *item, struct request *request,
                              struct dray_error *error) {
   const char *how = work->options->tags;
   const int sets = strcmp(how, "set") == 0;
   const int takes_away = sets ? 0 : (strcmp(how, "remove") == 0) != (item->action == ZENDESK_DELETE);
-  const ptrdiff_t column = zendesk_form_find(work->form, "tags");
   const int gone = sets && item->action == ZENDESK_DELETE;
   struct dray_json_writer writer;
   request->method = sets ? "POST" : takes_away ? "DELETE" : "PUT";
   request->has_body = 1;
-  DRAY_TRY(dray_buffer_printf(&work->path, error, "/api/v2/%s/", work->form->object->plural));
-  DRAY_TRY(number_at(work, item, work->form->object->kind == ZENDESK_USER_TAGS ? "user_id" : "ticket_id", error));
-  DRAY_TRY(dray_buffer_append_str(&work->path, "/tags", error));
+  DRAY_TRY(tags_path(work, item, error));
   dray_json_writer_init(&writer, &work->body, error);
   dray_json_begin_object(&writer);
   dray_json_key(&writer, "tags");
-  const int has = column >= 0 && !gone && !dray_column_is_null(&work->changes.view.columns[column], item->i);
-  zendesk_write_list(has ? dray_column_bytes(&work->changes.view.columns[column], item->i) : dray_str_make(NULL, 0),
-                     &writer);
+  zendesk_write_list(gone ? dray_str_make(NULL, 0) : tags_of(work, item), &writer);
   dray_json_end_object(&writer);
   return dray_json_writer_finish(&writer);
 }
@@ -277,6 +286,46 @@ static int32_t send(struct zendesk_work *work, const struct zendesk_item *item, 
   return zendesk_try(work, &call, outcome, error);
 }
 
+// The body of a call that takes away what the row's list had and has no more. *out_count: how many.
+static int32_t describe_gone(struct zendesk_work *work, const struct zendesk_item *item, size_t *out_count,
+                             struct dray_error *error) {
+  const struct dray_str before = dray_change_before(&work->changes, item->i);
+  struct dray_json_writer writer;
+  struct dray_json *was = NULL;
+  *out_count = 0;
+  if (before.len == 0) return DRAY_OK;
+  dray_buffer_clear(&work->path);
+  dray_buffer_clear(&work->body);
+  DRAY_TRY(tags_path(work, item, error));
+  DRAY_TRY(dray_json_parse(before, ZENDESK_BODY_BYTES_MAX, &was, error));
+  dray_json_writer_init(&writer, &work->body, error);
+  dray_json_begin_object(&writer);
+  dray_json_key(&writer, "tags");
+  const size_t count = zendesk_write_gone(dray_json_get(was, "tags"), tags_of(work, item), &writer);
+  dray_json_end_object(&writer);
+  dray_json_free(was);
+  DRAY_TRY(dray_json_writer_finish(&writer));
+  *out_count = count;
+  return DRAY_OK;
+}
+
+// Tags that are added belong to their row: in a mirror those that its list has lost are taken away, as all of them are
+// when the row goes. This comes before the new ones: were it to fail behind them, the next list would not know of them.
+static int32_t take_lost_tags(struct zendesk_work *work, const struct zendesk_item *item,
+                              struct zendesk_outcome *outcome, struct dray_error *error) {
+  size_t count = 0;
+  outcome->kind = ZENDESK_DONE;
+  if (item->action != ZENDESK_TAG || (work->operations & DRAY_OP_DELETE) == 0 ||
+      strcmp(work->options->tags, "add") != 0 || dray_change_op(&work->changes, item->i) != DRAY_OP_UPDATE) {
+    return DRAY_OK;
+  }
+  DRAY_TRY(describe_gone(work, item, &count, error));
+  if (count == 0) return DRAY_OK;
+  const struct zendesk_call call = {
+      .method = "DELETE", .path = dray_buffer_view(&work->path), .body = dray_buffer_view(&work->body), .does_once = 1};
+  return zendesk_try(work, &call, outcome, error);
+}
+
 // A change of a user who is not there any more: there is no name in it, and no user without one.
 static int lacks_the_rest(const struct zendesk_work *work, const struct zendesk_item *item,
                           const struct zendesk_outcome *outcome) {
@@ -295,7 +344,8 @@ int32_t zendesk_write_singly(struct zendesk_work *work, struct dray_error *error
       if (settle_unchanged(work, item, &why) != DRAY_OK) return zendesk_give_up(work, &why, error);
       continue;
     }
-    int32_t rc = send(work, item, &outcome, &why);
+    int32_t rc = take_lost_tags(work, item, &outcome, &why);
+    if (rc == DRAY_OK && outcome.kind == ZENDESK_DONE) rc = send(work, item, &outcome, &why);
     if (rc == DRAY_OK && lacks_the_rest(work, item, &outcome)) {
       item->whole = 1;
       rc = send(work, item, &outcome, &why);

@@ -278,3 +278,72 @@ def test_modes_of_tags_that_are_added(project, zendesk):  # noqa: F811
     run = project.sync("out", code=3)
     assert (run["applied"], run["rejected"]) == (1, 1), run
     assert set(zendesk.rows("users")[number]["tags"]) == {"old", "new"}
+
+
+# ---- tags that a row's list has lost ----
+
+def tagged(project, zendesk, of="user", mode="mirror", more="", column="TEXT"):  # noqa: F811
+    number = next(row["id"] for row in zendesk.state()[of + "s"] if row.get("active", True) and row.get("status", "open") == "open")
+    zendesk.change({of + "s": [{"id": number, "tags": ["theirs"]}]})
+    scene.activate(project, zendesk, of + "_tags", {of + "_id": "INTEGER", "tags": column}, of + "_id", mode)
+    if more:
+        path = project.folder / "dray.yaml"
+        path.write_text(path.read_text() + more)
+
+    def sync(tags, code=0, env=None):
+        scene.fill(project, [{of + "_id": number, "tags": tags}] if tags is not False else [])
+        result = project.dray("sync", "out", env=env)
+        assert code is None or result.code == code, result
+        return set(zendesk.rows(of + "s")[number]["tags"])
+    return sync
+
+
+@pytest.mark.parametrize("of", ["user", "ticket"])
+def test_a_mirror_takes_away_tags_that_a_list_has_lost(project, zendesk, of):  # noqa: F811
+    sync = tagged(project, zendesk, of, more="    guard: off\n")
+    assert sync("a b") == {"theirs", "a", "b"}
+    mark = zendesk.mark()
+    assert sync("a c") == {"theirs", "a", "c"}
+    assert [line["method"] for line in zendesk.requests(mark, scene.WRITES)] == ["DELETE", "PUT"]
+    mark = zendesk.mark()
+    assert sync("A, c d") == {"theirs", "a", "c", "d"}
+    assert [line["method"] for line in zendesk.requests(mark, scene.WRITES)] == ["PUT"], "another case is no other tag"
+    assert sync('["d", "e"]') == {"theirs", "d", "e"}
+    assert sync(None) == {"theirs"}
+    assert sync("f") == {"theirs", "f"}
+    assert sync(False) == {"theirs"}
+
+
+def test_without_a_mirror_a_list_adds_alone(project, zendesk):  # noqa: F811
+    sync = tagged(project, zendesk, mode="upsert")
+    assert sync("a b") == {"theirs", "a", "b"}
+    assert sync("a c") == {"theirs", "a", "b", "c"}
+
+
+TAG_FAULTS = [("DELETE", {"kind": "reset"}), ("DELETE", {"kind": "reset", "applied": True}), ("DELETE", {"kind": "throttle", "retry_after": 0}),
+              ("PUT", {"kind": "reset"}), ("PUT", {"kind": "reset", "applied": True}), ("PUT", {"kind": "status", "status": 503}),
+              ("PUT", {"kind": "throttle", "retry_after": 0, "count": 3})]
+
+
+@pytest.mark.parametrize("method, fault", TAG_FAULTS, ids=lambda value: value if isinstance(value, str) else "-".join(str(one) for one in value.values()))
+def test_lost_tags_go_whatever_happens_between(project, zendesk, method, fault):  # noqa: F811
+    sync = tagged(project, zendesk)
+    sync("a b")
+    zendesk.fault({**fault, "method": method, "path": "/api/v2/users/*/tags"})
+    sync("a c", code=None)
+    zendesk.clear_faults()
+    assert sync("a d") == {"theirs", "a", "d"}
+
+
+@pytest.mark.parametrize("step", ["delivery.sending", "delivery.written", "delivery.mirrored"])
+def test_lost_tags_go_when_the_run_dies(project, zendesk, step):  # noqa: F811
+    sync = tagged(project, zendesk)
+    sync("a b")
+    sync("a c", code=1, env={"DRAY_FAULT": f"kill:{step}:1"})
+    assert sync("a d") == {"theirs", "a", "d"}
+
+
+@pytest.mark.parametrize("keep", ["columns", "key"])
+def test_a_mirror_of_tags_keeps_its_rows(project, zendesk, keep):  # noqa: F811
+    sync = tagged(project, zendesk, more=f"    keep: {keep}\n")
+    assert sync("a b", code=4) == {"theirs"}
