@@ -189,7 +189,12 @@ static int32_t take_answer(struct reading *reading, int32_t *out, struct dray_er
   const struct dray_pages_terms *terms = &reading->terms;
   struct dray_api_pending *pending = *slot(reading, reading->read);
   *slot(reading, reading->read) = NULL;
-  DRAY_TRY(dray_api_finish(pending, &reading->answer, error));
+  const int32_t rc = dray_api_finish(pending, &reading->answer, error);
+  if (rc == DRAY_E_LIMIT && terms->too_large != NULL) {
+    *out = DRAY_PAGE_AGAIN;
+    return terms->too_large(terms->self, reading->read, out, error);
+  }
+  if (rc != DRAY_OK) return rc;
   *out = DRAY_PAGE_READ;
   if (terms->answered != NULL) {
     return terms->answered(terms->self, reading->read, &reading->answer, out, error);

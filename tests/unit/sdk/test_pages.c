@@ -29,7 +29,7 @@ struct book {
   struct dray_buffer next;
   struct dray_json_capture captures[1];
   uint64_t done; // pages whose rows were read
-  uint64_t asked_again;
+  uint64_t asked_again, halved, halved_max;
   int took; // take: rows of this page given
   int stateless;
 };
@@ -54,7 +54,18 @@ static int32_t ask(void *self, uint64_t number, struct dray_page_request *reques
   } else if (number > 0 && of->captures[0].found != DRAY_JSON_STRING) {
     *out = DRAY_PAGE_END;
   }
-  return dray_buffer_printf(&request->path, error, "/things?after=%s", number > 0 ? of->next.data : "");
+  DRAY_TRY(dray_buffer_printf(&request->path, error, "/things?after=%s", number > 0 ? of->next.data : ""));
+  return of->halved > 0 ? dray_buffer_printf(&request->path, error, "&halved=%llu", (unsigned long long)of->halved)
+                        : DRAY_OK;
+}
+
+static int32_t too_large(void *self, uint64_t number, int32_t *out, struct dray_error *error) {
+  struct book *of = self;
+  (void)number;
+  assert_int_equal(*out, DRAY_PAGE_AGAIN);
+  if (of->halved == of->halved_max) return error != NULL ? error->code : DRAY_E_LIMIT;
+  of->halved++;
+  return DRAY_OK;
 }
 
 static int32_t answered(void *self, uint64_t number, const struct dray_api_answer *answer, int32_t *out,
@@ -113,6 +124,7 @@ static int32_t open_book(uint64_t page_count, uint32_t ahead, uint64_t rows_max,
                                    .free_self = free_book,
                                    .ask = ask,
                                    .answered = answered,
+                                   .too_large = too_large,
                                    .take = by_hand ? take : NULL,
                                    .done = done};
   const int32_t rc = dray_selection_make(&things, NULL, NULL, 0, 0, 0, &terms.selection, error);
@@ -181,6 +193,35 @@ static void test_pages_that_name_the_next_are_asked_for_one_by_one(void **state)
   assert_string_equal(fake.requests[1].line, "GET https://acme.test/things?after=b");
   assert_string_equal(fake.requests[2].line, "GET https://acme.test/things?after=c");
   finish(&stream);
+}
+
+static void test_a_page_that_is_too_large_is_asked_for_again(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {{.body = "{\"items\":[{\"id\":1}],\"next\":\"b\"}"},
+                                                   {.body = "{\"items\":[{\"id\":2},{\"id\":3}],\"next\":null}"},
+                                                   {.body = "{\"items\":[{\"id\":2}],\"next\":\"c\"}"},
+                                                   {.body = "{\"items\":[{\"id\":3}],\"next\":null}"}};
+  for (uint64_t halved_max = 0; halved_max < 2; halved_max++) {
+    struct dray_stream stream = {.private_data = NULL};
+    fake_host_init(&fake, exchanges, halved_max == 0 ? 2 : 4);
+    assert_int_equal(open_book(0, 4, 0, 0, &stream, NULL), DRAY_OK);
+    book.api.response_bytes_max = strlen(exchanges[0].body) + 1;
+    book.halved_max = halved_max;
+    if (halved_max > 0) {
+      expect(&stream, "1 [behind 0 with 1]\n2 [behind 1 with 1]\n3 [behind 2 with 1]\n");
+      assert_string_equal(fake.requests[2].line, "GET https://acme.test/things?after=b&halved=1");
+      assert_string_equal(fake.requests[3].line, "GET https://acme.test/things?after=c&halved=1");
+    } else {
+      struct dray_buffer out;
+      struct dray_error error;
+      dray_error_init(&error);
+      dray_buffer_init(&out, 4096);
+      assert_int_equal(read_all(&stream, &out, &error), DRAY_E_LIMIT);
+      assert_string_equal(out.data, "1 [behind 0 with 1]\n");
+      dray_buffer_free(&out);
+    }
+    finish(&stream);
+  }
 }
 
 static void test_pages_that_are_known_go_ahead_and_come_in_order(void **state) {
@@ -375,6 +416,7 @@ static void test_every_failing_allocation_is_survived(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pages_that_name_the_next_are_asked_for_one_by_one),
+      cmocka_unit_test(test_a_page_that_is_too_large_is_asked_for_again),
       cmocka_unit_test(test_pages_that_are_known_go_ahead_and_come_in_order),
       cmocka_unit_test(test_a_page_larger_than_a_batch_has_a_state_at_its_end_only),
       cmocka_unit_test(test_a_plugin_can_take_the_rows_itself),

@@ -64,6 +64,9 @@ struct dray_pages_terms {
   // dray_api_fail.
   DRAY_NODISCARD int32_t (*answered)(void *self, uint64_t number, const struct dray_api_answer *answer, int32_t *out,
                                      struct dray_error *error);
+  // The page's answer is larger than the api takes (response_bytes_max); in order of numbers. *out comes as
+  // DRAY_PAGE_AGAIN: it has been described smaller. NULL, or an error, which comes filled: the stream ends with that.
+  DRAY_NODISCARD int32_t (*too_large)(void *self, uint64_t number, int32_t *out, struct dray_error *error);
   // Reads the page's records into the builder itself, for what json.h cannot say; every row is ended by it. *out_more =
   // 1 when the builder was full before all were read: it is called again for the rest. NULL: by records_path and the
   // selection's fields.
