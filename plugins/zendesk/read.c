@@ -9,6 +9,7 @@
 
 #include "children.h"
 #include "dray/sdk/pages.h"
+#include "page_size.h"
 #include "seen.h"
 
 #define EXPORT_PAGE_MAX 1000
@@ -28,10 +29,10 @@ struct read {
   int resumes;   // what was read before
   char name[80]; // for messages
 
-  struct zendesk_position at; // after the last page that was answered: where the next one begins
-  struct dray_buffer next;    // lists: its path; empty: the first page
-  int64_t page_size;
-  uint64_t answered; // pages so far
+  struct zendesk_position at;                // after the last page that was answered: where the next one begins
+  struct dray_buffer next;                   // lists: its path; empty: the first page
+  struct zendesk_page_size size, child_size; // of the export or list; of the lists of tickets
+  uint64_t answered;                         // pages so far
   int ended;
   int fell_back;                    // a cursor was refused
   int throttled;                    // times in a row
@@ -76,18 +77,18 @@ static int32_t describe_export(const struct read *read, struct dray_buffer *path
   } else {
     DRAY_TRY(add_number(path, 1, "start_time", read->at.start, error));
   }
-  DRAY_TRY(add_number(path, 0, "per_page", read->page_size, error));
+  DRAY_TRY(add_number(path, 0, "per_page", read->size.now, error));
   if (stream->include == NULL) return DRAY_OK;
   return dray_api_query(path, 0, "include", dray_str_of(stream->include), error);
 }
 
 static int32_t describe_list(const struct read *read, struct dray_buffer *path, struct dray_error *error) {
   const struct zendesk_stream *stream = read->stream;
-  if (read->next.len > 0) return dray_buffer_append(path, read->next.data, read->next.len, error);
+  if (read->next.len > 0) return zendesk_page_size_put(&read->size, dray_buffer_view(&read->next), path, error);
   DRAY_TRY(dray_buffer_append_str(path, stream->path, error));
   int first = 1;
   if ((stream->flags & ZENDESK_WHOLE) == 0) {
-    DRAY_TRY(add_number(path, first, "page[size]", read->page_size, error));
+    DRAY_TRY(add_number(path, first, "page[size]", read->size.now, error));
     first = 0;
   }
   if ((stream->flags & ZENDESK_SINCE) == 0 || read->at.start <= 0) return DRAY_OK;
@@ -101,7 +102,7 @@ static int is_export(const struct read *read, uint64_t number) {
 
 static int32_t describe(const struct read *read, uint64_t number, struct dray_buffer *path, struct dray_error *error) {
   const char *child = zendesk_children_path(&read->children, number);
-  if (child != NULL) return dray_buffer_append_str(path, child, error);
+  if (child != NULL) return zendesk_page_size_put(&read->child_size, dray_str_of(child), path, error);
   return is_export(read, number) ? describe_export(read, path, error) : describe_list(read, path, error);
 }
 
@@ -173,6 +174,23 @@ static int32_t not_a_page(struct read *read, uint64_t number, const struct dray_
   return zendesk_fail(answer, read->name, error);
 }
 
+// A page of large records is asked for again with fewer of them.
+static int32_t too_large(void *self, uint64_t number, int32_t *out, struct dray_error *error) {
+  struct read *read = self;
+  const int is_child = zendesk_children_path(&read->children, number) != NULL;
+  struct zendesk_page_size *size = is_child ? &read->child_size : &read->size;
+  const int is_whole = !is_child && (read->stream->flags & ZENDESK_WHOLE) != 0;
+  (void)out; // again
+  if (is_whole || !zendesk_page_size_halve(size)) {
+    return error != NULL ? dray_error_prefix(error, "%s: page %llu", read->name, (unsigned long long)number + 1)
+                         : DRAY_E_LIMIT;
+  }
+  dray_log_printf(&read->client->services, DRAY_LOG_INFO,
+                  "%s: a page has more than %u bytes, it is asked for again with %lld records", read->name,
+                  ZENDESK_ANSWER_BYTES_MAX, (long long)size->now);
+  return DRAY_OK;
+}
+
 // ---- pages ----
 
 static const struct dray_json *records_of(const struct read *read) {
@@ -224,14 +242,15 @@ static int32_t after_cursor_page(struct read *read, struct dray_error *error) {
 
 // More records have one time than a page holds, and the next page would be the same one again.
 static void step_over(struct read *read) {
-  if (read->page_size < EXPORT_PAGE_MAX) {
-    read->page_size = EXPORT_PAGE_MAX;
+  const int fits = read->size.most == read->size.wish; // or larger answers are not taken
+  if (fits && read->size.now < EXPORT_PAGE_MAX) {
+    zendesk_page_size_init(&read->size, EXPORT_PAGE_MAX);
     return;
   }
   dray_log_printf(&read->client->services, DRAY_LOG_WARN,
                   "%s: more than %lld records changed in the second %lld, and Zendesk shows no more of them; those "
                   "that are not shown are read when they change again",
-                  read->name, (long long)read->page_size, (long long)read->at.start);
+                  read->name, (long long)read->size.now, (long long)read->at.start);
   read->at.start++;
 }
 
@@ -263,7 +282,7 @@ static int32_t after_list_page(struct read *read, struct dray_error *error) {
   if ((read->stream->flags & ZENDESK_SINCE) != 0 && read->at.start > 0) {
     (void)snprintf(path, sizeof(path), "%s?start_time=%lld", read->stream->path, (long long)read->at.start);
   }
-  DRAY_TRY(zendesk_next_page(read->client, read->page, path, read->page_size, &read->next, error));
+  DRAY_TRY(zendesk_next_page(read->client, read->page, path, read->size.now, &read->next, error));
   read->ended = read->next.len == 0;
   return DRAY_OK;
 }
@@ -293,7 +312,7 @@ static int32_t take_list(struct read *read, uint64_t number, struct dray_error *
   char list[200];
   (void)snprintf(list, sizeof(list), "%.*s", (int)strcspn(path, "?"), path);
   dray_buffer_clear(&read->next);
-  DRAY_TRY(zendesk_next_page(read->client, read->page, list, ZENDESK_LIST_PAGE, &read->next, error));
+  DRAY_TRY(zendesk_next_page(read->client, read->page, list, read->child_size.now, &read->next, error));
   return read->next.len > 0 ? zendesk_children_add(&read->children, read->next.data, error) : DRAY_OK;
 }
 
@@ -334,6 +353,8 @@ static int32_t answered(void *self, uint64_t number, const struct dray_api_answe
   read->throttled = 0;
   const int32_t rc = dray_api_json(answer, ZENDESK_ANSWER_BYTES_MAX, &read->page, error);
   if (rc != DRAY_OK) return error != NULL ? dray_error_prefix(error, "page %llu", (unsigned long long)number + 1) : rc;
+  const int is_child = zendesk_children_path(&read->children, number) != NULL;
+  zendesk_page_size_passed(is_child ? &read->child_size : &read->size, answer->body.len, ZENDESK_ANSWER_BYTES_MAX);
   DRAY_TRY(take_page(read, number, error));
   read->record_index = 0;
   read->metrics = NULL;
@@ -485,9 +506,11 @@ static int32_t make_read(struct zendesk_client *client, const struct zendesk_str
   read->client = client;
   read->stream = stream;
   read->full = request->mode == DRAY_READ_FULL;
-  read->page_size = client->settings.page_size;
-  if (stream->how == ZENDESK_BY_LIST && read->page_size > ZENDESK_LIST_PAGE) read->page_size = ZENDESK_LIST_PAGE;
-  if (stream->how == ZENDESK_BY_TICKET && read->page_size > TICKETS_WITH_LISTS) read->page_size = TICKETS_WITH_LISTS;
+  int64_t page_size = client->settings.page_size;
+  if (stream->how == ZENDESK_BY_LIST && page_size > ZENDESK_LIST_PAGE) page_size = ZENDESK_LIST_PAGE;
+  if (stream->how == ZENDESK_BY_TICKET && page_size > TICKETS_WITH_LISTS) page_size = TICKETS_WITH_LISTS;
+  zendesk_page_size_init(&read->size, page_size);
+  zendesk_page_size_init(&read->child_size, ZENDESK_LIST_PAGE);
   (void)snprintf(read->name, sizeof(read->name), "zendesk %s", stream->def.name);
   dray_buffer_init(&read->next, PATH_BYTES_MAX);
   struct dray_str state = read->full ? dray_str_make(NULL, 0) : request->state;
@@ -536,6 +559,7 @@ int32_t zendesk_read_open(struct zendesk_client *client, const struct zendesk_st
       .free_self = read_free,
       .ask = ask,
       .answered = answered,
+      .too_large = too_large,
       .take = take,
       .done = done,
   };

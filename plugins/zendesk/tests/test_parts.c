@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "page_size.h"
 #include "read.h"
 #include "seen.h"
 #include "torture.h"
@@ -429,8 +430,45 @@ static void test_records_say_that_they_are_gone(void **state) {
   }
 }
 
+// ---- how large pages are ----
+
+static void test_pages_shrink_and_grow_within_what_is_wished(void **state) {
+  (void)state;
+  struct zendesk_page_size size;
+  zendesk_page_size_init(&size, 5);
+  assert_true(zendesk_page_size_halve(&size) && size.now == 2);
+  zendesk_page_size_passed(&size, 26, 100); // a page of twice as many might be too large
+  assert_int_equal(size.now, 2);
+  assert_true(zendesk_page_size_halve(&size) && size.now == 1);
+  assert_false(zendesk_page_size_halve(&size));
+  for (int i = 0; i < 4; i++) zendesk_page_size_passed(&size, 25, 100);
+  assert_int_equal(size.now, 5);
+}
+
+static void test_a_path_gets_the_smaller_size(void **state) {
+  (void)state;
+  static const char *const paths[][2] = {{"/a?page%5Bsize%5D=100&x=1", "/a?page%5Bsize%5D=50&x=1"},
+                                         {"/a?x=1&page%5Bsize%5D=100", "/a?x=1&page%5Bsize%5D=50"},
+                                         {"/a?page%5Bsize%5D=20&x=1", "/a?page%5Bsize%5D=20&x=1"},
+                                         {"/a?x=1", "/a?x=1"},
+                                         {"/a?page%5Bsize%5D=", "/a?page%5Bsize%5D="}};
+  struct zendesk_page_size size;
+  struct dray_buffer out;
+  zendesk_page_size_init(&size, 100);
+  assert_true(zendesk_page_size_halve(&size));
+  dray_buffer_init(&out, 200);
+  for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+    dray_buffer_clear(&out);
+    assert_int_equal(zendesk_page_size_put(&size, dray_str_of(paths[i][0]), &out, NULL), DRAY_OK);
+    assert_string_equal(out.data, paths[i][1]);
+  }
+  dray_buffer_free(&out);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pages_shrink_and_grow_within_what_is_wished),
+      cmocka_unit_test(test_a_path_gets_the_smaller_size),
       cmocka_unit_test(test_settings_choose_the_credentials),
       cmocka_unit_test(test_settings_refuse_what_cannot_work),
       cmocka_unit_test(test_a_code_needs_its_client_and_excludes_other_credentials),
