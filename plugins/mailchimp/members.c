@@ -33,6 +33,18 @@ static int exists(const struct dray_json *refusal) {
   return dray_str_is(dray_json_string(dray_json_get(refusal, "error_code"), ""), "ERROR_CONTACT_EXISTS");
 }
 
+// Mailchimp says that an address is not complete, and not that it takes an object alone.
+static const char *hint_for(const struct mc_writing *writing, struct dray_str field) {
+  for (size_t i = 0; i < writing->changes->view.column_count; i++) {
+    const struct mc_column *is = &writing->columns[i];
+    if (is->kind != MC_COLUMN_MERGE || is->merge != MC_MERGE_ADDRESS || !dray_str_is(field, is->name)) continue;
+    if (writing->changes->view.columns[i].type.id == DRAY_TYPE_JSON) break;
+    return "; an address is a JSON object, {\"addr1\": \"...\", \"city\": \"...\", \"state\": \"...\", \"zip\": "
+           "\"...\"}";
+  }
+  return "";
+}
+
 static void refuse(struct mc_writing *writing, uint64_t row, const struct dray_json *refusal) {
   const struct dray_str text = dray_json_string(dray_json_get(refusal, "error"), "refused without a reason");
   const struct dray_str field = dray_json_string(dray_json_get(refusal, "field"), "");
@@ -44,7 +56,7 @@ static void refuse(struct mc_writing *writing, uint64_t row, const struct dray_j
   (void)snprintf(words, sizeof(words), "%s%s%s%s%s", one, more ? " (" : "", more ? field.data : "", more ? ": " : "",
                  more ? other : "");
   const size_t len = strlen(words);
-  if (more && len + 1 < sizeof(words)) memcpy(words + len, ")", 2);
+  (void)snprintf(words + len, sizeof(words) - len, "%s%s", more ? ")" : "", hint_for(writing, field));
   mc_settle(writing, row, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, words);
 }
 

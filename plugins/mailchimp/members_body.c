@@ -7,6 +7,8 @@
 
 #include "writing.h"
 
+#define ADDRESS_BYTES_MAX (1u << 16)
+
 static int is_said(const struct mc_writing *writing, size_t column, uint64_t row, int as_new) {
   const struct dray_view *view = &writing->changes->view;
   if (as_new) return view->columns[column].absent_bit >= 0 && !dray_view_absent(view, column, row);
@@ -58,6 +60,17 @@ static int is_number(int32_t type) {
   return type == DRAY_TYPE_INT64 || type == DRAY_TYPE_FLOAT64 || type == DRAY_TYPE_DECIMAL;
 }
 
+// An address that a file without types holds as the text of an object. *out_written = 0: it is none.
+static int32_t write_address(struct dray_str text, struct dray_json_writer *writer, int *out_written,
+                             struct dray_error *error) {
+  struct dray_json *root = NULL;
+  const int32_t rc = dray_json_parse(text, ADDRESS_BYTES_MAX, &root, NULL);
+  *out_written = rc == DRAY_OK && root->kind == DRAY_JSON_OBJECT;
+  if (*out_written) dray_json_write_value(writer, root);
+  dray_json_free(root);
+  return rc == DRAY_E_OUT_OF_MEMORY ? dray_fail(error, rc, "no memory for an address") : DRAY_OK;
+}
+
 static int32_t write_merge(const struct mc_writing *writing, struct dray_json_writer *writer,
                            const struct mc_column *is, const struct dray_column_view *column, uint64_t row,
                            struct dray_error *error) {
@@ -73,6 +86,11 @@ static int32_t write_merge(const struct mc_writing *writing, struct dray_json_wr
     return DRAY_OK;
   }
   DRAY_TRY(to_text(writing, column, row, &text, error));
+  if (is->merge == MC_MERGE_ADDRESS) {
+    int written = 0;
+    DRAY_TRY(write_address(text, writer, &written, error));
+    if (written) return DRAY_OK;
+  }
   const int is_date = column->type.id == DRAY_TYPE_DATE || column->type.id == DRAY_TYPE_TIMESTAMP;
   if (is->merge == MC_MERGE_NUMBER && dray_parse_float64(text, &number, NULL) == DRAY_OK &&
       strchr("-0123456789", text.data[0]) != NULL) {

@@ -117,3 +117,21 @@ def test_merge_fields_are_made_where_members_are_written(project, sim, mode):
         assert calls.writes() == {REMOVAL: 1} and held[known]["status"] == "archived"
     else:
         assert calls.writes()[FIELD] == 1 and float(held[row[0]]["merge_fields"]["SCORE"]) == 7
+
+
+# ---- addresses ----
+
+@pytest.mark.parametrize("types", ["", "    types: {merge_address: json}\n"], ids=["text", "json"])
+def test_addresses_of_a_file_without_types(project, sim, types):
+    project.environment.update(scene.environment(sim))
+    fields = {field["tag"]: field["type"] for field in sim.state()["lists"][sim.hello["list_id"]]["merge_fields"]}
+    assert fields["ADDRESS"] == "address"
+    whole = '{"addr1": "1 Main St", "city": "Ulm", "state": "BW", "zip": "89073"}'
+    rows = [("a@dray.test", whole), ("c@dray.test", "")] + ([] if types else [("b@dray.test", "1 Main St, Ulm"), ("d@dray.test", '{"addr1": "1')])
+    scene.to_audience(project, sim, ["email_address", "merge_address"], rows)
+    config = project.folder / "dray.yaml"
+    config.write_text(config.read_text() + types)
+    run = project.sync("out", code=0 if types else 3)
+    assert (run["applied"], run["rejected"]) == (2, len(rows) - 2), run
+    assert scene.members(sim)["a@dray.test"]["merge_fields"]["ADDRESS"]["city"] == "Ulm"
+    assert all("complete address" in row["text"] and 'JSON object, {"addr1"' in row["text"] for row in project.rows("out"))
