@@ -91,18 +91,66 @@ struct misfit {
   char text[256];
 };
 
-// The first value that the table does not take. Of a row that is gone only the key is written, and that only where it
-// is not looked up in the mirror first, which does not know what was never taken.
-static int32_t find_misfit(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, int keyed,
-                           struct misfit *out, struct dray_error *error) {
-  const int gone = run->limit_count > 0 && dr_batch_is_deleted(batch, row);
-  out->field = -1;
+// The limits that a value of the batch may be beyond.
+struct heeded {
+  const struct dr_value_limit **limits;
+  size_t count;
+  int all_new; // every row of the batch is, since nothing was there before, or since rows are not looked up
+};
+
+static int all_new(const struct dr_context *run, int keyed) {
+  struct dr_mirror_info info = {.rows = 0};
+  if (run->mirror != NULL) dr_mirror_info(run->mirror, &info);
+  return !keyed && info.rows == 0;
+}
+
+static int32_t heed(const struct dr_context *run, const struct dr_batch *batch, int keyed, struct heeded *out,
+                    struct dray_error *error) {
+  *out = (struct heeded){.all_new = run->limit_count > 0 && all_new(run, keyed)};
   for (size_t i = 0; i < run->limit_count; i++) {
     const struct dr_value_limit *limit = &run->limits[i];
+    if (!dr_limit_may_misfit(limit, &batch->view.columns[limit->field], dr_batch_rows(batch))) continue;
+    if (out->limits == NULL) out->limits = malloc(run->limit_count * sizeof(*out->limits));
+    if (out->limits == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
+    out->limits[out->count++] = limit;
+  }
+  return DRAY_OK;
+}
+
+// A value that is absent from a row that is there stays as it is: only of a row that is new is it a null.
+static void judge_null(const struct heeded *heeded, const struct dr_batch *batch, uint64_t row,
+                       const struct dr_value_limit *limit, struct misfit *out) {
+  const int absent = dr_batch_is_absent(batch, limit->field, row);
+  if (!limit->required || (absent && !heeded->all_new)) return;
+  out->code = DRAY_E_DATA_REJECTED;
+  (void)snprintf(out->text, sizeof(out->text), "%s, and the table's column takes no null%s", absent ? "absent" : "null",
+                 limit->has_default ? " (its default is for rows that leave the column out, which dray never does)"
+                                    : "");
+}
+
+// The first value that the table does not take. Of a row that is gone only the key is written, and that only where it
+// is not looked up in the mirror first, which does not know what was never taken.
+static int32_t find_misfit(const struct dr_context *run, const struct heeded *heeded, const struct dr_batch *batch,
+                           uint64_t row, int keyed, struct misfit *out, struct dray_error *error) {
+  const int gone = heeded->count > 0 && dr_batch_is_deleted(batch, row);
+  uint64_t key_bytes = 0;
+  out->field = -1;
+  for (size_t i = 0; i < heeded->count; i++) {
+    const struct dr_value_limit *limit = heeded->limits[i];
     const struct dray_column_view *column = &batch->view.columns[limit->field];
-    if (dray_column_is_null(column, row)) continue;
     if (gone && !(keyed && dr_mapping_is_key(&run->mapping, column->name))) continue;
-    DRAY_TRY(dr_value_misfits(limit, column, row, &out->code, out->text, sizeof(out->text), error));
+    out->code = DRAY_OK;
+    if (dray_column_is_null(column, row)) {
+      judge_null(heeded, batch, row, limit, out);
+    } else {
+      DRAY_TRY(dr_value_misfits(limit, column, row, &out->code, out->text, sizeof(out->text), error));
+      key_bytes += limit->key_bytes_max > 0 ? dr_value_key_bytes(column, row) : 0;
+    }
+    if (out->code == DRAY_OK && limit->key_bytes_max > 0 && key_bytes > limit->key_bytes_max) {
+      out->code = DRAY_E_DATA_TOO_LARGE;
+      (void)snprintf(out->text, sizeof(out->text), "a key of %llu bytes, and its index takes %llu for certain",
+                     (unsigned long long)key_bytes, (unsigned long long)limit->key_bytes_max);
+    }
     if (out->code == DRAY_OK) continue;
     out->field = (ptrdiff_t)limit->field;
     return DRAY_OK;
@@ -119,12 +167,13 @@ static int32_t reject_misfit(const struct dr_context *run, const struct dr_batch
 }
 
 // Whether the row is refused; then it is among the rejects.
-static int32_t judge(const struct dr_context *run, const struct dr_batch *batch, uint64_t row, uint64_t place,
-                     int keyed, struct dr_rejects *rejects, int *out_refused, struct dray_error *error) {
+static int32_t judge(const struct dr_context *run, const struct heeded *heeded, const struct dr_batch *batch,
+                     uint64_t row, uint64_t place, int keyed, struct dr_rejects *rejects, int *out_refused,
+                     struct dray_error *error) {
   const struct dr_field *fields = batch->schema->fields;
   const ptrdiff_t refused = run->refused_columns != NULL ? refused_column(run, batch, row) : -1;
   struct misfit misfit = {.field = -1};
-  if (refused < 0) DRAY_TRY(find_misfit(run, batch, row, keyed, &misfit, error));
+  if (refused < 0) DRAY_TRY(find_misfit(run, heeded, batch, row, keyed, &misfit, error));
   const ptrdiff_t key = refused < 0 && misfit.field < 0 && keyed ? null_key(run, batch, row) : -1;
   *out_refused = refused >= 0 || misfit.field >= 0 || key >= 0;
   if (refused >= 0) {
@@ -137,8 +186,8 @@ static int32_t judge(const struct dr_context *run, const struct dr_batch *batch,
   return dr_rejects_add(rejects, place, DRAY_E_DATA_KEY_NULL, fields[key].name, "a key column is null", error);
 }
 
-static int32_t refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
-                      struct dray_error *error) {
+static int32_t refuse(const struct dr_context *run, const struct heeded *heeded, int keyed, struct dr_batch **batch,
+                      struct dr_rejects *rejects, struct dray_error *error) {
   const uint64_t count = dr_batch_rows(*batch);
   uint32_t *kept = malloc(count * sizeof(*kept));
   if (kept == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a batch");
@@ -150,7 +199,7 @@ static int32_t refuse(const struct dr_context *run, int keyed, struct dr_batch *
     const uint64_t place = (*batch)->first_row + row;
     int refused = 0;
     while (before < left_out && rejects->items[before].row <= place + before) before++;
-    rc = judge(run, *batch, row, place + before, keyed, rejects, &refused, error);
+    rc = judge(run, heeded, *batch, row, place + before, keyed, rejects, &refused, error);
     if (rc == DRAY_OK && !refused) kept[kept_count++] = (uint32_t)row;
   }
   struct dr_batch *rest = NULL;
@@ -165,10 +214,14 @@ static int32_t refuse(const struct dr_context *run, int keyed, struct dr_batch *
 int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
                        struct dray_error *error) {
   if (*batch == NULL || dr_batch_rows(*batch) == 0) return DRAY_OK;
-  if (run->refused_columns != NULL || run->limit_count > 0 || keyed) {
-    DRAY_TRY(refuse(run, keyed, batch, rejects, error));
+  struct heeded heeded;
+  DRAY_TRY(heed(run, *batch, keyed, &heeded, error));
+  int32_t rc = DRAY_OK;
+  if (run->refused_columns != NULL || heeded.count > 0 || keyed) {
+    rc = refuse(run, &heeded, keyed, batch, rejects, error);
   }
-  return dr_recorded_meet(run, *batch, error);
+  free(heeded.limits);
+  return rc == DRAY_OK ? dr_recorded_meet(run, *batch, error) : rc;
 }
 
 int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects, struct dray_error *error) {

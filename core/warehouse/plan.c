@@ -160,7 +160,7 @@ static int32_t note_column(struct planner *planner, const char *name, struct dra
   for (size_t i = 0; i < shape->column_count; i++) {
     if (strcmp(shape->columns[i].name, name) != 0) continue;
     shape->columns[i].type = type;
-    shape->columns[i].length_max = 0;
+    shape->columns[i].takes = (struct dr_column_takes){.length_max = 0};
     return DRAY_OK;
   }
   struct dr_shape_column *grown = realloc(shape->columns, (shape->column_count + 1) * sizeof *grown);

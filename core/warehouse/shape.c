@@ -72,6 +72,61 @@ struct dray_type dr_type_join(struct dray_type a, struct dray_type b) {
   return (struct dray_type){DRAY_TYPE_DECIMAL, whole + scale, scale};
 }
 
+// ---- what a column takes ----
+
+// What reads as no value of the type is not said.
+static int read_bound(struct dray_str text, struct dray_type type, union dr_bound *out) {
+  int64_t number = 0;
+  int32_t days = 0, code = DRAY_E_DATA_TYPE;
+  if (text.len == 0) return 0;
+  switch (type.id) {
+  case DRAY_TYPE_FLOAT64:
+    return dray_parse_float64(text, &out->float64, NULL) == DRAY_OK;
+  case DRAY_TYPE_DECIMAL:
+    return dray_parse_decimal(text, type.precision, type.scale, &out->exact, NULL) == DRAY_OK;
+  case DRAY_TYPE_INT64:
+    code = dray_parse_int64(text, &number, NULL);
+    break;
+  case DRAY_TYPE_TIMESTAMP:
+    code = dray_parse_timestamp(text, &number, NULL);
+    break;
+  case DRAY_TYPE_DATE:
+    code = dray_parse_date(text, &days, NULL);
+    number = days;
+    break;
+  default:
+    break;
+  }
+  out->exact = dray_decimal_of_int64(number);
+  return code == DRAY_OK;
+}
+
+static void read_takes(const struct ArrowSchema *arrow, struct dr_shape_column *column) {
+  static const struct {
+    const char *name;
+    int characters;
+  } known[] = {{DRAY_CHARACTERS_ASCII, DR_CHARACTERS_ASCII},
+               {DRAY_CHARACTERS_WINDOWS_1252, DR_CHARACTERS_WINDOWS_1252},
+               {DRAY_CHARACTERS_BMP, DR_CHARACTERS_BMP}};
+  const struct dray_str digits = dray_schema_marked(arrow, DRAY_MARK_DIGITS);
+  const struct dray_str characters = dray_schema_marked(arrow, DRAY_MARK_CHARACTERS);
+  struct dr_column_takes *takes = &column->takes;
+  column->key = dray_schema_marked(arrow, DRAY_MARK_PRIMARY_KEY).len > 0;
+  column->has_default = dray_str_is(dray_schema_marked(arrow, DRAY_MARK_DEFAULT), "true");
+  takes->length_max = dray_schema_marked_number(arrow, DRAY_MARK_LENGTH_MAX);
+  takes->utf8_max = dray_schema_marked_number(arrow, DRAY_MARK_UTF8_MAX);
+  takes->has_min = read_bound(dray_schema_marked(arrow, DRAY_MARK_VALUE_MIN), column->type, &takes->min);
+  takes->has_max = read_bound(dray_schema_marked(arrow, DRAY_MARK_VALUE_MAX), column->type, &takes->max);
+  takes->json_binary = dray_str_is(dray_schema_marked(arrow, DRAY_MARK_JSON), DRAY_JSON_POSTGRES_BINARY);
+  if (digits.len == 1 && digits.data[0] >= '0' && digits.data[0] < '6') {
+    takes->step_us = 1;
+    for (char digit = digits.data[0]; digit < '6'; digit++) takes->step_us *= 10;
+  }
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    if (dray_str_is(characters, known[i].name)) takes->characters = known[i].characters;
+  }
+}
+
 static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *shape, struct dray_error *error) {
   const size_t count = (size_t)arrow->n_children;
   shape->columns = calloc(count > 0 ? count : 1, sizeof *shape->columns);
@@ -83,10 +138,10 @@ static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *sh
     if (column->name == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for the name of a column");
     shape->column_count = i + 1;
     column->required = (child->flags & ARROW_FLAG_NULLABLE) == 0;
-    column->length_max = dray_schema_length_max(child);
     column->loose = dray_schema_is_loose(child);
     // A type that is none of ours is a fact, not a failure: it only matters when somebody wants to write there.
     if (dray_schema_type(child, &column->type, NULL) != DRAY_OK) column->type = (struct dray_type){0, 0, 0};
+    read_takes(child, column);
   }
   return DRAY_OK;
 }

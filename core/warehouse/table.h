@@ -53,8 +53,10 @@ struct dr_shape_column {
   char *name;            // owned
   struct dray_type type; // id 0: none of the canonical ones
   int required;          // NOT NULL
-  uint64_t length_max;   // characters of a text, bytes of bytes; 0: the engine does not say
   int loose;             // describe says that it calls texts equal whose bytes differ
+  int has_default;       // of the engine's, for rows that leave the column out
+  int key;               // of the primary key
+  struct dr_column_takes takes;
 };
 struct dr_shape {
   int found;

@@ -60,18 +60,43 @@ void dr_statements_free(struct dr_statements *statements);
 // Adds a copy to a list.
 DRAY_NODISCARD int32_t dr_statement_add(char ***list, size_t *count, struct dray_str sql, struct dray_error *error);
 
+// What a column takes of the values of its type. Zeros: all there are.
+enum { DR_CHARACTERS_ANY = 0, DR_CHARACTERS_ASCII, DR_CHARACTERS_WINDOWS_1252, DR_CHARACTERS_BMP };
+struct dr_column_takes {
+  uint64_t length_max; // characters of a text, bytes of bytes
+  uint64_t utf8_max;   // bytes of a text
+  int characters;      // DR_CHARACTERS_*
+  int json_binary;     // what PostgreSQL's jsonb takes
+  int64_t step_us;     // timestamps that are whole in units of this
+  int has_min, has_max;
+  union dr_bound {
+    struct dray_decimal exact; // of the column's scale; days; microseconds
+    double float64;
+  } min, max;
+};
+
 // What the table's column does not take of a field's values (limits.c).
 struct dr_value_limit {
-  size_t field;        // of the schema that is written
-  uint64_t length_max; // characters of a text, bytes of bytes; 0: any
-  int in_key;          // the length is that of a key
-  int finite;          // neither NaN nor an infinity
+  size_t field;            // of the schema that is written
+  struct dray_type stored; // of the table's column
+  struct dr_column_takes takes;
+  int in_key;             // the length is that of a key
+  int finite;             // neither NaN nor an infinity
+  int required;           // no null, and nothing that is absent from a new row
+  int has_default;        // which the engine would write into rows without the column
+  int32_t json_depth_max; // 0: any
+  uint64_t bytes_max;     // that the engine works with; 0: any
+  uint64_t key_bytes_max; // of this and the key's other columns with one, as dr_value_key_bytes counts; 0: any
 };
 // Whether the column does not take the value, which is not null: *out_code is then the error, DATA_*, and `out_text`
 // says why; else it is DRAY_OK. @errors OUT_OF_MEMORY.
 DRAY_NODISCARD int32_t dr_value_misfits(const struct dr_value_limit *limit, const struct dray_column_view *column,
                                         uint64_t row, int32_t *out_code, char *out_text, size_t out_text_bytes,
                                         struct dray_error *error);
+// Whether that can be of any of the column's `rows` values, as far as is known without a look at each.
+int dr_limit_may_misfit(const struct dr_value_limit *limit, const struct dray_column_view *column, uint64_t rows);
+// What the value takes of key_bytes_max.
+uint64_t dr_value_key_bytes(const struct dray_column_view *column, uint64_t row);
 
 // What stands between the table as it is and as it must be.
 struct dr_table_plan {

@@ -11,6 +11,7 @@
 #define SQL_BYTES_MAX 4096
 #define OWN_PREFIX "_dray_"
 #define DOING "describing a table"
+#define MARIA_WIDE_TIMESTAMPS 110500
 
 // ---- one table ----
 
@@ -163,8 +164,28 @@ int32_t my_table_read(struct my_link *link, struct dray_str schema, struct dray_
 
 // ---- describe ----
 
+// What a `timestamp` takes: the first second is zero to the server (MariaDB: its first instant alone), and the last is
+// the last of 32 bits (MariaDB from 11.5 on: without a sign).
+static int32_t mark_timestamp(const struct my_link *link, struct ArrowSchema *column, struct dray_error *error) {
+  const int wide = link->maria && mysql_get_server_version(link->conn) >= MARIA_WIDE_TIMESTAMPS;
+  DRAY_TRY(dray_schema_mark(column, DRAY_MARK_VALUE_MIN,
+                            link->maria ? "1970-01-01T00:00:00.000001Z" : "1970-01-01T00:00:01Z", error));
+  return dray_schema_mark(column, DRAY_MARK_VALUE_MAX,
+                          wide ? "2106-02-07T06:28:15.999999Z" : "2038-01-19T03:14:07.999999Z", error);
+}
+
+static int32_t mark_column(const struct my_link *link, const struct my_column *column, struct ArrowSchema *out,
+                           struct dray_error *error) {
+  if (column->least != NULL) DRAY_TRY(dray_schema_mark(out, DRAY_MARK_VALUE_MIN, column->least, error));
+  if (column->greatest != NULL) DRAY_TRY(dray_schema_mark(out, DRAY_MARK_VALUE_MAX, column->greatest, error));
+  if (column->row->protocol == MYSQL_TYPE_TIMESTAMP) DRAY_TRY(mark_timestamp(link, out, error));
+  if (column->length_max == 0 || column->length_max > INT32_MAX) return DRAY_OK;
+  return dray_schema_mark_number(out, DRAY_MARK_LENGTH_MAX, column->length_max, error);
+}
+
 // Columns that are not for writing get a format that is none of the nine: an operator's own column, to be left alone.
-static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out, struct dray_error *error) {
+static int32_t make_schema(struct my_link *link, const struct my_table *table, struct ArrowSchema *out,
+                           struct dray_error *error) {
   const struct dray_type text = {DRAY_TYPE_STRING, 0, 0};
   struct dray_column_def *defs = calloc(table->column_count + 1, sizeof *defs);
   struct ArrowSchema schema = {.release = NULL};
@@ -177,8 +198,7 @@ static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out
   for (size_t i = 0; code == DRAY_OK && i < table->column_count; i++) {
     if (table->columns[i].written.id == 0) schema.children[i]->format = "vu"; // Arrow's string view
     if (table->key_place[i] > 0) code = dray_schema_mark_key(schema.children[i], error);
-    const uint64_t length_max = table->columns[i].length_max;
-    if (code == DRAY_OK && length_max > 0) code = dray_schema_mark_length(schema.children[i], length_max, error);
+    if (code == DRAY_OK) code = mark_column(link, &table->columns[i], schema.children[i], error);
     if (code == DRAY_OK && table->loose[i]) code = dray_schema_mark_loose(schema.children[i], error);
   }
   free(defs);
@@ -190,31 +210,39 @@ static int32_t make_schema(const struct my_table *table, struct ArrowSchema *out
   return DRAY_OK;
 }
 
-static int32_t read_collations(struct my_link *link, struct dray_str schema, struct dray_str name,
-                               struct my_table *table, struct dray_error *error) {
+static int32_t show_columns(struct my_link *link, struct dray_str schema, struct dray_str name, MYSQL_RES **out,
+                            struct dray_error *error) {
   struct dray_buffer sql;
-  MYSQL_RES *shown = NULL;
   dray_buffer_init(&sql, SQL_BYTES_MAX);
   int32_t code = dray_buffer_append_str(&sql, "SHOW FULL COLUMNS FROM ", error);
   if (code == DRAY_OK) code = my_quote_table(schema, name, &sql, error);
-  if (code == DRAY_OK) code = my_link_ask(link, sql.data, DOING, &shown, error);
+  if (code == DRAY_OK) code = my_link_ask(link, sql.data, DOING, out, error);
   dray_buffer_free(&sql);
-  if (code != DRAY_OK) return code;
-  take_collations(table, shown);
-  mysql_free_result(shown);
-  return DRAY_OK;
+  return code;
 }
 
 int32_t my_catalog_describe(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str name,
                             struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error) {
+  struct ArrowSchema described = {.release = NULL};
   struct my_table table;
   DRAY_TRY(my_table_read(warehouse->link, schema, name, &table, error));
   const uint32_t found = table.found != 0;
-  int32_t code = found ? read_collations(warehouse->link, schema, name, &table, error) : DRAY_OK;
-  if (code == DRAY_OK && found) code = make_schema(&table, out, error);
+  MYSQL_RES *shown = NULL;
+  int32_t code = found ? show_columns(warehouse->link, schema, name, &shown, error) : DRAY_OK;
+  if (code == DRAY_OK && found) {
+    take_collations(&table, shown);
+    code = make_schema(warehouse->link, &table, &described, error);
+  }
+  if (code == DRAY_OK && found) code = my_texts_mark(shown, &described, error);
+  mysql_free_result(shown);
   my_table_free(&table);
-  if (code == DRAY_OK) *out_found = found;
-  return code;
+  if (code != DRAY_OK) {
+    dray_schema_release(&described);
+    return code;
+  }
+  if (found) *out = described;
+  *out_found = found;
+  return DRAY_OK;
 }
 
 // ---- discover ----

@@ -24,18 +24,18 @@ enum {
 };
 
 #define UTF8MB4_BYTES 4
-#define REFUSED "a number that does not fit is refused"
+#define REJECTED "a number that does not fit rejects its row"
 
 // The first row that fits counts.
 const struct my_type my_types[] = {
     {MYSQL_TYPE_TINY, MY_NEED_ONE, "tinyint(1), boolean", DRAY_TYPE_BOOL, DRAY_TYPE_BOOL, MY_WIRE_BOOL,
      "other values than 0 and 1 reject their row: CAST(… AS SIGNED) reads them"},
-    {MYSQL_TYPE_TINY, 0, "tinyint, tinyint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REFUSED},
-    {MYSQL_TYPE_SHORT, 0, "smallint, smallint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REFUSED},
-    {MYSQL_TYPE_INT24, 0, "mediumint, mediumint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REFUSED},
-    {MYSQL_TYPE_LONG, 0, "int, int unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REFUSED},
+    {MYSQL_TYPE_TINY, 0, "tinyint, tinyint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REJECTED},
+    {MYSQL_TYPE_SHORT, 0, "smallint, smallint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REJECTED},
+    {MYSQL_TYPE_INT24, 0, "mediumint, mediumint unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REJECTED},
+    {MYSQL_TYPE_LONG, 0, "int, int unsigned", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, REJECTED},
     {MYSQL_TYPE_LONGLONG, MY_NEED_UNSIGNED, "bigint unsigned", DRAY_TYPE_DECIMAL, DRAY_TYPE_DECIMAL, MY_WIRE_UINT,
-     "decimal(20,0); " REFUSED},
+     "decimal(20,0); " REJECTED},
     {MYSQL_TYPE_LONGLONG, 0, "bigint", DRAY_TYPE_INT64, DRAY_TYPE_INT64, MY_WIRE_INT, ""},
     {MYSQL_TYPE_YEAR, 0, "year", DRAY_TYPE_INT64, 0, MY_WIRE_INT, ""},
     {MYSQL_TYPE_FLOAT, 0, "float", DRAY_TYPE_FLOAT64, 0, MY_WIRE_FLOAT, "all its digits; not written: it would round"},
@@ -55,22 +55,21 @@ const struct my_type my_types[] = {
     {MYSQL_TYPE_DATETIME, 0, "datetime(n)", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, MY_WIRE_TIMESTAMP,
      "taken as UTC; as date; written with n = 6 only: the server rounds in silence"},
     {MYSQL_TYPE_TIMESTAMP, 0, "timestamp(n)", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, MY_WIRE_TIMESTAMP,
-     "as datetime(n); what is outside 1970 to 2038 is refused"},
+     "as datetime(n); what is outside 1970 to 2038 rejects its row"},
     {MYSQL_TYPE_TIME, 0, "time(n)", DRAY_TYPE_STRING, 0, MY_WIRE_TIME, "-838:59:59.000000"},
     {MYSQL_TYPE_STRING, MY_NEED_ENUM, "enum", DRAY_TYPE_STRING, 0, MY_WIRE_TEXT, "its label"},
     {MYSQL_TYPE_STRING, MY_NEED_SET, "set", DRAY_TYPE_STRING, 0, MY_WIRE_TEXT, "its labels, with commas"},
     {TYPE_JSON, 0, "json of MySQL", DRAY_TYPE_JSON, DRAY_TYPE_JSON, MY_WIRE_JSON,
      "the server orders members, drops double ones, and keeps 64 bits of a number"},
     {MYSQL_TYPE_BLOB, MY_NEED_JSON, "json of MariaDB", DRAY_TYPE_JSON, DRAY_TYPE_JSON, MY_WIRE_JSON,
-     "byte by byte as it was, but for blanks"},
+     "byte by byte as it was, but for blanks; what nests more than 31 deep rejects its row"},
     {MYSQL_TYPE_VAR_STRING, MY_NEED_JSON, "what MariaDB's JSON functions return", DRAY_TYPE_JSON, 0, MY_WIRE_JSON, ""},
     {MYSQL_TYPE_BLOB, MY_NEED_BINARY, "tinyblob to longblob", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, MY_WIRE_BYTES,
      "longer bytes reject their row"},
     {MYSQL_TYPE_BLOB, 0, "tinytext to longtext", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT,
-     "of any character set; a longer text, or a character that it lacks, is refused"},
+     "of any character set; a longer text, or a character that it lacks, rejects its row"},
     {MYSQL_TYPE_VAR_STRING, MY_NEED_BINARY, "varbinary(n)", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, MY_WIRE_BYTES, "as blob"},
-    {MYSQL_TYPE_VAR_STRING, 0, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT,
-     "a longer text rejects its row; a character that it lacks is refused"},
+    {MYSQL_TYPE_VAR_STRING, 0, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, MY_WIRE_TEXT, "as text"},
     {MYSQL_TYPE_STRING, MY_NEED_NAMED, "uuid, inet4, inet6", DRAY_TYPE_STRING, 0, MY_WIRE_TEXT, "MariaDB's spelling"},
     {MYSQL_TYPE_STRING, MY_NEED_BINARY, "binary(n)", DRAY_TYPE_BYTES, 0, MY_WIRE_BYTES,
      "with its zeros; not written: it would add some"},
@@ -190,10 +189,31 @@ static void decide_decimal(const MYSQL_FIELD *field, struct my_column *out) {
 }
 
 // Results say the bytes that a text has at most in the session's character set, four for each character. How many bytes
-// a tinytext takes of its own character set they do not say.
+// a tinytext takes of its own character set they do not say (texts.c).
 static uint64_t length_max_of(const MYSQL_FIELD *field, const struct my_type *row) {
   if (row->writes == DRAY_TYPE_BYTES) return field->length;
   return row->writes == DRAY_TYPE_STRING && field->type == MYSQL_TYPE_VAR_STRING ? field->length / UTF8MB4_BYTES : 0;
+}
+
+static void decide_range(const MYSQL_FIELD *field, struct my_column *out) {
+  static const struct {
+    int protocol;
+    const char *least, *greatest, *greatest_unsigned;
+  } ranges[] = {
+      {MYSQL_TYPE_TINY, "-128", "127", "255"},
+      {MYSQL_TYPE_SHORT, "-32768", "32767", "65535"},
+      {MYSQL_TYPE_INT24, "-8388608", "8388607", "16777215"},
+      {MYSQL_TYPE_LONG, "-2147483648", "2147483647", "4294967295"},
+      {MYSQL_TYPE_LONGLONG, NULL, NULL, "18446744073709551615"},
+      {MYSQL_TYPE_NEWDECIMAL, NULL, NULL, NULL},
+      {MYSQL_TYPE_DOUBLE, NULL, NULL, NULL},
+  };
+  const int is_unsigned = (field->flags & UNSIGNED_FLAG) != 0;
+  for (size_t i = 0; i < sizeof ranges / sizeof ranges[0] && out->row->writes != DRAY_TYPE_BOOL; i++) {
+    if (ranges[i].protocol != (int)field->type) continue;
+    out->least = is_unsigned ? "0" : ranges[i].least;
+    out->greatest = is_unsigned ? ranges[i].greatest_unsigned : ranges[i].greatest;
+  }
 }
 
 void my_column_decide(const MYSQL_FIELD *field, struct my_column *out) {
@@ -206,6 +226,7 @@ void my_column_decide(const MYSQL_FIELD *field, struct my_column *out) {
   out->type = (struct dray_type){row->reads, 0, 0};
   out->written = (struct dray_type){row->writes, 0, 0};
   out->length_max = length_max_of(field, row);
+  decide_range(field, out);
   out->decimals = field->decimals < 6 ? (int)field->decimals : 6;
   out->fills_null = (field->flags & AUTO_INCREMENT_FLAG) != 0 ||
                     (field->type == MYSQL_TYPE_TIMESTAMP && (field->flags & NOT_NULL_FLAG) != 0);

@@ -55,9 +55,11 @@ struct my_column {
   struct dray_type type;    // as it is read
   struct dray_type written; // as it is written; id 0: not
   int wire;
-  uint64_t length_max; // characters of a varchar, bytes of a blob or varbinary; 0: any, or it is not known
-  int decimals;        // digits of a second that the server keeps
-  int fills_null;      // the server writes the time, or the next number, for a null
+  uint64_t length_max;  // characters of a varchar, bytes of a blob or varbinary; 0: any, or it is not known
+  const char *least;    // of an integer that is narrower than its canonical type, and of numbers without a sign
+  const char *greatest; // NULL: any
+  int decimals;         // digits of a second that the server keeps
+  int fills_null;       // the server writes the time, or the next number, for a null
   const struct my_type *row;
 };
 // Decides all but the name.

@@ -13,6 +13,9 @@
 #define COLUMNS_MAX 1017                                // InnoDB's
 #define KEY_COLUMNS_MAX 16
 #define PARAMS_MAX 64
+#define STATEMENT_BYTES 1000 // beside a value
+#define MARIA_JSON 100207    // has the type
+#define MARIA_JSON_DEPTH 31
 #define KEY_CHARS_MAX 766 // InnoDB's 3072 bytes, at four a character and with a time beside them
 
 // ---- life ----
@@ -155,11 +158,39 @@ static int32_t find_case(struct my_link *link, int *out, struct dray_error *erro
   return DRAY_OK;
 }
 
+// How deep a document may nest in a JSON column, which MariaDB keeps as text with a check: 31, up to now. Its own
+// versions of the type in MySQL take more than dray does.
+static int32_t find_json_depth(struct my_link *link, uint32_t *out, struct dray_error *error) {
+  static const char sql[] = "SELECT JSON_VALID(CONCAT(REPEAT('[', 32), REPEAT(']', 32)))";
+  MYSQL_RES *result = NULL;
+  *out = 0;
+  if (!link->maria || mysql_get_server_version(link->conn) < MARIA_JSON) return DRAY_OK;
+  DRAY_TRY(my_link_ask(link, sql, "looking at the server's JSON", &result, error));
+  MYSQL_ROW row = mysql_fetch_row(result);
+  if (row != NULL && row[0] != NULL && strcmp(row[0], "0") == 0) *out = MARIA_JSON_DEPTH;
+  mysql_free_result(result);
+  return DRAY_OK;
+}
+
+// A longer value is loaded and read, but no function of the server gives it out, nor does a statement bring it: it
+// could be compared with nothing.
+static int32_t find_value_bytes(struct my_link *link, uint64_t *out, struct dray_error *error) {
+  MYSQL_RES *result = NULL;
+  DRAY_TRY(my_link_ask(link, "SELECT @@max_allowed_packet", "looking at max_allowed_packet", &result, error));
+  MYSQL_ROW row = mysql_fetch_row(result);
+  const uint64_t packet = row != NULL && row[0] != NULL ? strtoull(row[0], NULL, 10) : 0;
+  *out = packet > STATEMENT_BYTES ? packet - STATEMENT_BYTES : 0;
+  mysql_free_result(result);
+  return DRAY_OK;
+}
+
 static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error) {
   int collation = MY_COLLATION_PLAIN, no_case = 0;
   DRAY_TRY(my_enter(warehouse, error));
   DRAY_TRY(find_collation(warehouse->link, &collation, error));
   DRAY_TRY(find_case(warehouse->link, &no_case, error));
+  DRAY_TRY(find_json_depth(warehouse->link, &out->json_depth_max, error));
+  DRAY_TRY(find_value_bytes(warehouse->link, &out->value_bytes_max, error));
   out->flags = DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE |
                DRAY_DIALECT_NULL_SAFE_EQUAL | DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN |
                DRAY_DIALECT_DROP_TEMPORARY | DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT |

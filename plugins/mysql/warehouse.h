@@ -96,6 +96,11 @@ DRAY_NODISCARD int32_t my_table_read(struct my_link *link, struct dray_str schem
 void my_table_free(struct my_table *table);
 void my_columns_free(struct my_column *columns, size_t count); // and their names
 
+// ---- texts.c ----
+
+// Says of the columns of a described table what texts they take, and which have a default, by SHOW FULL COLUMNS.
+DRAY_NODISCARD int32_t my_texts_mark(MYSQL_RES *shown, struct ArrowSchema *table, struct dray_error *error);
+
 // ---- check.c ----
 
 DRAY_NODISCARD int32_t my_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);

@@ -7,18 +7,28 @@
 #include "source.h"
 
 #define OWN_PREFIX "_dray_"
-#define VARCHAR_OID "1043"
+enum {
+  OID_INT2 = 21,
+  OID_INT4 = 23,
+  OID_VARCHAR = 1043,
+  OID_TIMESTAMP = 1114,
+  OID_TIMESTAMPTZ = 1184,
+  OID_NUMERIC = 1700,
+  OID_JSONB = 3802
+};
 
 // A column of a domain is one of the type below it, which domains may stand on in several layers; the innermost one's
 // modifier counts. The key is the primary key, or else the first unique index over columns that are never null and are
 // not dray's own. All collations are deterministic in servers before 12, which have no column that says so.
 #define COLUMNS_SQL                                                                                                    \
-  "WITH RECURSIVE base(oid, above, modifier) AS ("                                                                     \
-  "  SELECT t.oid, t.oid, -1 FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'"                                         \
-  "  UNION ALL SELECT b.oid, t.oid, CASE WHEN b.above = b.oid THEN t.typtypmod ELSE b.modifier END"                    \
+  "WITH RECURSIVE base(oid, above, modifier, required, filled) AS ("                                                   \
+  "  SELECT t.oid, t.oid, -1, false, false FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'"                           \
+  "  UNION ALL SELECT b.oid, t.oid, CASE WHEN b.above = b.oid THEN t.typtypmod ELSE b.modifier END,"                   \
+  "   b.required OR t.typnotnull, b.filled OR t.typdefault IS NOT NULL"                                                \
   "  FROM base b JOIN pg_catalog.pg_type t ON t.typtype = 'd' AND t.typbasetype = b.above) "                           \
   "SELECT a.attname, b.oid, CASE WHEN b.oid = b.above THEN a.atttypmod ELSE b.modifier END, t.typcategory, t.typtype," \
-  " a.attnotnull, coalesce(array_position(k.places, a.attnum), 0), n.nspname, c.relname, c.relkind,"                   \
+  " a.attnotnull, coalesce(array_position(k.places, a.attnum), 0), n.nspname, c.relname, c.relkind, b.required,"       \
+  " a.atthasdef OR a.attidentity <> '' OR b.filled,"                                                                   \
   " coalesce((to_jsonb(l) ->> 'collisdeterministic') = 'false', false) "                                               \
   "FROM pg_catalog.pg_class c"                                                                                         \
   " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                                          \
@@ -83,21 +93,62 @@ static int is_not_null(const PGresult *result, int row) {
 
 // ---- describe ----
 
+static Oid oid_at(const PGresult *result, int row) {
+  return (Oid)strtoul(PQgetvalue(result, row, PG_COLUMN_OID), NULL, 10);
+}
+
 // The type that a column takes without changing a value. id 0: none, and dray must not write there.
 static struct dray_type writable_type(const PGresult *result, int row) {
-  const struct pg_type *type = pg_type_find((Oid)strtoul(PQgetvalue(result, row, PG_COLUMN_OID), NULL, 10));
+  const struct pg_type *type = pg_type_find(oid_at(result, row));
   if (type == NULL || type->writes == 0) return (struct dray_type){0, 0, 0};
   if (type->writes != DRAY_TYPE_DECIMAL) return (struct dray_type){type->writes, 0, 0};
   const int32_t modifier = number_at(result, row, PG_COLUMN_MODIFIER);
   if (modifier < 4) return (struct dray_type){DRAY_TYPE_DECIMAL, DRAY_DECIMAL_PRECISION_MAX, 9};
-  return pg_decimal_of(modifier);
+  return pg_decimal_scale(modifier) < 0 ? (struct dray_type){0, 0, 0} : pg_decimal_of(modifier);
 }
 
-// The characters that a column of type varchar(n) takes; 0: any. The modifier counts four more.
-static uint64_t length_max(const PGresult *result, int row) {
+static int32_t mark_range(struct ArrowSchema *column, const char *min, const char *max, struct dray_error *error) {
+  DRAY_TRY(dray_schema_mark(column, DRAY_MARK_VALUE_MIN, min, error));
+  return dray_schema_mark(column, DRAY_MARK_VALUE_MAX, max, error);
+}
+
+// numeric(2,5) is read as decimal(5,5), of which it takes two digits, the last.
+static int32_t mark_numeric(struct ArrowSchema *column, int32_t modifier, struct dray_error *error) {
+  char text[DRAY_DECIMAL_PRECISION_MAX + 4] = "-0.";
+  size_t n = 3;
+  const int32_t precision = modifier < 4 ? 0 : ((modifier - 4) >> 16) & 0xffff, scale = pg_decimal_scale(modifier);
+  if (modifier < 4 || scale <= precision || scale > DRAY_DECIMAL_PRECISION_MAX) return DRAY_OK;
+  for (int32_t place = 1; place <= scale; place++) text[n++] = place <= scale - precision ? '0' : '9';
+  text[n] = '\0';
+  return mark_range(column, text, text + 1, error);
+}
+
+// What a column does not take of its type's values. Modifiers of texts and numbers count four more.
+static int32_t mark_column(const PGresult *result, int row, struct ArrowSchema *column, struct dray_error *error) {
   const int32_t modifier = number_at(result, row, PG_COLUMN_MODIFIER);
-  const int is_varchar = strcmp(PQgetvalue(result, row, PG_COLUMN_OID), VARCHAR_OID) == 0;
-  return is_varchar && modifier > 4 ? (uint64_t)modifier - 4 : 0;
+  const char digits[2] = {(char)('0' + (modifier >= 0 && modifier < 6 ? modifier : 0)), '\0'};
+  if (number_at(result, row, PG_COLUMN_KEY) > 0) DRAY_TRY(dray_schema_mark_key(column, error));
+  if (PQgetvalue(result, row, PG_COLUMN_DEFAULT)[0] == 't') {
+    DRAY_TRY(dray_schema_mark(column, DRAY_MARK_DEFAULT, "true", error));
+  }
+  switch (oid_at(result, row)) {
+  case OID_INT2:
+    return mark_range(column, "-32768", "32767", error);
+  case OID_INT4:
+    return mark_range(column, "-2147483648", "2147483647", error);
+  case OID_NUMERIC:
+    return mark_numeric(column, modifier, error);
+  case OID_JSONB:
+    return dray_schema_mark(column, DRAY_MARK_JSON, DRAY_JSON_POSTGRES_BINARY, error);
+  case OID_TIMESTAMP:
+  case OID_TIMESTAMPTZ: // the server would round, in silence
+    return modifier >= 0 && modifier < 6 ? dray_schema_mark(column, DRAY_MARK_DIGITS, digits, error) : DRAY_OK;
+  case OID_VARCHAR:
+    return modifier > 4 ? dray_schema_mark_number(column, DRAY_MARK_LENGTH_MAX, (uint64_t)modifier - 4, error)
+                        : DRAY_OK;
+  default:
+    return DRAY_OK;
+  }
 }
 
 // Columns that are not for writing get a format that is none of the nine: an operator's own column, to be left alone.
@@ -109,16 +160,13 @@ static int32_t make_schema(const PGresult *result, struct ArrowSchema *out, stru
   for (int i = 0; i < count; i++) {
     const struct dray_type type = writable_type(result, i);
     const struct dray_type text = {DRAY_TYPE_STRING, 0, 0};
-    defs[i] = (struct dray_column_def){PQgetvalue(result, i, PG_COLUMN_NAME), type.id != 0 ? type : text,
-                                       !is_not_null(result, i)};
+    const int required = is_not_null(result, i) || PQgetvalue(result, i, PG_COLUMN_REQUIRED)[0] == 't';
+    defs[i] = (struct dray_column_def){PQgetvalue(result, i, PG_COLUMN_NAME), type.id != 0 ? type : text, !required};
   }
   int32_t code = dray_schema_make(defs, (size_t)count, &schema, error);
   for (int i = 0; code == DRAY_OK && i < count; i++) {
     if (writable_type(result, i).id == 0) schema.children[i]->format = "vu"; // Arrow's string view
-    if (number_at(result, i, PG_COLUMN_KEY) > 0) code = dray_schema_mark_key(schema.children[i], error);
-    if (code == DRAY_OK && length_max(result, i) > 0) {
-      code = dray_schema_mark_length(schema.children[i], length_max(result, i), error);
-    }
+    code = mark_column(result, i, schema.children[i], error);
     const int loose = PQgetvalue(result, i, PG_COLUMN_LOOSE)[0] == 't';
     if (code == DRAY_OK && loose) code = dray_schema_mark_loose(schema.children[i], error);
   }

@@ -9,15 +9,18 @@
 // affair, while their texts are documented and stable under the settings of our transactions.
 const struct pg_type pg_types[] = {
     {16, "boolean", DRAY_TYPE_BOOL, DRAY_TYPE_BOOL, PG_WIRE_BOOL, 0, ""},
-    {21, "smallint", DRAY_TYPE_INT64, DRAY_TYPE_INT64, PG_WIRE_INT2, 0, "a number that does not fit is refused"},
-    {23, "integer", DRAY_TYPE_INT64, DRAY_TYPE_INT64, PG_WIRE_INT4, 0, "a number that does not fit is refused"},
+    {21, "smallint", DRAY_TYPE_INT64, DRAY_TYPE_INT64, PG_WIRE_INT2, 0, "a number that does not fit rejects its row"},
+    {23, "integer", DRAY_TYPE_INT64, DRAY_TYPE_INT64, PG_WIRE_INT4, 0, "a number that does not fit rejects its row"},
     {20, "bigint", DRAY_TYPE_INT64, DRAY_TYPE_INT64, PG_WIRE_INT8, 0, ""},
     {26, "oid", DRAY_TYPE_INT64, 0, PG_WIRE_OID, 0, ""},
     {700, "real", DRAY_TYPE_FLOAT64, 0, PG_WIRE_FLOAT4, 0, "not written: it would round"},
-    {701, "double precision", DRAY_TYPE_FLOAT64, DRAY_TYPE_FLOAT64, PG_WIRE_FLOAT8, 0, "NaN, Infinity and -0 as well"},
+    {701, "double precision", DRAY_TYPE_FLOAT64, DRAY_TYPE_FLOAT64, PG_WIRE_FLOAT8, 0,
+     "NaN and Infinity as well; -0 is the same value as 0, and may be written as 0"},
     {1700, "numeric(p,s)", DRAY_TYPE_DECIMAL, DRAY_TYPE_DECIMAL, PG_WIRE_NUMERIC, 0,
      "p up to 38; NaN and Infinity reject their row. Without (p,s), or with more digits: read as string, all digits "
-     "kept; written as decimal(38,9)"},
+     "kept; written as decimal(38,9). With s below 0: not written, it would round; beyond p: a number that does not "
+     "fit "
+     "rejects its row"},
     {25, "text", DRAY_TYPE_STRING, DRAY_TYPE_STRING, PG_WIRE_TEXT, 0, ""},
     {1043, "varchar(n)", DRAY_TYPE_STRING, DRAY_TYPE_STRING, PG_WIRE_TEXT, 0, "a longer text rejects its row"},
     {1042, "char(n)", DRAY_TYPE_STRING, 0, PG_WIRE_TEXT, 0, "with its blanks; not written: it would add blanks"},
@@ -25,11 +28,13 @@ const struct pg_type pg_types[] = {
     {17, "bytea", DRAY_TYPE_BYTES, DRAY_TYPE_BYTES, PG_WIRE_BYTES, 0, ""},
     {1082, "date", DRAY_TYPE_DATE, DRAY_TYPE_DATE, PG_WIRE_DATE, 0,
      "infinity and years outside 1 to 9999 reject their row"},
-    {1114, "timestamp", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, PG_WIRE_TIMESTAMP, 0, "taken as UTC; as date"},
-    {1184, "timestamptz", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, PG_WIRE_TIMESTAMP, 0, "as date"},
+    {1114, "timestamp", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, PG_WIRE_TIMESTAMP, 0,
+     "taken as UTC; as date. A timestamp(n) that would have to be rounded rejects its row"},
+    {1184, "timestamptz", DRAY_TYPE_TIMESTAMP, DRAY_TYPE_TIMESTAMP, PG_WIRE_TIMESTAMP, 0, "as timestamp, as date"},
     {114, "json", DRAY_TYPE_JSON, DRAY_TYPE_JSON, PG_WIRE_JSON, 0, "byte by byte as it was, but for blanks"},
     {3802, "jsonb", DRAY_TYPE_JSON, DRAY_TYPE_JSON, PG_WIRE_JSONB, 0,
-     "the server orders members, drops double ones and writes 1e2 as 100; a text with \\u0000 is refused"},
+     "the server orders members, drops double ones and writes 1e2 as 100; a text with \\u0000, or a number beyond what "
+     "numeric holds, rejects its row"},
     {2950, "uuid", DRAY_TYPE_STRING, 0, PG_WIRE_UUID, 0, "lower case, with hyphens"},
     {1186, "interval", DRAY_TYPE_STRING, 0, 0, PG_CAST_TEXT, "ISO 8601: P1Y2M3DT4H5M6.5S"},
     {1083, "time", DRAY_TYPE_STRING, 0, 0, PG_CAST_TEXT, "12:34:56.789"},
@@ -86,12 +91,16 @@ const struct pg_type *pg_type_find(Oid oid) {
 
 // ((p << 16) | (s & 0x7ff)) + 4, the scale in 11 bits with a sign (numeric.c). A negative scale is zeros before the
 // point; a scale beyond the precision is zeros behind it.
+int32_t pg_decimal_scale(int32_t modifier) {
+  const int32_t scale = (modifier - 4) & 0x7ff;
+  return (scale & 0x400) != 0 ? scale - 0x800 : scale;
+}
+
 struct dray_type pg_decimal_of(int32_t modifier) {
   const struct dray_type none = {0, 0, 0};
   if (modifier < 4) return none;
   int32_t precision = ((modifier - 4) >> 16) & 0xffff;
-  int32_t scale = (modifier - 4) & 0x7ff;
-  if (scale & 0x400) scale -= 0x800;
+  int32_t scale = pg_decimal_scale(modifier);
   if (scale < 0) {
     precision -= scale;
     scale = 0;

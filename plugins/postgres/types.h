@@ -54,6 +54,8 @@ extern const Oid pg_oids[10];
 
 // Precision and scale out of a type modifier. id 0: none, or more than a decimal holds.
 struct dray_type pg_decimal_of(int32_t modifier);
+// The scale that it says, which may be negative or beyond the precision.
+int32_t pg_decimal_scale(int32_t modifier);
 
 // One column of a result, as the server gives it out.
 struct pg_column {

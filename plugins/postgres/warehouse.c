@@ -10,8 +10,10 @@
 
 #define ANSWER_BYTES_MAX (16u << 20)
 #define IDENTIFIER_BYTES_MAX 63 // NAMEDATALEN - 1 as everybody builds it
-#define COLUMNS_MAX 1600        // MaxHeapAttributeNumber
-#define KEY_COLUMNS_MAX 32      // INDEX_MAX_KEYS
+// A row of a btree index (BTMaxItemSize: a third of a page) without its head. What can be compressed may be longer.
+#define KEY_BYTES_MAX 2696
+#define COLUMNS_MAX 1600   // MaxHeapAttributeNumber
+#define KEY_COLUMNS_MAX 32 // INDEX_MAX_KEYS
 #define PARAMS_MAX 65535
 
 // ---- life ----
@@ -135,6 +137,7 @@ static int32_t find_schema(struct dray_warehouse *warehouse, struct dray_error *
 static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_dialect *out, struct dray_error *error) {
   DRAY_TRY(pg_enter(warehouse, error));
   DRAY_TRY(find_schema(warehouse, error));
+  out->key_bytes_max = KEY_BYTES_MAX;
   out->flags = DRAY_DIALECT_TRANSACTIONAL_DDL | DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS |
                DRAY_DIALECT_UPDATE_FROM | DRAY_DIALECT_DELETE_USING | DRAY_DIALECT_RENAME_TABLE |
                DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_ADD_KEY | DRAY_DIALECT_LOOSE_MARKED;

@@ -97,6 +97,8 @@ enum {
   PG_COLUMN_SCHEMA,
   PG_COLUMN_TABLE,
   PG_COLUMN_RELKIND,
+  PG_COLUMN_REQUIRED, // a domain of it is NOT NULL
+  PG_COLUMN_DEFAULT,
   PG_COLUMN_LOOSE
 };
 // One row as the plugin reads it, without its name.

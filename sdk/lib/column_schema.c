@@ -11,7 +11,7 @@
 #define DEPTH_MAX 64
 #define METADATA_PAIRS_MAX 4096
 #define METADATA_BYTES_MAX (1 << 20)
-#define METADATA_MARKED_MAX 256 // of a canonical column
+#define METADATA_MARKED_MAX 1024 // of a canonical column
 
 // What private_data of a schema points to. The children's array is behind it, then the strings.
 struct node {
@@ -81,9 +81,8 @@ static const char *const formats[] = {
 
 #define EXTENSION_KEY "ARROW:extension:name"
 #define EXTENSION_JSON "arrow.json"
-#define PRIMARY_KEY "dray:primary_key" // warehouse.h, describe
-#define LENGTH_MAX "dray:length_max"
-#define LOOSE "dray:loose"
+
+#define PAIR_HEAD_BYTES 12 // two lengths, and the count of a first pair
 
 // Arrow's metadata: a count, then per pair two lengths with their bytes; int32 in the machine's byte order.
 static void put_pair(char **at, const char *key, const char *value) {
@@ -197,8 +196,11 @@ static int32_t add_pair(struct ArrowSchema *column, const char *key, const char 
   struct ArrowSchema marked;
   const size_t had = column->metadata != NULL ? walk_metadata(column->metadata, key, &found) : 0;
   int32_t count = 0;
-  if (column->n_children > 0 || had > METADATA_MARKED_MAX / 2 || (column->metadata != NULL && had == 0)) {
+  if (column->n_children > 0 || (column->metadata != NULL && had == 0)) {
     return dray_fail(error, DRAY_E_INTERNAL, "column '%s' was not made by dray_schema_make", column->name);
+  }
+  if (strlen(key) + strlen(value) + PAIR_HEAD_BYTES > METADATA_MARKED_MAX - had) {
+    return dray_fail(error, DRAY_E_LIMIT, "column '%s' has no room for what '%s' says of it", column->name, key);
   }
   if (had > 0) memcpy(&count, column->metadata, sizeof count);
   count++;
@@ -213,31 +215,39 @@ static int32_t add_pair(struct ArrowSchema *column, const char *key, const char 
 }
 
 int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error) {
-  return add_pair(column, PRIMARY_KEY, "true", error);
+  return add_pair(column, DRAY_MARK_PRIMARY_KEY, "true", error);
 }
 
-int32_t dray_schema_mark_length(struct ArrowSchema *column, uint64_t length_max, struct dray_error *error) {
+int32_t dray_schema_mark(struct ArrowSchema *column, const char *key, const char *value, struct dray_error *error) {
+  return add_pair(column, key, value, error);
+}
+
+struct dray_str dray_schema_marked(const struct ArrowSchema *column, const char *key) {
+  return value_of(column, key);
+}
+
+int32_t dray_schema_mark_number(struct ArrowSchema *column, const char *key, uint64_t value, struct dray_error *error) {
   char text[24];
-  (void)snprintf(text, sizeof text, "%llu", (unsigned long long)length_max);
-  return add_pair(column, LENGTH_MAX, text, error);
+  (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+  return add_pair(column, key, text, error);
 }
 
-uint64_t dray_schema_length_max(const struct ArrowSchema *column) {
-  const struct dray_str text = value_of(column, LENGTH_MAX);
-  uint64_t length_max = 0;
+uint64_t dray_schema_marked_number(const struct ArrowSchema *column, const char *key) {
+  const struct dray_str text = value_of(column, key);
+  uint64_t value = 0;
   for (uint64_t i = 0; i < text.len; i++) {
-    if (text.data[i] < '0' || text.data[i] > '9' || length_max > UINT64_MAX / 10 - 1) return 0;
-    length_max = length_max * 10 + (uint64_t)(text.data[i] - '0');
+    if (text.data[i] < '0' || text.data[i] > '9' || value > UINT64_MAX / 10 - 1) return 0;
+    value = value * 10 + (uint64_t)(text.data[i] - '0');
   }
-  return length_max;
+  return value;
 }
 
 int32_t dray_schema_mark_loose(struct ArrowSchema *column, struct dray_error *error) {
-  return add_pair(column, LOOSE, "true", error);
+  return add_pair(column, DRAY_MARK_LOOSE, "true", error);
 }
 
 int dray_schema_is_loose(const struct ArrowSchema *column) {
-  return dray_str_is(value_of(column, LOOSE), "true");
+  return dray_str_is(value_of(column, DRAY_MARK_LOOSE), "true");
 }
 
 // ---- copies ----

@@ -73,7 +73,39 @@ struct dray_dialect {
   // How a text out of a table of dray's own stands beside one out of a column of another collation, where
   // the engine does not take two that contradict: "{c} COLLATE utf8mb4_nopad_bin". Empty: as it is.
   struct dray_str beside_text;
+  uint32_t json_depth_max; // how deep a column of the type for JSON lets documents nest: "[[1]]" is 2; 0: any depth
+  // Bytes of the columns of a key that are certain to go into its index. Of a value of no fixed size its bytes count,
+  // and DRAY_KEY_VALUE_BYTES, any other counts DRAY_KEY_FIXED_BYTES. 0: any number.
+  uint32_t key_bytes_max;
+  uint64_t value_bytes_max; // bytes of a text, of bytes or JSON that the engine works with; 0: any number
 };
+
+#define DRAY_KEY_VALUE_BYTES 7
+#define DRAY_KEY_FIXED_BYTES 32
+
+// What describe says of a table's columns, in their metadata: keys, with the values that they have. The first must be
+// said. The others are optional, and tell which values of its type a column does not take: rows with one are refused
+// one by one before they are loaded, where the engine would refuse the load. So is a null in a column that is not
+// nullable.
+#define DRAY_MARK_PRIMARY_KEY "dray:primary_key" // "true": of the primary key
+// Since 1.2; hosts before ignore them. Numbers are decimal digits.
+#define DRAY_MARK_LENGTH_MAX "dray:length_max" // characters of a text, bytes of bytes
+#define DRAY_MARK_UTF8_MAX "dray:utf8_max"     // bytes of a text in UTF-8
+#define DRAY_MARK_VALUE_MIN "dray:value_min"   // of numbers and times: the least value, as dray/sdk/value.h spells it
+#define DRAY_MARK_VALUE_MAX "dray:value_max"   // and the greatest
+#define DRAY_MARK_DIGITS "dray:digits"         // of timestamps: "0" to "5" digits of a second are kept
+#define DRAY_MARK_CHARACTERS "dray:characters" // of a text: DRAY_CHARACTERS_*
+#define DRAY_MARK_JSON "dray:json"             // DRAY_JSON_*
+// "true": texts whose bytes differ, by case, accents or blanks at the end, are equal in it. Must be said where the
+// dialect has DRAY_DIALECT_LOOSE_MARKED.
+#define DRAY_MARK_LOOSE "dray:loose"
+#define DRAY_MARK_DEFAULT "dray:default" // "true": rows without the column get a value of the engine's
+
+#define DRAY_CHARACTERS_ASCII "ascii"
+#define DRAY_CHARACTERS_WINDOWS_1252 "windows-1252" // as browsers have it: with U+0081, 8D, 8F, 90 and 9D
+#define DRAY_CHARACTERS_BMP "bmp"                   // up to U+FFFF
+// Texts without U+0000, and numbers of at most 131072 digits before the point and 16383 behind it.
+#define DRAY_JSON_POSTGRES_BINARY "jsonb"
 
 // All slots are called on one thread at a time per instance, except interrupt. Optional slots may be NULL.
 struct dray_warehouse_vtable {
@@ -99,12 +131,8 @@ struct dray_warehouse_vtable {
   DRAY_NODISCARD int32_t (*discover)(struct dray_warehouse *warehouse, struct dray_str *out_json,
                                      struct dray_error *error);
 
-  // Describes one table: its columns as a struct schema, primary key columns with the metadata key
-  // "dray:primary_key". The metadata key "dray:length_max", optional, says in decimal digits how many characters of a text,
-  // or bytes of bytes, a column takes: rows with longer ones are refused one by one before they are loaded, where the
-  // engine would refuse the load. "dray:loose" = "true", optional, marks texts that the column calls equal though their
-  // bytes differ (by case, accents, blanks at the end). *out_found = 0 and no schema when there is no such table. The
-  // caller releases *out.
+  // Describes one table: its columns as a struct schema. What is said of a column besides stands in its metadata,
+  // DRAY_MARK_* above. *out_found = 0 and no schema when there is no such table. The caller releases *out.
   DRAY_NODISCARD int32_t (*describe)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
                                      struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
 

@@ -76,10 +76,11 @@ static void test_schema_column_says_how_long_its_values_may_be_and_how_they_comp
   struct ArrowSchema schema, copy;
   assert_int_equal(dray_schema_make(all_types, ALL_TYPES, &schema, NULL), DRAY_OK);
   for (size_t i = 0; i < ALL_TYPES; i++) {
-    assert_int_equal(dray_schema_length_max(schema.children[i]), 0);
+    assert_int_equal(dray_schema_marked_number(schema.children[i], DRAY_MARK_LENGTH_MAX), 0);
     assert_int_equal(dray_schema_mark_key(schema.children[i], NULL), DRAY_OK);
-    assert_int_equal(dray_schema_length_max(schema.children[i]), 0);
-    assert_int_equal(dray_schema_mark_length(schema.children[i], i == 0 ? UINT32_MAX : i, NULL), DRAY_OK);
+    assert_int_equal(dray_schema_marked_number(schema.children[i], DRAY_MARK_LENGTH_MAX), 0);
+    assert_int_equal(dray_schema_mark_number(schema.children[i], DRAY_MARK_LENGTH_MAX, i == 0 ? UINT32_MAX : i, NULL),
+                     DRAY_OK);
     assert_false(dray_schema_is_loose(schema.children[i]));
     if (i % 2 == 0) assert_int_equal(dray_schema_mark_loose(schema.children[i], NULL), DRAY_OK);
   }
@@ -87,7 +88,7 @@ static void test_schema_column_says_how_long_its_values_may_be_and_how_they_comp
   dray_schema_release(&schema);
   expect_all_types(&copy);
   for (size_t i = 0; i < ALL_TYPES; i++) {
-    assert_int_equal(dray_schema_length_max(copy.children[i]), i == 0 ? UINT32_MAX : i);
+    assert_int_equal(dray_schema_marked_number(copy.children[i], DRAY_MARK_LENGTH_MAX), i == 0 ? UINT32_MAX : i);
     assert_int_equal(dray_schema_is_loose(copy.children[i]), i % 2 == 0);
   }
   dray_schema_release(&copy);
@@ -106,7 +107,7 @@ static void test_schema_length_that_is_no_number_is_none(void **state) {
     memcpy(metadata + 23, &value_bytes, 4);
     memcpy(metadata + 27, values[i], 4);
     const struct ArrowSchema column = {.format = "u", .name = "v", .metadata = metadata};
-    assert_int_equal(dray_schema_length_max(&column), 0);
+    assert_int_equal(dray_schema_marked_number(&column, DRAY_MARK_LENGTH_MAX), 0);
   }
 }
 

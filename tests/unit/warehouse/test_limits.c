@@ -17,7 +17,8 @@ static int32_t describe_short(struct dray_warehouse *self, struct dray_str schem
                               struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error) {
   DRAY_TRY(world_vtable()->describe(self, schema, table, out, out_found, error));
   for (int64_t i = 0; *out_found != 0 && i < out->n_children; i++) {
-    if (strcmp(out->children[i]->name, "t") == 0) DRAY_TRY(dray_schema_mark_length(out->children[i], 5, error));
+    if (strcmp(out->children[i]->name, "t") == 0)
+      DRAY_TRY(dray_schema_mark_number(out->children[i], DRAY_MARK_LENGTH_MAX, 5, error));
   }
   return DRAY_OK;
 }
@@ -39,7 +40,7 @@ static void plan(struct world *world, struct dr_schema *schema, int mode, size_t
 static void expect(const struct dr_table_plan *plan, size_t at, size_t field, uint64_t length_max, int in_key) {
   assert_true(at < plan->limit_count);
   assert_int_equal(plan->limits[at].field, field);
-  assert_int_equal(plan->limits[at].length_max, length_max);
+  assert_int_equal(plan->limits[at].takes.length_max, length_max);
   assert_int_equal(plan->limits[at].in_key, in_key);
   assert_int_equal(plan->limits[at].finite, length_max == 0);
 }
@@ -75,7 +76,7 @@ static void test_a_table_that_is_there_limits_as_it_says(void **state) {
   struct dr_table_plan made;
   struct dr_schema *schema = world_schema(defs, 4);
   open_limited(&world);
-  world_execute(&world, "CREATE TABLE t (k TEXT NOT NULL, n INTEGER NOT NULL, t VARCHAR(5))"); // f is to be added
+  world_execute(&world, "CREATE TABLE t (k TEXT NOT NULL, n INTEGER, t VARCHAR(5))"); // f is to be added
   plan(&world, schema, DR_WRITE_UPSERT, 1, &made);
   assert_int_equal(made.limit_count, 3);
   expect(&made, 0, 0, 766, 1);
@@ -84,7 +85,7 @@ static void test_a_table_that_is_there_limits_as_it_says(void **state) {
   dr_table_plan_free(&made);
   // A column that becomes a text is not limited any more.
   world_execute(&world, "DROP TABLE t");
-  world_execute(&world, "CREATE TABLE t (k TEXT NOT NULL, n INTEGER NOT NULL, f REAL, t INTEGER)");
+  world_execute(&world, "CREATE TABLE t (k TEXT NOT NULL, n INTEGER, f REAL, t INTEGER)");
   plan(&world, schema, DR_WRITE_UPSERT, 1, &made);
   assert_int_equal(made.limit_count, 2);
   dr_table_plan_free(&made);
@@ -108,7 +109,7 @@ static const struct {
 
 static void test_lengths_are_those_of_what_is_stored(void **state) {
   (void)state;
-  const struct dr_value_limit limit = {.length_max = 5};
+  const struct dr_value_limit limit = {.takes = {.length_max = 5}};
   for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
     const struct dray_column_def def = {"v", lengths[i].type, 1};
     struct dr_schema *schema = world_schema(&def, 1);

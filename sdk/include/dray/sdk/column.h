@@ -8,6 +8,7 @@
 
 #include "dray/arrow.h"
 #include "dray/sdk/value.h"
+#include "dray/warehouse.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,12 +42,15 @@ struct dray_str dray_schema_extension(const struct ArrowSchema *column);
 // Marks a child made by dray_schema_make as part of the primary key, as a warehouse's describe must. @errors
 // OUT_OF_MEMORY; the column stays as it was.
 DRAY_NODISCARD int32_t dray_schema_mark_key(struct ArrowSchema *column, struct dray_error *error);
-// Says of a child made by dray_schema_make how long its values may be, as a warehouse's describe may: characters of a
-// text, bytes of bytes. @errors OUT_OF_MEMORY; the column stays as it was.
-DRAY_NODISCARD int32_t dray_schema_mark_length(struct ArrowSchema *column, uint64_t length_max,
+// Says of such a child what else a warehouse's describe may say: a key DRAY_MARK_* of warehouse.h and its value, a text
+// or a number. @errors LIMIT (1 KiB for all that is said of a column), OUT_OF_MEMORY; the column stays as it was.
+DRAY_NODISCARD int32_t dray_schema_mark(struct ArrowSchema *column, const char *key, const char *value,
+                                        struct dray_error *error);
+DRAY_NODISCARD int32_t dray_schema_mark_number(struct ArrowSchema *column, const char *key, uint64_t value,
                                                struct dray_error *error);
-// What that said; 0: nothing.
-uint64_t dray_schema_length_max(const struct ArrowSchema *column);
+// What that said; empty, or 0: nothing. The text is borrowed from the schema.
+struct dray_str dray_schema_marked(const struct ArrowSchema *column, const char *key);
+uint64_t dray_schema_marked_number(const struct ArrowSchema *column, const char *key);
 // Says of a child made by dray_schema_make that it calls texts equal whose bytes differ, as a warehouse's describe must
 // where its dialect has DRAY_DIALECT_LOOSE_MARKED. @errors OUT_OF_MEMORY; the column stays as it was.
 DRAY_NODISCARD int32_t dray_schema_mark_loose(struct ArrowSchema *column, struct dray_error *error);
