@@ -15,7 +15,7 @@ int32_t dr_guard_check(const struct dr_context *run, const struct dr_pass *pass,
   if (!guard->on || (run->options->flags & (DR_RUN_ALLOW_GUARD | DR_RUN_BASELINE)) != 0) return DRAY_OK;
   const char *rest = run->pass_count > 1 ? "what was read before this is written, nothing of this" : "nothing was sent";
   const uint64_t known = run->rows_known;
-  const uint64_t deletes = report->deletes - report->deletes_withheld;
+  const uint64_t deletes = report->deletes;
   const uint64_t changes = report->inserts + report->updates + deletes;
   if (guard->empty && pass->rows == 0 && pass->deletes > pass->withheld) {
     return dray_fail(error, DRAY_E_GUARD,

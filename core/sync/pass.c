@@ -137,7 +137,7 @@ static int32_t add_counts(struct dr_context *run, const struct dr_diff_counts *c
   report->rows_read += pass->rows;
   report->inserts += counts->inserts;
   report->updates += counts->updates;
-  report->deletes += counts->deletes;
+  report->deletes += counts->deletes - pass->withheld;
   report->unchanged += pass->unchanged;
   report->null_keys += counts->null_keys;
   report->duplicate_keys += counts->duplicate_keys;

@@ -50,7 +50,7 @@ struct dr_run_report {
   uint64_t duplicate_keys, duplicate_rows, null_keys, unreadable_rows;
   uint64_t sent, applied, refused, parked, pending, in_doubt;
   uint64_t doubt_waits;      // of those in doubt: until an operator says what became of them
-  uint64_t deletes_withheld; // rows could not be read, so what is missing is not known
+  uint64_t deletes_withheld; // beside `deletes`: rows could not be read, so what is missing is not known
   uint64_t deferred;         // rows the next run looks at again (diff.h)
   uint64_t unsent;    // changes left to the next run: the destination had as many jobs as it takes, or took no more
   uint64_t kept_back; // rows that a limit of the destination kept back (429): neither sent nor refused

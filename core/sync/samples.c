@@ -113,7 +113,7 @@ int32_t dr_samples_take(struct dr_context *run, const struct dr_pass *pass, stru
   struct dr_run_report *report = run->report;
   const size_t each = run->options->samples_max;
   const uint64_t count = dr_changeset_count(pass->set), moved = pass->inserts + pass->updates + pass->deletes;
-  uint64_t wanted[KIND_COUNT] = {pass->deletes, pass->inserts, pass->updates, count - moved};
+  uint64_t wanted[KIND_COUNT] = {pass->deletes - pass->withheld, pass->inserts, pass->updates, count - moved};
   if (each == 0 || report->samples != NULL) return DRAY_OK;
   for (size_t k = 0; k < KIND_COUNT; k++) wanted[k] = wanted[k] < each ? wanted[k] : each;
   report->samples = calloc(each * KIND_COUNT, sizeof(*report->samples));

@@ -102,6 +102,7 @@ def test_a_row_that_comes_to_fit_is_taken_and_one_that_grows_is_left_as_it_was(p
     source.executescript("UPDATE s SET v = 'one and more' WHERE id = 1; UPDATE s SET v = 'fits' WHERE id = 2; DELETE FROM s WHERE id = 3")
     run = project.sync("s", code=3)
     assert (run["inserts"], run["updates"], run["rejected"]) == (1, 0, 1)
+    assert (run["deletes"], run["deletes_withheld"]) == (0, 2)
     # A row that could not be taken is not one that is gone, so nothing is deleted.
     assert held(server) == [("1", "one"), ("2", "fits"), ("3", "x")]
     assert told(project) == [("id=1", "data_too_large")]

@@ -139,6 +139,7 @@ static void test_unreadable_row_withholds_deletes_alone(void **state) {
   assert_int_equal(scene_run(&scene, 0), DRAY_OK);
   assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;3|c;4|d");
   assert_int_equal(scene.report.deletes_withheld, 2);
+  assert_int_equal(scene.report.deletes, 0); // nothing was
   assert_int_equal(scene.report.unreadable_rows, 1);
   assert_int_equal(scene.report.exit_code, 3);
   scene_script(&scene, WITH_ERROR, "[[1,\"A\",null],[2,\"b\",null],[4,\"d\",null]]", "");
