@@ -225,7 +225,8 @@ class Revocable:
             secret = self.sim.hello["oauth_token"]
         elif vendor == "shopify":
             secret = self.sim.request("POST", "/admin/oauth/access_token", {
-                "client_id": "dray-client", "client_secret": "dray-secret", "code": "dray-code"}).json()["access_token"]
+                "client_id": "dray-client", "client_secret": "dray-secret",
+                "code": self.sim.sim("POST", "access", {"code": True})["code"]}).json()["access_token"]
         else:
             secret = self.sim.request("POST", "/oauth/tokens", {
                 "grant_type": "client_credentials", "client_id": "dray_client", "client_secret": self.sim.hello["client_secret"],
