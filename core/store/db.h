@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 #define DR_DB_APPLICATION_ID 0x64726179 // "dray"
-#define DR_DB_VERSION 1                 // user_version: how many migrations were run
+#define DR_DB_VERSION 2                 // user_version: how many migrations were run
 #define DR_DB_BUSY_MAX_MS 30000
 #define DR_DB_BUSY_CANCELLED_MAX_MS 2000 // a run that was asked to end still gets its last record in
 #define DR_DB_CHECK_BYTES_MAX (4 << 20)  // up to here every open verifies the whole file; beyond, once a day

@@ -22,7 +22,7 @@ const char *dr_batch_state_name(int state) {
 }
 
 static int32_t insert_batch(struct dr_store *store, const char *sync, const struct dr_batch_record *batch,
-                            struct dray_error *error) {
+                            int64_t sent_us, struct dray_error *error) {
   struct dr_db_call call;
   DRAY_TRY(dr_db_call(store, DR_DB_BATCH_INSERT, &call, error));
   dr_db_text(&call, sync);
@@ -35,6 +35,7 @@ static int32_t insert_batch(struct dr_store *store, const char *sync, const stru
   dr_db_text(&call, batch->handle);
   dr_db_u64(&call, batch->mirror_frame);
   dr_db_int(&call, dr_now_us());
+  dr_db_int(&call, sent_us);
   return dr_db_done(&call, error);
 }
 
@@ -42,11 +43,13 @@ int32_t dr_store_batch_sending(struct dr_store *store, const char *sync, struct 
                                struct dray_error *error) {
   DRAY_TRY(dr_db_write_begin(store, error));
   int64_t id = 0;
-  int32_t code = insert_batch(store, sync, batch, error);
+  const int64_t sent_us = batch->sent_us != 0 ? batch->sent_us : dr_now_us();
+  int32_t code = insert_batch(store, sync, batch, sent_us, error);
   if (code == DRAY_OK) id = sqlite3_last_insert_rowid(store->db);
   code = dr_db_write_end(store, code, error);
   if (code == DRAY_OK) {
     batch->id = id;
+    batch->sent_us = sent_us;
     batch->state = DR_BATCH_SENDING;
   }
   return code;
@@ -81,6 +84,7 @@ static void read_batch(struct dr_db_call *call, struct dr_batch_record *batch) {
   dr_db_get_text(call, batch->idempotency_key, sizeof batch->idempotency_key);
   dr_db_get_text(call, batch->handle, sizeof batch->handle);
   batch->mirror_frame = dr_db_get_u64(call);
+  batch->sent_us = dr_db_get_int(call);
 }
 
 int32_t dr_store_batches_open(struct dr_store *store, const char *sync, struct dr_batch_record **out, size_t *out_count,

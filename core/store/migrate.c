@@ -54,6 +54,9 @@ static const char *const migrations[DR_DB_VERSION] = {
     "CREATE TABLE plugin_state ("
     "  connection TEXT NOT NULL, \"key\" BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (connection, \"key\")) "
     "STRICT;",
+    // 2. When a batch left. Of those from before it is known when their run began.
+    "ALTER TABLE batches ADD COLUMN sent_us INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE batches SET sent_us = (SELECT started_us FROM runs WHERE runs.id = batches.run);",
 };
 
 static int32_t run_sql(struct dr_store *store, const char *sql, struct dray_error *error) {

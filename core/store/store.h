@@ -61,10 +61,11 @@ struct dr_batch_record {
   char idempotency_key[64];
   char handle[4096];     // of a job that is pending: text, at most DRAY_HANDLE_BYTES_MAX
   uint64_t mirror_frame; // generation that the acknowledgement gave the mirror; 0: none yet
+  int64_t sent_us;       // when it was about to be sent under this key for the first time
 };
 // Durable when they return. `batch_plan` writes *out_id.
 DRAY_NODISCARD int32_t dr_store_batch_sending(struct dr_store *store, const char *sync, struct dr_batch_record *batch,
-                                              struct dray_error *error); // inserts, sets id and state
+                                              struct dray_error *error); // inserts, sets id, state, a sent_us of 0
 DRAY_NODISCARD int32_t dr_store_batch_update(struct dr_store *store, const struct dr_batch_record *batch,
                                              struct dray_error *error);
 // Batches of a sync that are not ACKED, oldest first. The caller frees *out.

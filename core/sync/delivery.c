@@ -194,7 +194,7 @@ static int64_t asked_to_wait_ms(const struct dr_parcel *parcel) {
 
 // Rows whose fate is unknown: ask, or send the whole batch once more under its key. Leaves UNKNOWN what stays so.
 static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
-  const uint32_t doubt = delivery->caps.doubt;
+  const uint32_t doubt = dr_parcel_doubt(delivery, parcel);
   if (doubt == DRAY_DOUBT_NONE) return DRAY_OK;
   parcel->doubtful |= dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN) > 0;
   int64_t asked_ms = asked_to_wait_ms(parcel);
@@ -205,6 +205,7 @@ static int32_t clear_doubt(struct dr_delivery *delivery, struct dr_parcel *parce
     if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) > 0) return DRAY_OK;
     const int64_t pause = dr_backoff_ms(tries);
     DRAY_TRY(dr_send_wait(delivery, pause > asked_ms ? pause : asked_ms, "a batch is in doubt", error));
+    if (!dr_parcel_key_holds(delivery, parcel)) return DRAY_OK;
     dr_parcel_keep_texts(parcel);
     int32_t rc;
     if (doubt == DRAY_DOUBT_READ_BACK) {
@@ -314,7 +315,7 @@ int32_t dr_send_answer(struct dr_delivery *delivery, struct dr_parcel *parcel, u
   if (dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) cleared = clear_doubt(delivery, parcel, error);
   dr_limit_look(delivery, parcel);
   const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
-  const int whole = delivery->caps.doubt == DRAY_DOUBT_IDEMPOTENCY_KEY;
+  const int whole = dr_parcel_doubt(delivery, parcel) == DRAY_DOUBT_IDEMPOTENCY_KEY;
   if (whole && unknown > 0 && dr_parcel_count(parcel, DRAY_RECEIPT_PENDING) == 0) dr_parcel_join_doubt(parcel);
   // Interrupted: what is known is settled all the same.
   const int32_t rc = dr_settle_known(delivery, parcel, cleared == DRAY_OK ? error : NULL);
@@ -360,6 +361,9 @@ int32_t dr_send_parcel(struct dr_delivery *delivery, struct dr_parcel *parcel, u
   for (;;) {
     struct dray_error failure;
     dray_error_init(&failure);
+    if (parcel->doubtful && !dr_parcel_key_holds(delivery, parcel)) {
+      return dr_send_answer(delivery, parcel, round, error);
+    }
     const int32_t rc = write_once(delivery, parcel, &failure);
     if (rc == DRAY_OK) return dr_send_answer(delivery, parcel, round, error);
     int next = NEXT_STOP;

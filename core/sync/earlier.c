@@ -85,6 +85,10 @@ static int32_t resolve_parcel(struct dr_delivery *delivery, struct dr_parcel *pa
     parcel->doubtful = 0;
     return dr_settle(delivery, parcel, DR_BATCH_ACKED, error); // parked or resolved meanwhile
   }
+  if (!dr_parcel_key_holds(delivery, parcel)) {
+    DRAY_TRY(dr_parcel_leave_held(delivery, parcel, error));
+    return dr_send_answer(delivery, parcel, 1, error);
+  }
   if (caps->doubt == DRAY_DOUBT_NONE || caps->doubt == DRAY_DOUBT_READ_BACK) {
     return dr_send_answer(delivery, parcel, 1, error);
   }

@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "dray/destination.h"
+
 #define TEXTS_BYTES_MAX (16u << 20)
+#define KEY_MARGIN 8 // so much of a key's life is left for the way, and for clocks that do not go alike
 
 void dr_parcel_free(struct dr_parcel *parcel) {
   dr_outgoing_free(&parcel->outgoing);
@@ -129,4 +133,30 @@ size_t dr_parcel_count(const struct dr_parcel *parcel, int32_t status) {
   size_t count = 0;
   for (size_t i = 0; i < parcel->outgoing.count; i++) count += parcel->receipts[i].status == status;
   return count;
+}
+
+// ---- the key ----
+
+// A clock that was set back since says nothing of the age.
+int dr_parcel_key_holds(const struct dr_delivery *delivery, struct dr_parcel *parcel) {
+  const int64_t life_us = (int64_t)delivery->caps.key_life_s * 1000000, margin_us = life_us / KEY_MARGIN;
+  if (delivery->caps.doubt != DRAY_DOUBT_IDEMPOTENCY_KEY || life_us == 0) return 1;
+  const int64_t age_us = dr_now_us() - parcel->batch.sent_us;
+  parcel->forgotten |= age_us >= life_us - margin_us || age_us < -margin_us;
+  return !parcel->forgotten;
+}
+
+uint32_t dr_parcel_doubt(const struct dr_delivery *delivery, const struct dr_parcel *parcel) {
+  return parcel->forgotten ? DRAY_DOUBT_NONE : delivery->caps.doubt;
+}
+
+int32_t dr_parcel_leave_held(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  uint8_t *holds = malloc(parcel->changes->count + 1);
+  if (holds == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  const int32_t rc = dr_mirror_holds(delivery->run->mirror, parcel->changes, holds, error);
+  for (size_t i = 0; rc == DRAY_OK && i < parcel->outgoing.count; i++) {
+    if (holds[parcel->outgoing.change[i]]) parcel->receipts[i].status = 0;
+  }
+  free(holds);
+  return rc;
 }

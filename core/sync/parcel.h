@@ -20,6 +20,7 @@ struct dr_parcel {
   uint32_t attempt, failures; // calls of write; those that failed for a passing reason
   struct dr_arena texts;      // of receipts that outlive their call
   int doubtful;  // an earlier call may have arrived: that this one failed, or put a row off, proves nothing
+  int forgotten; // the destination may have forgotten its key: nothing is sent under it any more
   int has_place; // among the jobs that the destination takes (jobs.c)
   int may_join;  // its receipts may be written with the next batch: whoever made it does not look at it again
 };
@@ -43,6 +44,13 @@ void dr_parcel_join_doubt(struct dr_parcel *parcel);
 void dr_parcel_keep_texts(struct dr_parcel *parcel);
 void dr_parcel_forget(struct dr_parcel *parcel, const char *why); // every row is UNKNOWN; NULL: no reason is known
 size_t dr_parcel_count(const struct dr_parcel *parcel, int32_t status);
+// Whether rows in doubt may be sent again under the batch's key. Where it is too old for that, it is so from now on.
+int dr_parcel_key_holds(const struct dr_delivery *delivery, struct dr_parcel *parcel);
+// How rows in doubt are resolved: as the destination declares, and not at all where it may have forgotten the key.
+uint32_t dr_parcel_doubt(const struct dr_delivery *delivery, const struct dr_parcel *parcel);
+// Rows that the mirror has already are not in doubt.
+DRAY_NODISCARD int32_t dr_parcel_leave_held(struct dr_delivery *delivery, struct dr_parcel *parcel,
+                                            struct dray_error *error);
 
 // ---- settle.c ----
 

@@ -91,7 +91,7 @@ static int32_t record_rows(struct dr_delivery *delivery, struct dr_parcel *parce
 }
 
 // What will become of a row in doubt, by how the destination resolves it; and why it is in doubt, where that is known.
-static struct dray_str words_of_doubt(uint32_t doubt, struct dray_str why, char *out, size_t out_bytes) {
+static struct dray_str words_of_doubt(uint32_t doubt, int forgotten, struct dray_str why, char *out, size_t out_bytes) {
   static const char *const words[] = {
       [DRAY_DOUBT_RESEND] =
           "whether the receiver got this row is not known yet: the next run sends it again, which does no harm",
@@ -103,14 +103,19 @@ static struct dray_str words_of_doubt(uint32_t doubt, struct dray_str why, char 
       [DRAY_DOUBT_NONE] = "whether the receiver got this row cannot be found out: it is not sent again before you say "
                           "what became of it, with `dray rows resolve`",
   };
-  const int n = snprintf(out, out_bytes, "%s%s%.*s%s", words[doubt], why.len > 0 ? " (" : "", DRAY_STR_ARG(why),
-                         why.len > 0 ? ")" : "");
+  static const char old[] =
+      "whether the receiver got this row is not known, and it was sent so long ago that the receiver may have "
+      "forgotten "
+      "the key under which sending it again would count once: look there, then say what became of it, with `dray rows "
+      "resolve`";
+  const int n = snprintf(out, out_bytes, "%s%s%.*s%s", forgotten ? old : words[doubt], why.len > 0 ? " (" : "",
+                         DRAY_STR_ARG(why), why.len > 0 ? ")" : "");
   return dray_str_make(out, n < 0 ? 0 : (size_t)n < out_bytes ? (size_t)n : out_bytes - 1);
 }
 
 static int32_t note_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   struct dr_context *run = delivery->run;
-  const uint32_t doubt = delivery->caps.doubt;
+  const uint32_t doubt = dr_parcel_doubt(delivery, parcel);
   char text[DRAY_ERROR_TEXT_MAX];
   if (doubt != DRAY_DOUBT_NONE) {
     parcel->batch.state = DR_BATCH_IN_DOUBT;
@@ -119,7 +124,8 @@ static int32_t note_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
     if (parcel->receipts[i].status != DRAY_RECEIPT_UNKNOWN) continue;
     const size_t change = parcel->outgoing.change[i];
-    const struct dray_str words = words_of_doubt(doubt, parcel->receipts[i].text, text, sizeof(text));
+    const struct dray_str words =
+        words_of_doubt(doubt, parcel->forgotten, parcel->receipts[i].text, text, sizeof(text));
     if (doubt != DRAY_DOUBT_NONE) {
       DRAY_TRY(dr_rows_put_off(run, parcel->changes, change, DRAY_E_STATE_IN_DOUBT, words, error));
     } else {
@@ -254,7 +260,8 @@ static int32_t keep_handle(struct dr_parcel *parcel, struct dray_error *error) {
 
 int32_t dr_settle_in_doubt(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
   delivery->run->report->in_doubt += parcel->outgoing.count;
-  const int known = delivery->caps.doubt == DRAY_DOUBT_NONE; // parked row by row: the batch itself is done with
+  const int known =
+      dr_parcel_doubt(delivery, parcel) == DRAY_DOUBT_NONE; // parked row by row: the batch itself is done with
   return dr_settle(delivery, parcel, known ? DR_BATCH_ACKED : DR_BATCH_IN_DOUBT, error);
 }
 
@@ -282,7 +289,7 @@ static int32_t put_part(struct dr_delivery *delivery, struct dr_parcel *parcel, 
 }
 
 static int32_t put_parts(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
-  const int can_tell = delivery->caps.doubt != DRAY_DOUBT_NONE; // else the rows are parked one by one
+  const int can_tell = dr_parcel_doubt(delivery, parcel) != DRAY_DOUBT_NONE; // else the rows are parked one by one
   for (size_t i = 0; i < parcel->outgoing.count;) {
     const int32_t status = parcel->receipts[i].status;
     size_t end = i + 1;
@@ -322,7 +329,7 @@ int32_t dr_settle_known(struct dr_delivery *delivery, struct dr_parcel *parcel, 
   const size_t unknown = dr_parcel_count(parcel, DRAY_RECEIPT_UNKNOWN);
   if (pending == parcel->outgoing.count) return settle_pending(delivery, parcel, error);
   if (may_join(delivery, parcel)) return settle_joined(delivery, parcel, error);
-  const uint32_t doubt = delivery->caps.doubt;
+  const uint32_t doubt = dr_parcel_doubt(delivery, parcel);
   const int parts = pending > 0 || (doubt == DRAY_DOUBT_READ_BACK && unknown > 0 && unknown < parcel->outgoing.count);
   if (parts) DRAY_TRY(split(delivery, parcel, error));
   const int open = !parts && unknown > 0 && doubt != DRAY_DOUBT_NONE;

@@ -196,6 +196,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
     if (strcmp(shape.deletes, "row") == 0) out->flags |= DRAY_CAPS_DELETE_NEEDS_ROW;
     out->operations = DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE;
     out->doubt = webhook_settings_doubt(&destination->settings);
+    out->key_life_s = (uint32_t)destination->settings.idempotency_seconds;
     out->batch_rows_max = single ? 1 : (uint64_t)shape.batch_rows;
     out->batch_bytes_max = (uint64_t)destination->settings.batch_bytes;
     out->parallel_max = (uint32_t)destination->settings.parallel;

@@ -78,6 +78,15 @@ static const struct dray_setting table[] = {
      .offset = MEMBER(idempotency_header),
      .default_json = "\"Idempotency-Key\"",
      .description = "the header of a batch's key; empty: none is sent"},
+    {.name = "idempotency_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(idempotency_seconds),
+     .default_json = "0",
+     .minimum = 0,
+     .maximum = 1000000000,
+     .description =
+         "for how long the receiver remembers a key: an older batch in doubt is not sent again under it, you "
+         "are asked; 0: for ever"},
     {.name = "doubt",
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(doubt),

@@ -45,6 +45,7 @@ struct webhook_settings {
   char *hmac_header;
   char *hmac_timestamp_header;
   char *idempotency_header;
+  int64_t idempotency_seconds;
   char *doubt;
   int64_t batch_bytes;
   int64_t timeout_seconds;

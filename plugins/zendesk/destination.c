@@ -131,6 +131,8 @@ static int32_t destination_discover(struct dray_destination *destination, struct
   return dray_catalog_end(&writer, zendesk_options_spec, out_json, error);
 }
 
+#define KEY_LIFE_S 7200 // "about two hours"
+
 static int32_t destination_caps(struct dray_destination *destination, struct dray_str object_name,
                                 struct dray_str options_json, struct dray_caps *out, struct dray_error *error) {
   const struct zendesk_object *object = NULL;
@@ -153,6 +155,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   out->batch_bytes_max = BATCH_BYTES_MAX;
   out->parallel_max = PARALLEL_MAX;
   out->jobs_max = JOBS_MAX;
+  if (blind) out->key_life_s = KEY_LIFE_S;
   return DRAY_OK;
 }
 

@@ -362,6 +362,43 @@ def test_a_single_ticket_in_doubt_is_made_once(project, zendesk, fault, to):
     assert {name: len(found) for name, found in held.items()} == {row["external_id"]: 1 for row in rows}
 
 
+HOUR = 3600
+
+
+@pytest.mark.parametrize("hours, applied", [(1, None), (3, True), (3, False)], ids=["young", "old, made", "old, not made"])
+def test_tickets_in_doubt_for_longer_than_a_key_lives(project, zendesk, hours, applied):
+    """Zendesk remembers an Idempotency-Key for two hours. A run dies while a ticket is on its way, and the next one comes later:
+    sent again under its key then, the ticket would be made twice."""
+    path = {"path": "/api/v2/tickets", "method": "POST"}
+    zendesk.fault({**FAULTS["reset and done" if applied is not False else "reset"], **path, "nth": 3, "count": 1},
+                  {**FAULTS["503"], **path, "nth": 4, "count": 200})
+    tickets(project, zendesk, "create", more=", use_bulk: never", to=", match_by: none")
+    rows = [request(n) for n in range(3)]
+    scene.fill(project, rows)
+    made = lambda: {name: len(found) for name, found in by_external_id(zendesk, "tickets", "mine-").items()}  # noqa: E731
+    project.dray("sync", "out")
+    there = made()
+    assert len(there) == (2 if applied is False else 3) and set(there.values()) == {1}
+    zendesk.clear_faults()
+    zendesk.advance(hours * HOUR)
+    project.environment["DRAY_CLOCK_AHEAD_MS"] = str(hours * HOUR * 1000)
+    mark = zendesk.mark()
+    run = project.dray("sync", "out", "--json").line("run")
+    if hours == 1:
+        assert run["in_doubt"] == 0 and len(made()) == 3 and set(made().values()) == {1}, run
+        assert project.dray("sync", "out").expect(0) and set(made().values()) == {1}
+        return
+    assert zendesk.requests(mark, scene.WRITES, "/tickets") == [] and made() == there, "it was sent again, under a key that is forgotten"
+    told = project.rows("out")
+    assert len(told) == 1 and told[0]["error"] == "state_in_doubt", told
+    assert "may have forgotten" in told[0]["text"] and "dray rows resolve" in told[0]["text"], told
+    project.dray("rows", "resolve", "out", "--applied" if applied else "--resend").expect(0)
+    project.dray("sync", "out").expect(0)
+    assert made() == {row["external_id"]: 1 for row in rows}
+    project.dray("sync", "out").expect(0)
+    assert project.rows("out") == [] and made() == {row["external_id"]: 1 for row in rows}
+
+
 @pytest.mark.parametrize("first, second", [("reset and done", "429 and no header"), ("429 and no header", "reset and done"),
                                            ("409", "reset and done"), ("reset and done", "409"), ("503 and done", "503"),
                                            ("reset and done", "reset and done")])

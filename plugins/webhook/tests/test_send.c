@@ -516,13 +516,14 @@ static void test_caps_say_how_doubt_is_resolved(void **state) {
   struct bench *bench = *state;
   static const struct {
     const char *more;
-    uint32_t doubt, flags;
+    uint32_t doubt, flags, life;
   } cases[] = {
-      {"", DRAY_DOUBT_IDEMPOTENCY_KEY, DRAY_CAPS_DYNAMIC_FIELDS},
-      {"\"idempotency_header\": \"\"", DRAY_DOUBT_NONE, DRAY_CAPS_DYNAMIC_FIELDS},
-      {"\"doubt\": \"resend\"", DRAY_DOUBT_RESEND, DRAY_CAPS_DYNAMIC_FIELDS},
+      {"", DRAY_DOUBT_IDEMPOTENCY_KEY, DRAY_CAPS_DYNAMIC_FIELDS, 0},
+      {"\"idempotency_seconds\": 86400", DRAY_DOUBT_IDEMPOTENCY_KEY, DRAY_CAPS_DYNAMIC_FIELDS, 86400},
+      {"\"idempotency_header\": \"\"", DRAY_DOUBT_NONE, DRAY_CAPS_DYNAMIC_FIELDS, 0},
+      {"\"doubt\": \"resend\"", DRAY_DOUBT_RESEND, DRAY_CAPS_DYNAMIC_FIELDS, 0},
       {"\"doubt\": \"none\", \"results\": {\"path\": \"r\"}", DRAY_DOUBT_NONE,
-       DRAY_CAPS_DYNAMIC_FIELDS | DRAY_CAPS_PARTIAL},
+       DRAY_CAPS_DYNAMIC_FIELDS | DRAY_CAPS_PARTIAL, 0},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     struct dray_caps caps = {.struct_size = sizeof(caps)};
@@ -532,6 +533,7 @@ static void test_caps_say_how_doubt_is_resolved(void **state) {
                      DRAY_OK);
     assert_int_equal(caps.doubt, cases[i].doubt);
     assert_int_equal(caps.flags, cases[i].flags);
+    assert_int_equal(caps.key_life_s, cases[i].life);
     assert_int_equal(caps.operations, DRAY_OP_INSERT | DRAY_OP_UPDATE | DRAY_OP_DELETE);
     assert_int_equal(caps.batch_rows_max, 100);
   }

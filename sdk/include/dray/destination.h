@@ -19,7 +19,7 @@ enum { DRAY_OP_INSERT = 1, DRAY_OP_UPDATE = 2, DRAY_OP_DELETE = 4 }; // bits, so
 // How a batch is resolved of which nobody knows whether it arrived.
 enum {
   DRAY_DOUBT_RESEND = 1,          // the operation is an idempotent upsert: send it again
-  DRAY_DOUBT_IDEMPOTENCY_KEY = 2, // send it again under the same idempotency key
+  DRAY_DOUBT_IDEMPOTENCY_KEY = 2, // send it again under the same idempotency key, while that is remembered (key_life_s)
   DRAY_DOUBT_READ_BACK = 3,       // ask the destination (`read_back`)
   DRAY_DOUBT_NONE = 4             // cannot be resolved: park and ask the operator
 };
@@ -48,7 +48,10 @@ struct dray_caps {
   uint32_t parallel_max;
   uint32_t reserved;
   uint32_t jobs_max; // since 1.2, with ASYNC: batches in jobs at once; the host polls before it sends more. 0: 16
-  uint32_t reserved_jobs;
+  // Since 1.2, with DOUBT_IDEMPOTENCY_KEY: for how many seconds the other side surely remembers a key; 0: for ever. An
+  // eighth before they are over no batch is sent again under its key: what is in doubt waits for an operator. A
+  // destination that can look there says DOUBT_READ_BACK instead.
+  uint32_t key_life_s;
 };
 
 // What the run will write. Borrowed during `begin`, except `schema`, which lives until end or abort.

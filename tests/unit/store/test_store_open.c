@@ -245,9 +245,32 @@ static void test_newer_version_is_refused_and_left_alone(void **state) {
   sql(scene_path(folder, "state.db"), "PRAGMA user_version = 99");
   expect_refused(folder, DRAY_E_STATE_VERSION);
   assert_non_null(strstr(error.text, "99"));
-  sql(scene_path(folder, "state.db"), "PRAGMA user_version = 1");
+  char back[64];
+  (void)snprintf(back, sizeof back, "PRAGMA user_version = %d", DR_DB_VERSION);
+  sql(scene_path(folder, "state.db"), back);
   struct dr_store *store = open_store(folder);
   assert_int_equal(get_generation(store), 7);
+  dr_store_close(store);
+}
+
+// A batch of which nobody wrote down when it left is as old as its run.
+static void test_a_file_of_the_version_before_is_taken_along(void **state) {
+  const char *folder = *state;
+  struct dr_batch_record *open = NULL;
+  size_t count = 0;
+  prepare(folder);
+  sql(scene_path(folder, "state.db"),
+      "ALTER TABLE batches DROP COLUMN sent_us; INSERT INTO runs (id, sync, state, started_us, pid) VALUES (90, "
+      "'orders', "
+      "1, 1234567, 1); INSERT INTO batches (sync, run, state, first_seq, count, changeset, idempotency_key, handle, "
+      "mirror_frame, updated_us) VALUES ('orders', 90, 5, 0, 3, 'c', 'k', '', 0, 9999999); PRAGMA user_version = 1");
+  struct dr_store *store = open_store(folder);
+  assert_int_equal(get_generation(store), 7);
+  scene_ok(dr_store_batches_open(store, "orders", &open, &count, &error));
+  assert_int_equal(count, 1);
+  assert_int_equal(open[0].count, 3);
+  assert_int_equal(open[0].sent_us, 1234567);
+  free(open);
   dr_store_close(store);
 }
 
@@ -486,6 +509,7 @@ int main(int argc, char **argv) {
       TEST(test_large_file_is_verified_once_a_day),
       TEST(test_database_of_another_program_is_refused),
       TEST(test_newer_version_is_refused_and_left_alone),
+      TEST(test_a_file_of_the_version_before_is_taken_along),
       TEST(test_missing_table_is_damage),
       TEST(test_store_left_in_wal_mode_is_taken_back),
       TEST(test_killed_before_commit_keeps_the_old_and_after_it_the_new),

@@ -22,6 +22,7 @@
 #define RUNS_WITH_DICE 3
 #define RUNS_MAX 8
 #define SEEDS 4
+#define KEY_LIFE 800
 
 static const struct kind {
   const char *name;
@@ -29,19 +30,24 @@ static const struct kind {
   const char *keys; // JSON
   int parallel, jobs;
   int may_repeat; // creating them again does no harm
+  int key_life;   // seconds that a key is remembered, while time passes between the runs; 0: for ever
 } kinds[] = {
-    {"resend", DRAY_DOUBT_RESEND, "null", 1, 0, 1},
-    {"resend, jobs, lanes", DRAY_DOUBT_RESEND, "null", 3, 1, 1},
-    {"keys of rows", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 1, 0, 0},
-    {"keys of rows, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 3, 0, 0},
-    {"keys of batches", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 1, 0, 0},
-    {"keys of batches, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 3, 0, 0},
-    {"read back", DRAY_DOUBT_READ_BACK, "null", 1, 0, 0},
-    {"read back, lanes", DRAY_DOUBT_READ_BACK, "null", 3, 0, 0},
-    {"read back, jobs", DRAY_DOUBT_READ_BACK, "null", 1, 1, 0},
-    {"read back, jobs, lanes", DRAY_DOUBT_READ_BACK, "null", 3, 1, 0},
-    {"no way out", DRAY_DOUBT_NONE, "null", 1, 0, 0},
-    {"no way out, jobs, lanes", DRAY_DOUBT_NONE, "null", 3, 1, 0},
+    {"resend", DRAY_DOUBT_RESEND, "null", 1, 0, 1, 0},
+    {"resend, jobs, lanes", DRAY_DOUBT_RESEND, "null", 3, 1, 1, 0},
+    {"keys of rows", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 1, 0, 0, 0},
+    {"keys of rows, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 3, 0, 0, 0},
+    {"keys of batches", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 1, 0, 0, 0},
+    {"keys of batches, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 3, 0, 0, 0},
+    {"keys of rows, forgotten", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 1, 0, 0, KEY_LIFE},
+    {"keys of rows, forgotten, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"row\"", 3, 0, 0, KEY_LIFE},
+    {"keys of batches, forgotten", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 1, 0, 0, KEY_LIFE},
+    {"keys of batches, forgotten, lanes", DRAY_DOUBT_IDEMPOTENCY_KEY, "\"batch\"", 3, 0, 0, KEY_LIFE},
+    {"read back", DRAY_DOUBT_READ_BACK, "null", 1, 0, 0, 0},
+    {"read back, lanes", DRAY_DOUBT_READ_BACK, "null", 3, 0, 0, 0},
+    {"read back, jobs", DRAY_DOUBT_READ_BACK, "null", 1, 1, 0, 0},
+    {"read back, jobs, lanes", DRAY_DOUBT_READ_BACK, "null", 3, 1, 0, 0},
+    {"no way out", DRAY_DOUBT_NONE, "null", 1, 0, 0, 0},
+    {"no way out, jobs, lanes", DRAY_DOUBT_NONE, "null", 3, 1, 0, 0},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -56,6 +62,7 @@ struct game {
   const struct kind *kind;
   unsigned seed;
   int run;
+  long long passed_s;
 };
 
 static void script(struct game *game, unsigned seed) {
@@ -67,10 +74,11 @@ static void script(struct game *game, unsigned seed) {
   }
   (void)snprintf(rows + len, sizeof(rows) - len, "]");
   (void)snprintf(more, sizeof(more),
-                 ", \"caps\": {\"doubt\": %d, \"rows_max\": 5, \"parallel\": %d, \"jobs\": 2, \"flags\": %d}, "
+                 ", \"caps\": {\"doubt\": %d, \"rows_max\": 5, \"parallel\": %d, \"jobs\": 2, \"flags\": %d, "
+                 "\"key_life\": %d}, "
                  "\"dice\": {\"seed\": %u, \"keys\": %s, \"jobs\": %d}",
-                 kind->doubt, kind->parallel, DRAY_CAPS_PARTIAL | (kind->jobs ? DRAY_CAPS_ASYNC : 0), seed, kind->keys,
-                 kind->jobs);
+                 kind->doubt, kind->parallel, DRAY_CAPS_PARTIAL | (kind->jobs ? DRAY_CAPS_ASYNC : 0), kind->key_life,
+                 seed, kind->keys, kind->jobs);
   scene_rows(&game->scene, rows, more);
 }
 
@@ -139,7 +147,7 @@ static void none_is_lost(struct game *game) {
   }
   if (open > 0) FAIL(game, "%zu batches stay open", open);
   const uint64_t in_mirror = game->scene.report.mirror_rows;
-  if (game->kind->doubt != DRAY_DOUBT_NONE && parked > 0)
+  if (game->kind->doubt != DRAY_DOUBT_NONE && game->kind->key_life == 0 && parked > 0)
     FAIL(game, "%llu rows are parked", (unsigned long long)parked);
   if (in_mirror + parked != ROWS) {
     show_ledger(&game->scene);
@@ -153,6 +161,16 @@ static void none_is_lost(struct game *game) {
   }
   if (created < in_mirror)
     FAIL(game, "the mirror has %llu rows, %zu were created", (unsigned long long)in_mirror, created);
+}
+
+// Most of a key's life, or more than all of it.
+static void pass_time(struct game *game, unsigned thrown) {
+  static const int eighths[] = {6, 9, 9};
+  char text[32];
+  if (game->kind->key_life == 0) return;
+  game->passed_s += game->kind->key_life / 8 * eighths[thrown % 3];
+  (void)snprintf(text, sizeof(text), "%lld000", game->passed_s);
+  (void)setenv("DRAY_CLOCK_AHEAD_MS", text, 1);
 }
 
 static void play(const struct kind *kind, unsigned seed) {
@@ -171,8 +189,10 @@ static void play(const struct kind *kind, unsigned seed) {
       if (game.run == 1) each_is_in_one_count(&game);
     }
     none_came_twice(&game);
+    pass_time(&game, thrown >> 20);
   }
   none_is_lost(&game);
+  (void)unsetenv("DRAY_CLOCK_AHEAD_MS");
   scene_end(&game.scene);
 }
 

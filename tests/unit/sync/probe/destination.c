@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The probe's destination. In the script:
-//   "caps": {"flags", "operations", "doubt", "rows_max", "bytes_max"}
+//   "caps": {"flags", "operations", "doubt", "rows_max", "bytes_max", "key_life"}
 //   "receipts": {"ID": ["rejected", "applied"]}  of the row with that first column, by how often it came; the last stays
 //   "calls": ["transient", null, ...]            errors of the calls of write, by their number; then none
 //   "refuse": [ID, ...]                          a batch with such a row is refused as a whole
@@ -94,6 +94,7 @@ static int32_t destination_caps(struct dray_destination *destination, struct dra
   out->batch_bytes_max = (uint64_t)probe_number(caps, "bytes_max", 1 << 20);
   out->parallel_max = (uint32_t)probe_number(caps, "parallel", 1);
   out->jobs_max = (uint32_t)probe_number(caps, "jobs", 0);
+  out->key_life_s = (uint32_t)probe_number(caps, "key_life", 0);
   return DRAY_OK;
 }
 

@@ -4,17 +4,19 @@
 // In the script: "dice": {"seed", "keys": "row" | "batch", "jobs": 1}. Without a seed nothing goes wrong any more.
 //   keys "row":   each row is a request under a key of its own (the batch's and the row's number), which is done once
 //   keys "batch": the batch is one request under its key, which is done once; a repetition is told what the first was
+// With "key_life" (seconds) among the caps a key is forgotten so long after it was first seen.
 // Without keys each row is done as often as it comes. What a row or call meets depends on the seed, on its name and on
 // how often it came; after a few times it is taken.
 //
 // Lines of the ledger: "GOT id op" for what was done, "TRY id" for each row that came, "CALL key attempt", "DONE name"
 // for a request that its key stands for, "SAID key statuses", "IS key rows" for what was sent under a key, "UNLIKE key"
-// where that was something else before, "JOB handle row id did" and "POLL handle".
+// where that was something else before, "BORN key time", "FORGOTTEN key", "JOB handle row id did" and "POLL handle".
 #include "dice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TRIES_MAX 4 // then a row is taken, and a call goes well
 #define LINE_BYTES 1024
@@ -154,7 +156,8 @@ static int fate_of(const struct probe_dice *dice, const struct row *row, int is_
 static int is_done(const struct probe_dice *dice, const struct row *row, const char *key) {
   char done[160];
   (void)snprintf(done, sizeof(done), "DONE %s-%lld", key, (long long)row->number);
-  return has_keys(dice, "row") && is_noted(dice, done);
+  if (!has_keys(dice, "row")) return 0;
+  return dice->forgotten ? lines_like(dice->lines, done, 1) > 0 : is_noted(dice, done);
 }
 
 static int32_t do_row(struct probe_dice *dice, const struct row *row, const char *key, struct dray_error *error) {
@@ -188,7 +191,7 @@ static int32_t take_whole(struct probe_dice *dice, const struct dray_changes *ch
                           struct dray_receipts *out, struct dray_error *error) {
   char begin[96], said[LINE_BYTES] = "", says[LINE_BYTES] = "";
   (void)snprintf(begin, sizeof(begin), "SAID %s ", key);
-  const int again = told(dice, begin, said, sizeof(said)) != NULL;
+  const int again = !dice->forgotten && told(dice, begin, said, sizeof(said)) != NULL;
   for (uint64_t i = 0; i < changes->view.row_count; i++) {
     const struct row row = row_at(changes, i);
     const int fate = again ? said[i] - '0' : fate_of(dice, &row, 0);
@@ -217,6 +220,23 @@ static int32_t compare_request(struct probe_dice *dice, const struct dray_change
 }
 
 // ---- calls ----
+
+// The time as the host under test has it.
+static int64_t now_s(void) {
+  const char *ahead_ms = getenv("DRAY_CLOCK_AHEAD_MS");
+  return (int64_t)time(NULL) + (ahead_ms != NULL ? strtoll(ahead_ms, NULL, 10) / 1000 : 0);
+}
+
+static int32_t look_at_key(struct probe_dice *dice, const char *key, struct dray_error *error) {
+  const int64_t life = probe_number(dray_json_get(dice->script, "caps"), "key_life", 0);
+  char begin[96], born[32];
+  (void)snprintf(begin, sizeof(begin), "BORN %s ", key);
+  if (told(dice, begin, born, sizeof(born)) == NULL) {
+    return dray_buffer_printf(dice->lines, error, "%s%lld\n", begin, (long long)now_s());
+  }
+  dice->forgotten = life > 0 && now_s() - strtoll(born, NULL, 10) > life;
+  return dice->forgotten ? dray_buffer_printf(dice->lines, error, "FORGOTTEN %s\n", key) : DRAY_OK;
+}
 
 enum { WELL = 1, NOT_REACHED, HELD_UP, UNHEARD, BROKEN_OFF };
 
@@ -261,6 +281,7 @@ int32_t probe_dice_write(struct probe_dice *dice, const struct ArrowArray *batch
   out->handle = dray_str_of(dice->handle);
   int32_t rc = DRAY_OK;
   if (how != NOT_REACHED && how != HELD_UP) {
+    DRAY_TRY(look_at_key(dice, key, error));
     DRAY_TRY(dray_changes_open(&changes, dice->schema, batch, out->capacity, error));
     rc = take_batch(dice, &changes, key, how, out, error);
     dray_changes_free(&changes);

@@ -18,6 +18,7 @@ struct probe_dice {
   const struct dray_buffer *ledger;
   struct dray_buffer *lines; // added by it
   char *handle;              // of a job, PROBE_HANDLE_BYTES
+  int forgotten;             // the key of this call, by now: what it stood for is done again
 };
 
 DRAY_NODISCARD int32_t probe_dice_write(struct probe_dice *dice, const struct ArrowArray *batch,
