@@ -4,6 +4,7 @@
 // One request tells all: who answers, as which version, and what it lets the app do.
 #include "check.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define BODY_BYTES_MAX 8192u
@@ -26,44 +27,60 @@ static int32_t ask(struct shopify_client *client, struct shopify_reply *reply, s
   return rc;
 }
 
-// A scope to write is one to read as well.
-static int has_scope(const struct dray_json *scopes, struct dray_str scope) {
-  for (const struct dray_json *one = scopes != NULL ? scopes->child : NULL; one != NULL; one = one->next) {
-    const struct dray_str handle = dray_json_string(dray_json_get(one, "handle"), "");
-    if (dray_str_equal(handle, scope)) return 1;
-    if (scope.len > 5 && memcmp(scope.data, "read_", 5) == 0 && handle.len == scope.len + 1 &&
-        memcmp(handle.data, "write_", 6) == 0 && memcmp(handle.data + 6, scope.data + 5, (size_t)scope.len - 5) == 0) {
-      return 1;
-    }
-  }
-  return 0;
+// Appends to a text of limited length.
+static void add(char *text, size_t bytes, const char *format, ...) {
+  const size_t used = strlen(text);
+  va_list args;
+  va_start(args, format);
+  (void)vsnprintf(text + used, bytes - used, format, args);
+  va_end(args);
 }
 
-static void write_need(struct dray_json_writer *writer, const struct dray_json *scopes,
+// "read_inventory|read_products" as words.
+static void add_scopes(char *text, size_t bytes, const char *any, size_t len) {
+  for (size_t at = 0; at < len;) {
+    const char *bar = memchr(any + at, '|', len - at);
+    const size_t end = bar != NULL ? (size_t)(bar - any) : len;
+    add(text, bytes, "%s%.*s", at > 0 ? " or " : "", (int)(end - at), any + at);
+    at = end + 1;
+  }
+}
+
+// What is lost, though the whole can be had.
+static void add_losses(char *text, size_t bytes, const struct dray_buffer *scopes, const struct shopify_need *need) {
+  for (size_t i = 0; need->also != NULL && i < SHOPIFY_ALSO_MAX && need->also[i].scopes != NULL; i++) {
+    const char *any = need->also[i].scopes;
+    if (shopify_scopes_have(scopes, dray_str_of(any))) continue;
+    add(text, bytes, "; without ");
+    add_scopes(text, bytes, any, strlen(any));
+    add(text, bytes, " %s", need->also[i].what);
+  }
+  if (strstr(need->scopes, "read_orders") != NULL && !shopify_scopes_have(scopes, dray_str_of("read_all_orders"))) {
+    add(text, bytes, "; without read_all_orders only the orders of the last 60 days are shown");
+  }
+}
+
+static void write_need(struct dray_json_writer *writer, const struct dray_buffer *scopes,
                        const struct shopify_need *need) {
-  char text[640], fix[512] = "";
-  size_t missing = 0;
+  char text[640] = "", lacking[512] = "", fix[640];
   for (const char *at = need->scopes; *at != '\0';) {
     const size_t len = strcspn(at, " ");
-    if (!has_scope(scopes, dray_str_make(at, len))) {
-      const size_t used = strlen(fix);
-      (void)snprintf(fix + used, sizeof(fix) - used, "%s%.*s", missing++ > 0 ? ", " : "", (int)len, at);
-    }
+    const int held = shopify_scopes_have(scopes, dray_str_make(at, len));
+    if (text[0] != '\0') add(text, sizeof(text), ", ");
+    add_scopes(text, sizeof(text), at, len);
+    if (!held && lacking[0] != '\0') add(lacking, sizeof(lacking), ", ");
+    if (!held) add_scopes(lacking, sizeof(lacking), at, len);
     at += len + (at[len] == ' ');
   }
-  if (missing == 0) {
-    (void)snprintf(text, sizeof(text), "%s", need->scopes[0] != '\0' ? need->scopes : "needs no scope");
-    if (strstr(need->scopes, "read_orders") != NULL && !has_scope(scopes, dray_str_of("read_all_orders"))) {
-      (void)snprintf(text, sizeof(text), "%s; without read_all_orders only the orders of the last 60 days are shown",
-                     need->scopes);
-    }
+  if (lacking[0] == '\0') {
+    if (need->scopes[0] == '\0') add(text, sizeof(text), "needs no scope");
+    add_losses(text, sizeof(text), scopes, need);
     dray_check_of_write(writer, need->of, need->name, DRAY_OK, text, NULL);
     return;
   }
-  char grant[640];
-  (void)snprintf(text, sizeof(text), "the app lacks the scope %s", fix);
-  (void)snprintf(grant, sizeof(grant), "grant the app the scope %s in its configuration and install it again", fix);
-  dray_check_of_write(writer, need->of, need->name, DRAY_E_AUTH_FORBIDDEN, text, grant);
+  (void)snprintf(text, sizeof(text), "the app lacks the scope %s", lacking);
+  (void)snprintf(fix, sizeof(fix), "grant the app the scope %s in its configuration and install it again", lacking);
+  dray_check_of_write(writer, need->of, need->name, DRAY_E_AUTH_FORBIDDEN, text, fix);
 }
 
 static void write_version(struct dray_json_writer *writer, const struct shopify_client *client,
@@ -122,6 +139,7 @@ int32_t shopify_check(struct shopify_client *client, const struct shopify_need *
   struct dray_json_writer writer;
   struct dray_error why;
   char text[512];
+  int32_t taken = DRAY_OK;
   dray_error_init(&why);
   const int32_t rc = ask(client, &reply, &why);
   if (is_final(rc)) {
@@ -140,9 +158,13 @@ int32_t shopify_check(struct shopify_client *client, const struct shopify_need *
     (void)snprintf(text, sizeof(text), "accepted; the app has %zu scopes", scopes != NULL ? scopes->child_count : 0);
     dray_check_step_write(&writer, "credentials", text, NULL);
     write_version(&writer, client, dray_json_get(reply.data, "publicApiVersions"));
-    for (size_t i = 0; i < need_count; i++) write_need(&writer, scopes, &needs[i]);
+    struct dray_buffer held;
+    dray_buffer_init(&held, SHOPIFY_SCOPES_BYTES_MAX);
+    taken = shopify_scopes_take(scopes, &held, error);
+    for (size_t i = 0; taken == DRAY_OK && i < need_count; i++) write_need(&writer, &held, &needs[i]);
+    dray_buffer_free(&held);
   }
   dray_json_end_array(&writer);
   shopify_reply_free(&reply);
-  return dray_json_writer_finish(&writer);
+  return taken == DRAY_OK ? dray_json_writer_finish(&writer) : taken;
 }

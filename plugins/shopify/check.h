@@ -5,12 +5,13 @@
 #ifndef SHOPIFY_CHECK_H
 #define SHOPIFY_CHECK_H
 
-#include "client.h"
+#include "scopes.h"
 
 struct shopify_need {
-  const char *of;     // "customers"
-  const char *name;   // "stream customers"
-  const char *scopes; // with a blank between; empty: none
+  const char *of;                  // "customers"
+  const char *name;                // "stream customers"
+  const char *scopes;              // with a blank between, of "a|b" any; empty: none
+  const struct shopify_also *also; // SHOPIFY_ALSO_MAX; NULL: nothing
 };
 
 // Writes the JSON array. @errors OUT_OF_MEMORY, CANCELLED: all else is a step that failed.

@@ -18,6 +18,7 @@
 static void destination_abort(struct dray_destination *destination) {
   shopify_mapping_free(&destination->mapping);
   shopify_options_free(&destination->options);
+  dray_buffer_clear(&destination->scopes);
   destination->schema = NULL;
   destination->begun = 0;
 }
@@ -30,6 +31,7 @@ static void destination_destroy(struct dray_destination *destination) {
   shopify_settings_free(&destination->settings);
   dray_buffer_free(&destination->document);
   dray_buffer_free(&destination->handle);
+  dray_buffer_free(&destination->scopes);
   dray_receipts_free(&destination->receipts);
   free(destination);
 }
@@ -40,6 +42,7 @@ static int32_t destination_create(const struct dray_host *host, struct dray_str 
   if (destination == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a destination");
   dray_buffer_init(&destination->document, DOCUMENT_BYTES_MAX);
   dray_buffer_init(&destination->handle, TEXTS_BYTES_MAX);
+  dray_buffer_init(&destination->scopes, SHOPIFY_SCOPES_BYTES_MAX);
   dray_receipts_init(&destination->receipts, TEXTS_BYTES_MAX);
   int32_t rc = dray_services_init(&destination->services, host, error);
   if (rc == DRAY_OK) rc = shopify_settings_bind(config_json, &destination->settings, error);
@@ -60,7 +63,8 @@ static int32_t destination_check(struct dray_destination *destination, struct dr
   char names[SHOPIFY_OBJECT_COUNT][64];
   for (size_t i = 0; i < SHOPIFY_OBJECT_COUNT; i++) {
     (void)snprintf(names[i], sizeof(names[i]), "object %s", shopify_objects[i].def.name);
-    needs[i] = (struct shopify_need){shopify_objects[i].def.name, names[i], shopify_objects[i].scopes};
+    needs[i] = (struct shopify_need){shopify_objects[i].def.name, names[i], shopify_objects[i].scopes,
+                                     shopify_objects[i].also};
   }
   dray_buffer_clear(&destination->document);
   DRAY_TRY(shopify_check(&destination->client, needs, SHOPIFY_OBJECT_COUNT, &destination->document, error));

@@ -7,6 +7,7 @@
 
 #include "metafields.h"
 #include "operations.h"
+#include "scopes.h"
 
 enum {
   SHOPIFY_OBJECT_CUSTOMERS = 0,
@@ -20,7 +21,8 @@ enum {
 struct shopify_object {
   struct dray_object_def def;
   const char *owner;  // MetafieldOwnerType whose definitions are fields; NULL: none
-  const char *scopes; // needed
+  const char *scopes; // needed, of "a|b" any
+  struct shopify_also also[SHOPIFY_ALSO_MAX];
 };
 extern const struct shopify_object shopify_objects[SHOPIFY_OBJECT_COUNT];
 // @errors SCHEMA_OBJECT with the nearest name.
@@ -78,7 +80,7 @@ DRAY_NODISCARD int32_t shopify_make_metafield(const struct shopify_mapping *mapp
                                               size_t change, size_t i, struct dray_str owner, int32_t operation,
                                               struct dray_buffer *values, struct shopify_task *task, int *out_wanted,
                                               struct dray_error *error);
-// The gid in a change's column `id`, of an object that has one; empty: there is none.
+// The gid in a change's first column, of an object whose first key is one; empty: there is none.
 DRAY_NODISCARD int32_t shopify_owner_id(const struct shopify_mapping *mapping, const struct dray_changes *changes,
                                         size_t change, struct dray_buffer *out, struct dray_error *error);
 // One element of metafieldsSet, or of metafieldsDelete, from a row of the object `metafields`. A row that cannot be

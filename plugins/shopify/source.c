@@ -56,7 +56,8 @@ static int32_t source_check(struct dray_source *source, struct dray_str *out_jso
   if (needs == NULL || names == NULL) rc = dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory to check");
   for (size_t i = 0; rc == DRAY_OK && i < shopify_stream_count; i++) {
     (void)snprintf(names[i], sizeof(names[i]), "stream %s", shopify_streams[i].def.name);
-    needs[i] = (struct shopify_need){shopify_streams[i].def.name, names[i], shopify_streams[i].scopes};
+    needs[i] = (struct shopify_need){shopify_streams[i].def.name, names[i], shopify_streams[i].scopes,
+                                     shopify_streams[i].also};
   }
   dray_buffer_clear(&source->document);
   if (rc == DRAY_OK) rc = shopify_check(&source->client, needs, shopify_stream_count, &source->document, error);

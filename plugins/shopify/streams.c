@@ -514,6 +514,12 @@ const char *shopify_composite(struct dray_str member) {
   }
 #define UPDATED .bound = "updated_at", .time = "updatedAt"
 #define BY_UPDATE .sort = "UPDATED_AT", .id_sort = "ID"
+#define CUSTOMER_ID                                                                                                    \
+  { "read_customers", "customer_id is null" }
+#define PRODUCT_ID                                                                                                     \
+  { "read_products", "product_id and variant_id are null" }
+#define LOCATION_ID                                                                                                    \
+  { "read_locations|read_inventory", "location_id is null" }
 #define METAFIELDS_OF(owners, parent, node, orders, needed)                                                            \
   {                                                                                                                    \
     .def = DEF("metafields_" owners, metafields, "id", NULL, BOTH, "all metafields of " parent ", defined or not"),    \
@@ -553,7 +559,8 @@ const struct shopify_stream shopify_streams[] = {
      BY_UPDATE,
      .bulk = 1,
      .owner = "ORDER",
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {CUSTOMER_ID}},
     {.def = DEF("order_line_items", order_line_items, "id", NULL, BOTH, "lines of orders"),
      .kind = SHOPIFY_CONNECTION,
      .root = "orders",
@@ -562,7 +569,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      BY_UPDATE,
      .bulk = 1,
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {PRODUCT_ID}},
     {.def = DEF("order_transactions", order_transactions, "id", NULL, BOTH, "payments of orders"),
      .kind = SHOPIFY_LIST,
      .root = "orders",
@@ -591,7 +599,8 @@ const struct shopify_stream shopify_streams[] = {
      .below = "refundLineItems",
      UPDATED,
      BY_UPDATE,
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {LOCATION_ID}},
     {.def = DEF("fulfillments", fulfillments, "id", NULL, BOTH, "fulfillments of orders"),
      .kind = SHOPIFY_LIST,
      .root = "orders",
@@ -600,7 +609,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      BY_UPDATE,
      .bulk = 1,
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {LOCATION_ID}},
     {.def = DEF("fulfillment_line_items", fulfillment_line_items, "id", NULL, BOTH,
                 "lines of fulfillments; always read in pages"),
      .kind = SHOPIFY_NESTED,
@@ -629,7 +639,7 @@ const struct shopify_stream shopify_streams[] = {
      .id_sort = "ID",
      .bulk = 1,
      .owner = "PRODUCTVARIANT",
-     .scopes = "read_products read_inventory"},
+     .scopes = "read_products"},
     {.def = DEF("collections", collections, "id", "updated_at", BOTH, "manual and smart collections"),
      .kind = SHOPIFY_NODES,
      .root = "collections",
@@ -644,7 +654,7 @@ const struct shopify_stream shopify_streams[] = {
      .type = "InventoryItem",
      UPDATED,
      .bulk = 1,
-     .scopes = "read_inventory"},
+     .scopes = "read_inventory|read_products"},
     {.def = DEF("inventory_levels", inventory_levels, "id", NULL, DRAY_STREAM_FULL,
                 "quantities by item and location; no filter shows what changed, so always in full"),
      .kind = SHOPIFY_CONNECTION,
@@ -652,7 +662,7 @@ const struct shopify_stream shopify_streams[] = {
      .type = "InventoryItem",
      .below = "inventoryLevels",
      .bulk = 1,
-     .scopes = "read_inventory read_locations"},
+     .scopes = "read_inventory"},
     {.def = DEF("locations", locations, "id", NULL, DRAY_STREAM_FULL, "places with stock, inactive ones too"),
      .kind = SHOPIFY_NODES,
      .root = "locations",
@@ -667,7 +677,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      BY_UPDATE,
      .bulk = 1,
-     .scopes = "read_draft_orders"},
+     .scopes = "read_draft_orders",
+     .also = {CUSTOMER_ID, {"read_orders", "order_id is null"}}},
     {.def = DEF("draft_order_line_items", draft_order_line_items, "id", NULL, BOTH, "lines of draft orders"),
      .kind = SHOPIFY_CONNECTION,
      .root = "draftOrders",
@@ -676,7 +687,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      BY_UPDATE,
      .bulk = 1,
-     .scopes = "read_draft_orders"},
+     .scopes = "read_draft_orders",
+     .also = {PRODUCT_ID}},
     {.def =
          DEF("abandoned_checkouts", abandoned_checkouts, "id", "updated_at", BOTH, "checkouts that were not finished"),
      .kind = SHOPIFY_NODES,
@@ -685,7 +697,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      .id_sort = "ID",
      .bulk = 1,
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {CUSTOMER_ID}},
     {.def = DEF("abandoned_checkout_line_items", abandoned_checkout_line_items, "id", NULL, BOTH,
                 "lines of abandoned checkouts"),
      .kind = SHOPIFY_CONNECTION,
@@ -695,7 +708,8 @@ const struct shopify_stream shopify_streams[] = {
      UPDATED,
      .id_sort = "ID",
      .bulk = 1,
-     .scopes = "read_orders"},
+     .scopes = "read_orders",
+     .also = {PRODUCT_ID}},
     METAFIELDS_OF("customers", "customers", "Customer", BY_UPDATE, "read_customers"),
     METAFIELDS_OF("orders", "orders", "Order", BY_UPDATE, "read_orders"),
     METAFIELDS_OF("products", "products", "Product", BY_UPDATE, "read_products"),

@@ -6,7 +6,7 @@
 #ifndef SHOPIFY_STREAMS_H
 #define SHOPIFY_STREAMS_H
 
-#include "dray/sdk.h"
+#include "scopes.h"
 
 // Where a stream's records are below its root connection.
 enum {
@@ -19,21 +19,22 @@ enum {
 
 struct shopify_stream {
   struct dray_stream_def def;
-  int32_t kind;         // SHOPIFY_*
-  const char *root;     // "orders"
-  const char *type;     // of a node of the root: "Order"
-  const char *below;    // CONNECTION, LIST, NESTED: "lineItems"
-  const char *list;     // NESTED: the list that `below` is in: "refunds"
-  const char *element;  // NESTED: the type of its elements, by whose id more of `below` is asked for: "Refund"
-  const char *args;     // of the root, beside first, after, query, sortKey: "includeInactive: true"; NULL: none
-  const char *filter;   // of the root's query, always: "action:destroy"; NULL: none
-  const char *bound;    // the filter of time, "updated_at"; NULL: none, always read in full
-  const char *time;     // the node's member that it is about: "updatedAt"
-  const char *sort;     // sortKey of that time; NULL: the root has none
-  const char *id_sort;  // sortKey by id; NULL: the root takes none
-  int32_t bulk;         // 1: bulk operations can be used
-  const char *owner;    // MetafieldOwnerType whose definitions are columns; NULL: none
-  const char *scopes;   // needed, with a blank between
+  int32_t kind;        // SHOPIFY_*
+  const char *root;    // "orders"
+  const char *type;    // of a node of the root: "Order"
+  const char *below;   // CONNECTION, LIST, NESTED: "lineItems"
+  const char *list;    // NESTED: the list that `below` is in: "refunds"
+  const char *element; // NESTED: the type of its elements, by whose id more of `below` is asked for: "Refund"
+  const char *args;    // of the root, beside first, after, query, sortKey: "includeInactive: true"; NULL: none
+  const char *filter;  // of the root's query, always: "action:destroy"; NULL: none
+  const char *bound;   // the filter of time, "updated_at"; NULL: none, always read in full
+  const char *time;    // the node's member that it is about: "updatedAt"
+  const char *sort;    // sortKey of that time; NULL: the root has none
+  const char *id_sort; // sortKey by id; NULL: the root takes none
+  int32_t bulk;        // 1: bulk operations can be used
+  const char *owner;   // MetafieldOwnerType whose definitions are columns; NULL: none
+  const char *scopes;  // needed, with a blank between, of "a|b" any
+  struct shopify_also also[SHOPIFY_ALSO_MAX]; // without which a column is null
   const char *fragment; // type of the nodes that are wanted where the root's nodes are an interface; NULL
 };
 

@@ -5,6 +5,7 @@
 // or may have been, every row gets a receipt and the rest is to be tried again.
 #include "write.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sender.h"
@@ -68,6 +69,12 @@ static int needs_search(const struct work *work, size_t change) {
   return !may_make(work) || strcmp(work->destination->options.on_missing, "skip") == 0;
 }
 
+// A batch of a run that died is sent again without a plan that counts it.
+static int wants_job(const struct work *work) {
+  const int64_t threshold = work->destination->options.bulk_threshold;
+  return work->destination->in_bulk || (threshold > 0 && work->changes.view.row_count > (uint64_t)threshold);
+}
+
 // ---- making ----
 
 static int32_t make_one(struct work *work, size_t change, struct dray_error *error) {
@@ -83,6 +90,43 @@ static int32_t make_one(struct work *work, size_t change, struct dray_error *err
                                        &work->texts, error);
   }
   return shopify_make_task(mapping, &work->changes, change, &work->values, &work->texts, task, error);
+}
+
+static int32_t deny(struct dray_error *error, const char *what, const char *scope) {
+  const int32_t rc = dray_fail(error, DRAY_E_AUTH_FORBIDDEN,
+                               "%.100s: to be written they need the scope %s, which the app lacks", what, scope);
+  if (error != NULL) (void)snprintf(error->vendor_code, sizeof(error->vendor_code), "ACCESS_DENIED");
+  return rc;
+}
+
+static int32_t check_owners(struct work *work, struct dray_error *error) {
+  struct dray_buffer owner;
+  int32_t rc = DRAY_OK;
+  dray_buffer_init(&owner, TEXTS_BYTES_MAX);
+  for (size_t i = 0; i < work->changes.view.row_count && rc == DRAY_OK; i++) {
+    rc = shopify_owner_id(&work->destination->mapping, &work->changes, i, &owner, error);
+    const char *scope = rc == DRAY_OK ? shopify_scope_of_owner(dray_buffer_view(&owner)) : NULL;
+    if (scope == NULL || shopify_scopes_have(&work->destination->scopes, dray_str_of(scope))) continue;
+    char what[200];
+    (void)snprintf(what, sizeof(what), "metafields of %.80s and its like", owner.data);
+    rc = deny(error, what, scope);
+  }
+  dray_buffer_free(&owner);
+  return rc;
+}
+
+// Metafields whose owner the app may not write, and whatever it may not write by a job, Shopify refuses row by row.
+// That is no fault of the rows, and none would ever pass: it is said before any is sent. Other refusals are of a whole
+// request anyway.
+static int32_t check_rights(struct work *work, struct dray_error *error) {
+  struct dray_destination *destination = work->destination;
+  const struct shopify_object *object = &shopify_objects[destination->mapping.object];
+  const int by_owner = destination->mapping.object == SHOPIFY_OBJECT_METAFIELDS;
+  if (!by_owner && !wants_job(work)) return DRAY_OK;
+  if (destination->scopes.len == 0) DRAY_TRY(shopify_scopes_ask(&destination->client, &destination->scopes, error));
+  if (by_owner) return check_owners(work, error);
+  if (shopify_scopes_have(&destination->scopes, dray_str_of(object->scopes))) return DRAY_OK;
+  return deny(error, object->def.name, object->scopes);
 }
 
 static int32_t make_all(struct work *work, struct dray_error *error) {
@@ -231,10 +275,7 @@ static int32_t send_all(struct work *work, struct dray_error *error) {
 static int32_t operation_for_job(const struct work *work) {
   size_t counts[SHOPIFY_OPERATION_COUNT] = {0};
   int32_t most = 0;
-  const int64_t threshold = work->destination->options.bulk_threshold;
-  // A batch of a run that died is sent again without a plan that counts it.
-  const int many = work->destination->in_bulk || (threshold > 0 && work->changes.view.row_count > (uint64_t)threshold);
-  if (!many || work->failed != DRAY_OK || work->destination->files_refused) return -1;
+  if (!wants_job(work) || work->failed != DRAY_OK || work->destination->files_refused) return -1;
   for (size_t i = 0; i < work->count; i++) {
     if (work->tasks[i].status == 0) counts[work->tasks[i].operation]++;
   }
@@ -373,6 +414,7 @@ static int anything_done(const struct work *work) {
 }
 
 static int32_t do_work(struct work *work, struct dray_receipts *out, struct dray_error *error) {
+  DRAY_TRY(check_rights(work, error));
   DRAY_TRY(make_all(work, error));
   int32_t rc = search_all(work, error);
   if (rc == DRAY_OK) rc = remove_metafields(work, error);

@@ -23,6 +23,7 @@ struct dray_destination {
   const struct ArrowSchema *schema; // of the plan, borrowed
   struct shopify_options options;
   struct shopify_mapping mapping;
+  struct dray_buffer scopes; // of the app, where rows are of owners of several kinds; empty: not asked for yet
 
   int files_refused; // results of jobs could not be downloaded: no more of them
 

@@ -112,15 +112,25 @@ static void test_the_scope_is_that_of_all_streams(void **state) {
   struct shopify_settings settings;
   struct dray_error error;
   assert_int_equal(bind("{\"shop\":\"acme\"," SECRET("access_token") "}", &settings, &error), DRAY_OK);
+  struct dray_buffer scopes;
+  dray_buffer_init(&scopes, SHOPIFY_SCOPES_BYTES_MAX);
+  for (const char *at = settings.scope; *at != '\0'; at += strspn(at, ", ")) {
+    const size_t len = strcspn(at, ", ");
+    assert_int_equal(dray_buffer_printf(&scopes, NULL, " %.*s ", (int)len, at), DRAY_OK);
+    at += len;
+  }
   for (size_t i = 0; i < shopify_stream_count; i++) {
     for (const char *at = shopify_streams[i].scopes; *at != '\0'; at += strspn(at, " ")) {
-      char scope[64];
       const size_t len = strcspn(at, " ");
-      (void)snprintf(scope, sizeof(scope), "%.*s", (int)len, at);
-      if (strstr(settings.scope, scope) == NULL) fail_msg("%s needs %s", shopify_streams[i].def.name, scope);
+      if (!shopify_scopes_have(&scopes, dray_str_make(at, len)))
+        fail_msg("%s needs %s", shopify_streams[i].def.name, at);
       at += len;
     }
+    for (const struct shopify_also *also = shopify_streams[i].also; also->scopes != NULL; also++) {
+      assert_true(shopify_scopes_have(&scopes, dray_str_of(also->scopes)));
+    }
   }
+  dray_buffer_free(&scopes);
   shopify_settings_free(&settings);
 }
 
@@ -422,6 +432,34 @@ static void test_outcomes_are_in_the_vendors_words(void **state) {
                  DRAY_RECEIPT_RETRY, "Throttled");
 }
 
+// ---- scopes ----
+
+static void test_a_scope_to_write_is_one_to_read(void **state) {
+  (void)state;
+  struct dray_buffer scopes;
+  struct dray_json *list = NULL;
+  dray_buffer_init(&scopes, SHOPIFY_SCOPES_BYTES_MAX);
+  assert_int_equal(shopify_scopes_have(&scopes, dray_str_of("read_orders")), 0);
+  const struct dray_str text = dray_str_of("[{\"handle\":\"write_products\"},{\"handle\":\"read_orders\"}]");
+  assert_int_equal(dray_json_parse(text, BYTES_MAX, &list, NULL), DRAY_OK);
+  assert_int_equal(shopify_scopes_take(list, &scopes, NULL), DRAY_OK);
+  dray_json_free(list);
+  static const char *const held[] = {"read_products", "write_products", "read_orders", "read_inventory|read_products",
+                                     "read_orders|x"};
+  static const char *const lacking[] = {"",       "write_orders", "read_order",
+                                        "orders", "read_",        "read_inventory|read_locations"};
+  for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
+    assert_true(shopify_scopes_have(&scopes, dray_str_of(held[i])));
+  }
+  for (size_t i = 0; i < sizeof(lacking) / sizeof(lacking[0]); i++) {
+    assert_false(shopify_scopes_have(&scopes, dray_str_of(lacking[i])));
+  }
+  dray_buffer_free(&scopes);
+  assert_string_equal(shopify_scope_of_owner(dray_str_of("gid://shopify/ProductVariant/7")), "write_products");
+  assert_null(shopify_scope_of_owner(dray_str_of("gid://shopify/Shop/7")));
+  assert_null(shopify_scope_of_owner(dray_str_of("Customer/7")));
+}
+
 // ---- the README ----
 
 static void expect_in_readme(const struct dray_buffer *table) {
@@ -468,6 +506,7 @@ int main(void) {
       cmocka_unit_test(test_without_memory_nothing_is_left),
       cmocka_unit_test(test_tasks_become_one_document),
       cmocka_unit_test(test_outcomes_are_in_the_vendors_words),
+      cmocka_unit_test(test_a_scope_to_write_is_one_to_read),
       cmocka_unit_test(test_the_readme_holds_the_tables),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
