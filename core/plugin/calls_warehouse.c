@@ -16,7 +16,8 @@
               DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE | DRAY_DIALECT_NULL_SAFE_EQUAL |                     \
               DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN | DRAY_DIALECT_DROP_TEMPORARY |                    \
               DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT | DRAY_DIALECT_ADD_KEY | DRAY_DIALECT_COPY_NOT_NULL | \
-              DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_TABLES_NOCASE | DRAY_DIALECT_LOOSE_MARKED))
+              DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_TABLES_NOCASE | DRAY_DIALECT_LOOSE_MARKED |                    \
+              DRAY_DIALECT_LIKE_TABLES))
 
 static const struct dray_warehouse_vtable *vtable_of(const struct dr_warehouse_instance *warehouse) {
   return &warehouse->plugin->warehouse;
@@ -216,6 +217,20 @@ static void guarded_interrupt(struct dray_warehouse *self) { // from another thr
   vtable_of(warehouse)->interrupt(warehouse->self);
 }
 
+static int32_t guarded_retype(struct dray_warehouse *self, struct dray_str schema, struct dray_str table,
+                              const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                              struct dray_str *out_json, struct dray_error *error) {
+  const struct dr_warehouse_instance *warehouse = instance_of(self);
+  struct dr_call call;
+  struct dray_str json = {NULL, 0};
+  DRAY_TRY(dr_call_begin(&call, warehouse->label, "warehouse.retype", error));
+  DRAY_TRY(dr_call_end(
+      &call, vtable_of(warehouse)->retype(warehouse->self, schema, table, columns, types, count, &json, &call.inner)));
+  if (json.len > 0 && json.data == NULL) return dr_call_broken(&call, "the answer has a length and no text");
+  *out_json = json;
+  return DRAY_OK;
+}
+
 const struct dray_warehouse_vtable *dr_warehouse_guarded(void) {
   static const struct dray_warehouse_vtable guarded = {
       .struct_size = sizeof(guarded),
@@ -234,6 +249,7 @@ const struct dray_warehouse_vtable *dr_warehouse_guarded(void) {
       .commit = guarded_commit,
       .rollback = guarded_rollback,
       .interrupt = guarded_interrupt,
+      .retype = guarded_retype,
   };
   return &guarded;
 }

@@ -39,6 +39,15 @@ static void warehouse_interrupt(struct dray_warehouse *warehouse) {
   (void)warehouse;
 }
 
+// The host's own way.
+static int32_t warehouse_retype(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                struct dray_str *out_json, struct dray_error *error) {
+  (void)warehouse, (void)schema, (void)table, (void)columns, (void)types, (void)count, (void)error;
+  *out_json = (struct dray_str){NULL, 0};
+  return DRAY_OK;
+}
+
 static int32_t destination_poll(struct dray_destination *destination, struct dray_str handle, const int64_t *rows,
                                 uint64_t row_count, struct dray_receipts *out, struct dray_error *error) {
   (void)destination, (void)handle, (void)rows, (void)row_count, (void)out;
@@ -55,7 +64,8 @@ static const struct dray_source_vtable source_defaults = {
     .interrupt = source_interrupt, .drop = source_drop, .wait = source_wait};
 static const struct dray_destination_vtable destination_defaults = {
     .poll = destination_poll, .read_back = destination_read_back, .interrupt = destination_interrupt};
-static const struct dray_warehouse_vtable warehouse_defaults = {.interrupt = warehouse_interrupt};
+static const struct dray_warehouse_vtable warehouse_defaults = {.interrupt = warehouse_interrupt,
+                                                                .retype = warehouse_retype};
 
 int dr_destination_lacks_poll(const struct dray_destination_vtable *vtable) {
   return vtable->poll == destination_poll;
@@ -87,9 +97,10 @@ static const struct slot destination_slots[] = {
     DESTINATION(caps), DESTINATION(begin),  DESTINATION(write),    DESTINATION(poll),  DESTINATION(read_back),
     DESTINATION(end),  DESTINATION(abort),  DESTINATION(interrupt)};
 static const struct slot warehouse_slots[] = {
-    WAREHOUSE(spec),    WAREHOUSE(create),   WAREHOUSE(destroy),  WAREHOUSE(check),    WAREHOUSE(open),
-    WAREHOUSE(dialect), WAREHOUSE(discover), WAREHOUSE(describe), WAREHOUSE(query),    WAREHOUSE(execute),
-    WAREHOUSE(load),    WAREHOUSE(begin),    WAREHOUSE(commit),   WAREHOUSE(rollback), WAREHOUSE(interrupt)};
+    WAREHOUSE(spec),   WAREHOUSE(create),   WAREHOUSE(destroy),   WAREHOUSE(check),
+    WAREHOUSE(open),   WAREHOUSE(dialect),  WAREHOUSE(discover),  WAREHOUSE(describe),
+    WAREHOUSE(query),  WAREHOUSE(execute),  WAREHOUSE(load),      WAREHOUSE(begin),
+    WAREHOUSE(commit), WAREHOUSE(rollback), WAREHOUSE(interrupt), WAREHOUSE(retype)};
 
 // One role: where the plugin's vtable is, and where the host's copy goes.
 struct role {

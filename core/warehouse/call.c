@@ -6,6 +6,7 @@
 #include "warehouse/table.h"
 
 #include "base/log.h"
+#include "dray/sdk/json.h"
 #include "table/cast.h"
 
 #define QUERY_BYTES_MAX (1u << 20)
@@ -54,6 +55,34 @@ int32_t dr_engine_commit(struct dr_warehouse *warehouse, struct dray_error *erro
 
 void dr_engine_rollback(struct dr_warehouse *warehouse) {
   warehouse->vtable->rollback(warehouse->self);
+}
+
+#define RETYPE_BYTES_MAX (16u << 20)
+
+int32_t dr_engine_retype(struct dr_warehouse *warehouse, const struct dr_place *place, const struct dray_str *columns,
+                         const struct dray_str *types, size_t count, char ***list, size_t *list_count, int *out_said,
+                         struct dray_error *error) {
+  struct dray_str json = {NULL, 0};
+  struct dray_json *root = NULL;
+  int32_t code = DRAY_OK;
+  *out_said = 0;
+  if (warehouse->vtable->retype == NULL) return DRAY_OK; // not the guarded one
+  DRAY_TRY(warehouse->vtable->retype(warehouse->self, dray_str_of(place->schema), dray_str_of(place->table), columns,
+                                     types, count, &json, error));
+  if (json.len == 0) return DRAY_OK;
+  DRAY_TRY(dray_json_parse(json, RETYPE_BYTES_MAX, &root, error));
+  const struct dray_json *statement = root->kind == DRAY_JSON_ARRAY ? root->child : NULL;
+  if (statement == NULL) {
+    code = dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "%s: retype gives no statements", warehouse->label);
+  }
+  for (; code == DRAY_OK && statement != NULL; statement = statement->next) {
+    code = statement->kind == DRAY_JSON_STRING
+               ? dr_statement_add(list, list_count, statement->text, error)
+               : dray_fail(error, DRAY_E_PLUGIN_CONTRACT, "%s: retype gives what is no text", warehouse->label);
+  }
+  dray_json_free(root);
+  if (code == DRAY_OK) *out_said = 1;
+  return code;
 }
 
 // ---- queries ----

@@ -22,6 +22,12 @@ static const char *policy_name(int policy) {
   return policy >= 0 && policy <= POLICY_DISCARD_VALUE ? policy_names[policy] : "unknown";
 }
 
+// A column that gets a wider type.
+struct widening {
+  const struct dr_shape_column *column; // borrowed: the shape grows behind them only
+  struct dray_type to;
+};
+
 // One pass of planning.
 struct planner {
   struct dr_warehouse *warehouse;
@@ -31,6 +37,8 @@ struct planner {
   struct dray_buffer text; // the statement being written
   struct dr_sql sql;
   struct dr_table_plan plan;
+  struct widening *widenings; // owned; room for one a field
+  size_t widening_count;
   char label[600]; // the table, for messages
   struct dray_error *error;
 };
@@ -410,6 +418,57 @@ static int32_t plan_widen_by_copy(struct planner *planner, const char *name, str
   return take(planner);
 }
 
+// By the dialect alone, one column after the other.
+static int32_t plan_widening(struct planner *planner, const struct widening *widening) {
+  return dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_WIDEN_TYPE)
+             ? plan_widen_in_place(planner, widening->column, widening->to)
+             : plan_widen_by_copy(planner, widening->column->name, widening->column->type, widening->to);
+}
+
+// The plugin knows best what hangs on the columns, and is asked for all at once.
+static int32_t ask_for_widenings(struct planner *planner, int *out_said) {
+  const size_t count = planner->widening_count;
+  struct dray_str *names = calloc(2 * count, sizeof *names), *types = names + count;
+  char **copies = calloc(count, sizeof *copies);
+  int32_t code = DRAY_OK;
+  if (names == NULL || copies == NULL) {
+    free(names);
+    free(copies);
+    return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
+  }
+  for (size_t i = 0; code == DRAY_OK && i < count; i++) {
+    start(planner);
+    dr_sql_type(&planner->sql, planner->widenings[i].to);
+    code = planner->sql.code;
+    if (code != DRAY_OK) break;
+    copies[i] = dray_str_dup(dray_buffer_view(&planner->text));
+    if (copies[i] == NULL) code = dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
+    names[i] = dray_str_of(planner->widenings[i].column->name);
+    types[i] = dray_str_of(copies[i]);
+  }
+  if (code == DRAY_OK) {
+    code = dr_engine_retype(planner->warehouse, &planner->place, names, types, count, &planner->plan.ddl,
+                            &planner->plan.ddl_count, out_said, planner->error);
+  }
+  for (size_t i = 0; i < count; i++) free(copies[i]);
+  free(copies);
+  free(names);
+  return code;
+}
+
+static int32_t plan_widenings(struct planner *planner) {
+  int said = 0;
+  if (planner->widening_count == 0) return DRAY_OK;
+  DRAY_TRY(ask_for_widenings(planner, &said));
+  for (size_t i = 0; !said && i < planner->widening_count; i++) {
+    DRAY_TRY(plan_widening(planner, &planner->widenings[i]));
+  }
+  for (size_t i = 0; i < planner->widening_count; i++) {
+    DRAY_TRY(note_column(planner, planner->widenings[i].column->name, planner->widenings[i].to));
+  }
+  return DRAY_OK;
+}
+
 // ---- drift ----
 
 // Leaves the field out, as the policy says. Returns 0 when the policy is none of the discarding ones.
@@ -443,7 +502,6 @@ static int32_t plan_new_column(struct planner *planner, size_t index) {
 
 static int32_t plan_type_change(struct planner *planner, size_t index, const struct dr_shape_column *column) {
   const struct dr_field *field = &planner->options->schema->fields[index];
-  const int in_place = dr_dialect_has(&planner->warehouse->dialect, DRAY_DIALECT_WIDEN_TYPE);
   const int policy = planner->options->drift.type_change;
   const int key = is_keyed(planner->options) && dr_options_is_key(planner->options, field->name);
   const struct dray_type wider = dr_type_join(column->type, field->type);
@@ -451,9 +509,8 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
   char wanted[32], actual[32];
   if (!key && discard(planner, index, policy)) return DRAY_OK;
   if (policy <= POLICY_EVOLVE && widens) {
-    DRAY_TRY(in_place ? plan_widen_in_place(planner, column, wider)
-                      : plan_widen_by_copy(planner, column->name, column->type, wider));
-    return note_column(planner, column->name, wider);
+    planner->widenings[planner->widening_count++] = (struct widening){column, wider};
+    return DRAY_OK;
   }
   return dray_fail_field(planner->error, DRAY_E_SCHEMA_DRIFT, field->name,
                          "column '%s' is %s in the data and %s in table %s; the policy for a type change is %s%s",
@@ -466,11 +523,10 @@ static int32_t plan_type_change(struct planner *planner, size_t index, const str
                                                 : ", but this change would not keep every value exactly");
 }
 
-static int32_t plan_field(struct planner *planner, size_t index) {
+static int32_t plan_old_field(struct planner *planner, size_t index) {
   const struct dr_field *field = &planner->options->schema->fields[index];
   const struct dr_shape_column *column = dr_shape_find(&planner->shape, field->name);
-  if (column == NULL) return plan_new_column(planner, index);
-  if (dr_type_holds(column->type, field->type)) return DRAY_OK;
+  if (column == NULL || dr_type_holds(column->type, field->type)) return DRAY_OK;
   return plan_type_change(planner, index, column);
 }
 
@@ -497,7 +553,12 @@ static int32_t plan_existing_table(struct planner *planner) {
   const struct dr_table_options *options = planner->options;
   planner->plan.table_exists = 1;
   DRAY_TRY(check_kind(planner));
-  for (size_t i = 0; i < options->schema->field_count; i++) DRAY_TRY(plan_field(planner, i));
+  // Types first: a plugin may make the whole table anew for them, as it is.
+  for (size_t i = 0; i < options->schema->field_count; i++) DRAY_TRY(plan_old_field(planner, i));
+  DRAY_TRY(plan_widenings(planner));
+  for (size_t i = 0; i < options->schema->field_count; i++) {
+    if (dr_shape_find(&planner->shape, options->schema->fields[i].name) == NULL) DRAY_TRY(plan_new_column(planner, i));
+  }
   for (size_t i = 0; i < OWN_COLUMN_COUNT; i++) {
     const struct own_column *own = &own_columns[i];
     if (!own_wanted(own, options) || dr_shape_find(&planner->shape, own->name) != NULL) continue;
@@ -530,7 +591,8 @@ static int32_t run(struct planner *planner) {
   struct dr_warehouse *warehouse = planner->warehouse;
   DRAY_TRY(prepare(planner));
   planner->plan.drop_column = calloc(options->schema->field_count, 1);
-  if (planner->plan.drop_column == NULL) {
+  planner->widenings = calloc(options->schema->field_count, sizeof *planner->widenings);
+  if (planner->plan.drop_column == NULL || planner->widenings == NULL) {
     return dray_fail(planner->error, DRAY_E_OUT_OF_MEMORY, "no memory for the plan of a table");
   }
   DRAY_TRY(dr_shape_read(warehouse, &planner->place, &planner->shape, planner->error));
@@ -550,6 +612,19 @@ int32_t dr_table_check(struct dr_warehouse *warehouse, const struct dr_table_opt
 
 int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options, struct dr_table_plan *out,
                       struct dray_error *error) {
+  struct dr_table_plan plan = {.ddl = NULL};
+  DRAY_TRY(dr_table_plan_untried(warehouse, options, &plan, error));
+  const int32_t code = dr_table_rehearse(warehouse, options, &plan, error);
+  if (code != DRAY_OK) {
+    dr_table_plan_free(&plan);
+    return code;
+  }
+  *out = plan;
+  return DRAY_OK;
+}
+
+int32_t dr_table_plan_untried(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                              struct dr_table_plan *out, struct dray_error *error) {
   struct planner planner = {.warehouse = warehouse, .options = options, .error = error};
   dray_buffer_init(&planner.text, DR_SQL_BYTES_MAX);
   int32_t code = run(&planner);
@@ -563,6 +638,7 @@ int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_opti
     planner.shape = (struct dr_shape){0, 0, NULL};
   }
   dray_buffer_free(&planner.text);
+  free(planner.widenings);
   dr_shape_free(&planner.shape);
   dr_place_free(&planner.place);
   if (code != DRAY_OK) {

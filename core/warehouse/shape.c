@@ -7,17 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dray/sdk/fold.h"
+
 // Digits that any int64 needs before the point.
 #define INT64_DIGITS 19
 
-static int fold(char c) {
-  return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
-}
-
+// Letters of any script: some engines keep columns apart that differ by the case of A to Z alone, others none that
+// differ by case at all, and a table is to be the same in each.
 int dr_name_equal_nocase(const char *a, const char *b) {
-  for (; *a != '\0' && fold(*a) == fold(*b); a++, b++) {
-  }
-  return fold(*a) == fold(*b);
+  return dray_fold_same(dray_str_of(a), dray_str_of(b));
 }
 
 const struct dr_shape_column *dr_shape_find(const struct dr_shape *shape, const char *name) {

@@ -42,6 +42,11 @@ DRAY_NODISCARD int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dr
                                                        struct dray_error *error),
                                        void *ctx, struct dray_error *error);
 
+// The statements that give columns other types, added to a list; *out_said = 0: the plugin leaves it to the dialect.
+DRAY_NODISCARD int32_t dr_engine_retype(struct dr_warehouse *warehouse, const struct dr_place *place,
+                                        const struct dray_str *columns, const struct dray_str *types, size_t count,
+                                        char ***list, size_t *list_count, int *out_said, struct dray_error *error);
+
 // Whether the query, a SELECT 1 AS DR_COLUMN_ASKED, has a row.
 #define DR_COLUMN_ASKED "one"
 DRAY_NODISCARD int32_t dr_engine_has_rows(struct dr_warehouse *warehouse, struct dray_str sql, int *out_has_rows,
@@ -66,7 +71,7 @@ struct dr_shape {
 DRAY_NODISCARD int32_t dr_shape_read(struct dr_warehouse *warehouse, const struct dr_place *place, struct dr_shape *out,
                                      struct dray_error *error);
 void dr_shape_free(struct dr_shape *shape);
-// Finds a column: by its exact name, else by its name in another case (ASCII). NULL: none.
+// Finds a column: by its exact name, else by its name in another case. NULL: none.
 const struct dr_shape_column *dr_shape_find(const struct dr_shape *shape, const char *name);
 int dr_name_equal_nocase(const char *a, const char *b);
 // 1 when every value of `from` is held exactly by `to`.
@@ -81,6 +86,18 @@ const char *dr_place_text(const struct dr_place *place, char *out, size_t out_by
 DRAY_NODISCARD int32_t dr_schema_is_there(struct dr_warehouse *warehouse, const char *name, int *out_found,
                                           struct dray_error *error);
 int dr_options_is_key(const struct dr_table_options *options, const char *name);
+
+// ---- plans (plan.c, rehearsal.c) ----
+
+// As dr_table_plan, without trying the statements: the writer is about to run them.
+DRAY_NODISCARD int32_t dr_table_plan_untried(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                             struct dr_table_plan *out, struct dray_error *error);
+// Runs the plan's statements on a temporary table that is like the one they are for, where the engine can, and drops
+// it. @errors as the run itself would give.
+DRAY_NODISCARD int32_t dr_table_rehearse(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                         const struct dr_table_plan *plan, struct dray_error *error);
+// What a statement of a plan failed with, as the error of the run. `exists`: the table was there before.
+DRAY_NODISCARD int32_t dr_table_ddl_failed(int32_t code, const char *table, int exists, struct dray_error *error);
 
 // ---- the state table (state.c) ----
 

@@ -113,8 +113,10 @@ struct dr_table_plan {
   size_t limit_count;
 };
 void dr_table_plan_free(struct dr_table_plan *plan);
-// Compares the table with what is wanted under the drift policy; runs nothing. @errors SCHEMA_DRIFT names column, both
-// types and the policy; SCHEMA_NAME, SCHEMA_TYPE.
+// Compares the table with what is wanted under the drift policy; changes nothing. Where the engine can, the statements
+// are tried on a temporary table that is like this one, so that what it would refuse is refused here. @errors
+// SCHEMA_DRIFT names column, both types and the policy, or what keeps the column from its type; SCHEMA_NAME,
+// SCHEMA_TYPE, SCHEMA_KEY, LIMIT.
 DRAY_NODISCARD int32_t dr_table_plan(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                      struct dr_table_plan *out, struct dray_error *error);
 
@@ -133,8 +135,8 @@ DRAY_NODISCARD int32_t dr_table_staging(struct dr_warehouse *warehouse, const st
 // Describes the table as core/warehouse names it in this dialect; see dray_warehouse_vtable.describe.
 DRAY_NODISCARD int32_t dr_table_describe(struct dr_warehouse *warehouse, const struct dr_table_name *name,
                                          struct ArrowSchema *out, uint32_t *out_found, struct dray_error *error);
-// Which fields of the options' schema the table has, under their names or under one in another case (ASCII), which is
-// the same column: out_has[i], as many as there are fields. *out_found = 0: there is no table.
+// Which fields of the options' schema the table has, under their names or under one in another case, which is the
+// same column: out_has[i], as many as there are fields. *out_found = 0: there is no table.
 DRAY_NODISCARD int32_t dr_table_fields(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                        uint8_t *out_has, int *out_found, struct dray_error *error);
 // Whether the table, which must be there, has any row. No query stream of the instance may be open meanwhile.

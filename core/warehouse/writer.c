@@ -56,7 +56,7 @@ static int32_t fence(struct dr_table_writer *writer, struct dr_state_row *row, s
 static int32_t renew_plan(struct dr_table_writer *writer, const struct dr_table_plan *given, struct dr_table_plan *out,
                           struct dray_error *error) {
   const struct dr_schema *schema = writer->options->schema;
-  DRAY_TRY(dr_table_plan(writer->warehouse, writer->options, out, error));
+  DRAY_TRY(dr_table_plan_untried(writer->warehouse, writer->options, out, error));
   if (given->table_exists && !out->table_exists) { // what was read may be what came since a checkpoint of its rows
     dr_table_plan_free(out);
     return dray_fail(error, DRAY_E_BUSY, "table %s was removed by somebody else after this run was planned",
@@ -75,26 +75,12 @@ static int32_t renew_plan(struct dr_table_writer *writer, const struct dr_table_
   return DRAY_OK;
 }
 
-// dray's own statement is right, so what the engine refuses it for is of the table: a view, an index or a CHECK that
-// hangs on a column which needs another type. The engine's words name it.
-static int32_t refused(const struct dr_table_writer *writer, struct dray_error *error) {
-  struct dray_error why = *error;
-  (void)dray_fail(
-      error, DRAY_E_SCHEMA_DRIFT,
-      "table %s cannot be changed as the data need it: %.300s. Drop the view, index or constraint that hangs "
-      "on the column, run the sync, and make it anew (`dray plan` shows the statements)",
-      writer->table.table, why.text);
-  (void)snprintf(error->vendor_code, sizeof error->vendor_code, "%s", why.vendor_code);
-  return DRAY_E_SCHEMA_DRIFT;
-}
-
 static int32_t run_ddl(struct dr_table_writer *writer, const struct dr_table_plan *plan, struct dray_error *error) {
   const int can_wait = dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_TRANSACTIONAL_DDL);
   const size_t now_count = can_wait ? plan->ddl_count - plan->late_ddl_count : plan->ddl_count;
   for (size_t i = 0; i < now_count; i++) {
     const int32_t code = dr_engine_execute(writer->warehouse, dray_str_of(plan->ddl[i]), NULL, NULL, NULL, error);
-    if (code == DRAY_E_CONFIG_SQL && plan->table_exists) return refused(writer, error);
-    if (code != DRAY_OK) return dray_error_prefix(error, "changing table %s", writer->table.table);
+    if (code != DRAY_OK) return dr_table_ddl_failed(code, writer->table.table, plan->table_exists, error);
   }
   if (now_count == plan->ddl_count) return DRAY_OK;
   assert(plan->late_ddl_count == 1);

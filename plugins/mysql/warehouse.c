@@ -194,7 +194,8 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->flags = DRAY_DIALECT_TEMP_TABLES | DRAY_DIALECT_SCHEMAS | DRAY_DIALECT_RENAME_TABLE | DRAY_DIALECT_WIDEN_TYPE |
                DRAY_DIALECT_NULL_SAFE_EQUAL | DRAY_DIALECT_JOIN_WRITES | DRAY_DIALECT_MODIFY_COLUMN |
                DRAY_DIALECT_DROP_TEMPORARY | DRAY_DIALECT_NAMES_BMP | DRAY_DIALECT_JSON_IS_TEXT |
-               DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_LOOSE_MARKED;
+               DRAY_DIALECT_COPY_NOT_NULL | DRAY_DIALECT_FINITE_FLOATS | DRAY_DIALECT_LOOSE_MARKED |
+               DRAY_DIALECT_LIKE_TABLES;
   if (no_case) out->flags |= DRAY_DIALECT_TABLES_NOCASE;
   out->param_style = DRAY_PARAM_QUESTION;
   out->identifier_bytes_max = IDENTIFIER_BYTES_MAX;
@@ -247,6 +248,14 @@ static int32_t warehouse_query(struct dray_warehouse *warehouse, struct dray_str
     code = my_query_open(warehouse, sql, batch_bytes_max, batch_rows_max, out, error);
   }
   return my_own_end(warehouse, 0, code, error);
+}
+
+static int32_t warehouse_retype(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                struct dray_str *out_json, struct dray_error *error) {
+  const struct my_retyped wanted = {schema, table, columns, types, count};
+  DRAY_TRY(my_enter(warehouse, error));
+  return my_own_end(warehouse, 0, my_retype(warehouse, &wanted, out_json, error), error);
 }
 
 // ---- execute ----
@@ -388,4 +397,5 @@ const struct dray_warehouse_vtable my_warehouse_vtable = {
     .commit = warehouse_commit,
     .rollback = warehouse_rollback,
     .interrupt = warehouse_interrupt,
+    .retype = warehouse_retype,
 };

@@ -101,6 +101,17 @@ void my_columns_free(struct my_column *columns, size_t count); // and their name
 // Says of the columns of a described table what texts they take, and which have a default, by SHOW FULL COLUMNS.
 DRAY_NODISCARD int32_t my_texts_mark(MYSQL_RES *shown, struct ArrowSchema *table, struct dray_error *error);
 
+// ---- retype.c ----
+
+// See dray_warehouse_vtable.retype.
+struct my_retyped {
+  struct dray_str schema, table;
+  const struct dray_str *columns, *types;
+  uint64_t count;
+};
+DRAY_NODISCARD int32_t my_retype(struct dray_warehouse *warehouse, const struct my_retyped *wanted,
+                                 struct dray_str *out_json, struct dray_error *error);
+
 // ---- check.c ----
 
 DRAY_NODISCARD int32_t my_check(struct dray_warehouse *warehouse, struct dray_str *out_json, struct dray_error *error);

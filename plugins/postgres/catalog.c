@@ -7,6 +7,7 @@
 #include "source.h"
 
 #define OWN_PREFIX "_dray_"
+#define NAME_BYTES_MAX 1024
 enum {
   OID_INT2 = 21,
   OID_INT4 = 23,
@@ -187,6 +188,48 @@ int32_t pg_catalog_describe(struct dray_warehouse *warehouse, struct dray_str sc
   const int32_t code = found ? make_schema(columns, out, error) : DRAY_OK;
   PQclear(columns);
   if (code == DRAY_OK) *out_found = found;
+  return code;
+}
+
+// ---- columns of another type ----
+
+// What ALTER COLUMN ... TYPE is refused for: views and rules, triggers, policies, publications and generated columns
+// that name the column. Indexes, keys, defaults and CHECKs the server makes anew itself.
+static const char holds_sql[] =
+    "SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_catalog.pg_depend d JOIN "
+    "pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid LEFT JOIN pg_catalog.pg_attrdef "
+    "e "
+    "ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND e.oid = d.objid WHERE d.refclassid = "
+    "'pg_catalog.pg_class'::regclass AND d.refobjid = pg_catalog.to_regclass($1) AND a.attname = $2 AND (d.classid IN "
+    "(SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN "
+    "('pg_rewrite', 'pg_trigger', 'pg_policy', 'pg_publication_rel')) OR e.adnum <> a.attnum) LIMIT 1";
+
+static int32_t refuse_held(struct pg_link *link, const char *table, struct dray_str column, struct dray_error *error) {
+  PGresult *result = NULL;
+  char *name = dray_str_dup(column);
+  const char *const params[] = {table, name};
+  int32_t code = name != NULL ? DRAY_OK : dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a name");
+  if (code == DRAY_OK) code = pg_link_ask(link, holds_sql, 2, params, "looking at what names a column", &result, error);
+  if (code == DRAY_OK && PQntuples(result) > 0) {
+    code = dray_fail_field(error, DRAY_E_SCHEMA_DRIFT, name,
+                           "column '%s' cannot get another type: %s hangs on it. Drop the view, trigger, policy or "
+                           "generated column, run the sync, and make it anew (`dray plan` shows the statements)",
+                           name, PQgetvalue(result, 0, 0));
+  }
+  PQclear(result);
+  free(name);
+  return code;
+}
+
+int32_t pg_catalog_retype(struct pg_link *link, struct dray_str schema, struct dray_str table,
+                          const struct dray_str *columns, uint64_t count, struct dray_error *error) {
+  struct dray_buffer name;
+  dray_buffer_init(&name, NAME_BYTES_MAX);
+  int32_t code = schema.len > 0 ? pg_quote(schema, &name, error) : DRAY_OK;
+  if (code == DRAY_OK && schema.len > 0) code = dray_buffer_append_char(&name, '.', error);
+  if (code == DRAY_OK) code = pg_quote(table, &name, error);
+  for (uint64_t i = 0; code == DRAY_OK && i < count; i++) code = refuse_held(link, name.data, columns[i], error);
+  dray_buffer_free(&name);
   return code;
 }
 

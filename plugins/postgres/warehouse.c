@@ -192,6 +192,19 @@ static int32_t warehouse_query(struct dray_warehouse *warehouse, struct dray_str
   return code == DRAY_OK ? code : pg_own_end(warehouse, 0, code, error);
 }
 
+static int32_t warehouse_retype(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                struct dray_str *out_json, struct dray_error *error) {
+  int own = 0;
+  (void)types;
+  DRAY_TRY(pg_enter(warehouse, error));
+  DRAY_TRY(pg_own_begin(warehouse, 1, &own, error));
+  const int32_t code = pg_catalog_retype(warehouse->link, schema, table, columns, count, error);
+  DRAY_TRY(pg_own_end(warehouse, own, code, error));
+  *out_json = (struct dray_str){NULL, 0};
+  return DRAY_OK;
+}
+
 // ---- execute ----
 
 // The parameters of one row, as they lie in the encoder's buffer.
@@ -355,4 +368,5 @@ const struct dray_warehouse_vtable pg_warehouse_vtable = {
     .commit = warehouse_commit,
     .rollback = warehouse_rollback,
     .interrupt = warehouse_interrupt,
+    .retype = warehouse_retype,
 };

@@ -82,6 +82,10 @@ DRAY_NODISCARD int32_t pg_catalog_describe(struct dray_warehouse *warehouse, str
                                            struct dray_error *error);
 DRAY_NODISCARD int32_t pg_catalog_discover(struct dray_warehouse *warehouse, struct dray_str *out_json,
                                            struct dray_error *error);
+// Whether the columns can get other types; see dray_warehouse_vtable.retype. The statements are the dialect's.
+// @errors SCHEMA_DRIFT says what keeps one from it.
+DRAY_NODISCARD int32_t pg_catalog_retype(struct pg_link *link, struct dray_str schema, struct dray_str table,
+                                         const struct dray_str *columns, uint64_t count, struct dray_error *error);
 // The columns of a table: rows of name, oid, modifier, category, kind, not null, place in the key. No rows: no table.
 DRAY_NODISCARD int32_t pg_catalog_columns(struct pg_link *link, struct dray_str schema, struct dray_str table,
                                           PGresult **out, struct dray_error *error);

@@ -283,11 +283,14 @@ static int32_t open_refused(struct connection *connection, int rc, struct dray_e
 // Settings of the session. Durability is SQLite's full one: a commit has reached the disk when it returns. The journal
 // mode is the file's own and is never changed. Text in double quotes is a name and nothing else, so that a column that
 // is gone is an error instead of a constant; files of others keep the old habit, because their views may rely on it.
+// Foreign keys are not enforced, which is what SQLite does unless it was built otherwise: a table that is made anew
+// (retype.c) would take the rows of others with it.
 static int32_t configure(struct connection *connection, struct dray_error *error) {
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   if (reads_only(connection)) return connection_run(connection, "PRAGMA query_only = ON", error);
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+  (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
   return connection_run(connection,
                         "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA temp_store = FILE; "
                         "PRAGMA temp.cache_size = -16384",

@@ -75,6 +75,13 @@ DRAY_NODISCARD int32_t catalog_quote(struct dray_str name, struct dray_buffer *o
 DRAY_NODISCARD int32_t catalog_has(struct connection *connection, struct dray_str name, int *out_found,
                                    struct dray_error *error);
 
+// ---- retype.c ----
+
+// See dray_warehouse_vtable.retype.
+DRAY_NODISCARD int32_t retype_columns(struct connection *connection, struct dray_str table,
+                                      const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                      struct dray_str *out_json, struct dray_error *error);
+
 // ---- check.c ----
 
 DRAY_NODISCARD int32_t check_connection(struct connection *connection, struct dray_str *out_json,

@@ -100,6 +100,14 @@ static int32_t warehouse_query(struct dray_warehouse *warehouse, struct dray_str
   return stream_open(connection, statement, &options, out, error);
 }
 
+static int32_t warehouse_retype(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                struct dray_str *out_json, struct dray_error *error) {
+  (void)schema;
+  DRAY_TRY(enter(warehouse, error));
+  return retype_columns(&warehouse->connection, table, columns, types, count, out_json, error);
+}
+
 // ---- execute ----
 
 static int32_t bind_params(struct connection *connection, sqlite3_stmt *statement, const struct dray_view *view,
@@ -207,4 +215,5 @@ const struct dray_warehouse_vtable sqlite_warehouse = {
     .commit = warehouse_commit,
     .rollback = warehouse_rollback,
     .interrupt = warehouse_interrupt,
+    .retype = warehouse_retype,
 };

@@ -37,6 +37,7 @@ enum {
   DRAY_DIALECT_FINITE_FLOATS = 65536u,  // a float64 column takes neither NaN nor an infinity
   DRAY_DIALECT_TABLES_NOCASE = 131072u, // names of schemas and tables that differ by case alone are one table
   DRAY_DIALECT_LOOSE_MARKED = 262144u,  // describe says which texts are compared loosely; without it any may be
+  DRAY_DIALECT_LIKE_TABLES = 524288u    // CREATE TEMPORARY TABLE a LIKE b; what such a one takes of DDL, b takes
 };
 
 enum { DRAY_PARAM_QUESTION = 1, DRAY_PARAM_DOLLAR = 2 }; // ?, or $1
@@ -159,6 +160,15 @@ struct dray_warehouse_vtable {
   void (*rollback)(struct dray_warehouse *warehouse); // no transaction open: no effect
 
   void (*interrupt)(struct dray_warehouse *warehouse); // optional: called from another thread, ends a blocking call
+
+  // Optional, since 1.2. The statements that give `count` columns of a table other types, columns[i] as describe names
+  // it and types[i] as the dialect spells it, and leave all else of the table as it is: rows, order, NOT NULL,
+  // defaults, comments, constraints, indexes, triggers, views. Changes nothing that outlasts the call; may be called inside a
+  // transaction. *out_json: an array of strings, in their order, memory of the plugin until the next call; empty: the
+  // host's own way, by the dialect, will do. @errors SCHEMA_DRIFT: it cannot be done, and what stands in its way.
+  DRAY_NODISCARD int32_t (*retype)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
+                                   const struct dray_str *columns, const struct dray_str *types, uint64_t count,
+                                   struct dray_str *out_json, struct dray_error *error);
 };
 
 #ifdef __cplusplus

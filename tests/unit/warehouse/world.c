@@ -161,6 +161,11 @@ void world_open(struct world *world, const char *name, int variant) {
     world->vtable.describe = describe_nowhere;
     world->warehouse.vtable = &world->vtable;
   }
+  if (variant & WORLD_NO_RETYPE) {
+    world->vtable = *world->warehouse.vtable;
+    world->vtable.retype = NULL;
+    world->warehouse.vtable = &world->vtable;
+  }
   if (variant & WORLD_DOLLAR) dialect->param_style = DRAY_PARAM_DOLLAR;
   if (variant & WORLD_EXACT_TEXT) {
     dialect->flags |= DRAY_DIALECT_JSON_IS_TEXT;

@@ -35,7 +35,8 @@ enum {
   WORLD_SCHEMAS = 16, // the schema is then "main"
   WORLD_DOLLAR = 32,
   WORLD_EXACT_TEXT = 64, // texts are compared as bytes, keys have types of their own
-  WORLD_EVERY = 127
+  WORLD_EVERY = 127,
+  WORLD_NO_RETYPE = 128 // columns get other types by the dialect alone
 };
 
 struct world {
