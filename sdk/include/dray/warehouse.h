@@ -163,9 +163,10 @@ struct dray_warehouse_vtable {
 
   // Optional, since 1.2. The statements that give `count` columns of a table other types, columns[i] as describe names
   // it and types[i] as the dialect spells it, and leave all else of the table as it is: rows, order, NOT NULL,
-  // defaults, comments, constraints, indexes, triggers, views. Changes nothing that outlasts the call; may be called inside a
-  // transaction. *out_json: an array of strings, in their order, memory of the plugin until the next call; empty: the
-  // host's own way, by the dialect, will do. @errors SCHEMA_DRIFT: it cannot be done, and what stands in its way.
+  // defaults, comments, constraints, indexes, triggers, views. Changes nothing that outlasts the call; may be called
+  // inside a transaction. *out_json: an array of strings, in their order, memory of the plugin until the next call;
+  // empty: the host's own way, by the dialect, will do. @errors SCHEMA_DRIFT: it cannot be done, and what stands in its
+  // way.
   DRAY_NODISCARD int32_t (*retype)(struct dray_warehouse *warehouse, struct dray_str schema, struct dray_str table,
                                    const struct dray_str *columns, const struct dray_str *types, uint64_t count,
                                    struct dray_str *out_json, struct dray_error *error);
