@@ -75,7 +75,8 @@ class Server:
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
         os.chmod(self.folder, 0o755)
         self._run(programs()[2], "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal",
-                  "--skip-test-db", "--innodb-log-file-size=64M", "--innodb-use-native-aio=0")
+                  "--skip-test-db", "--innodb-log-file-size=64M", "--innodb-use-native-aio=0",
+                  f"--tmpdir={self.folder}")  # in a shared one a server that starts removes what another has there
         self._run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                   "-addext", "subjectAltName=DNS:localhost", "-keyout", self.folder / "server.key", "-out",
                   self.authority)
