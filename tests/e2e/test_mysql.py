@@ -181,7 +181,9 @@ def test_a_plan_shows_the_staging_that_the_run_makes(project, server, mode):
             put_people(project, rows)
             server.sql("TRUNCATE mysql.general_log")
             plan = project.plan("people")[0]
-            assert server.value("SELECT count(*) FROM mysql.general_log WHERE argument REGEXP '^(CREATE|DROP|ALTER)'") == "0"
+            tried = "'^(CREATE TEMPORARY TABLE|DROP TEMPORARY TABLE IF EXISTS|ALTER TABLE) `_dray_rehearsal`'"
+            assert server.value("SELECT count(*) FROM mysql.general_log WHERE argument REGEXP '^(CREATE|DROP|ALTER)' AND "
+                                f"argument NOT REGEXP {tried}") == "0"
             project.sync("people")
             said = server.sql("SELECT argument FROM mysql.general_log WHERE user_host LIKE 'dray%' AND "
                               "argument REGEXP '^(CREATE|DROP).*_dray_staging_' ORDER BY event_time")
