@@ -32,6 +32,7 @@ struct dr_context {
                                        // discard_row); NULL: none
   const struct dr_value_limit *limits; // ingest: values that the table does not take; in the arena
   size_t limit_count;
+  int absent_seen; // a value was absent, in this pass, that a new row must have
   struct dr_reader *reader;
   struct dr_prefilter *prefilter;     // NULL: the reader shows all there is; see prefilter.h
   struct dr_loading *loading;         // NULL: what is read is not loaded meanwhile; see loading.h
@@ -74,7 +75,8 @@ struct dr_pass {
   char *state;         // the source's state after the last row of the pass; NULL: none
   size_t state_bytes;
   uint64_t inserts, updates, deletes, unchanged;
-  int plain;                // every row that was read and has a key is an insert, of a key of its own
+  uint64_t lacking; // new rows that do not say what the table must have: not among `inserts`, see dr_rows_lacking
+  int plain;        // every row that was read and has a key is an insert, of a key of its own
   struct dray_error broken; // code 0: none; else the reading broke off behind a safe place: what was read before counts
 };
 // Where a pass may end before the reader does.
@@ -97,13 +99,17 @@ DRAY_NODISCARD int32_t dr_pass_sweep(struct dr_context *run, struct dray_error *
 void dr_rows_window(struct dr_context *run, struct dray_str checkpoint);
 // Takes the rows out of *batch that have a value in a refused column or one that the table does not take, and with
 // `keyed` those whose key is not whole; they go to `rejects`.
-DRAY_NODISCARD int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch,
+DRAY_NODISCARD int32_t dr_rows_refuse(struct dr_context *run, int keyed, struct dr_batch **batch,
                                       struct dr_rejects *rejects, struct dray_error *error);
 // Records rows that could not be read or cast. Durable when it returns.
 DRAY_NODISCARD int32_t dr_rows_unreadable(struct dr_context *run, const struct dr_rejects *rejects,
                                           struct dray_error *error);
 // Records the rows of a change set that the pass itself withheld (null keys, duplicates).
 DRAY_NODISCARD int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struct dray_error *error);
+// Inserts from which a value is absent that the table's column must have: records them, and takes them out of the
+// pass's counts. Its change set still has them; dr_rows_skip_lacking makes rejects of them, and says how many.
+DRAY_NODISCARD int32_t dr_rows_lacking(struct dr_context *run, struct dr_pass *pass, struct dray_error *error);
+size_t dr_rows_skip_lacking(const struct dr_context *run, struct dr_changes *changes);
 // Records that the receiver refused change `i`; *out_parked = 1 when that was its last attempt.
 DRAY_NODISCARD int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
                                        struct dray_str text, int *out_parked, struct dray_error *error);

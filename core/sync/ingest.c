@@ -221,9 +221,17 @@ int32_t dr_ingest_remember(struct dr_context *run, struct dr_ingest *ingest, uin
   return dr_store_sync_put(run->store, run->sync->name, &run->state, error);
 }
 
+// Where new rows lack something, what is given to the writer is acknowledged here, and those are not.
+static int32_t note_whole(struct dr_context *run, struct dr_changes *changes, struct dray_error *error) {
+  uint8_t acked[PAGE_ROWS];
+  (void)dr_rows_skip_lacking(run, changes);
+  for (size_t i = 0; i < changes->count; i++) acked[i] = changes->op[i] != DR_OP_REJECT;
+  return dr_mirror_ack(run->mirror, changes, acked, error);
+}
+
 // Gives the writer the first `count` changes of the set, page by page.
-static int32_t load_changes(struct dr_table_writer *writer, const struct dr_pass *pass, uint64_t count,
-                            struct dray_error *error) {
+static int32_t load_changes(struct dr_context *run, struct dr_table_writer *writer, const struct dr_pass *pass,
+                            uint64_t count, struct dray_error *error) {
   for (uint64_t seq = 0; seq < count;) {
     struct dr_changes *changes = NULL;
     DRAY_TRY(dr_cancel_check(error));
@@ -233,7 +241,8 @@ static int32_t load_changes(struct dr_table_writer *writer, const struct dr_pass
     seq = changes->first_seq + changes->count;
     int32_t rc = DRAY_OK;
     if (changes->op[0] != DR_OP_REJECT) {
-      rc = dr_table_writer_changes(writer, changes, error);
+      if (pass->lacking > 0) rc = note_whole(run, changes, error);
+      if (rc == DRAY_OK) rc = dr_table_writer_changes(writer, changes, error);
       atomic_fetch_add_explicit(&dr_board()->applied, changes->count, memory_order_relaxed);
       dr_board_beat();
     }
@@ -252,7 +261,7 @@ static int32_t load_window(struct dr_context *run, struct dr_ingest *ingest, con
   if (*writer != NULL) return DRAY_OK;
   DRAY_TRY(
       dr_table_writer_begin(ingest->warehouse, &ingest->table, &ingest->plan, ingest->state.generation, writer, error));
-  return baseline ? DRAY_OK : load_changes(*writer, pass, count, error);
+  return baseline ? DRAY_OK : load_changes(run, *writer, pass, count, error);
 }
 
 // Into the table, all but its commit.
@@ -290,7 +299,7 @@ static int32_t commit_window(struct dr_context *run, struct dr_ingest *ingest, s
   struct dr_noting *noting = NULL;
   uint64_t written = 0;
   DRAY_TRY(dr_context_state(run, DR_RUN_APPLYING, "applying", error));
-  if (count > 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
+  if (count > 0 && pass->lacking == 0) DRAY_TRY(dr_noting_start(run->mirror, pass, count, last, &noting, error));
   int32_t rc = write_changes(run, ingest, pass, count, checkpoint, &writer, &written, error);
   rc = dr_noting_acked(noting, rc, error);
   if (rc == DRAY_OK) {
@@ -351,7 +360,9 @@ static int32_t read_window(struct dr_context *run, struct dr_ingest *ingest, str
 static int32_t one_window(struct dr_context *run, struct dr_ingest *ingest, int *out_ended, struct dray_error *error) {
   struct dr_pass pass = {0};
   const int64_t start = dr_monotonic_ms();
+  run->absent_seen = 0;
   int32_t rc = read_window(run, ingest, &pass, error);
+  if (rc == DRAY_OK) rc = dr_rows_lacking(run, &pass, error);
   const int64_t read = dr_monotonic_ms();
   if (rc == DRAY_OK) {
     run->report->read_ms += read - start;

@@ -96,6 +96,7 @@ struct heeded {
   const struct dr_value_limit **limits;
   size_t count;
   int all_new; // every row of the batch is, since nothing was there before, or since rows are not looked up
+  int absent_seen;
 };
 
 static int all_new(const struct dr_context *run, int keyed) {
@@ -117,20 +118,25 @@ static int32_t heed(const struct dr_context *run, const struct dr_batch *batch, 
   return DRAY_OK;
 }
 
-// A value that is absent from a row that is there stays as it is: only of a row that is new is it a null.
-static void judge_null(const struct heeded *heeded, const struct dr_batch *batch, uint64_t row,
-                       const struct dr_value_limit *limit, struct misfit *out) {
-  const int absent = dr_batch_is_absent(batch, limit->field, row);
-  if (!limit->required || (absent && !heeded->all_new)) return;
-  out->code = DRAY_E_DATA_REJECTED;
-  (void)snprintf(out->text, sizeof(out->text), "%s, and the table's column takes no null%s", absent ? "absent" : "null",
+static void say_null(const struct dr_value_limit *limit, int absent, char *out, size_t out_bytes) {
+  (void)snprintf(out, out_bytes, "%s, and the table's column takes no null%s", absent ? "absent" : "null",
                  limit->has_default ? " (its default is for rows that leave the column out, which dray never does)"
                                     : "");
 }
 
+// A value that is absent from a row that is there stays as it is: only of a row that is new is it a null.
+static void judge_null(struct heeded *heeded, const struct dr_batch *batch, uint64_t row,
+                       const struct dr_value_limit *limit, struct misfit *out) {
+  const int absent = dr_batch_is_absent(batch, limit->field, row);
+  if (limit->required && absent) heeded->absent_seen = 1;
+  if (!limit->required || (absent && !heeded->all_new)) return;
+  out->code = DRAY_E_DATA_REJECTED;
+  say_null(limit, absent, out->text, sizeof(out->text));
+}
+
 // The first value that the table does not take. Of a row that is gone only the key is written, and that only where it
 // is not looked up in the mirror first, which does not know what was never taken.
-static int32_t find_misfit(const struct dr_context *run, const struct heeded *heeded, const struct dr_batch *batch,
+static int32_t find_misfit(const struct dr_context *run, struct heeded *heeded, const struct dr_batch *batch,
                            uint64_t row, int keyed, struct misfit *out, struct dray_error *error) {
   const int gone = heeded->count > 0 && dr_batch_is_deleted(batch, row);
   uint64_t key_bytes = 0;
@@ -167,8 +173,8 @@ static int32_t reject_misfit(const struct dr_context *run, const struct dr_batch
 }
 
 // Whether the row is refused; then it is among the rejects.
-static int32_t judge(const struct dr_context *run, const struct heeded *heeded, const struct dr_batch *batch,
-                     uint64_t row, uint64_t place, int keyed, struct dr_rejects *rejects, int *out_refused,
+static int32_t judge(const struct dr_context *run, struct heeded *heeded, const struct dr_batch *batch, uint64_t row,
+                     uint64_t place, int keyed, struct dr_rejects *rejects, int *out_refused,
                      struct dray_error *error) {
   const struct dr_field *fields = batch->schema->fields;
   const ptrdiff_t refused = run->refused_columns != NULL ? refused_column(run, batch, row) : -1;
@@ -186,7 +192,7 @@ static int32_t judge(const struct dr_context *run, const struct heeded *heeded, 
   return dr_rejects_add(rejects, place, DRAY_E_DATA_KEY_NULL, fields[key].name, "a key column is null", error);
 }
 
-static int32_t refuse(const struct dr_context *run, const struct heeded *heeded, int keyed, struct dr_batch **batch,
+static int32_t refuse(const struct dr_context *run, struct heeded *heeded, int keyed, struct dr_batch **batch,
                       struct dr_rejects *rejects, struct dray_error *error) {
   const uint64_t count = dr_batch_rows(*batch);
   uint32_t *kept = malloc(count * sizeof(*kept));
@@ -211,7 +217,7 @@ static int32_t refuse(const struct dr_context *run, const struct heeded *heeded,
   return DRAY_OK;
 }
 
-int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
+int32_t dr_rows_refuse(struct dr_context *run, int keyed, struct dr_batch **batch, struct dr_rejects *rejects,
                        struct dray_error *error) {
   if (*batch == NULL || dr_batch_rows(*batch) == 0) return DRAY_OK;
   struct heeded heeded;
@@ -221,6 +227,7 @@ int32_t dr_rows_refuse(const struct dr_context *run, int keyed, struct dr_batch 
     rc = refuse(run, &heeded, keyed, batch, rejects, error);
   }
   free(heeded.limits);
+  run->absent_seen |= heeded.absent_seen;
   return rc == DRAY_OK ? dr_recorded_meet(run, *batch, error) : rc;
 }
 
@@ -305,6 +312,82 @@ int32_t dr_rows_withheld(struct dr_context *run, struct dr_changeset *set, struc
     }
     DRAY_TRY(dr_store_commit(run->store, error));
   }
+  return DRAY_OK;
+}
+
+// ---- new rows that lack a value ----
+
+// Whether it is a new row was not known on its way to the diff. The limit whose column it does not say; NULL: none.
+static const struct dr_value_limit *lacks(const struct dr_context *run, const struct dr_changes *changes, size_t i) {
+  const struct dr_batch *rows = changes->rows;
+  if (changes->op[i] != DRAY_OP_INSERT) return NULL;
+  for (size_t k = 0; k < run->limit_count; k++) {
+    const struct dr_value_limit *limit = &run->limits[k];
+    if (!limit->required) continue;
+    const ptrdiff_t at = dr_schema_find(rows->schema, dray_str_of(run->mapping.schema->fields[limit->field].name));
+    if (at >= 0 && dr_batch_is_absent(rows, (size_t)at, i)) return limit;
+  }
+  return NULL;
+}
+
+size_t dr_rows_skip_lacking(const struct dr_context *run, struct dr_changes *changes) {
+  size_t count = 0;
+  for (size_t i = 0; i < changes->count; i++) {
+    if (lacks(run, changes, i) == NULL) continue;
+    changes->op[i] = DR_OP_REJECT;
+    count++;
+  }
+  return count;
+}
+
+static int32_t record_lacking(struct dr_context *run, const struct dr_changes *changes, size_t i,
+                              const struct dr_value_limit *limit, struct dray_error *error) {
+  struct dr_row_record row = {
+      .code = DRAY_E_DATA_REJECTED, .row_hash = changes->row_hash[i], .run = run->record.id, .seen_us = dr_now_us()};
+  place_key(run, &row, "change", changes->first_seq + i);
+  DRAY_TRY(fill_key(run, changes->rows, i, &row, error));
+  copy_text(row.column, sizeof(row.column), dray_str_of(run->mapping.schema->fields[limit->field].name));
+  say_null(limit, 1, row.text, sizeof(row.text));
+  DRAY_TRY(dr_store_row_reject(run->store, run->sync->name, &row, 0, error));
+  dr_recorded_refused(run, row.key_hash, dray_str_of(row.key));
+  return DRAY_OK;
+}
+
+static int32_t take_lacking(struct dr_context *run, const struct dr_changes *changes, uint64_t *count,
+                            struct dray_error *error) {
+  int32_t rc = DRAY_OK;
+  if (!dr_planning(run)) DRAY_TRY(dr_store_begin(run->store, error));
+  for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
+    const struct dr_value_limit *limit = lacks(run, changes, i);
+    if (limit == NULL) continue;
+    (*count)++;
+    if (!dr_planning(run)) rc = record_lacking(run, changes, i, limit, error);
+  }
+  if (dr_planning(run)) return rc;
+  if (rc == DRAY_OK) return dr_store_commit(run->store, error);
+  dr_store_rollback(run->store);
+  return rc;
+}
+
+int32_t dr_rows_lacking(struct dr_context *run, struct dr_pass *pass, struct dray_error *error) {
+  struct dr_run_report *report = run->report;
+  const int looks = run->absent_seen && pass->inserts > 0 && (run->options->flags & DR_RUN_BASELINE) == 0;
+  const uint64_t count = looks ? dr_changeset_count(pass->set) : 0;
+  for (uint64_t seq = 0; seq < count;) {
+    struct dr_changes *changes = NULL;
+    DRAY_TRY(dr_changeset_next(pass->set, seq, PAGE_ROWS, PAGE_BYTES, 0, &changes, error));
+    if (changes == NULL) break;
+    seq = changes->first_seq + changes->count;
+    const int32_t rc = take_lacking(run, changes, &pass->lacking, error);
+    dr_changes_free(changes);
+    if (rc != DRAY_OK) return rc;
+  }
+  if (pass->lacking == 0) return DRAY_OK;
+  pass->plain = 0;
+  pass->inserts -= pass->lacking;
+  report->inserts -= pass->lacking;
+  report->unreadable_rows += pass->lacking;
+  report->rejected_rows += pass->lacking;
   return DRAY_OK;
 }
 

@@ -272,6 +272,41 @@ def test_a_row_that_is_there_keeps_what_is_absent(project, server):
     assert sorted(server.sql("SELECT id, v, w FROM t")) == [["1", "1", "2"], ["2", "2", "2"]]
 
 
+@HERE
+@pytest.mark.parametrize("mode", ["mirror", "upsert", "history"])
+def test_a_new_row_that_lacks_a_value_among_others_that_are_there(project, server, mode):
+    """Which of the two a row is, is known when it has been compared."""
+    times = "datetime(6)" if server.plugin == "mysql" else "timestamptz"
+    more = (f"_dray_synced_at {times}, _dray_valid_from {times}, _dray_valid_to {times}, _dray_current boolean NOT NULL, "
+            "PRIMARY KEY (id, _dray_valid_from)") if mode == "history" else "PRIMARY KEY (id)"
+    make(server, f"id bigint, v integer NOT NULL, w integer, {more}")
+    configure(project, server, {"id": "int64", "v": "int64", "w": "int64"}, mode, more=", guard: off")
+    write(project, [{"id": number, "v": number, "w": 1} for number in range(10)])
+    project.sync("s")
+    rows = [{"id": number, "w": 2} for number in range(20) if number != 15] + [{"id": 15, "v": 15, "w": 2}]
+    write(project, rows)
+    plan, _ = project.plan("s")
+    assert (plan["inserts"], plan["updates"], plan["rejected"]) == (1, 10, 9)
+    run = project.sync("s", code=3)
+    assert (run["inserts"], run["updates"], run["rejected"]) == (1, 10, 9)
+    now = " WHERE _dray_current" if mode == "history" else ""
+    there = [[str(number), str(number), "2"] for number in [*range(10), 15]]
+    assert server.sql(f"SELECT id, v, w FROM t{now} ORDER BY id") == there
+    assert sorted(told(project)) == [number for number in range(10, 20) if number != 15]
+    assert all(row["column"] == "v" and row["text"].startswith("absent") for row in told(project).values())
+    project.dray("state", "verify", "s").expect(0)
+    if mode == "upsert":  # reads what is new alone
+        rows = [{"id": 12, "v": 12, "w": 3}]
+        write(project, [{"id": number, "w": 2} for number in range(20) if number != 15] + [{"id": 15, "v": 15, "w": 2}] + rows)
+        project.sync("s")
+    else:
+        write(project, [{**row, "v": row["id"]} for row in rows])
+        assert project.sync("s")["inserts"] == 9
+        assert told(project) == {}
+    assert server.sql(f"SELECT v FROM t{now and now + ' AND' or ' WHERE'} id = 12") == [["12"]]
+    assert 12 not in told(project)
+
+
 @POSTGRES
 def test_a_domain_that_takes_no_null(project, server):
     make(server, "id bigint PRIMARY KEY, v given", before="CREATE DOMAIN whole AS integer NOT NULL; CREATE DOMAIN given AS whole;")
