@@ -190,8 +190,13 @@ static int32_t check_table(struct dr_session *session, const struct dr_sync *syn
   return dr_table_check(warehouse, &table, error);
 }
 
-// Opens reader and mapping; *out_columns and *out_keys say what was found.
-static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync, size_t *out_columns, size_t *out_keys,
+// What a mapping has: columns, those of the key, and those whose nulls leave what is there.
+struct found {
+  size_t columns, keys, kept;
+};
+
+// Opens reader and mapping; `out` says what was found.
+static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync, struct found *out,
                          struct dray_error *error) {
   struct dr_reader *reader = NULL;
   struct dr_mapping mapping;
@@ -207,8 +212,8 @@ static int32_t open_sync(struct dr_session *session, const struct dr_sync *sync,
   int32_t rc = dr_mapping_init(&mapping, &wanted, error);
   if (rc == DRAY_OK) {
     rc = check_table(session, sync, &mapping, error);
-    *out_columns = mapping.schema->field_count;
-    *out_keys = mapping.key_count;
+    *out = (struct found){mapping.schema->field_count, mapping.key_count, 0};
+    for (size_t i = 0; i < out->columns; i++) out->kept += mapping.keeps_nulls[i];
     dr_mapping_free(&mapping);
   }
   dr_reader_close(reader);
@@ -245,13 +250,14 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
                         struct dray_error *error) {
   struct dr_check_item item;
   struct dray_error failure;
-  size_t columns = 0, keys = 0;
+  struct found found = {0, 0, 0};
+  char kept[48] = "";
   memset(&item, 0, sizeof(item));
   dray_error_init(&failure);
   (void)snprintf(item.connection, sizeof(item.connection), "%s", sync->name);
   (void)snprintf(item.role, sizeof(item.role), "sync");
   (void)snprintf(item.name, sizeof(item.name), "open");
-  int32_t rc = open_sync(session, sync, &columns, &keys, &failure);
+  int32_t rc = open_sync(session, sync, &found, &failure);
   const int keeps = rc == DRAY_OK && sync->diff == DR_DIFF_WAREHOUSE;
   if (keeps) rc = dr_prefilter_try(session, sync, &failure);
   if (keeps && rc != DRAY_OK) (void)snprintf(item.name, sizeof(item.name), "snapshot");
@@ -267,7 +273,8 @@ int32_t dr_inspect_sync(struct dr_session *session, const struct dr_sync *sync, 
   if (later) {
     (void)snprintf(item.text, sizeof(item.text), "not tried: the syncs that fill its warehouse have not all run yet");
   } else if (item.ok) {
-    (void)snprintf(item.text, sizeof(item.text), "%zu columns, a key of %zu%s", columns, keys,
+    if (found.kept > 0) (void)snprintf(kept, sizeof(kept), ", nulls keep %zu of them", found.kept);
+    (void)snprintf(item.text, sizeof(item.text), "%zu columns%s, a key of %zu%s", found.columns, kept, found.keys,
                    keeps ? ", a snapshot can be kept" : "");
   } else {
     dr_redact_error(&failure);

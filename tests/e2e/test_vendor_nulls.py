@@ -236,6 +236,7 @@ def test_a_plan_tells_which_fields_keep(project, receiver):
     scene.people_to_hook(project, receiver, sync="map: {id: , name: {nulls: keep}, score: {to: [score, points], nulls: keep}}")
     assert "a null keeps what is there: name, score, points\n" in project.dray("plan", "people").expect(0).out
     assert project.plan("people")[0]["nulls_keep"] == ["name", "score", "points"]
+    assert "4 columns, nulls keep 3 of them, a key of 1" in project.dray("check").out
 
 
 def test_discover_tells_what_a_null_does(project, zendesk):
