@@ -122,3 +122,15 @@ def test_record_that_is_too_long_is_a_bad_row_with_its_reason(project, shops):
     run = result.line("run")
     assert (run["inserts"], run["unreadable"]) == (5, 1), result
     assert "more than 33554432 bytes" in " ".join(row["text"] for row in project.rows("in")), project.rows("in")
+
+
+def test_page_that_is_larger_than_an_answer_may_be_becomes_smaller(project, shops):
+    """80 MB of notes: an answer may have 64 MiB."""
+    shop = shops.start("--customers", 6, "--orders", 3)
+    long = [record["id"] for record in shop.records("Customer")[:4]]
+    for one in long:
+        shop.change({"update": [{"id": one, "set": {"note": "x" * (20 << 20)}}]})
+    scene.reading(project, shop, "customers", use_bulk="never")
+    run = project.sync("in")
+    assert (run["inserts"], run["unreadable"]) == (6, 0)
+    assert project.query("SELECT count(*) FROM customers WHERE length(note) = ?", (20 << 20,)) == [(4,)]
