@@ -283,6 +283,16 @@ static void test_history_goes_on_with_the_value_of_the_version_before(void **sta
   scene_end(&scene);
 }
 
+// What cannot be read becomes a null where drift says so, and a null keeps.
+static void test_a_value_that_cannot_be_read_keeps_what_is_there(void **state) {
+  (void)state;
+  struct scene scene;
+  begin(&scene, TABLE KEPT "    mode: mirror\n    types: {phone: int64}\n    drift: {type: discard_value}\n");
+  write_rows(&scene, "[[1,\"a\",\"11\"],[2,\"b\",\"x\"]]", 0, "1|a|11;2|b|null");
+  write_rows(&scene, "[[1,\"A\",\"x\"],[2,\"b\",\"22\"]]", 2, "1|A|11;2|b|22");
+  scene_end(&scene);
+}
+
 static void test_appended_rows_have_null(void **state) {
   (void)state;
   struct scene scene;
@@ -345,6 +355,7 @@ int main(void) {
       cmocka_unit_test(test_a_table_keeps_its_values_beside_a_mirror_of_keys),
       cmocka_unit_test(test_history_goes_on_with_the_value_of_the_version_before),
       cmocka_unit_test(test_a_row_that_comes_again_has_what_the_table_kept),
+      cmocka_unit_test(test_a_value_that_cannot_be_read_keeps_what_is_there),
       cmocka_unit_test(test_appended_rows_have_null),
       cmocka_unit_test(test_failing_allocation_empties_nothing),
   };
