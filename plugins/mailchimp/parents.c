@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 #define IDS_PAGE 1000
-#define PAGE_PATH_BYTES 400
+#define RECORDS_PATH_BYTES 340 // of a collection
+#define PAGE_PATH_BYTES 400    // with the page's count and offset
 #define PARENTS_MAX 1000000u
 #define DAY_US (INT64_C(86400) * 1000000)
 
@@ -232,8 +233,8 @@ int32_t mc_merge_fields_take(const struct dray_json *root, struct dray_field_lis
   return DRAY_OK;
 }
 
-static void fields_path(const struct mc_parent *list, char out[PAGE_PATH_BYTES]) {
-  (void)snprintf(out, PAGE_PATH_BYTES,
+static void fields_path(const struct mc_parent *list, char out[RECORDS_PATH_BYTES]) {
+  (void)snprintf(out, RECORDS_PATH_BYTES,
                  "/lists/%s/merge-fields?fields=merge_fields.tag,merge_fields.name,merge_fields.type,total_items",
                  list->first);
 }
@@ -250,7 +251,7 @@ static int32_t load_chosen(struct mc_client *client, struct mc_parents *out, str
 
 static int32_t load_fields_of(struct mc_client *client, const struct mc_parent *list, struct dray_api_pending *first,
                               struct dray_field_list *out, struct dray_error *error) {
-  char path[PAGE_PATH_BYTES];
+  char path[RECORDS_PATH_BYTES];
   int gone = 0;
   fields_path(list, path);
   DRAY_TRY(each_record(client, path, first, "merge_fields", take_field, out, &gone, error));
@@ -265,7 +266,7 @@ int32_t mc_merge_fields_load(struct mc_client *client, struct dray_field_list *o
   int32_t rc = load_chosen(client, &lists, error);
   for (size_t i = 0; rc == DRAY_OK && i < lists.count; i++) {
     for (; rc == DRAY_OK && started < lists.count && started < i + ahead_max; started++) {
-      char path[PAGE_PATH_BYTES], asked[PAGE_PATH_BYTES];
+      char path[RECORDS_PATH_BYTES], asked[PAGE_PATH_BYTES];
       fields_path(&lists.items[started], path);
       page_path(path, 0, asked);
       rc = mc_get_start(client, asked, &ahead[started % ahead_max], error);
