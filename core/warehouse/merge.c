@@ -69,29 +69,36 @@ int dr_merge_joins_by_key(const struct dr_table_writer *writer) {
          dr_dialect_has(&writer->warehouse->dialect, DRAY_DIALECT_JOIN_WRITES);
 }
 
-static void put_equal(struct dr_merge *merge, const char *table, const char *other,
-                      const struct dr_table_column *column, int exact) {
-  put_key_column(merge, table, column, exact ? FORM_EXACT : FORM_PLAIN);
+static int compares_beside(const struct dr_merge *merge, const struct dr_table_column *column) {
+  return column->loose && merge->writer->warehouse->dialect.beside_text.len > 0;
+}
+
+static void put_equal(struct dr_merge *merge, const char *table, int table_form, const char *other, int other_form,
+                      const struct dr_table_column *column) {
+  put_key_column(merge, table, column, table_form);
   dr_sql_text(&merge->sql, " = ");
-  put_key_column(merge, other, column, exact ? FORM_EXACT : FORM_BESIDE);
+  put_key_column(merge, other, column, other_form);
 }
 
 // Keys of tables that dray makes are such that `=` is exact, and found by their index. An index of somebody else's
 // finds what its collation takes for the key, and then it is looked at. The key of a table that is replaced is a column
-// like others, and an index is asked for it only where dr_merge_joins_by_key.
+// like others, and an index is asked for it only where dr_merge_joins_by_key: that of the staging as well.
 static void put_column_match(struct dr_merge *merge, const char *table, const char *other,
                              const struct dr_table_column *column) {
   const int replace = merge->writer->options->mode == DR_WRITE_REPLACE;
-  const int by_index = !replace || dr_merge_joins_by_key(merge->writer);
-  if (by_index) put_equal(merge, table, other, column, 0);
-  if (replace) {
-    if (by_index) dr_sql_text(&merge->sql, " AND ");
+  const int beside = compares_beside(merge, column);
+  const int by_index = !replace || beside || dr_merge_joins_by_key(merge->writer);
+  if (by_index) put_equal(merge, table, FORM_PLAIN, other, FORM_BESIDE, column);
+  if (!replace && (beside || !column->loose)) return;
+  if (by_index) dr_sql_text(&merge->sql, " AND ");
+  if (beside) {
+    put_equal(merge, table, FORM_EXACT, other, FORM_PLAIN, column);
+  } else if (column->loose) {
+    put_equal(merge, table, FORM_EXACT, other, FORM_EXACT, column);
+  } else {
     dr_put_compared(merge, table, column);
     dr_sql_text(&merge->sql, " = ");
     dr_put_compared(merge, other, column);
-  } else if (column->loose) {
-    dr_sql_text(&merge->sql, " AND ");
-    put_equal(merge, table, other, column, 1);
   }
 }
 
@@ -287,6 +294,16 @@ void dr_put_unlike(struct dr_merge *merge, int between) {
   }
 }
 
+static void put_unlike_values(struct dr_merge *merge, const struct dr_table_column *column) {
+  const int beside = compares_beside(merge, column);
+  dr_put_unlike(merge, 0);
+  if (beside) dr_sql_column(&merge->sql, "d", column->name);
+  if (!beside) dr_put_compared(merge, "d", column);
+  dr_put_unlike(merge, 1);
+  if (beside) dr_sql_beside(&merge->sql, "s", column->name);
+  if (!beside) dr_put_compared(merge, "s", column);
+}
+
 // The row in the table is not what was staged.
 void dr_put_differs(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
@@ -301,10 +318,7 @@ void dr_put_differs(struct dr_merge *merge) {
     const struct dr_table_column *column = &merge->writer->columns[i];
     if (column->key) continue;
     if (n > 0) dr_sql_text(sql, n % COMPARED_PER_GROUP == 0 ? ") OR (" : " OR ");
-    dr_put_unlike(merge, 0);
-    dr_put_compared(merge, "d", column);
-    dr_put_unlike(merge, 1);
-    dr_put_compared(merge, "s", column);
+    put_unlike_values(merge, column);
     n++;
   }
   dr_sql_text(sql, n == 0 ? "1 = 0))" : "))");

@@ -46,7 +46,7 @@ extern const char *const my_collations[MY_COLLATION_COUNT];
 struct dray_str my_dialect_type(int32_t type, int collation, int maria);
 struct dray_str my_dialect_key_type(int32_t type, int collation);
 struct dray_str my_dialect_differs(int32_t type);
-// Of two collations that know bytes only, `=` takes neither: one is said.
+struct dray_str my_dialect_exact_text(int collation);
 struct dray_str my_dialect_beside_text(int collation);
 
 // One column of a result.

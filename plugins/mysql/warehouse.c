@@ -206,8 +206,7 @@ static int32_t warehouse_dialect(struct dray_warehouse *warehouse, struct dray_d
   out->quote = '`';
   out->name = dray_str_of("mysql");
   out->default_schema = dray_str_of(warehouse->session.settings.database);
-  // The bytes of utf8mb4, since a table of others may be of another character set.
-  out->exact_text = dray_str_of("CAST(CONVERT({c} USING utf8mb4) AS BINARY)");
+  out->exact_text = my_dialect_exact_text(collation);
   out->beside_text = my_dialect_beside_text(collation);
   for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
     out->types[type] = my_dialect_type(type, collation, warehouse->link->maria);

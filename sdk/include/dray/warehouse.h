@@ -71,8 +71,9 @@ struct dray_dialect {
   // Since 1.2; zeros: there is no such fact.
   uint64_t key_columns_max;       // columns that an index takes; 0: as many as a table
   struct dray_str default_schema; // where there are schemas: the one of a table that names none. Memory of the instance
-  // How a text out of a table of dray's own stands beside one out of a column of another collation, where
-  // the engine does not take two that contradict: "{c} COLLATE utf8mb4_nopad_bin". Empty: as it is.
+  // How a text out of a table of dray's own stands beside one out of a column that is compared loosely, so that they
+  // are compared byte by byte and an index over that column still serves: "{c} COLLATE utf8mb4_nopad_bin". Empty: the
+  // engine has no such form, and takes any two collations beside each other.
   struct dray_str beside_text;
   uint32_t json_depth_max; // how deep a column of the type for JSON lets documents nest: "[[1]]" is 2; 0: any depth
   // Bytes of the columns of a key that are certain to go into its index. Of a value of no fixed size its bytes count,
