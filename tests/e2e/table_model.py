@@ -79,14 +79,18 @@ VALUES = {"bool": lambda rng, _kind, _few: rng.random() < 0.5, "int64": _int, "f
 
 
 class Table:
-    """Columns, the first `key_count` of them the key, and rows that change. `takes`: which names there may be."""
+    """Columns, the first `key_count` of them the key, and rows that change. `takes`: which names there may be. `texts`: the key
+    and most columns are texts, of a handful that many a collation cannot tell apart."""
 
-    def __init__(self, rng, history=False, takes=lambda name: True):
-        self.rng = rng
+    def __init__(self, rng, history=False, takes=lambda name: True, texts=False):
+        self.rng, self.texts = rng, texts
         names = rng.sample([name for name in NAMES if takes(name)], 2 + rng.randrange(6))
         self.key_count = 1 + rng.randrange(min(2, len(names) - 1))
         self.columns = [Column(name, rng.choice(KEY_TYPES if i < self.key_count else TYPES), i >= self.key_count and
                                rng.random() < 0.8) for i, name in enumerate(names)]
+        for column in self.columns if texts else []:
+            if column is self.columns[0] or rng.random() < 0.7:
+                column.kind = "string"
         if history:
             self.columns.append(Column("since", rng.choice(["timestamp", "date"]), False))
         self.rows = []
@@ -95,7 +99,7 @@ class Table:
         return tuple(repr(value) for value in row[:self.key_count])
 
     def new_row(self, few=False):
-        return tuple(column.value(self.rng, few) for column in self.columns)
+        return tuple(column.value(self.rng, few or self.texts) for column in self.columns)
 
     def grow(self, most):
         """Some rows come, at least one where there is none."""
@@ -113,7 +117,7 @@ class Table:
         for i, row in enumerate(self.rows):
             if rng.random() < 0.4:
                 self.rows[i] = row[:self.key_count] + tuple(
-                    column.value(rng) if rng.random() < 0.5 else value
+                    column.value(rng, self.texts) if rng.random() < 0.5 else value
                     for column, value in list(zip(self.columns, row))[self.key_count:])
         self.grow(6)
         rng.shuffle(self.rows)
