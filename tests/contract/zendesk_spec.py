@@ -196,6 +196,8 @@ FIELDS = [(method, "/api/v2/*tickets*", pointer) for method in ("POST", "PUT") f
     "/tickets/*/remove_tags")]
 # Not in the document at all: tags of users and organizations.
 PATHS = [(method, f"/api/v2/{table}/*/tags", "") for method in ("GET", "PUT", "POST", "DELETE") for table in ("users", "organizations")]
+# "List Memberships" is one page of the vendor's, "for the account, user or organization in question"; the document has the account's.
+PATHS.append(("GET", "/api/v2/users/*/organization_memberships", "*"))
 # Where access is granted is a page for people.
 PATHS.append(("GET", "/oauth/authorizations/new", "*"))
 
