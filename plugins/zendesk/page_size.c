@@ -9,14 +9,30 @@
 #define SMALL_PART 4 // of what an answer may have: twice as many records leave room to spare
 
 void zendesk_page_size_init(struct zendesk_page_size *size, int64_t wish) {
-  size->now = size->most = size->wish = wish;
+  *size = (struct zendesk_page_size){.now = wish, .most = wish, .wish = wish};
 }
 
 int zendesk_page_size_halve(struct zendesk_page_size *size) {
-  if (size->now <= 1) return 0;
-  size->now /= 2;
-  size->most = size->now;
+  const int64_t next = size->held + (size->now - size->held) / 2;
+  size->too_many = size->now;
+  if (next <= size->held) return 0;
+  size->now = size->most = next;
   return 1;
+}
+
+int zendesk_page_size_grow(struct zendesk_page_size *size, int64_t asked, int64_t most) {
+  int64_t next = size->most < size->wish ? asked * 2 : most; // by and by where answers are known to be large
+  if (size->too_many > 0) next = asked + (size->too_many - asked) / 2;
+  if (next > most) next = most;
+  if (next <= asked) return 0;
+  size->held = asked;
+  size->now = size->most = next;
+  if (size->wish < next) size->wish = next;
+  return 1;
+}
+
+void zendesk_page_size_moved(struct zendesk_page_size *size) {
+  size->held = size->too_many = 0;
 }
 
 void zendesk_page_size_passed(struct zendesk_page_size *size, uint64_t body_bytes, uint64_t body_bytes_max) {

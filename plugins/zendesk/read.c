@@ -32,6 +32,7 @@ struct read {
   struct zendesk_position at;                // after the last page that was answered: where the next one begins
   struct dray_buffer next;                   // lists: its path; empty: the first page
   struct zendesk_page_size size, child_size; // of the export or list; of the lists of tickets
+  int64_t asked;                             // records of the export's or list's last page
   uint64_t answered;                         // pages so far
   int ended;
   int fell_back;                    // a cursor was refused
@@ -119,6 +120,7 @@ static int32_t ask(void *self, uint64_t number, struct dray_page_request *reques
     *out = DRAY_PAGE_END;
     return DRAY_OK;
   }
+  if (!is_child) read->asked = read->size.now;
   DRAY_TRY(describe(read, number, &request->path, error));
   DRAY_TRY(zendesk_pace(read->client, is_export(read, number), error));
   *out = DRAY_PAGE_ASK;
@@ -174,6 +176,16 @@ static int32_t not_a_page(struct read *read, uint64_t number, const struct dray_
   return zendesk_fail(answer, read->name, error);
 }
 
+// By time, records of one second come only all together: to leave some out would lose them. The checkpoint stays before
+// that second.
+static int32_t fail_second(const struct read *read, struct dray_error *error) {
+  return dray_fail(
+      error, DRAY_E_LIMIT,
+      "%s: more than %lld records changed in the second %lld and have more than %u bytes together; Zendesk "
+      "gives them out in no other way, and nothing is read past them until some of them change again",
+      read->name, (long long)read->size.held, (long long)read->at.start, ZENDESK_ANSWER_BYTES_MAX);
+}
+
 // A page of large records is asked for again with fewer of them.
 static int32_t too_large(void *self, uint64_t number, int32_t *out, struct dray_error *error) {
   struct read *read = self;
@@ -182,6 +194,7 @@ static int32_t too_large(void *self, uint64_t number, int32_t *out, struct dray_
   const int is_whole = !is_child && (read->stream->flags & ZENDESK_WHOLE) != 0;
   (void)out; // again
   if (is_whole || !zendesk_page_size_halve(size)) {
+    if (size->held > 0) return fail_second(read, error);
     return error != NULL ? dray_error_prefix(error, "%s: page %llu", read->name, (unsigned long long)number + 1)
                          : DRAY_E_LIMIT;
   }
@@ -240,18 +253,21 @@ static int32_t after_cursor_page(struct read *read, struct dray_error *error) {
   return dray_buffer_append(&read->at.cursor, cursor.data, cursor.len, error);
 }
 
-// More records have one time than a page holds, and the next page would be the same one again.
-static void step_over(struct read *read) {
-  const int fits = read->size.most == read->size.wish; // or larger answers are not taken
-  if (fits && read->size.now < EXPORT_PAGE_MAX) {
-    zendesk_page_size_init(&read->size, EXPORT_PAGE_MAX);
-    return;
+// More records have one time than the page holds, and the next page would be the same one again: a larger one is asked
+// for. Only where that was the largest there is, the rest of the second cannot be had.
+static int32_t stay_in_second(struct read *read, struct dray_error *error) {
+  if (zendesk_page_size_grow(&read->size, read->asked, EXPORT_PAGE_MAX)) return DRAY_OK;
+  if (read->asked < EXPORT_PAGE_MAX) {
+    read->size.held = read->asked;
+    return fail_second(read, error);
   }
   dray_log_printf(&read->client->services, DRAY_LOG_WARN,
                   "%s: more than %lld records changed in the second %lld, and Zendesk shows no more of them; those "
                   "that are not shown are read when they change again",
-                  read->name, (long long)read->size.now, (long long)read->at.start);
+                  read->name, (long long)read->asked, (long long)read->at.start);
   read->at.start++;
+  zendesk_page_size_moved(&read->size);
+  return DRAY_OK;
 }
 
 static int32_t after_time_page(struct read *read, size_t fresh, struct dray_error *error) {
@@ -263,13 +279,14 @@ static int32_t after_time_page(struct read *read, size_t fresh, struct dray_erro
   int64_t until = read->at.start;
   if (time != NULL && time->kind == DRAY_JSON_NUMBER) DRAY_TRY(dray_parse_int64(time->text, &until, error));
   const int grows = until > read->at.start;
-  read->ended = says ? end->boolean : (!goes_on || records_of(read)->child_count == 0 || (!grows && fresh == 0));
-  if (!grows && records_of(read)->child_count == 0) read->ended = 1; // the same nothing for ever
-  if (!grows) {
-    if (!read->ended) step_over(read);
-    return DRAY_OK;
-  }
+  const size_t count = records_of(read)->child_count;
+  // A page that is full of what was shown already is no end: a larger one had the same records before.
+  const int repeats = !grows && fresh == 0 && (int64_t)count < read->asked;
+  read->ended = says ? end->boolean : (!goes_on || count == 0 || repeats);
+  if (!grows && count == 0) read->ended = 1; // the same nothing for ever
+  if (!grows) return read->ended ? DRAY_OK : stay_in_second(read, error);
   read->at.start = until;
+  zendesk_page_size_moved(&read->size);
   if (read->full || read->ended) return DRAY_OK;
   zendesk_seen_clear(&read->seen); // only the last page's records can come again now
   return mark_fresh(read, &fresh, error);

@@ -445,6 +445,33 @@ static void test_pages_shrink_and_grow_within_what_is_wished(void **state) {
   assert_int_equal(size.now, 5);
 }
 
+// As many as fit are found, and what does not go on is told.
+static void test_a_page_that_is_not_enough_grows_as_far_as_answers_fit(void **state) {
+  (void)state;
+  struct zendesk_page_size size;
+  zendesk_page_size_init(&size, 20);
+  assert_true(zendesk_page_size_grow(&size, 20, 1000)); // nothing is known of large records
+  assert_int_equal(size.now, 1000);
+  assert_false(zendesk_page_size_grow(&size, 1000, 1000));
+  for (int64_t fit = 10; fit < 20; fit++) { // 20 are too large
+    zendesk_page_size_init(&size, 20);
+    assert_true(zendesk_page_size_halve(&size));
+    int64_t asked = size.now;
+    while (zendesk_page_size_grow(&size, asked, 1000)) {
+      assert_true(size.now > asked && size.now < 20);
+      while (size.now > fit && zendesk_page_size_halve(&size)) assert_true(size.now > asked);
+      if (size.now > fit) break;
+      asked = size.now;
+    }
+    assert_int_equal(asked, fit);
+  }
+  zendesk_page_size_init(&size, 200); // small records behind large ones
+  for (int i = 0; i < 4; i++) assert_true(zendesk_page_size_halve(&size));
+  zendesk_page_size_moved(&size);
+  assert_true(zendesk_page_size_grow(&size, 12, 1000) && size.now == 24);
+  assert_true(zendesk_page_size_grow(&size, 24, 1000) && size.now == 48);
+}
+
 static void test_a_path_gets_the_smaller_size(void **state) {
   (void)state;
   static const char *const paths[][2] = {{"/a?page%5Bsize%5D=100&x=1", "/a?page%5Bsize%5D=50&x=1"},
@@ -468,6 +495,7 @@ static void test_a_path_gets_the_smaller_size(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pages_shrink_and_grow_within_what_is_wished),
+      cmocka_unit_test(test_a_page_that_is_not_enough_grows_as_far_as_answers_fit),
       cmocka_unit_test(test_a_path_gets_the_smaller_size),
       cmocka_unit_test(test_settings_choose_the_credentials),
       cmocka_unit_test(test_settings_refuse_what_cannot_work),
