@@ -375,16 +375,22 @@ static int32_t check_diff(struct dr_reader *reader) {
                        draft->sync.duplicates == DR_DUPLICATES_FIRST ? "first" : "last");
 }
 
-// A table that is written anew has nothing to keep.
+// A table that is written anew has nothing to keep. Nor is there one value that a null of a history by time keeps:
+// which version stands before its moment is not settled while rows may come late, and some of them with one write.
 static int32_t check_nulls(struct dr_reader *reader, const struct dr_node *node) {
-  const struct dr_sync *sync = &draft_of(reader)->sync;
+  const struct sync_draft *draft = draft_of(reader);
+  const struct dr_sync *sync = &draft->sync;
+  const int anew = sync->mode == DR_MODE_REPLACE;
+  const int timed = sync->mode == DR_MODE_HISTORY && draft->valid_from != NULL;
   size_t i = 0;
   while (i < sync->map_count && !sync->map[i].keeps_nulls) i++;
-  if (i == sync->map_count || sync->mode != DR_MODE_REPLACE) return DRAY_OK;
+  if (i == sync->map_count || !(anew || timed)) return DRAY_OK;
   const struct dr_node *entry = dr_node_get(dr_node_get(node, "map"), sync->map[i].from);
   return dr_problem_at_name(reader, dr_node_get(entry, "nulls"), DRAY_E_CONFIG_VALUE, NULL,
-                            "it writes the whole table anew, so there is nothing that a null could keep",
-                            "`nulls: keep` and `mode: replace` exclude each other");
+                            anew ? "it writes the whole table anew, so there is nothing that a null could keep"
+                                 : "versions come in any order, so which value a null keeps is not settled when it is "
+                                   "written",
+                            "`nulls: keep` and `%s` exclude each other", anew ? "mode: replace" : "valid_from");
 }
 
 static int32_t check_sync(struct dr_reader *reader, const struct dr_node *node) {
