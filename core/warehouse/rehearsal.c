@@ -64,6 +64,23 @@ static int32_t run_temporary(struct dr_warehouse *warehouse, const char *stateme
   return code;
 }
 
+// The staging is wider than the table: where the engine does not take it the first run would go well, since it writes
+// straight into the table, and none after it.
+static int32_t run_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options, const char *table,
+                           const struct dr_table_plan *plan, struct dray_error *error) {
+  struct dr_statements staging = {NULL, 0};
+  if (!dr_dialect_has(&warehouse->dialect, DRAY_DIALECT_TEMP_TABLES)) return DRAY_OK;
+  DRAY_TRY(dr_table_staging_of_changes(warehouse, options, plan, &staging, error));
+  int32_t code = DRAY_OK;
+  for (size_t i = 0; code == DRAY_OK && i < staging.count; i++) {
+    code = dr_engine_execute(warehouse, dray_str_of(staging.sql[i]), NULL, NULL, NULL, error);
+  }
+  dr_statements_free(&staging);
+  return code == DRAY_OK || code == DRAY_E_AUTH_FORBIDDEN
+             ? code
+             : dray_error_prefix(error, "the temporary table by which rows of table %s are changed", table);
+}
+
 // The statements again, for the temporary table, which is described as any other.
 static int32_t run_all(struct dr_warehouse *warehouse, const struct dr_table_options *options, int exists,
                        struct dray_error *error) {
@@ -81,6 +98,7 @@ static int32_t run_all(struct dr_warehouse *warehouse, const struct dr_table_opt
     if (code == DRAY_E_BUSY) code = DRAY_E_CONFIG_SQL;
     if (code != DRAY_OK) code = dr_table_ddl_failed(code, options->name.table, exists, error);
   }
+  if (code == DRAY_OK) code = run_staging(warehouse, &mine, options->name.table, &plan, error);
   dr_table_plan_free(&plan);
   return code == DRAY_E_AUTH_FORBIDDEN ? DRAY_OK : code;
 }

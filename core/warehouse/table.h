@@ -96,6 +96,11 @@ DRAY_NODISCARD int32_t dr_table_plan_untried(struct dr_warehouse *warehouse, con
 // it. @errors as the run itself would give.
 DRAY_NODISCARD int32_t dr_table_rehearse(struct dr_warehouse *warehouse, const struct dr_table_options *options,
                                          const struct dr_table_plan *plan, struct dray_error *error);
+// As dr_table_staging, as if the table had rows to change already: those of the runs that follow (writer.c).
+DRAY_NODISCARD int32_t dr_table_staging_of_changes(struct dr_warehouse *warehouse,
+                                                   const struct dr_table_options *options,
+                                                   const struct dr_table_plan *plan, struct dr_statements *out,
+                                                   struct dray_error *error);
 // What a statement of a plan failed with, as the error of the run. `exists`: the table was there before.
 DRAY_NODISCARD int32_t dr_table_ddl_failed(int32_t code, const char *table, int exists, struct dray_error *error);
 

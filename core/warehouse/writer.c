@@ -218,16 +218,18 @@ int32_t dr_table_writer_begin(struct dr_warehouse *warehouse, const struct dr_ta
   return DRAY_OK;
 }
 
-// A writer that begins nothing, over the table as it will be.
-int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options,
-                         const struct dr_table_plan *plan, struct dr_statements *out, struct dray_error *error) {
+// A writer that begins nothing, over the table as it will be. `changes`: as if the table had rows to change.
+static int32_t tell_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                            const struct dr_table_plan *plan, int changes, struct dr_statements *out,
+                            struct dray_error *error) {
   struct dr_table_writer *writer = NULL;
   struct dr_statements told = {NULL, 0};
   DRAY_TRY(make_writer(warehouse, options, &writer, error));
   writer->told = &told;
   writer->shape = *plan->after; // borrowed
   int32_t code = learn_columns(writer, plan, error);
-  if (code == DRAY_OK) code = choose_way(writer, plan, error);
+  if (code == DRAY_OK && !changes) code = choose_way(writer, plan, error);
+  if (code == DRAY_OK && changes) writer->direct = options->mode == DR_WRITE_APPEND;
   if (code == DRAY_OK) code = dr_load_init(writer, error);
   if (code == DRAY_OK && !writer->direct) code = dr_merge_create_staging(writer, error);
   if (code == DRAY_OK && !writer->direct) code = dr_merge_drop_staging(writer, error);
@@ -239,6 +241,17 @@ int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_o
   }
   *out = told;
   return DRAY_OK;
+}
+
+int32_t dr_table_staging(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                         const struct dr_table_plan *plan, struct dr_statements *out, struct dray_error *error) {
+  return tell_staging(warehouse, options, plan, 0, out, error);
+}
+
+int32_t dr_table_staging_of_changes(struct dr_warehouse *warehouse, const struct dr_table_options *options,
+                                    const struct dr_table_plan *plan, struct dr_statements *out,
+                                    struct dray_error *error) {
+  return tell_staging(warehouse, options, plan, 1, out, error);
 }
 
 // ---- rows ----
