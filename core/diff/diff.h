@@ -12,6 +12,10 @@
 #include "table/batch.h"
 #include "table/encode.h"
 
+// The texts, bytes and JSON of one row together. Whoever adds rows sees to it that none has more: such a row ends a
+// pass.
+#define DR_ROW_VALUES_BYTES_MAX (UINT64_C(255) << 20)
+
 struct dr_mirror;    // the durable record of what the other side holds
 struct dr_diff;      // one pass of rows against it
 struct dr_changeset; // the outcome of a pass, a file: survives the process until it is removed

@@ -23,7 +23,7 @@
 #define DR_BLOCK_SUM_BYTES 8u
 #define DR_BLOCK_RAW_BYTES (8u << 10)   // a block of rows is closed when it has so many: what one old row costs to read
 #define DR_TABLE_RAW_BYTES (16u << 10)  // of a full block of a table
-#define DR_ROW_BYTES_MAX (256u << 20)   // one row in canonical encoding
+#define DR_ROW_BYTES_MAX (256u << 20)   // one row in canonical encoding: DR_ROW_VALUES_BYTES_MAX, and what is around it
 #define DR_BLOCK_BYTES_MAX (600u << 20) // a block may hold one such row twice: as it is and as it was
 #define DR_HEADER_FIXED_BYTES 48u       // of the header's body, before the names of the key columns
 #define DR_LEVEL_NONE INT_MIN           // nothing is packed

@@ -97,7 +97,45 @@ struct heeded {
   size_t count;
   int all_new; // every row of the batch is, since nothing was there before, or since rows are not looked up
   int absent_seen;
+  int may_be_long; // a row of the batch may have more bytes than there is room for
 };
+
+static int is_variable(const struct dray_column_view *column) {
+  const int32_t type = column->type.id;
+  return type == DRAY_TYPE_STRING || type == DRAY_TYPE_BYTES || type == DRAY_TYPE_JSON;
+}
+
+// All values of a batch together are rarely as long as one row may be.
+static int may_be_long(const struct dr_batch *batch) {
+  uint64_t bytes = 0;
+  for (size_t c = 0; c < batch->schema->field_count; c++) {
+    const struct dray_column_view *column = &batch->view.columns[c];
+    const uint64_t first = (uint64_t)column->offset;
+    if (!is_variable(column)) continue;
+    bytes += (uint64_t)(column->offsets[first + dr_batch_rows(batch)] - column->offsets[first]);
+  }
+  return bytes > DR_ROW_VALUES_BYTES_MAX;
+}
+
+// A row that no mirror has room for, told by its longest value.
+static void find_length(const struct dr_batch *batch, uint64_t row, struct misfit *out) {
+  uint64_t bytes = 0, most = 0;
+  ptrdiff_t longest = -1;
+  for (size_t c = 0; c < batch->schema->field_count; c++) {
+    const struct dray_column_view *column = &batch->view.columns[c];
+    if (!is_variable(column) || dray_column_is_null(column, row)) continue;
+    const uint64_t len = dray_column_bytes(column, row).len;
+    bytes += len;
+    if (len <= most) continue;
+    most = len;
+    longest = (ptrdiff_t)c;
+  }
+  if (bytes <= DR_ROW_VALUES_BYTES_MAX) return;
+  out->field = longest;
+  out->code = DRAY_E_DATA_TOO_LARGE;
+  (void)snprintf(out->text, sizeof(out->text), "%llu bytes in a row of %llu, and a row has at most %llu (255 MiB)",
+                 (unsigned long long)most, (unsigned long long)bytes, (unsigned long long)DR_ROW_VALUES_BYTES_MAX);
+}
 
 static int all_new(const struct dr_context *run, int keyed) {
   struct dr_mirror_info info = {.rows = 0};
@@ -107,7 +145,7 @@ static int all_new(const struct dr_context *run, int keyed) {
 
 static int32_t heed(const struct dr_context *run, const struct dr_batch *batch, int keyed, struct heeded *out,
                     struct dray_error *error) {
-  *out = (struct heeded){.all_new = run->limit_count > 0 && all_new(run, keyed)};
+  *out = (struct heeded){.all_new = run->limit_count > 0 && all_new(run, keyed), .may_be_long = may_be_long(batch)};
   for (size_t i = 0; i < run->limit_count; i++) {
     const struct dr_value_limit *limit = &run->limits[i];
     if (!dr_limit_may_misfit(limit, &batch->view.columns[limit->field], dr_batch_rows(batch))) continue;
@@ -180,6 +218,7 @@ static int32_t judge(const struct dr_context *run, struct heeded *heeded, const 
   const ptrdiff_t refused = run->refused_columns != NULL ? refused_column(run, batch, row) : -1;
   struct misfit misfit = {.field = -1};
   if (refused < 0) DRAY_TRY(find_misfit(run, heeded, batch, row, keyed, &misfit, error));
+  if (refused < 0 && misfit.field < 0 && heeded->may_be_long) find_length(batch, row, &misfit);
   const ptrdiff_t key = refused < 0 && misfit.field < 0 && keyed ? null_key(run, batch, row) : -1;
   *out_refused = refused >= 0 || misfit.field >= 0 || key >= 0;
   if (refused >= 0) {
@@ -223,7 +262,7 @@ int32_t dr_rows_refuse(struct dr_context *run, int keyed, struct dr_batch **batc
   struct heeded heeded;
   DRAY_TRY(heed(run, *batch, keyed, &heeded, error));
   int32_t rc = DRAY_OK;
-  if (run->refused_columns != NULL || heeded.count > 0 || keyed) {
+  if (run->refused_columns != NULL || heeded.count > 0 || heeded.may_be_long || keyed) {
     rc = refuse(run, &heeded, keyed, batch, rejects, error);
   }
   free(heeded.limits);
