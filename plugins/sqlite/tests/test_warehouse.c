@@ -3,6 +3,7 @@
 //
 // The warehouse role through its vtable: what is stored for each type, what comes back, and what is refused.
 #include "bench.h"
+#include "connection.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -182,6 +183,51 @@ static void test_stored_forms_are_those_of_the_readme(void **state) {
   assert_string_equal(bench_value(path, "SELECT datetime(at, '+1 day') FROM t WHERE id = 3"), "2024-03-01 12:00:00");
   assert_string_equal(bench_value(path, "SELECT count(*) FROM t WHERE b"), "4");
   assert_string_equal(bench_value(path, "SELECT json_extract(j, '$.a[0]') FROM t WHERE id = 1"), "1");
+}
+
+// What the README's table says is stored, and a query over the edge values that is 1 where it is so.
+static const struct {
+  const char *type, *stored, *proof;
+} readme_rows[] = {
+    [DRAY_TYPE_BOOL] = {"bool", "0 or 1", "min(typeof(b) = 'integer' AND b IN (0, 1))"},
+    [DRAY_TYPE_INT64] = {"int64", "integer", "min(typeof(i) = 'integer')"},
+    [DRAY_TYPE_FLOAT64] = {"float64", "real; NaN as the text `NaN`",
+                           "min(typeof(f) = CASE id WHEN 3 THEN 'text' ELSE 'real' END)"},
+    [DRAY_TYPE_DECIMAL] = {"decimal(p,s)", "text with all digits", "min(typeof(d) = 'text' AND d LIKE '%._________')"},
+    [DRAY_TYPE_STRING] = {"string", "text", "min(typeof(s) = 'text')"},
+    [DRAY_TYPE_BYTES] = {"bytes", "blob", "min(typeof(x) = 'blob')"},
+    [DRAY_TYPE_DATE] = {"date", "`2024-02-29`", "min(typeof(day) = 'text') AND sum(day = '2024-02-29') = 1"},
+    [DRAY_TYPE_TIMESTAMP] = {"timestamp", "UTC as SQLite's date functions write it: `2024-02-29 12:00:00[.500]`",
+                             "min(typeof(at) = 'text') AND sum(at = '2024-02-29 12:00:00.500') = 1"},
+    [DRAY_TYPE_JSON] = {"json", "text", "min(typeof(j) = 'text')"},
+};
+
+static void test_the_table_of_types_is_the_codes(void **state) {
+  (void)state;
+  static char readme[1 << 16];
+  const char *path = bench_path("a.db");
+  struct dray_warehouse *warehouse = bench_warehouse(path);
+  struct ArrowSchema schema;
+  struct ArrowArray batch;
+  FILE *file = fopen(DRAY_SOURCE_DIR "/plugins/sqlite/README.md", "r");
+  assert_non_null(file);
+  readme[fread(readme, 1, sizeof readme - 1, file)] = '\0';
+  (void)fclose(file);
+  make_edges(&schema, &batch);
+  create_all_types(warehouse, "t");
+  assert_ok(W.load(warehouse, dray_str_of(NULL), dray_str_of("t"), &schema, &batch, &bench_error));
+  schema.release(&schema);
+  batch.release(&batch);
+  W.destroy(warehouse);
+  for (int type = DRAY_TYPE_BOOL; type <= DRAY_TYPE_JSON; type++) {
+    const char *declared = type == DRAY_TYPE_DECIMAL ? "DECIMAL_TEXT(p,s)" : sqlite_dialect_types[type].data;
+    char line[256], query[256];
+    (void)snprintf(line, sizeof line, "\n| %s | `%s` | %s", readme_rows[type].type, declared, readme_rows[type].stored);
+    if (strstr(readme, line) == NULL) fail_msg("the table of types in README.md lacks:%s", line);
+    (void)snprintf(query, sizeof query, "SELECT %s FROM t WHERE b IS NOT NULL", readme_rows[type].proof);
+    if (strcmp(bench_value(path, query), "1") != 0) fail_msg("not so: %s", query);
+  }
+  assert_true(dray_str_is(sqlite_dialect_types[DRAY_TYPE_DECIMAL], "DECIMAL_TEXT({p},{s})"));
 }
 
 static void test_long_values_pass(void **state) {
@@ -598,6 +644,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_every_type_comes_back_exactly, fresh),
       cmocka_unit_test_setup(test_stored_forms_are_those_of_the_readme, fresh),
+      cmocka_unit_test_setup(test_the_table_of_types_is_the_codes, fresh),
       cmocka_unit_test_setup(test_long_values_pass, fresh),
       cmocka_unit_test_setup(test_query_types_come_from_columns_through_expressions, fresh),
       cmocka_unit_test_setup(test_only_one_select_is_a_query, fresh),
