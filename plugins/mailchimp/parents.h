@@ -17,6 +17,7 @@ struct mc_parent {
   char first[40], second[40]; // ids, "" where there is none
   int32_t half;               // MC_HALF_*
   int64_t cursor_us;          // up to there it was read; INT64_MIN: nothing
+  int32_t known;              // it was read before, whichever half of it
   int64_t since_us;           // from where on this read reads; INT64_MIN: from the beginning
   int64_t seen_us;            // the greatest value of the pages that were read so far
   uint64_t planned;           // the greatest offset that is to be asked for

@@ -258,11 +258,11 @@ static int32_t done(void *self, uint64_t number, uint64_t record_count, struct d
 // ---- opening ----
 
 // Where archived members are left out, the first read of an audience leaves its archive alone: nobody of it was ever
-// given out. Who is archived from then on has to be taken back. One that was read before without this is read whole.
+// given out. Who is archived from then on has to be taken back. One that was read before without this is read whole,
+// also where an earlier start_date has just made it begin again.
 static int leaves_alone(const struct mc_reader *reader, size_t i) {
   const struct mc_parent *parent = &reader->parents.items[i];
-  return parent->half == MC_HALF_GONE && parent->cursor_us == INT64_MIN && reader->until_us != 0 &&
-         parent[-1].cursor_us == INT64_MIN;
+  return parent->half == MC_HALF_GONE && !parent->known && reader->until_us != 0;
 }
 
 // An earlier start_date: everything is read again, but who is gone was told up to where that was read.

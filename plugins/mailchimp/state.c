@@ -10,11 +10,11 @@
 #define STATE_VERSION 1
 #define STATE_BYTES_MAX (1u << 20)
 
-static void name_of(const struct mc_parent *parent, char out[100]) {
+static void name_of(const struct mc_parent *parent, int32_t half, char out[100]) {
   static const char *const halves[] = {
       [MC_HALF_SHOWN] = "", [MC_HALF_ARCHIVED] = "/archived", [MC_HALF_GONE] = "/gone"};
   (void)snprintf(out, 100, "%s%s%s%s", parent->first, parent->second[0] != '\0' ? "/" : "", parent->second,
-                 halves[parent->half]);
+                 halves[half]);
 }
 
 static int32_t refuse(struct dray_str state, const struct mc_stream *stream, struct dray_error *error) {
@@ -40,10 +40,15 @@ int32_t mc_state_read(struct dray_str state, const struct mc_stream *stream, str
     rc = refuse(state, stream, error);
   }
   for (size_t i = 0; rc == DRAY_OK && i < parents->count; i++) {
-    char name[100];
-    name_of(&parents->items[i], name);
-    const struct dray_json *cursor = dray_json_get(at, name);
-    if (cursor != NULL && !number(cursor, &parents->items[i].cursor_us)) rc = refuse(state, stream, error);
+    struct mc_parent *parent = &parents->items[i];
+    for (int32_t half = MC_HALF_SHOWN; half <= MC_HALF_GONE; half++) {
+      char name[100];
+      name_of(parent, half, name);
+      const struct dray_json *cursor = dray_json_get(at, name);
+      parent->known |= cursor != NULL;
+      if (cursor == NULL || half != parent->half) continue;
+      if (!number(cursor, &parent->cursor_us)) rc = refuse(state, stream, error);
+    }
   }
   dray_json_free(root);
   return rc;
@@ -63,7 +68,7 @@ int32_t mc_state_write(const struct mc_stream *stream, const struct mc_parents *
   for (size_t i = 0; i < parents->count; i++) {
     char name[100];
     if (parents->items[i].cursor_us == INT64_MIN) continue;
-    name_of(&parents->items[i], name);
+    name_of(&parents->items[i], parents->items[i].half, name);
     dray_json_key(&writer, name);
     dray_json_write_int(&writer, parents->items[i].cursor_us);
   }

@@ -296,3 +296,23 @@ def test_archived_members_that_are_not_wanted_any_more_go(project, small):
     project.sync("list_members")
     held = {email: member["status"] for email, member in scene.members(small).items()}
     assert statuses(project, small) == held and "archived" in held.values(), "and come back when they are"
+
+
+@pytest.mark.parametrize("nth", [0, 6], ids=["whole", "died"])
+@pytest.mark.parametrize("start", ["2020-01-01", None], ids=["earlier", "removed"])
+def test_archived_members_go_also_where_an_earlier_start_begins_anew(project, small, start, nth):
+    """Beginning again must not be taken for a first read, of whose archive nobody was ever given out."""
+    scene.into_warehouse(project, small, ["list_members"], more=', start_date: "2023-01-01", page_size: 50')
+    if nth > 0:
+        small.fault({"kind": "html", "path": "/3.0/lists/*/members", "nth": nth, "count": -1})
+    project.dray("sync", "list_members").expect(0 if nth == 0 else 1)
+    small.sim("DELETE", "faults")
+    assert "archived" in statuses(project, small).values()
+    small.advance(600)
+    more = "" if start is None else f', start_date: "{start}"'
+    scene.into_warehouse(project, small, ["list_members"], more=more + ", include_archived: false")
+    project.sync("list_members")
+    assert statuses(project, small) == living(small)
+    small.advance(600)
+    idle = project.sync("list_members")
+    assert (idle["inserts"], idle["updates"], idle["deletes"]) == (0, 0, 0), idle
