@@ -141,7 +141,7 @@ def test_a_row_that_innodb_has_no_room_for_is_refused_before_there_is_a_table(pr
 
 @MYSQL
 def test_350_long_texts(project, server):
-    """Of a text beyond 40 bytes a row has 22; the table of the changes is the wider one."""
+    """Texts that do not lie in the row; the table of the changes is the wider one."""
     configure(project, server)
     wide(project, 350, [row_of(key, 350, lambda n: f"{n}" * 50) for key in (1, 2)])
     project.sync("s")
