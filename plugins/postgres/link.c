@@ -6,14 +6,20 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOCAL_SQL_BYTES_MAX 1024
 #define SLICE_MS 100    // between two looks at the cancel flag
 #define PATIENCE_MS 600 // for the server's answer to a cancel; then the link is dropped
 #define COMMIT_PATIENCE_MS 5000
+#define CLOSING_PATIENCE_MS 5000
+#define CANCEL_MS 2000 // for the requests to get through
 #define CANCELS_MAX 8
 #define GATHER_NS 400000 // a socket of this machine holds about 200 kB: a server that fills it waits
 
@@ -43,11 +49,40 @@ void pg_session_free(struct pg_session *session) {
   pg_settings_release(&session->settings);
 }
 
+static int64_t now_ms(const struct pg_session *session) {
+  const struct dray_clock_service *clock = session->services.clock;
+  return clock->monotonic_ms(clock->ctx);
+}
+
+// libpq's request is on a socket of its own that blocks, without a limit or a way to set one. PQcancel may be called by
+// signal handlers, and so in a process of its own, which can be ended where nobody answers.
+static pid_t start_request(PGcancel *request) {
+  char ignored[256];
+  const pid_t parent = getpid(), pid = fork();
+  if (pid != 0) return pid;
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() == parent) (void)PQcancel(request, ignored, sizeof ignored);
+  _exit(0);
+}
+
+static void ask_all(const struct pg_session *session, PGcancel *const *requests, size_t count) {
+  const struct timespec moment = {0, 5000000};
+  const int64_t until = now_ms(session) + CANCEL_MS;
+  pid_t asking[CANCELS_MAX];
+  for (size_t i = 0; i < count; i++) asking[i] = start_request(requests[i]);
+  for (size_t i = 0; i < count; i++) {
+    if (asking[i] < 0) continue; // the link is dropped soon
+    while (waitpid(asking[i], NULL, WNOHANG) == 0) {
+      if (now_ms(session) >= until) (void)kill(asking[i], SIGKILL);
+      (void)nanosleep(&moment, NULL);
+    }
+  }
+}
+
 // The request goes over a connection of its own, which may take long: the lock is not held meanwhile. What the request
 // needs is copied, so the links may go.
 static void interrupt(struct pg_session *session, const struct pg_link *only) {
   PGcancel *requests[CANCELS_MAX];
-  char ignored[256];
   size_t count = 0;
   pthread_mutex_lock(&session->lock);
   for (struct pg_link *link = session->links; link != NULL && count < CANCELS_MAX; link = link->next) {
@@ -59,10 +94,8 @@ static void interrupt(struct pg_session *session, const struct pg_link *only) {
   }
   session->cancels += (int)count;
   pthread_mutex_unlock(&session->lock);
-  for (size_t i = 0; i < count; i++) {
-    (void)PQcancel(requests[i], ignored, sizeof ignored);
-    PQfreeCancel(requests[i]);
-  }
+  ask_all(session, requests, count);
+  for (size_t i = 0; i < count; i++) PQfreeCancel(requests[i]);
   if (count == 0) return;
   pthread_mutex_lock(&session->lock);
   session->cancels -= (int)count;
@@ -76,11 +109,6 @@ void pg_session_interrupt(struct pg_session *session) {
 
 void pg_session_cancel(struct pg_link *link) {
   interrupt(link->session, link);
-}
-
-static int64_t now_ms(const struct pg_session *session) {
-  const struct dray_clock_service *clock = session->services.clock;
-  return clock->monotonic_ms(clock->ctx);
 }
 
 void pg_link_start(struct pg_link *link) {
@@ -149,11 +177,28 @@ static int32_t look(struct pg_link *link, short events, int slice_ms, const char
   return ready <= 0 && dray_cancelled(&link->session->services) ? heed_cancel(link, doing, error) : DRAY_OK;
 }
 
+// Who keeps the connection, acknowledges everything and says nothing may be a server at work: only the operator knows
+// how long that may take.
+static int32_t heed_silence(struct pg_link *link, int64_t since, const char *doing, struct dray_error *error) {
+  const struct pg_settings *settings = &link->session->settings;
+  const int64_t most = link->closing ? CLOSING_PATIENCE_MS : settings->answer_timeout_seconds * 1000;
+  if (most == 0 || now_ms(link->session) - since <= most) return DRAY_OK;
+  if (!link->must_end) pg_session_cancel(link); // it may be at work all the same
+  drop(link);
+  return dray_fail(error, DRAY_E_NET_TIMEOUT,
+                   "%s: nothing came from %s for %lld s (answer_timeout_seconds), and the connection was given up",
+                   doing, settings->host, (long long)(most / 1000));
+}
+
 // Waits until the socket is ready for one of `events`.
 static int32_t wait_for(struct pg_link *link, short events, const char *doing, struct dray_error *error) {
+  const int64_t since = now_ms(link->session);
   int ready = 0;
-  while (!ready) DRAY_TRY(look(link, events, SLICE_MS, doing, &ready, error));
-  return DRAY_OK;
+  for (;;) {
+    DRAY_TRY(look(link, events, SLICE_MS, doing, &ready, error));
+    if (ready) return DRAY_OK;
+    DRAY_TRY(heed_silence(link, since, doing, error));
+  }
 }
 
 int32_t pg_link_flush(struct pg_link *link, const char *doing, struct dray_error *error) {

@@ -27,7 +27,7 @@ struct pg_session {
 DRAY_NODISCARD int32_t pg_session_init(struct pg_session *session, const struct dray_host *host,
                                        struct dray_str config_json, struct dray_error *error);
 void pg_session_free(struct pg_session *session);
-// Asks the server to give up what the links work on. Any thread; blocks as long as a connection takes.
+// Asks the server to give up what the links work on. Any thread; blocks as long as a connection takes, 2 s at most.
 void pg_session_interrupt(struct pg_session *session);
 // The same for one link, by the thread that uses it.
 void pg_session_cancel(struct pg_link *link);
@@ -48,6 +48,7 @@ struct pg_link {
   int cancelled;        // under the session's lock: the server was asked to give it up
   int64_t cancel_since_ms;
   int must_end; // a commit: it is not cancelled
+  int closing;  // what is waited for is not wanted any more
 };
 
 // Connects and logs in. @errors NET_*, AUTH_*, CONFIG_VALUE, BUSY, CANCELLED.

@@ -255,10 +255,12 @@ static void give_up(struct pg_reading *reading) {
   if (link == NULL) return;
   if (!pg_link_broken(link) && !reading->ended) {
     if (reading->own) pg_session_cancel(link);
+    link->closing = reading->own;
     drain(reading);
   }
   pg_link_settle(link);
   if (reading->own) pg_link_rollback(link);
+  link->closing = 0;
   let_go(reading);
 }
 

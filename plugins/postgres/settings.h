@@ -13,6 +13,7 @@ struct pg_settings {
   char *application_name;
   int64_t port;
   int64_t connect_timeout_seconds, statement_timeout_seconds, lock_timeout_seconds, keepalive_seconds;
+  int64_t answer_timeout_seconds;
   int32_t has_password, read_only;
   // of the source
   int32_t replication;
