@@ -31,9 +31,13 @@ static int32_t direct_commit(struct dr_context *run, struct dr_ingest *ingest, s
                                                            : dray_buffer_view(&ingest->state.checkpoint);
   uint64_t written = 0;
   if (dr_ingest_same_checkpoint(ingest, checkpoint)) dr_table_writer_may_idle(direct->writer);
+  // A row that was rejected is not one that is gone.
+  if (run->sync->mode == DR_MODE_REPLACE && (run->options->flags & DR_RUN_ALLOW_GUARD) == 0)
+    dr_table_writer_rejected(direct->writer, run->report->rejected_rows);
   int32_t rc = dr_context_state(run, DR_RUN_COMMITTING, "committing", error);
   if (rc == DRAY_OK) rc = dr_table_writer_merge(direct->writer, next, checkpoint, &written, error);
   const int idle = rc == DRAY_OK && dr_table_writer_idle(direct->writer);
+  if (rc == DRAY_OK) run->report->deletes_withheld += dr_table_writer_kept(direct->writer);
   if (rc == DRAY_OK) (void)dr_fault_point("sync.merged");
   if (rc == DRAY_OK) rc = dr_table_writer_commit(direct->writer, error);
   dr_table_writer_free(direct->writer);

@@ -152,6 +152,23 @@ int32_t dr_engine_query(struct dr_warehouse *warehouse, struct dray_str sql, str
   return code;
 }
 
+static int32_t take_number(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
+  (void)error;
+  if (dr_batch_rows(batch) > 0) *(uint64_t *)ctx = (uint64_t)dray_column_int64(&batch->view.columns[0], 0);
+  return DRAY_OK;
+}
+
+int32_t dr_engine_number(struct dr_warehouse *warehouse, struct dray_str sql, uint64_t *out, struct dray_error *error) {
+  const struct dray_column_def def = {"n", {DRAY_TYPE_INT64, 0, 0}, 1};
+  struct dr_schema *schema = NULL;
+  uint64_t number = 0;
+  DRAY_TRY(dr_schema_new(&def, 1, &schema, error));
+  const int32_t code = dr_engine_query(warehouse, sql, schema, take_number, &number, error);
+  dr_schema_unref(schema);
+  if (code == DRAY_OK) *out = number;
+  return code;
+}
+
 static int32_t saw_row(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
   (void)error;
   if (dr_batch_rows(batch) > 0) *(int *)ctx = 1;

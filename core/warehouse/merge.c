@@ -368,6 +368,11 @@ int32_t dr_merge_ask(struct dr_merge *merge, int *out_answer) {
   return dr_engine_has_rows(merge->writer->warehouse, dray_buffer_view(&merge->writer->text), out_answer, merge->error);
 }
 
+int32_t dr_merge_number(struct dr_merge *merge, uint64_t *out) {
+  DRAY_TRY(merge->sql.code);
+  return dr_engine_number(merge->writer->warehouse, dray_buffer_view(&merge->writer->text), out, merge->error);
+}
+
 // ---- the modes ----
 
 int32_t dr_merge_staging(struct dr_table_writer *writer, uint64_t *written, struct dray_error *error) {

@@ -74,6 +74,8 @@ DRAY_NODISCARD int32_t dr_merge_run(struct dr_merge *merge, int64_t *out_rows);
 DRAY_NODISCARD int32_t dr_merge_run_counted(struct dr_merge *merge, uint64_t otherwise);
 // Runs the query that was written: has it a row?
 DRAY_NODISCARD int32_t dr_merge_ask(struct dr_merge *merge, int *out_answer);
+// Runs the query that was written, of one number named "n".
+DRAY_NODISCARD int32_t dr_merge_number(struct dr_merge *merge, uint64_t *out);
 
 // ---- by key (upsert.c) ----
 

@@ -63,6 +63,25 @@ static int32_t key_is_usable(struct dr_merge *merge, int *out_usable) {
   return DRAY_OK;
 }
 
+// "t AS d LEFT JOIN staging AS s ON key WHERE s is not there": rows whose key was not read.
+static void put_gone(struct dr_merge *merge) {
+  dr_put_table(merge, "d");
+  dr_sql_text(&merge->sql, " LEFT JOIN ");
+  dr_put_staging(merge, "s");
+  dr_sql_text(&merge->sql, " ON ");
+  dr_put_match(merge);
+  dr_sql_text(&merge->sql, " WHERE ");
+  dr_put_no_row(merge, "s");
+}
+
+static int32_t count_gone(struct dr_merge *merge, uint64_t *out) {
+  dr_merge_begin(merge, "SELECT COUNT(*) AS ");
+  dr_sql_name(&merge->sql, "n");
+  dr_sql_text(&merge->sql, " FROM ");
+  put_gone(merge);
+  return dr_merge_number(merge, out);
+}
+
 // Rows whose key was not read go.
 static int32_t delete_gone(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
@@ -76,19 +95,14 @@ static int32_t delete_gone(struct dr_merge *merge) {
     put_compared_key(merge, "d");
     dr_sql_text(sql, " FROM ");
   }
-  dr_put_table(merge, "d");
-  dr_sql_text(sql, " LEFT JOIN ");
-  dr_put_staging(merge, "s");
-  dr_sql_text(sql, " ON ");
-  dr_put_match(merge);
-  dr_sql_text(sql, " WHERE ");
-  dr_put_no_row(merge, "s");
+  put_gone(merge);
   if (!join) dr_sql_text(sql, ")");
   return dr_merge_run_counted(merge, 0);
 }
 
 static int32_t by_difference(struct dr_merge *merge) {
-  DRAY_TRY(delete_gone(merge));
+  // Which keys the rejected rows have is not known of all of them: some could not be read.
+  DRAY_TRY(merge->writer->rejected > 0 ? count_gone(merge, &merge->writer->kept) : delete_gone(merge));
   DRAY_TRY(dr_merge_update_rows(merge));
   return dr_merge_insert_missing(merge);
 }
@@ -129,7 +143,8 @@ static void put_side(struct dr_merge *merge, const char *side) {
   }
 }
 
-static int32_t ask_rows_differ(struct dr_merge *merge, int *out_differ) {
+// `unlike`: how the number of equal rows here less that of those there compares with 0 where the two differ.
+static int32_t ask_rows(struct dr_merge *merge, const char *unlike, int *out_differ) {
   struct dr_sql *sql = &merge->sql;
   select_one(merge);
   dr_sql_text(sql, "(");
@@ -144,7 +159,9 @@ static int32_t ask_rows_differ(struct dr_merge *merge, int *out_differ) {
   }
   dr_sql_text(sql, " HAVING SUM(");
   dr_sql_column(sql, "u", DR_COLUMN_STAGED_OP);
-  dr_sql_text(sql, ") <> 0 LIMIT 1");
+  dr_sql_text(sql, ")");
+  dr_sql_text(sql, unlike);
+  dr_sql_text(sql, " LIMIT 1");
   return dr_merge_ask(merge, out_differ);
 }
 
@@ -176,11 +193,25 @@ static int32_t exchange(struct dr_merge *merge) {
   return DRAY_OK;
 }
 
+// Rows that nothing tells apart but what they hold: which of the table's the rejected ones are nobody knows.
+static int32_t lose_none(struct dr_merge *merge) {
+  int loses = 0;
+  if (merge->writer->rejected == 0) return DRAY_OK;
+  DRAY_TRY(ask_rows(merge, " > 0", &loses));
+  if (!loses) return DRAY_OK;
+  return dray_fail(merge->error, DRAY_E_GUARD,
+                   "%llu rows were rejected, and table %s has rows that are not among the others: with no key that "
+                   "tells rows apart nobody knows whether those are gone or rejected; nothing was changed. Mend the "
+                   "rejected rows or what the table takes, or give the sync a `key`",
+                   (unsigned long long)merge->writer->rejected, merge->writer->table.table);
+}
+
 int32_t dr_merge_replace(struct dr_merge *merge) {
   int usable = 0, differ = 0;
   DRAY_TRY(key_is_usable(merge, &usable));
   if (usable) return by_difference(merge);
+  DRAY_TRY(lose_none(merge));
   DRAY_TRY(ask_counts_differ(merge, &differ));
-  if (!differ) DRAY_TRY(ask_rows_differ(merge, &differ));
+  if (!differ) DRAY_TRY(ask_rows(merge, " <> 0", &differ));
   return differ ? exchange(merge) : DRAY_OK;
 }

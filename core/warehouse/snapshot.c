@@ -125,24 +125,10 @@ static int32_t run(struct dr_snapshot *snapshot, struct dr_sql *sql, int64_t *ou
   return dr_engine_execute(snapshot->warehouse, dray_buffer_view(&snapshot->text), NULL, NULL, out_rows, sql->error);
 }
 
-static int32_t take_number(void *ctx, const struct dr_batch *batch, struct dray_error *error) {
-  (void)error;
-  if (dr_batch_rows(batch) > 0) *(uint64_t *)ctx = (uint64_t)dray_column_int64(&batch->view.columns[0], 0);
-  return DRAY_OK;
-}
-
 // Runs the SELECT that was written, of one number named "n".
 static int32_t ask(struct dr_snapshot *snapshot, struct dr_sql *sql, uint64_t *out) {
-  const struct dray_column_def def = {"n", {DRAY_TYPE_INT64, 0, 0}, 1};
-  struct dr_schema *schema = NULL;
   DRAY_TRY(sql->code);
-  DRAY_TRY(dr_schema_new(&def, 1, &schema, sql->error));
-  uint64_t number = 0;
-  const int32_t code =
-      dr_engine_query(snapshot->warehouse, dray_buffer_view(&snapshot->text), schema, take_number, &number, sql->error);
-  dr_schema_unref(schema);
-  if (code == DRAY_OK) *out = number;
-  return code;
+  return dr_engine_number(snapshot->warehouse, dray_buffer_view(&snapshot->text), out, sql->error);
 }
 
 static int32_t count_table(struct dr_snapshot *snapshot, const struct dr_place *place, uint64_t *out,

@@ -47,6 +47,10 @@ DRAY_NODISCARD int32_t dr_engine_retype(struct dr_warehouse *warehouse, const st
                                         const struct dray_str *columns, const struct dray_str *types, size_t count,
                                         char ***list, size_t *list_count, int *out_said, struct dray_error *error);
 
+// Runs a SELECT of one number named "n".
+DRAY_NODISCARD int32_t dr_engine_number(struct dr_warehouse *warehouse, struct dray_str sql, uint64_t *out,
+                                        struct dray_error *error);
+
 // Whether the query, a SELECT 1 AS DR_COLUMN_ASKED, has a row.
 #define DR_COLUMN_ASKED "one"
 DRAY_NODISCARD int32_t dr_engine_has_rows(struct dr_warehouse *warehouse, struct dray_str sql, int *out_has_rows,

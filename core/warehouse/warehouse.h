@@ -212,6 +212,11 @@ DRAY_NODISCARD int32_t dr_table_writer_loaded(struct dr_table_writer *writer, st
 // then finds nothing to write, it leaves the state row alone as well: the generation stays the expected one.
 void dr_table_writer_may_idle(struct dr_table_writer *writer);
 int dr_table_writer_idle(const struct dr_table_writer *writer); // after the merge: nothing was written
+// For REPLACE, before the merge: `rows` of what was read were rejected and are not among those given, so that a row of
+// the table that is not among them is none that is gone: where a key tells rows apart such rows stay, and elsewhere the
+// merge fails with GUARD when there are any.
+void dr_table_writer_rejected(struct dr_table_writer *writer, uint64_t rows);
+uint64_t dr_table_writer_kept(const struct dr_table_writer *writer); // after the merge: the rows that stayed for this
 // Merges staging into the table and writes the state row; not yet committed. *out_written: rows of the table touched.
 DRAY_NODISCARD int32_t dr_table_writer_merge(struct dr_table_writer *writer, uint64_t generation,
                                              struct dray_str checkpoint, uint64_t *out_written,

@@ -379,6 +379,14 @@ void dr_table_writer_may_idle(struct dr_table_writer *writer) {
   writer->may_idle = 1;
 }
 
+void dr_table_writer_rejected(struct dr_table_writer *writer, uint64_t rows) {
+  writer->rejected = rows;
+}
+
+uint64_t dr_table_writer_kept(const struct dr_table_writer *writer) {
+  return writer->kept;
+}
+
 int dr_table_writer_idle(const struct dr_table_writer *writer) {
   return writer->idle;
 }

@@ -44,6 +44,7 @@ struct dr_table_writer {
   int changed_shape;          // DDL was run
   struct dr_statements *told; // staging tables are told, not made; NULL: they are made
   int may_idle, idle;         // see dr_table_writer_may_idle
+  uint64_t rejected, kept;    // see dr_table_writer_rejected
   uint64_t expected;          // the generation of the fence
   int64_t now_us;
   // what was loaded

@@ -112,6 +112,33 @@ def test_a_row_that_comes_to_fit_is_taken_and_one_that_grows_is_left_as_it_was(p
     project.dray("state", "verify", "s").expect(0)
 
 
+@HERE
+@pytest.mark.parametrize("key", ["id", None])
+def test_a_replacement_takes_no_row_away_whose_values_came_not_to_fit(project, server, source, key):
+    make(server, "id integer NOT NULL, n smallint")
+    source.execute("CREATE TABLE s (id INTEGER, n INTEGER)")
+    source.executemany("INSERT INTO s VALUES (?, 1)", [(number,) for number in range(100)])
+    configure(project, server, "replace", key=key)
+    project.sync("s")
+    before = held(server, "id, n")
+    assert len(before) == 100
+    source.executescript("UPDATE s SET n = 40000 WHERE id < 60; UPDATE s SET n = 2 WHERE id >= 98")
+    if key:
+        for written in (2, 0):
+            run = project.sync("s", code=3)
+            assert (run["applied"], run["rejected"], run["deletes_withheld"]) == (written, 60, 60)
+            now = [(number, n) for number, n in before if int(number) < 98]
+            assert held(server, "id, n") == sorted([*now, ("98", "2"), ("99", "2")])
+    else:
+        result = project.dray("sync", "s").expect(7)
+        assert result.errors() == ["guard"] and "60 rows were rejected" in result.err
+        assert held(server, "id, n") == before
+    assert len(project.rows("s", "--limit", "1000")) == 60
+    source.execute("DELETE FROM s WHERE id < 60")
+    project.sync("s")
+    assert len(held(server, "id, n")) == 40 and project.rows("s") == []
+
+
 @MYSQL
 @pytest.mark.parametrize("mode", ["mirror", "upsert", "history", "replace", "append"])
 def test_floats_that_are_no_numbers(project, server, source, mode):

@@ -163,6 +163,54 @@ static void test_replace_does_not_empty_the_table_for_rows_it_cannot_write(void 
   scene_end(&scene);
 }
 
+#define BROKEN(id) "[" #id ",null,\"data_type: broken\"]"
+
+static void test_replace_by_key_takes_no_row_away_beside_a_rejected_one(void **state) {
+  (void)state;
+  struct scene scene;
+  scene_ingest(&scene, "    mode: replace\n    guard: off\n");
+  scene_script(&scene, WITH_ERROR, "[[1,\"a\",null],[2,\"b\",null],[3,\"c\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_ERROR, "[[1,\"A\",null]," BROKEN(2) ",[4,\"d\",null]]", "");
+  for (int again = 0; again <= 1; again++) {
+    assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+    assert_string_equal(scene_query(&scene, TABLE), "1|A;2|b;3|c;4|d");
+    assert_int_equal(scene.report.deletes_withheld, 2);
+    assert_int_equal(scene.report.rejected_rows, 1);
+    assert_int_equal(scene.report.applied, again ? 0 : 2);
+    assert_int_equal(scene.report.exit_code, 3);
+  }
+  assert_int_equal(scene_run(&scene, DR_RUN_ALLOW_GUARD), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|A;4|d");
+  scene_script(&scene, WITH_ERROR, "[[4,\"d\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "4|d");
+  assert_int_equal(scene.report.exit_code, 0);
+  scene_end(&scene);
+}
+
+// The key tells nothing here: it comes twice.
+static void test_replace_of_rows_that_nothing_tells_apart_ends_before_one_is_lost(void **state) {
+  (void)state;
+#define PAIR "[1,\"a\",null],[1,\"b\",null]"
+  struct scene scene;
+  scene_ingest(&scene, "    mode: replace\n    guard: off\n");
+  scene_script(&scene, WITH_ERROR, "[" PAIR ",[2,\"c\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  scene_script(&scene, WITH_ERROR, "[" PAIR "," BROKEN(2) ",[3,\"d\",null]]", "");
+  assert_int_equal(scene_run(&scene, 0), DRAY_E_GUARD);
+  assert_non_null(strstr(scene.report.error.text, "1 rows were rejected"));
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;1|b;2|c");
+  scene_script(&scene, WITH_ERROR, "[" PAIR ",[2,\"c\",null]," BROKEN(3) ",[4,\"d\",null]]", ""); // all are there
+  assert_int_equal(scene_run(&scene, 0), DRAY_OK);
+  assert_int_equal(scene.report.exit_code, 3);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;1|b;2|c;4|d");
+  scene_script(&scene, WITH_ERROR, "[" PAIR "," BROKEN(2) "]", "");
+  assert_int_equal(scene_run(&scene, DR_RUN_ALLOW_GUARD), DRAY_OK);
+  assert_string_equal(scene_query(&scene, TABLE), "1|a;1|b");
+  scene_end(&scene);
+}
+
 static void test_replace_by_nothing_is_guarded_as_the_sync_says(void **state) {
   (void)state;
   for (int allowed = 0; allowed <= 1; allowed++) {
@@ -401,6 +449,8 @@ int main(void) {
       cmocka_unit_test(test_guard_lets_a_first_read_pass_in_windows),
       cmocka_unit_test(test_unreadable_row_withholds_deletes_alone),
       cmocka_unit_test(test_replace_does_not_empty_the_table_for_rows_it_cannot_write),
+      cmocka_unit_test(test_replace_by_key_takes_no_row_away_beside_a_rejected_one),
+      cmocka_unit_test(test_replace_of_rows_that_nothing_tells_apart_ends_before_one_is_lost),
       cmocka_unit_test(test_replace_by_nothing_is_guarded_as_the_sync_says),
       cmocka_unit_test(test_tombstone_is_believed_beside_an_unreadable_row),
       cmocka_unit_test(test_discard_row_keeps_rows_with_a_new_column_out),
