@@ -297,6 +297,14 @@ static int may_be_halved(const struct zendesk_work *work, const struct zendesk_i
          name >= 0 && dray_change_says(&work->changes, (size_t)name, item->i);
 }
 
+// Whether the row brings an address to a user that is found by something else, and of whom it is to be the primary one.
+static int brings_address(const struct zendesk_work *work, const struct zendesk_item *item) {
+  const ptrdiff_t email = work->form->email_column;
+  return work->form->object->kind == ZENDESK_USERS && email >= 0 && work->options->make_email_primary &&
+         work->form->match != ZENDESK_MATCH_EMAIL && item->action != ZENDESK_DELETE && item->action != ZENDESK_CREATE &&
+         dray_change_says(&work->changes, (size_t)email, item->i) && !is_empty(work, email, item->i);
+}
+
 static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
   work->count = (size_t)work->changes.view.row_count;
   if (work->count > ZENDESK_ROWS_MAX) {
@@ -314,12 +322,7 @@ static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
     item->whole = zendesk_wholes_has(work->wholes, item->row) || may_be_halved(work, item);
     DRAY_TRY(take_key(work, item, error));
     if (!item->settled) settle_twins(work, item);
-    // A new address on a user that was found by something else.
-    const ptrdiff_t email = work->form->email_column;
-    item->by_itself = work->form->object->kind == ZENDESK_USERS && email >= 0 && work->options->make_email_primary &&
-                      work->form->match != ZENDESK_MATCH_EMAIL && item->action != ZENDESK_DELETE &&
-                      dray_change_op(&work->changes, k) == DRAY_OP_UPDATE &&
-                      dray_change_says(&work->changes, (size_t)email, k) && !is_empty(work, email, k);
+    item->by_itself = dray_change_op(&work->changes, k) == DRAY_OP_UPDATE && brings_address(work, item);
     if (item->by_itself) item->action = ZENDESK_UPDATE;
   }
   return DRAY_OK;
@@ -331,7 +334,9 @@ static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
 static int needs_lookup(const struct zendesk_work *work, const struct zendesk_item *item, size_t open) {
   const int kind = work->form->object->kind;
   const int matched = work->form->match == ZENDESK_MATCH_EXTERNAL_ID || work->form->match == ZENDESK_MATCH_EMAIL;
-  if (item->settled || !matched) return 0;
+  if (item->settled) return 0;
+  if (dray_change_op(&work->changes, item->i) == DRAY_OP_INSERT && brings_address(work, item)) return 1;
+  if (!matched) return 0;
   if (item->action == ZENDESK_UPDATE || item->action == ZENDESK_DELETE) return 1;
   if (kind == ZENDESK_TICKETS) return 1; // its external_id is not kept unique
   // Where rows are only made, what is there already is left as it is; addresses would take a call each.
@@ -369,6 +374,19 @@ static void decide(struct zendesk_work *work, struct zendesk_item *item) {
   }
 }
 
+// A row that is new here may mean a user who is there, with another address: only a change says so by itself.
+static int32_t decide_address(struct zendesk_work *work, struct zendesk_item *item, struct dray_error *error) {
+  const struct dray_str held = dray_json_string(dray_json_get(item->record, "email"), "");
+  struct dray_buffer email;
+  if (item->settled || item->by_itself || held.len == 0 || !brings_address(work, item)) return DRAY_OK;
+  if (dray_change_op(&work->changes, item->i) != DRAY_OP_INSERT) return DRAY_OK;
+  dray_buffer_init(&email, KEY_BYTES_MAX);
+  const int32_t rc = zendesk_form_text(&work->changes, work->form->email_column, item->i, &email, error);
+  if (rc == DRAY_OK) item->by_itself = !zendesk_same(held, dray_buffer_view(&email));
+  dray_buffer_free(&email);
+  return rc == DRAY_E_LIMIT ? DRAY_OK : rc; // Zendesk refuses it in its own words
+}
+
 static int32_t look_up(struct zendesk_work *work, struct dray_error *error) {
   uint8_t wanted[ZENDESK_ROWS_MAX] = {0};
   size_t open = 0, count = 0;
@@ -381,10 +399,12 @@ static int32_t look_up(struct zendesk_work *work, struct dray_error *error) {
   for (size_t k = 0; k < work->count; k++) { // those that need none are left out of it
     if (!wanted[k] && !work->items[k].settled) work->items[k].settled = 2;
   }
-  const int32_t rc = zendesk_lookup(work, error);
+  int32_t rc = zendesk_lookup(work, error);
   for (size_t k = 0; k < work->count; k++) {
     if (work->items[k].settled == 2) work->items[k].settled = 0;
-    if (rc == DRAY_OK && wanted[k]) decide(work, &work->items[k]);
+    if (rc != DRAY_OK || !wanted[k]) continue;
+    if (work->form->match != ZENDESK_MATCH_ID) decide(work, &work->items[k]); // by id Zendesk itself says what is wrong
+    rc = decide_address(work, &work->items[k], error);
   }
   return rc;
 }

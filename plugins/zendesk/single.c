@@ -179,7 +179,7 @@ static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *ite
   const int is_by_email = work->form->object->kind == ZENDESK_USERS && work->form->match == ZENDESK_MATCH_EMAIL;
   switch (outcome->kind) {
   case ZENDESK_DONE:
-    if (item->by_itself && item->action == ZENDESK_UPDATE) return make_primary(work, item, error);
+    if (item->by_itself) return make_primary(work, item, error);
     zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
     return DRAY_OK;
   case ZENDESK_NOT_THERE:

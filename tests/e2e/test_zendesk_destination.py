@@ -116,6 +116,29 @@ def test_a_changed_address_becomes_primary(project, zendesk):
     assert sorted(kept) == ["moved@dray.example", "person2@dray.example"]
 
 
+@pytest.mark.parametrize("key, mode", [("external_id", "upsert"), ("external_id", "update"), ("external_id", "mirror"), ("id", "update"), ("id", "upsert")])
+def test_the_address_of_a_first_row_becomes_primary_on_a_user_who_is_there(project, zendesk, key, mode):
+    there = [row for row in zendesk.state()["users"] if row["role"] == "end-user" and row["active"] and row["email"]][:4]
+    for n, user in enumerate(there):
+        zendesk.change({"users": [{"id": user["id"], "external_id": f"crm-{n}"}]})
+    wanted = ["one@dray.example", "Two@dray.example", there[2]["email"].upper(), None]
+    rows = [{"external_id": f"crm-{n}", "id": user["id"], "name": f"N {n}", "email": wanted[n]} for n, user in enumerate(there)]
+    columns = {key: "INTEGER" if key == "id" else "TEXT", "name": "TEXT", "email": "TEXT"}
+    scene.activate(project, zendesk, "users", columns, key, mode)
+    scene.fill(project, [{name: row[name] for name in columns} for row in rows])
+    mark = zendesk.mark()
+    assert project.sync("out")["applied"] == 4
+    held = [zendesk.rows("users")[user["id"]]["email"] for user in there]
+    assert held == ["one@dray.example", "two@dray.example", there[2]["email"], there[3]["email"]]
+    made = [line["path"] for line in zendesk.requests(mark, ("PUT",)) if line["path"].endswith("/make_primary")]
+    assert len(made) == 2, "an address that is primary already needs no call"
+    kept = [row["value"] for row in zendesk.state()["identities"] if row["user_id"] == there[0]["id"]]
+    assert sorted(kept) == sorted(["one@dray.example", there[0]["email"]])
+    if key == "external_id" and mode != "update":
+        assert zendesk.state()["mails"] == []
+    assert project.sync("out")["sent"] == 0
+
+
 @pytest.mark.parametrize("bulk", ["auto", "never"])
 def test_rows_are_rejected_in_the_vendors_words(project, zendesk, bulk):
     users(project, zendesk, more=f", use_bulk: {bulk}")
