@@ -176,8 +176,9 @@ struct wanted {
 // A table that is to be made anew.
 struct rebuild {
   struct connection *connection;
-  struct dray_str name;
+  struct dray_str name; // as it was asked for, then as the table spells it
   struct wanted wanted;
+  char *spelling;                     // what `name` shows then; owned
   char *sql;                          // its CREATE TABLE; owned
   char *body;                         // "(...) ..." of it with the other types; owned
   struct dray_buffer columns, values; // what is copied, and from what
@@ -234,15 +235,19 @@ static int32_t ask(const struct rebuild *rebuild, const char *sql, int64_t *out)
   return code;
 }
 
+// From here on the table is called as it spells itself: it keeps that name, and sqlite_sequence knows it by no other.
 static int32_t read_sql(struct rebuild *rebuild) {
   sqlite3_stmt *statement = NULL;
   int row = 0;
-  DRAY_TRY(prepare(rebuild, "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
+  DRAY_TRY(prepare(rebuild,
+                   "SELECT sql, name FROM main.sqlite_master WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
                    &statement));
   int32_t code = next_row(rebuild, statement, &row);
   if (code == DRAY_OK && row) {
     rebuild->sql = dray_str_dup(text_at(statement, 0));
-    if (rebuild->sql == NULL) code = no_memory(rebuild);
+    rebuild->spelling = dray_str_dup(text_at(statement, 1));
+    if (rebuild->sql == NULL || rebuild->spelling == NULL) code = no_memory(rebuild);
+    if (code == DRAY_OK) rebuild->name = dray_str_of(rebuild->spelling);
   }
   (void)sqlite3_finalize(statement);
   DRAY_TRY(code);
@@ -551,5 +556,6 @@ int32_t retype_columns(struct connection *connection, struct dray_str table, con
   dray_buffer_free(&rebuild.values);
   free(rebuild.body);
   free(rebuild.sql);
+  free(rebuild.spelling);
   return code;
 }
