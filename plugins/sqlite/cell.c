@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SQLite lets every row hold another storage class in the same column. A value goes into the column's type when it is
-// that value exactly; anything else is refused with a reason, and the caller rejects the row. Called by stream.c only.
+// that value exactly; anything else is refused with a reason, and the caller rejects the row (stream.c). The digits of
+// numbers are the same in SQL (retype.c).
 #include "cell.h"
 
 #include <math.h>
@@ -85,6 +86,25 @@ static struct dray_str text_of(const struct cell *cell, char *scratch) {
   if (cell->storage == SQLITE_INTEGER) return dray_str_make(scratch, dray_format_int64(cell->integer, scratch));
   if (cell->storage == SQLITE_FLOAT) return dray_str_make(scratch, dray_format_float64(cell->real, scratch));
   return cell->bytes;
+}
+
+// dray_text(value): a number as text, anything else as it is.
+static void write_text(sqlite3_context *context, int count, sqlite3_value **values) {
+  char scratch[DRAY_FORMAT_BYTES_MAX];
+  (void)count;
+  const int storage = sqlite3_value_type(values[0]);
+  if (storage != SQLITE_INTEGER && storage != SQLITE_FLOAT) {
+    sqlite3_result_value(context, values[0]);
+    return;
+  }
+  const struct cell cell = cell_of_value(values[0]);
+  const struct dray_str text = text_of(&cell, scratch);
+  sqlite3_result_text(context, text.data, (int)text.len, SQLITE_TRANSIENT);
+}
+
+int cell_add_functions(sqlite3 *db) {
+  return sqlite3_create_function_v2(db, "dray_text", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
+                                    write_text, NULL, NULL, NULL);
 }
 
 static int32_t refuse(const struct cell *cell, struct dray_type type, struct dray_error *error) {

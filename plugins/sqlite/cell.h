@@ -31,4 +31,8 @@ DRAY_NODISCARD int32_t cell_append(const struct cell *cell, struct dray_type typ
 // The type that holds all values of these storage classes (bits 1 << SQLITE_*); none at all: a string.
 struct dray_type cell_type_of(unsigned storages);
 
+// Gives a connection's SQL the function dray_text(value): an INTEGER or REAL as text that reads back as the same
+// number, as cell_append spells it; any other value as it is. Returns SQLite's code.
+int cell_add_functions(sqlite3 *db);
+
 #endif // SQLITE_CELL_H

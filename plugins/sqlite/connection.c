@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cell.h"
+
 #define ANSWER_BYTES_MAX (16u << 20)
 #define PROGRESS_STEPS                                                                                                 \
   20000 // instructions of SQLite's machine between two looks at the cancel flag: below a millisecond
@@ -291,6 +293,8 @@ static int32_t configure(struct connection *connection, struct dray_error *error
   if (reads_only(connection)) return connection_run(connection, "PRAGMA query_only = ON", error);
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
   (void)sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
+  const int rc = cell_add_functions(connection->db);
+  if (rc != SQLITE_OK) return connection_fail(connection, rc, DRAY_E_INTERNAL, "opening the database", error);
   return connection_run(connection,
                         "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA temp_store = FILE; "
                         "PRAGMA temp.cache_size = -16384",

@@ -315,22 +315,24 @@ static ptrdiff_t find_wanted(const struct rebuild *rebuild, struct dray_str name
   return -1;
 }
 
-// Booleans become the words, which is how they are written as text.
+// What becomes of a value is decided by its own storage class: SQLite lets every row hold another one. A column is only
+// widened to types that are kept as text. Such a column takes texts and blobs as they are, and would print a real with
+// 15 digits itself: `dray_text` (cell.c) prints as many as read back as the same number. Booleans become the words,
+// which is how they are written as text.
 static int32_t append_value(struct rebuild *rebuild, struct dray_str name, const char *declared) {
   struct dray_buffer *out = &rebuild->values;
   struct dray_error *error = rebuild->error;
-  const ptrdiff_t at = find_wanted(rebuild, name);
-  const int is_bool = sqlite_type_of(declared, 1).id == DRAY_TYPE_BOOL;
-  if (at < 0) return catalog_quote(name, out, error);
-  const struct dray_str type = rebuild->wanted.types[at];
-  if (is_bool) {
-    DRAY_TRY(dray_buffer_append_str(out, "CASE ", error));
+  if (find_wanted(rebuild, name) < 0) return catalog_quote(name, out, error);
+  if (sqlite_type_of(declared, 1).id != DRAY_TYPE_BOOL) {
+    DRAY_TRY(dray_buffer_append_str(out, "dray_text(", error));
     DRAY_TRY(catalog_quote(name, out, error));
-    DRAY_TRY(dray_buffer_append_str(out, " WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE ", error));
+    return dray_buffer_append_char(out, ')', error);
   }
-  DRAY_TRY(dray_buffer_append_str(out, "CAST(", error));
+  DRAY_TRY(dray_buffer_append_str(out, "CASE ", error));
   DRAY_TRY(catalog_quote(name, out, error));
-  return dray_buffer_printf(out, error, " AS %.*s)%s", DRAY_STR_ARG(type), is_bool ? " END" : "");
+  DRAY_TRY(dray_buffer_append_str(out, " WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE dray_text(", error));
+  DRAY_TRY(catalog_quote(name, out, error));
+  return dray_buffer_append_str(out, ") END", error);
 }
 
 static int32_t append_comma(struct rebuild *rebuild) {

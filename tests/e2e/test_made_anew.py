@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of somebody else's in a SQLite file, made anew because columns get another type: names in another case, and the numbers that
-a table gives out."""
+"""Tables of somebody else's in a SQLite file, made anew because columns get another type: what is no value of its column's type,
+names in another case, the numbers that a table gives out."""
 
 import sqlite3
 
@@ -36,3 +36,39 @@ def test_a_table_keeps_its_spelling_and_the_numbers_it_gives_out(project, source
     assert project.query("SELECT name, seq FROM sqlite_sequence") == [(table, 101)]
     assert [(kind, name) for kind, name, _ in project.query(names)] == [(kind, name) for kind, name, _ in before]
     assert project.query("SELECT what FROM log") == [(101,)] and project.query("SELECT o FROM child") == [(1,)]
+
+
+# What stands in the column, and what stands there afterwards, both as SQL.
+CELLS = {
+    "INTEGER": [("0.30000000000000004", "'0.30000000000000004'"), ("12345678901234.56", "'12345678901234.56'"),
+                ("1.4523142177899403e308", "'1.4523142177899403e+308'"), ("9e999", "'Infinity'"), ("x'00ff41'", "x'00ff41'"),
+                ("x''", "x''"), ("'word'", "'word'"), ("''", "''"), ("' 5 x'", "' 5 x'"), ("CAST(x'61ff00' AS TEXT)", "CAST(x'61ff00' AS TEXT)"),
+                ("9223372036854775807", "'9223372036854775807'"), ("NULL", "NULL")],
+    "BOOLEAN": [("0", "'false'"), ("1", "'true'"), ("2", "'2'"), ("-1", "'-1'"), ("0.5", "'0.5'"), ("'yes'", "'yes'"), ("x'01'", "x'01'"),
+                ("NULL", "NULL")],
+    "NUMERIC(6,2)": [("12.5", "'12.5'"), ("3", "'3'"), ("0.30000000000000004", "'0.30000000000000004'"), ("x'ff'", "x'ff'")],
+    "DATETIME": [("2460000.5", "'2460000.5'"), ("1700000000", "'1700000000'"), ("'2024-02-29 12:00'", "'2024-02-29 12:00'")],
+}
+
+
+def stored(project, column):
+    """Each cell's class and bytes; a real is there as what it is."""
+    return project.query(f"SELECT typeof({column}), hex(CAST({column} AS BLOB)) FROM t WHERE id < 1000 ORDER BY id")
+
+
+@pytest.mark.parametrize("declared", CELLS)
+def test_cells_that_are_not_of_the_column_s_type_keep_their_value(project, source, declared):
+    cells = CELLS[declared]
+    project.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})")
+    for number, (value, _) in enumerate(cells):
+        project.execute(f"INSERT INTO t VALUES ({number}, {value})")
+    source.executescript("CREATE TABLE s (id INTEGER, v TEXT); INSERT INTO s VALUES (1000, 'a text')")
+    numbers = project.query("SELECT id, v FROM t WHERE typeof(v) = 'real'")
+    configure(project)
+    project.sync("s")
+    assert project.query("SELECT type FROM pragma_table_info('t') WHERE name = 'v'") == [("TEXT",)]
+    wanted = project.query("SELECT typeof(v), hex(CAST(v AS BLOB)) FROM (" + " UNION ALL ".join(
+        f"SELECT {number} AS id, {after} AS v" for number, (_, after) in enumerate(cells)) + ") ORDER BY id")
+    assert stored(project, "v") == wanted
+    for number, value in numbers:
+        assert [float(row[0]) for row in project.query("SELECT v FROM t WHERE id = ?", (number,))] == [value]
