@@ -353,13 +353,15 @@ static int32_t copy_rowid(struct rebuild *rebuild) {
   DRAY_TRY(ask(rebuild, "SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk > 0", &keys));
   DRAY_TRY(ask(rebuild, "SELECT COUNT(*) FROM pragma_index_list(?1) WHERE origin = 'pk'", &indexed));
   if (without != 0) return DRAY_OK;
-  if (keys > 0 && indexed == 0) { // a column is the number, and is copied unless it becomes something else
+  if (keys > 0 && indexed == 0) { // a column is the number: of another type it would be none, and give out none
     int row = 0;
     DRAY_TRY(prepare(rebuild, "SELECT name FROM pragma_table_info(?1) WHERE pk > 0", &statement));
     code = next_row(rebuild, statement, &row);
-    const int stays = code == DRAY_OK && row && find_wanted(rebuild, text_at(statement, 0)) < 0;
+    if (code == DRAY_OK && row && find_wanted(rebuild, text_at(statement, 0)) >= 0) {
+      code = cannot(rebuild, "the INTEGER PRIMARY KEY is among them, which is the number of the row");
+    }
     (void)sqlite3_finalize(statement);
-    if (code != DRAY_OK || stays) return code;
+    return code;
   }
   for (size_t i = 0; i < sizeof rowids / sizeof rowids[0]; i++) {
     struct place ignored;

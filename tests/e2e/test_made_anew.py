@@ -72,3 +72,34 @@ def test_cells_that_are_not_of_the_column_s_type_keep_their_value(project, sourc
     assert stored(project, "v") == wanted
     for number, value in numbers:
         assert [float(row[0]) for row in project.query("SELECT v FROM t WHERE id = ?", (number,))] == [value]
+
+
+def refused(project, *words):
+    """Plan and run end with the same error, and the file is as it was."""
+    before, said = (project.folder / "warehouse.db").read_bytes(), []
+    for command in ("plan", "sync"):
+        result = project.dray(command, "s").expect(1)
+        assert "schema_drift" in result.errors() and all(word in result.err for word in words), result
+        said.append(result.err.splitlines()[0])
+    assert said[0] == said[1] and (project.folder / "warehouse.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("columns", ["pk INTEGER PRIMARY KEY, id TEXT UNIQUE", "pk INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE",
+                                     "pk INTEGER NOT NULL, id TEXT UNIQUE, CONSTRAINT one PRIMARY KEY (PK DESC)"])
+def test_the_number_of_the_row_gets_no_other_type(project, source, columns):
+    project.execute(f"CREATE TABLE t ({columns}); INSERT INTO t VALUES (1, 'a')")
+    source.executescript("CREATE TABLE s (id TEXT, pk TEXT); INSERT INTO s VALUES ('a', 'x')")
+    configure(project)
+    refused(project, "INTEGER PRIMARY KEY")
+
+
+@pytest.mark.parametrize("columns", ["pk INT PRIMARY KEY, id TEXT UNIQUE", "pk INTEGER PRIMARY KEY DESC, id TEXT UNIQUE",
+                                     "pk INTEGER, id TEXT UNIQUE, PRIMARY KEY (pk, id)",
+                                     "pk INTEGER NOT NULL PRIMARY KEY, id TEXT UNIQUE) WITHOUT ROWID --"])
+def test_a_key_that_is_no_number_of_the_row_does(project, source, columns):
+    project.execute(f"CREATE TABLE t ({columns}\n); INSERT INTO t VALUES (1, 'a')" if "--" not in columns else
+                    f"CREATE TABLE t ({columns}\n; INSERT INTO t VALUES (1, 'a')")
+    source.executescript("CREATE TABLE s (id TEXT, pk TEXT); INSERT INTO s VALUES ('b', 'x')")
+    configure(project)
+    project.sync("s")
+    assert project.query("SELECT pk, id FROM t ORDER BY pk") == [("1", "a"), ("x", "b")]
