@@ -1,11 +1,17 @@
 # SPDX-FileCopyrightText: the dray authors
 # SPDX-License-Identifier: Apache-2.0
 """Tables of somebody else's in a SQLite file, made anew because columns get another type: what is no value of its column's type,
-names in another case, the numbers that a table gives out."""
+names in another case, the numbers that a table gives out; a run that is killed in the middle of it, and who reads meanwhile."""
 
 import sqlite3
+import threading
 
 import pytest
+
+import harness
+
+ROWS = 20000  # with what is beside them, more than the 32 MiB that a run keeps in memory: it writes the file before its end
+
 
 @pytest.fixture
 def source(project):
@@ -103,3 +109,94 @@ def test_a_key_that_is_no_number_of_the_row_does(project, source, columns):
     configure(project)
     project.sync("s")
     assert project.query("SELECT pk, id FROM t ORDER BY pk") == [("1", "a"), ("x", "b")]
+
+
+# ---- killed, and read meanwhile ----
+
+OPERATORS = f"""
+CREATE TABLE People (pk INTEGER PRIMARY KEY AUTOINCREMENT, id INTEGER NOT NULL UNIQUE, v INTEGER, pad TEXT);
+CREATE TABLE child (p INTEGER REFERENCES People (pk) ON DELETE CASCADE);
+CREATE INDEX by_v ON People (v);
+CREATE VIEW seen AS SELECT id, v FROM People;
+CREATE TRIGGER noted AFTER DELETE ON People BEGIN DELETE FROM child; END;
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+  INSERT INTO People SELECT i, i, i % 100, hex(zeroblob(1000)) FROM n;
+INSERT INTO People (pk, id) VALUES (900000, 900000); DELETE FROM People WHERE id = 900000;
+INSERT INTO child VALUES (1), (2);
+"""
+LOOK = ("SELECT (SELECT type FROM pragma_table_info('People') WHERE name = 'v'), count(*), sum(CAST(v AS INTEGER)), "
+        "group_concat(DISTINCT typeof(v)), (SELECT seq FROM sqlite_sequence), (SELECT count(*) FROM child), (SELECT count(*) FROM seen),"
+        "(SELECT count(*) FROM sqlite_master WHERE tbl_name = 'People'), "
+        "(SELECT count(*) FROM sqlite_master WHERE name = '_dray_rebuilt') FROM People WHERE id <= " + str(ROWS))
+SUM = sum(i % 100 for i in range(1, ROWS + 1))
+BEFORE = ("INTEGER", ROWS, SUM, "integer", 900000, 2, ROWS, 4, 0)
+AFTER = ("TEXT", ROWS, SUM, "text", 900001, 2, ROWS + 1, 4, 0)
+
+
+@pytest.fixture(params=["delete", "wal"])
+def people(project, source, request):
+    project.execute(f"PRAGMA journal_mode = {request.param};" + OPERATORS)
+    source.executescript("CREATE TABLE s (id INTEGER, v TEXT); INSERT INTO s VALUES (900001, 'new')")
+    configure(project, table="people")
+    return project
+
+
+def look(people):
+    connection = sqlite3.connect(people.folder / "warehouse.db", timeout=60)  # takes back what was left in the middle
+    try:
+        return connection.execute(LOOK).fetchone(), connection.execute("PRAGMA integrity_check").fetchall()
+    finally:
+        connection.close()
+
+
+def size(people):
+    """Of all that a transaction writes."""
+    paths = [people.folder / ("warehouse.db" + suffix) for suffix in ("", "-wal")]
+    return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def test_a_run_that_is_killed_within_leaves_the_table_whole(people):
+    """At the steps that have a name, and while the new table is being written, sooner and later."""
+    for step in ("warehouse.begin", "warehouse.loaded", "warehouse.merged", "sync.merged"):
+        people.dray("sync", "s", env={"DRAY_FAULT": f"kill:{step}:1"}).expect(1)
+        assert look(people) == (BEFORE, [("ok",)]), step
+    before, seen = size(people), []
+    for more in (1, 4 << 20, 12 << 20):
+        running = people.start("sync", "s")
+        harness.wait_until(lambda: running.poll() is not None or size(people) > before + more, what="a run that writes")
+        grown = size(people) > before
+        people.kill(running)
+        now, whole = look(people)
+        assert grown and now in (BEFORE, AFTER) and whole == [("ok",)], more
+        seen.append(now)
+        if now == AFTER:  # it was too fast
+            break
+    assert seen[0] == BEFORE
+    people.sync("s")
+    assert look(people) == (AFTER, [("ok",)])
+    people.dray("state", "verify", "s").expect(0)
+
+
+def test_who_reads_meanwhile_sees_the_table_as_it_was_or_as_it_is(people):
+    seen, problems, ended = [], [], threading.Event()
+
+    def read():
+        connection = sqlite3.connect(f"file:{people.folder / 'warehouse.db'}?mode=ro", uri=True, timeout=60)
+        try:
+            while not ended.wait(0.02):
+                seen.append(connection.execute(LOOK).fetchone())
+            seen.append(connection.execute(LOOK).fetchone())
+        except sqlite3.Error as problem:
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        people.sync("s")
+    finally:
+        ended.set()
+        reader.join()
+    assert problems == [] and seen[-1] == AFTER
+    assert set(seen) <= {BEFORE, AFTER} and seen == sorted(seen, key=lambda row: row == AFTER)

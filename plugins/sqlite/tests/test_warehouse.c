@@ -640,6 +640,49 @@ static void test_spec_lists_the_settings_and_unknown_ones_are_refused(void **sta
   assert_int_equal(W.create(bench_host(), dray_str_of("{}"), &warehouse, &bench_error), DRAY_E_CONFIG_MISSING);
 }
 
+// ---- columns of another type ----
+
+// What a library that was built with SQLITE_DEFAULT_FOREIGN_KEYS=1 does to every connection.
+static int enforce_foreign_keys(sqlite3 *db, char **message, const struct sqlite3_api_routines *api) {
+  (void)message;
+  (void)api;
+  return sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+}
+
+static void retype(struct dray_warehouse *warehouse, const char *table, const char *column) {
+  const struct dray_str name = dray_str_of(column), type = dray_str_of("TEXT");
+  struct dray_str json;
+  struct dray_json *root = NULL;
+  assert_ok(W.begin(warehouse, &bench_error));
+  assert_ok(W.retype(warehouse, dray_str_of(""), dray_str_of(table), &name, &type, 1, &json, &bench_error));
+  assert_ok(dray_json_parse(json, 1 << 20, &root, &bench_error));
+  for (const struct dray_json *statement = root->child; statement != NULL; statement = statement->next) {
+    int64_t rows = 0;
+    assert_ok(W.execute(warehouse, statement->text, NULL, NULL, &rows, &bench_error));
+  }
+  dray_json_free(root);
+  assert_ok(W.commit(warehouse, &bench_error));
+}
+
+static void test_other_tables_keep_their_rows_where_foreign_keys_are_on_by_default(void **state) {
+  (void)state;
+  const char *path = bench_path("wh.db");
+  bench_sql(path,
+            "CREATE TABLE People (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO People VALUES (1, 10), (2, 20);"
+            "CREATE TABLE child (p INTEGER REFERENCES people ON DELETE CASCADE); INSERT INTO child VALUES (1), (2)");
+  assert_int_equal(sqlite3_auto_extension((void (*)(void))enforce_foreign_keys), SQLITE_OK);
+  assert_string_equal(bench_value(path, "PRAGMA foreign_keys"), "1");
+  struct dray_warehouse *warehouse = bench_warehouse(path);
+  retype(warehouse, "people", "v");
+  W.destroy(warehouse);
+  sqlite3_reset_auto_extension();
+  assert_string_equal(bench_value(path, "SELECT group_concat(id || typeof(v) || v) FROM People"), "1text10,2text20");
+  assert_string_equal(bench_value(path, "SELECT count(*) FROM child"), "2");
+  assert_string_equal(bench_value(path, "SELECT name FROM sqlite_master WHERE name = 'people' COLLATE NOCASE"),
+                      "People");
+  assert_string_equal(bench_value(path, "SELECT count(*) FROM pragma_foreign_key_check"), "0");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_every_type_comes_back_exactly, fresh),
@@ -662,6 +705,7 @@ int main(void) {
       cmocka_unit_test_setup(test_read_only_warehouse_makes_no_file_and_writes_nothing, fresh),
       cmocka_unit_test_setup(test_check_tries_everything_and_leaves_nothing, fresh),
       cmocka_unit_test_setup(test_spec_lists_the_settings_and_unknown_ones_are_refused, fresh),
+      cmocka_unit_test_setup(test_other_tables_keep_their_rows_where_foreign_keys_are_on_by_default, fresh),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
