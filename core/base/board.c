@@ -88,6 +88,14 @@ void dr_board_wait(int64_t duration_ms, const char *why) {
   write_end(board);
 }
 
+void dr_board_hold(int64_t duration_ms) {
+  _Atomic int64_t *hold = &dr_board()->hold_until_ms;
+  const int64_t until = dr_monotonic_ms() + duration_ms;
+  int64_t held = atomic_load(hold);
+  while (until > held && !atomic_compare_exchange_weak(hold, &held, until)) {
+  } // another thread's may be longer
+}
+
 static uint64_t load(const _Atomic uint64_t *counter) {
   return atomic_load_explicit(counter, memory_order_relaxed);
 }
@@ -115,5 +123,6 @@ void dr_board_read(const struct dr_board *board, struct dr_board_view *out) {
   view.beat = load(&board->beat);
   view.call_since_ms = atomic_load_explicit(&board->call_since_ms, memory_order_relaxed);
   view.wait_until_ms = atomic_load_explicit(&board->wait_until_ms, memory_order_relaxed);
+  view.hold_until_ms = atomic_load_explicit(&board->hold_until_ms, memory_order_relaxed);
   *out = view;
 }

@@ -30,7 +30,8 @@ static const struct dr_http_tuning default_tuning = {.backoff_base_ms = 500,
                                                      .backoff_max_ms = 30000,
                                                      .retry_after_max_ms = 300000,
                                                      .connect_timeout_ms = 10000,
-                                                     .stall_ms = 60000};
+                                                     .stall_ms = 60000,
+                                                     .await_ms = 30000};
 
 // ---- answers ----
 

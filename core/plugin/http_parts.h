@@ -39,6 +39,7 @@ struct dr_http_tuning {
   int64_t retry_after_max_ms; // a longer Retry-After is not waited for
   int64_t connect_timeout_ms;
   int64_t stall_ms; // a body that brings less than a trickle for this long is given up
+  int64_t await_ms; // after a cancel, of a request that is awaited
 };
 struct dr_http_tuning *dr_http_tuning(struct dr_http *http);
 
@@ -115,6 +116,8 @@ struct dray_http_response {
   CURLcode result;
   int32_t abort_code;           // DRAY_E_*: why a callback stopped it; 0: none did
   int64_t timeout_ms, spent_ms; // spent: inside the service only, not while the plugin does something else
+  int awaited;                  // a cancel does not end it once it may have been received,
+  int64_t await_until_ms;       // but then spent_ms may grow up to this; 0: no cancel was noticed
 
   int32_t status;
   int head_done;

@@ -11,7 +11,9 @@
 #include "dray/sdk/error.h"
 #include "plugin/http_parts.h"
 
-#define KNOWN_FLAGS ((uint32_t)(DRAY_HTTP_IDEMPOTENT | DRAY_HTTP_GZIP_BODY | DRAY_HTTP_NO_RETRY | DRAY_HTTP_ANY_STATUS))
+#define KNOWN_FLAGS                                                                                                    \
+  ((uint32_t)(DRAY_HTTP_IDEMPOTENT | DRAY_HTTP_GZIP_BODY | DRAY_HTTP_NO_RETRY | DRAY_HTTP_ANY_STATUS |                 \
+              DRAY_HTTP_AWAITED))
 #define HEADER_COUNT_MAX 256
 #define RATE_KEY_BYTES_MAX 256
 

@@ -198,6 +198,7 @@ int32_t dr_http_transfer_start(struct dr_http *http, const struct dr_http_plan *
   // Who wants the first outcome of a write is not to be told that of the second: 404 for what is deleted already.
   response->resends = plan->idempotent && (is_safe(plan->method) || (plan->flags & DRAY_HTTP_NO_RETRY) == 0);
   response->timeout_ms = plan->timeout_ms;
+  response->awaited = (plan->flags & DRAY_HTTP_AWAITED) != 0;
   response->body_bytes_max = plan->response_bytes_max;
   memcpy(response->safe_url, plan->url.safe, sizeof response->safe_url);
   memcpy(response->host, plan->url.host, sizeof response->host);
@@ -262,9 +263,22 @@ static int stalled(struct dray_http_response *response, int64_t spent_ms) {
   return !first && brought < (uint64_t)stall_ms * TRICKLE_BYTES_PER_S / 1000;
 }
 
+// What spends something that only its answer replaces is awaited, for a while, and whoever watches the run is told.
+static int32_t check_cancel(struct dray_http_response *response, int64_t spent_ms, struct dray_error *error) {
+  if (!dr_cancelled()) return DRAY_OK;
+  const int awaited = response->awaited && dr_http_transfer_sent(response);
+  if (awaited && response->await_until_ms == 0) {
+    const int64_t left_ms = response->timeout_ms - spent_ms, most_ms = response->http->tuning.await_ms;
+    response->await_until_ms = spent_ms + (left_ms < most_ms ? left_ms : most_ms);
+    dr_board_hold(response->await_until_ms - spent_ms);
+  }
+  if (awaited && spent_ms < response->await_until_ms) return DRAY_OK;
+  return give_up(response, DRAY_E_CANCELLED, error, "the run was asked to end");
+}
+
 static int32_t check_patience(struct dray_http_response *response, int64_t spent_ms, struct dray_error *error) {
   char reason[96];
-  if (dr_cancelled()) return give_up(response, DRAY_E_CANCELLED, error, "the run was asked to end");
+  DRAY_TRY(check_cancel(response, spent_ms, error));
   if (spent_ms >= response->timeout_ms) {
     const int32_t code = response->connected_count > 0 ? DRAY_E_NET_TIMEOUT : DRAY_E_NET_CONNECT;
     snprintf(reason, sizeof reason, "no complete answer within %lld ms", (long long)response->timeout_ms);

@@ -21,7 +21,7 @@
 
 #define TICK_MS 100
 #define TICK_BLIND_MS 5 // where the kernel has no pidfd
-#define GRACE_MS 10000  // between a cancel and the kill
+#define GRACE_MS 10000
 #define PIPE_READ_BYTES 16384
 
 static volatile sig_atomic_t signals_seen;
@@ -121,7 +121,10 @@ static void pass_signals(struct watch *watch, int64_t now) {
     if (watch->cancel_ms == 0) watch->cancel_ms = now;
     (void)kill(watch->pid, watch->killed ? SIGKILL : SIGTERM);
   }
-  if (watch->cancel_ms != 0 && now - watch->cancel_ms > GRACE_MS) {
+  const int64_t grace_ms = watch->options->grace_ms > 0 ? watch->options->grace_ms : GRACE_MS;
+  const int64_t hold_ms = watch->view.hold_until_ms; // what it waits for until then is still to be stored
+  const int64_t since_ms = hold_ms > watch->cancel_ms ? hold_ms : watch->cancel_ms;
+  if (watch->cancel_ms != 0 && now - since_ms > grace_ms) {
     watch->killed = 1;
     (void)kill(watch->pid, SIGKILL);
   }

@@ -11,6 +11,7 @@
 
 struct dr_supervise_options {
   int64_t stall_timeout_ms; // a call into a plugin without any progress for so long is a hang; 0: never
+  int64_t grace_ms;         // between a cancel, or the end of what is awaited after it, and the kill; 0: 10,000
   const char *sync;         // shown in progress; NULL: none
   // Called about ten times a second while the child works, with 1 when it is about to print (progress must leave the
   // line). NULL: no progress; the child then

@@ -221,9 +221,15 @@ static int32_t read_answer(const struct dray_credential *credential, const struc
 
 // ---- the exchange ----
 
+// The flag, where the host knows it.
+static uint32_t awaited(const struct dray_http_service *http) {
+  return http->struct_size > offsetof(struct dray_http_service, start) ? (uint32_t)DRAY_HTTP_AWAITED : 0;
+}
+
 static int32_t send(const struct dray_credential *credential, struct dray_str body, struct dray_api_answer *answer,
                     struct dray_error *error) {
   const struct dray_credential_terms *terms = &credential->terms;
+  const int spends = terms->grant != DRAY_GRANT_CLIENT_CREDENTIALS;
   static const struct dray_http_header form_header = {{"Content-Type", 12}, {"application/x-www-form-urlencoded", 33}};
   const struct dray_api api = {.services = credential->services,
                                .base_url = terms->token_url,
@@ -231,8 +237,9 @@ static int32_t send(const struct dray_credential *credential, struct dray_str bo
                                .concurrency_max = UINT32_MAX,
                                .response_bytes_max = BODY_BYTES_MAX};
   const struct dray_api_request request = {
-      // A refresh token is good once: whether a second request would be answered is not known.
-      .flags = terms->grant == DRAY_GRANT_CLIENT_CREDENTIALS ? (uint32_t)DRAY_HTTP_IDEMPOTENT : 0,
+      // A refresh token is good once: whether a second request would be answered is not known, and what answers the
+      // first is stored whoever asks the run to end meanwhile.
+      .flags = spends ? awaited(credential->services->http) : (uint32_t)DRAY_HTTP_IDEMPOTENT,
       .method = "POST",
       .path = dray_str_of(terms->token_url),
       .body = body,

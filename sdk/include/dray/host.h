@@ -77,7 +77,10 @@ enum {
   DRAY_HTTP_IDEMPOTENT = 1u, // the request may be repeated even when its body may have been received
   DRAY_HTTP_GZIP_BODY = 2u,  // compress the request body
   DRAY_HTTP_NO_RETRY = 4u,   // report the first outcome
-  DRAY_HTTP_ANY_STATUS = 8u  // hand every status to the plugin instead of turning 4xx and 5xx into errors
+  DRAY_HTTP_ANY_STATUS = 8u, // hand every status to the plugin instead of turning 4xx and 5xx into errors
+  // Since 1.2. Once it may have been received, a cancel does not end the wait for the answer and its body; the time-out
+  // does, or 30 s after the cancel. For what spends something that only the answer replaces: a token that is good once.
+  DRAY_HTTP_AWAITED = 16u
 };
 
 // Describes a request. Everything is borrowed during the call of `open` only.

@@ -335,9 +335,9 @@ static void test_other_schemes_hosts_and_methods_are_refused(void **state) {
 
 static void test_unknown_flags_and_impossible_numbers_are_refused(void **state) {
   (void)state;
-  struct http_reply reply = http_send(http, &server, "GET", "/echo/flags", NULL, 16);
+  struct http_reply reply = http_send(http, &server, "GET", "/echo/flags", NULL, 32);
   assert_code(reply, DRAY_E_PLUGIN_CONTRACT);
-  assert_has(reply.error.text, "0x10");
+  assert_has(reply.error.text, "0x20");
   struct dray_http_request request = http_request(&server, "GET", "/echo/flags");
   request.timeout_ms = -1;
   http_exchange(http, &request, &reply);

@@ -435,6 +435,44 @@ static void test_cancel_ends_every_wait(void **state) {
   }
 }
 
+// 0: the answer came although the run was asked to end. `await_ms` 0: as it is for real.
+static int run_awaited(struct cancel_case *cancel, int64_t await_ms, int32_t expected) {
+  pthread_t canceller;
+  struct http_reply reply;
+  struct dr_http *client = http_client();
+  struct dray_http_request request = http_request(&server, cancel->method, cancel->path);
+  request.flags |= DRAY_HTTP_AWAITED;
+  if (await_ms != 0) dr_http_tuning(client)->await_ms = await_ms;
+  if (pthread_create(&canceller, NULL, cancel_soon, cancel) != 0) return 1;
+  http_exchange(client, &request, &reply);
+  dr_http_free(client);
+  pthread_join(canceller, NULL);
+  if (!dr_cancelled() || dr_board()->hold_until_ms == 0) return 2;
+  if (reply.code != expected) return 3;
+  return strcmp(reply.error.vendor_code, cancel->vendor_code) == 0 ? 0 : 4;
+}
+
+static void test_what_is_awaited_outlasts_a_cancel(void **state) {
+  (void)state;
+  static struct {
+    struct cancel_case request;
+    int64_t await_ms;
+    int32_t expected;
+  } cases[] = {
+      {{"POST", "/slow/awaited?ms=1500", ""}, 0, DRAY_OK},
+      {{"POST", "/slow/awaited-long?ms=300000", "in_doubt"}, 400, DRAY_E_CANCELLED},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    int status = 0;
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) _exit(run_awaited(&cases[i].request, cases[i].await_ms, cases[i].expected));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0) print_error("case %zu: %d\n", i, status);
+    assert_int_equal(status, 0);
+  }
+}
+
 static void test_cancelled_run_sends_nothing_more(void **state) {
   (void)state;
   int status = 0;
@@ -491,6 +529,7 @@ int main(void) {
       TEST(test_body_that_stands_still_is_given_up_before_the_time_out),
       TEST(test_time_the_plugin_takes_is_not_the_servers),
       TEST(test_cancel_ends_every_wait),
+      TEST(test_what_is_awaited_outlasts_a_cancel),
       TEST(test_cancelled_run_sends_nothing_more),
   };
   return cmocka_run_group_tests(tests, group_setup, group_teardown);

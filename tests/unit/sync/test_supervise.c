@@ -14,6 +14,7 @@
 //
 #include <cmocka.h>
 
+#include "base/board.h"
 #include "base/cancel.h"
 #include "sync/supervise.h"
 
@@ -127,6 +128,43 @@ static void test_signal_becomes_a_cancel_and_exit_143(void **state) {
   assert_int_equal(result.error.code, DRAY_OK);
 }
 
+// Ends after the grace would have been over.
+static int ends_late(void *ctx) {
+  (void)ctx;
+  (void)kill(getppid(), SIGTERM);
+  while (!dr_cancelled()) pause_ms(10);
+  pause_ms(1500);
+  return 130;
+}
+
+static int holds_and_ends_late(void *ctx) {
+  dr_board_hold(60000);
+  return ends_late(ctx);
+}
+
+static int stays_behind_its_hold(void *ctx) {
+  dr_board_hold(200);
+  (void)kill(getppid(), SIGTERM);
+  for (;;) pause_ms(1000);
+  return ctx == NULL;
+}
+
+static struct dr_supervise_result supervise_briefly(int (*work)(void *)) {
+  const struct dr_supervise_options options = {.grace_ms = 300};
+  struct dr_supervise_result result;
+  struct dray_error error;
+  assert_int_equal(dr_supervise(work, NULL, &options, &result, &error), DRAY_OK);
+  assert_int_equal(result.exit_code, 143);
+  return result;
+}
+
+static void test_what_is_still_awaited_is_no_reason_to_kill(void **state) {
+  (void)state;
+  assert_int_equal(supervise_briefly(ends_late).error.code, DRAY_E_CANCELLED); // killed
+  assert_int_equal(supervise_briefly(holds_and_ends_late).error.code, DRAY_OK);
+  assert_int_equal(supervise_briefly(stays_behind_its_hold).error.code, DRAY_E_CANCELLED);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_exit_code_of_the_child_is_passed_on),
@@ -136,6 +174,7 @@ int main(void) {
       cmocka_unit_test(test_hang_in_a_plugin_is_stopped),
       cmocka_unit_test(test_slow_work_of_the_host_is_no_hang),
       cmocka_unit_test(test_signal_becomes_a_cancel_and_exit_143),
+      cmocka_unit_test(test_what_is_still_awaited_is_no_reason_to_kill),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
