@@ -195,7 +195,10 @@ static int32_t renew(struct dray_credential *credential, struct dray_error *erro
   DRAY_TRY(place.store->lock(place.store->ctx, key, LOCK_WAIT_MS, error));
   const int32_t rc = renew_locked(credential, &place, error);
   place.store->unlock(place.store->ctx, key);
-  if (rc == DRAY_OK) dray_credential_leave_former(credential, &place);
+  if (rc == DRAY_OK) {
+    dray_credential_leave_former(credential, &place);
+    dray_credential_sweep(credential, &place);
+  }
   return rc;
 }
 

@@ -13,6 +13,7 @@
 #define DRAY_CREDENTIAL_FINGERPRINT 33 // bytes, with the NUL
 #define DRAY_CREDENTIAL_ID_BYTES 17    // with the NUL
 #define DRAY_CREDENTIAL_USERS_MAX 64
+#define DRAY_CREDENTIAL_LEFT_MAX 8 // of more, those that were left first stay for ever
 
 // Tokens that belong together. Owned, and wiped when they are let go.
 struct dray_credential_pair {
@@ -34,6 +35,7 @@ struct dray_credential_stored {
   struct dray_credential_users users;
   char print[DRAY_CREDENTIAL_FINGERPRINT]; // of the settings that the pair was got with
   int is_sent;                             // no pair, but its code was sent
+  int64_t left_us;                         // when the last of the users left; 0: there are some
 };
 
 // Where a pair is stored.
@@ -44,20 +46,31 @@ struct dray_credential_place {
   char print[DRAY_CREDENTIAL_FINGERPRINT]; // of all that tokens are got with
 };
 
-// What the connection stores for itself, under the terms' name: who it is, and at which place it last had a token.
+// A place that the connection left as the last one, and when it is to be looked at again.
+struct dray_credential_left {
+  char at[DRAY_STATE_KEY_BYTES_MAX];
+  int64_t due_us;
+};
+
+// What the connection stores for itself, under the terms' name: who it is, at which place it last had a token, and
+// where it had them before.
 struct dray_credential_own {
   char id[DRAY_CREDENTIAL_ID_BYTES];
   char at[DRAY_STATE_KEY_BYTES_MAX];
+  struct dray_credential_left left[DRAY_CREDENTIAL_LEFT_MAX];
+  size_t left_count;
 };
 
 struct dray_credential {
   const struct dray_services *services;
   struct dray_credential_terms terms;
-  struct dray_credential_pair pair;    // in use; access NULL: none yet
-  struct dray_credential_pair unsaved; // got, and not stored yet: nobody may use it
-  struct dray_credential_users users;  // of the place, when it was last read
-  struct dray_credential_own own;      // as it was last read or written; at "": nothing that counts
-  int refused;                         // the other side refused pair.access
+  struct dray_credential_pair pair;      // in use; access NULL: none yet
+  struct dray_credential_pair unsaved;   // got, and not stored yet: nobody may use it
+  struct dray_credential_users users;    // of the place, when it was last read
+  struct dray_credential_own own;        // as it was last read or written; at "": nothing that counts
+  int knows_former;                      // `former` holds
+  char former[DRAY_STATE_KEY_BYTES_MAX]; // own.at when this process first read it, or last wrote it
+  int refused;                           // the other side refused pair.access
   uint64_t generation;
 };
 
@@ -92,9 +105,11 @@ int dray_credential_is_noted(const struct dray_credential *credential);
 DRAY_NODISCARD int32_t dray_credential_mark_sent(struct dray_credential *credential,
                                                  const struct dray_credential_place *place, struct dray_error *error);
 void dray_credential_unmark(const struct dray_credential_place *place);
-// The connection has a token from this place: another one where it had one before is left, and emptied by the last.
-// What cannot be done now is done when it next gets a token.
+// The connection has a token from this place: another one where it had one before is left, unless another process has
+// taken the connection elsewhere since. What cannot be done now is done when it next gets a token.
 void dray_credential_leave_former(struct dray_credential *credential, const struct dray_credential_place *place);
+// Empties the places that this connection left as the last one, once nobody has come back for long.
+void dray_credential_sweep(struct dray_credential *credential, const struct dray_credential_place *place);
 
 // ---- credential_grant.c ----
 

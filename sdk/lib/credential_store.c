@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What of a credential is stored, and where. At a place that all connections find who have it: the pair, whose it is,
-// or that its code was sent. In the connection's own state: at which place it last had a token, so that a pair that
-// nobody is set to any more does not stay.
+// or that its code was sent. In the connection's own state: at which place it last had a token, and which ones it
+// left, so that a pair that nobody is set to any more does not stay for ever.
 #include "credential_inside.h"
 
 #include <stdio.h>
@@ -13,6 +13,9 @@
 #include <xxhash.h>
 
 #define FORMER_WAIT_MS 5000
+// Somebody may be set to a pair who has not run yet: so long it is kept when all that are known have left it. None of
+// the refresh tokens known to us lives longer unused.
+#define KEPT_US (INT64_C(90) * 86400 * 1000000)
 #define PAIR_VERSION 1
 #define OWN_VERSION 2 // under the same key: version 1 was a pair of the connection itself
 #define SHARED_PREFIX "credential-"
@@ -137,6 +140,12 @@ static int is_version(const struct dray_json *root, int64_t expected) {
          dray_parse_int64(number->text, &version, NULL) == DRAY_OK && version == expected;
 }
 
+static int64_t read_time(const struct dray_json *value, int64_t unreadable) {
+  int64_t time_us = 0;
+  if (value == NULL || value->kind != DRAY_JSON_NUMBER) return 0;
+  return dray_parse_int64(value->text, &time_us, NULL) == DRAY_OK ? time_us : unreadable;
+}
+
 static void copy_name(const struct dray_json *value, char *out, size_t out_bytes) {
   (void)snprintf(out, out_bytes, "%.*s", DRAY_STR_ARG(dray_json_string(value, "")));
 }
@@ -145,15 +154,13 @@ static void copy_name(const struct dray_json *value, char *out, size_t out_bytes
 // refresh token is the one there is, where what is stored is the credential's own (`same_refresh`).
 static int32_t take_pair(const struct dray_json *root, const char *print, int same_refresh,
                          struct dray_credential_stored *out) {
-  const struct dray_json *ends = dray_json_get(root, "renew_us");
   const struct dray_json *sent = dray_json_get(root, "sent");
   const int same = print == NULL || strcmp(out->print, print) == 0;
   int32_t rc = DRAY_OK;
   if (same) rc = copy_text(dray_json_get(root, "access"), &out->pair.access);
   if ((same || same_refresh) && rc == DRAY_OK) {
     rc = copy_text(dray_json_get(root, "refresh"), &out->pair.refresh);
-    const int has_end = ends != NULL && ends->kind == DRAY_JSON_NUMBER;
-    if (has_end && dray_parse_int64(ends->text, &out->pair.renew_us, NULL) != DRAY_OK) out->pair.renew_us = 1;
+    out->pair.renew_us = read_time(dray_json_get(root, "renew_us"), 1);
   }
   out->is_sent = same && sent != NULL && sent->boolean;
   return rc;
@@ -166,6 +173,7 @@ static int32_t parse_stored(struct dray_str text, const char *print, int same_re
   if (rc == DRAY_OK && is_version(root, PAIR_VERSION)) {
     copy_name(dray_json_get(root, "for"), out->print, sizeof(out->print));
     read_users(dray_json_get(root, "users"), &out->users);
+    out->left_us = read_time(dray_json_get(root, "left_us"), 0);
     rc = take_pair(root, print, same_refresh, out);
   }
   dray_json_free(root);
@@ -221,7 +229,7 @@ static void write_pair(struct dray_json_writer *writer, const struct dray_creden
 
 static int32_t put_stored(const struct dray_state_service *store, const char *key, const char *print,
                           const struct dray_credential_pair *pair, const struct dray_credential_users *users,
-                          struct dray_error *error) {
+                          int64_t left_us, struct dray_error *error) {
   struct dray_buffer text;
   struct dray_json_writer writer;
   dray_buffer_init(&text, DRAY_STATE_VALUE_BYTES_MAX);
@@ -232,6 +240,10 @@ static int32_t put_stored(const struct dray_state_service *store, const char *ke
   dray_json_key(&writer, "for");
   dray_json_write_text(&writer, print);
   write_users(&writer, users);
+  if (left_us != 0) {
+    dray_json_key(&writer, "left_us");
+    dray_json_write_int(&writer, left_us);
+  }
   write_pair(&writer, pair);
   dray_json_end_object(&writer);
   int32_t rc = dray_json_writer_finish(&writer);
@@ -240,13 +252,53 @@ static int32_t put_stored(const struct dray_state_service *store, const char *ke
   return rc;
 }
 
-static int32_t put_own(struct dray_credential *credential, const char *at, struct dray_error *error) {
+static void write_left(struct dray_json_writer *writer, const struct dray_credential_own *own) {
+  dray_json_key(writer, "left");
+  dray_json_begin_array(writer);
+  for (size_t i = 0; i < own->left_count; i++) {
+    dray_json_begin_object(writer);
+    dray_json_key(writer, "at");
+    dray_json_write_text(writer, own->left[i].at);
+    dray_json_key(writer, "due_us");
+    dray_json_write_int(writer, own->left[i].due_us);
+    dray_json_end_object(writer);
+  }
+  dray_json_end_array(writer);
+}
+
+static int32_t put_own(struct dray_credential *credential, const struct dray_credential_own *own,
+                       struct dray_error *error) {
   const struct dray_state_service *store = credential->services->state;
-  char text[DRAY_STATE_KEY_BYTES_MAX + 80];
-  // Neither holds anything that JSON would have to escape.
-  (void)snprintf(text, sizeof(text), "{\"v\":%d,\"id\":\"%s\",\"at\":\"%s\"}", OWN_VERSION, credential->own.id, at);
-  DRAY_TRY(store->put(store->ctx, dray_str_of(credential->terms.name), dray_str_of(text), error));
-  (void)snprintf(credential->own.at, sizeof(credential->own.at), "%s", at);
+  struct dray_buffer text;
+  struct dray_json_writer writer;
+  dray_buffer_init(&text, DRAY_STATE_VALUE_BYTES_MAX);
+  dray_json_writer_init(&writer, &text, error);
+  dray_json_begin_object(&writer);
+  dray_json_key(&writer, "v");
+  dray_json_write_int(&writer, OWN_VERSION);
+  dray_json_key(&writer, "id");
+  dray_json_write_text(&writer, own->id);
+  dray_json_key(&writer, "at");
+  dray_json_write_text(&writer, own->at);
+  if (own->left_count > 0) write_left(&writer, own);
+  dray_json_end_object(&writer);
+  int32_t rc = dray_json_writer_finish(&writer);
+  if (rc == DRAY_OK) {
+    rc = store->put(store->ctx, dray_str_of(credential->terms.name), dray_buffer_view(&text), error);
+  }
+  dray_buffer_free(&text);
+  if (rc == DRAY_OK) credential->own = *own;
+  return rc;
+}
+
+// The connection is at that place now.
+static int32_t put_at(struct dray_credential *credential, const struct dray_credential_own *own, const char *at,
+                      struct dray_error *error) {
+  struct dray_credential_own next = *own;
+  (void)snprintf(next.at, sizeof(next.at), "%s", at);
+  DRAY_TRY(put_own(credential, &next, error));
+  memcpy(credential->former, next.at, sizeof(credential->former));
+  credential->knows_former = 1;
   return DRAY_OK;
 }
 
@@ -254,7 +306,7 @@ int32_t dray_credential_store(struct dray_credential *credential, const struct d
                               const struct dray_credential_pair *pair, struct dray_error *error) {
   // Where the connection's own state is the place, there is nobody else to know of.
   if (place->is_shared) add_user(&credential->users, credential->own.id);
-  return put_stored(place->store, place->key, place->print, pair, &credential->users, error);
+  return put_stored(place->store, place->key, place->print, pair, &credential->users, 0, error);
 }
 
 int32_t dray_credential_mark_sent(struct dray_credential *credential, const struct dray_credential_place *place,
@@ -284,7 +336,7 @@ static int32_t take_over(struct dray_credential *credential, const struct dray_c
   if (old.pair.access == NULL) return DRAY_OK;
   memset(&credential->users, 0, sizeof(credential->users)); // it was nobody else's
   int32_t rc = dray_credential_store(credential, place, &old.pair, error);
-  if (rc == DRAY_OK) rc = put_own(credential, place->key, error);
+  if (rc == DRAY_OK) rc = put_at(credential, &credential->own, place->key, error);
   if (rc == DRAY_OK) {
     out->pair = old.pair;
   } else {
@@ -293,15 +345,28 @@ static int32_t take_over(struct dray_credential *credential, const struct dray_c
   return rc;
 }
 
+static void read_left(const struct dray_json *list, struct dray_credential_own *own) {
+  const int is_list = list != NULL && list->kind == DRAY_JSON_ARRAY;
+  for (const struct dray_json *one = is_list ? list->child : NULL; one != NULL; one = one->next) {
+    if (own->left_count == DRAY_CREDENTIAL_LEFT_MAX) return;
+    struct dray_credential_left *left = &own->left[own->left_count++];
+    copy_name(dray_json_get(one, "at"), left->at, sizeof(left->at));
+    left->due_us = read_time(dray_json_get(one, "due_us"), 0);
+    if (left->at[0] == '\0') own->left_count--;
+  }
+}
+
 static int32_t read_own(struct dray_credential *credential, struct dray_str text, struct dray_error *error) {
   struct dray_credential_own *own = &credential->own;
   struct dray_json *root = NULL;
   own->at[0] = '\0';
+  own->left_count = 0;
   const int32_t rc = text.len > 0 ? dray_json_parse(text, text.len, &root, NULL) : DRAY_OK;
   if (rc == DRAY_E_OUT_OF_MEMORY) return no_memory(error);
   if (is_version(root, OWN_VERSION)) {
     copy_name(dray_json_get(root, "id"), own->id, sizeof(own->id));
     copy_name(dray_json_get(root, "at"), own->at, sizeof(own->at));
+    read_left(dray_json_get(root, "left"), own);
   }
   dray_json_free(root);
   if (own->id[0] == '\0') dray_credential_random(credential->services, (DRAY_CREDENTIAL_ID_BYTES - 1) / 2, own->id);
@@ -314,7 +379,9 @@ static int32_t load_own(struct dray_credential *credential, const struct dray_cr
   struct dray_str stored;
   DRAY_TRY(get_text(credential->services->state, credential->terms.name, text, &stored, error));
   DRAY_TRY(read_own(credential, stored, error));
-  if (stored.len == 0) return put_own(credential, place->key, error); // before it is noted as somebody
+  if (!credential->knows_former) memcpy(credential->former, credential->own.at, sizeof(credential->former));
+  credential->knows_former = 1;
+  if (stored.len == 0) return put_at(credential, &credential->own, place->key, error); // before it is noted as somebody
   const int nothing = out->pair.access == NULL && out->pair.refresh == NULL && !out->is_sent;
   if (nothing && credential->own.at[0] == '\0') return take_over(credential, place, stored, out, error);
   return DRAY_OK;
@@ -363,39 +430,131 @@ int32_t dray_credential_load(struct dray_credential *credential, const struct dr
 
 // ---- leaving ----
 
-// Whoever leaves last takes the pair along. `text` is room for it.
+static int64_t now_us(const struct dray_credential *credential) {
+  const struct dray_clock_service *clock = credential->services->clock;
+  return clock->now_us(clock->ctx);
+}
+
+static int holds_something(const struct dray_credential_stored *stored) {
+  return stored->pair.access != NULL || stored->pair.refresh != NULL || stored->is_sent;
+}
+
+// Removes this connection from those that have what is stored at `key`, whose lock is held; whoever is the last says
+// when. What is left for long and was not come back to is emptied. *out_due_us: when this connection is to look again;
+// 0: never. `text` is room for it.
 static int32_t leave(const struct dray_credential *credential, const struct dray_state_service *store, const char *key,
-                     char *text, struct dray_error *error) {
+                     char *text, int64_t *out_due_us, struct dray_error *error) {
   struct dray_credential_stored former = {.is_sent = 0};
   struct dray_str stored;
+  const int64_t now = now_us(credential);
+  int64_t due_us = 0;
   DRAY_TRY(get_text(store, key, text, &stored, error));
-  if (stored.len == 0) return DRAY_OK;
-  int32_t rc = parse_stored(stored, NULL, 1, &former);
-  remove_user(&former.users, credential->own.id);
-  if (rc == DRAY_OK && former.users.count > 0 && !former.users.unknown) {
-    rc = put_stored(store, key, former.print, &former.pair, &former.users, error);
-  } else if (rc == DRAY_OK && !former.users.unknown) {
+  int32_t rc = stored.len > 0 ? parse_stored(stored, NULL, 1, &former) : DRAY_OK;
+  const int is_known = rc == DRAY_OK && holds_something(&former) && !former.users.unknown;
+  const int was_user = find_user(&former.users, credential->own.id) < former.users.count;
+  const int is_over = former.users.count == 0 && former.left_us != 0 && now - former.left_us >= KEPT_US;
+  if (is_known && is_over) {
     rc = store->put(store->ctx, dray_str_of(key), dray_str_make(NULL, 0), error);
+  } else if (is_known) {
+    remove_user(&former.users, credential->own.id);
+    const int is_last = former.users.count == 0;
+    const int64_t left_us = is_last && former.left_us == 0 ? now : former.left_us;
+    if (was_user || left_us != former.left_us) {
+      rc = put_stored(store, key, former.print, &former.pair, &former.users, left_us, error);
+    }
+    if (is_last) due_us = left_us + KEPT_US;
   }
   dray_credential_pair_free(&former.pair);
+  if (rc == DRAY_OK) *out_due_us = due_us;
   return rc;
+}
+
+static void forget_left(struct dray_credential_own *own, size_t at) {
+  own->left_count--;
+  memmove(&own->left[at], &own->left[at + 1], (own->left_count - at) * sizeof(own->left[0]));
+}
+
+static void add_left(struct dray_credential_own *own, const char *key, int64_t due_us) {
+  for (size_t i = own->left_count; i > 0; i--) {
+    if (strcmp(own->left[i - 1].at, key) == 0) forget_left(own, i - 1);
+  }
+  if (own->left_count == DRAY_CREDENTIAL_LEFT_MAX) forget_left(own, 0);
+  struct dray_credential_left *left = &own->left[own->left_count++];
+  (void)snprintf(left->at, sizeof(left->at), "%s", key);
+  left->due_us = due_us;
+}
+
+// The connection's own record as it is now: another process of it may have been somewhere else since.
+static int32_t read_again(struct dray_credential *credential, char *text, struct dray_error *error) {
+  struct dray_str stored;
+  DRAY_TRY(get_text(credential->services->state, credential->terms.name, text, &stored, error));
+  return read_own(credential, stored, error);
+}
+
+// With the former place's lock held.
+static int32_t move_on(struct dray_credential *credential, const struct dray_credential_place *place, char *text,
+                       struct dray_error *error) {
+  int64_t due_us = 0;
+  DRAY_TRY(read_again(credential, text, error));
+  if (strcmp(credential->own.at, credential->former) != 0) return DRAY_OK;
+  struct dray_credential_own next = credential->own;
+  // Without a former one it is a pair of the connection itself, of other settings, that the connection's note replaces.
+  if (next.at[0] != '\0') DRAY_TRY(leave(credential, place->store, next.at, text, &due_us, error));
+  if (due_us != 0) add_left(&next, next.at, due_us);
+  return put_at(credential, &next, place->key, error);
+}
+
+// With the lock of that place held, which the connection has left.
+static int32_t look_again(struct dray_credential *credential, const struct dray_credential_place *place,
+                          const char *key, char *text, struct dray_error *error) {
+  size_t at = 0;
+  DRAY_TRY(read_again(credential, text, error));
+  struct dray_credential_own next = credential->own;
+  while (at < next.left_count && strcmp(next.left[at].at, key) != 0) at++;
+  if (at == next.left_count) return DRAY_OK;
+  struct dray_credential_left *left = &next.left[at];
+  const int is_back = strcmp(key, place->key) == 0 || strcmp(key, next.at) == 0;
+  left->due_us = 0;
+  if (!is_back) DRAY_TRY(leave(credential, place->store, key, text, &left->due_us, error));
+  if (left->due_us == 0) forget_left(&next, at);
+  return put_own(credential, &next, error);
+}
+
+static int lock_former(const struct dray_credential_place *place, const char *key) {
+  struct dray_error ignored;
+  dray_error_init(&ignored);
+  return place->store->lock(place->store->ctx, dray_str_of(key), FORMER_WAIT_MS, &ignored) == DRAY_OK;
 }
 
 void dray_credential_leave_former(struct dray_credential *credential, const struct dray_credential_place *place) {
   struct dray_error ignored;
-  char former[DRAY_STATE_KEY_BYTES_MAX];
-  if (!place->is_shared || strcmp(credential->own.at, place->key) == 0) return;
-  // Without a former one it is a pair of the connection itself, of other settings, that the connection's note replaces.
-  (void)snprintf(former, sizeof(former), "%s", credential->own.at[0] != '\0' ? credential->own.at : place->key);
-  char *text = calloc(1, DRAY_STATE_VALUE_BYTES_MAX);
+  char key[DRAY_STATE_KEY_BYTES_MAX];
   dray_error_init(&ignored);
-  if (text == NULL || place->store->lock(place->store->ctx, dray_str_of(former), FORMER_WAIT_MS, &ignored) != DRAY_OK) {
-    free(text);
-    return;
+  if (!place->is_shared || strcmp(credential->former, place->key) == 0) return;
+  (void)snprintf(key, sizeof(key), "%s", credential->former[0] != '\0' ? credential->former : place->key);
+  char *text = calloc(1, DRAY_STATE_VALUE_BYTES_MAX);
+  if (text != NULL && lock_former(place, key)) {
+    const int32_t rc = move_on(credential, place, text, &ignored);
+    (void)rc; // what failed is done with the next token
+    place->store->unlock(place->store->ctx, dray_str_of(key));
   }
-  int32_t rc = DRAY_OK;
-  if (strcmp(former, place->key) != 0) rc = leave(credential, place->store, former, text, &ignored);
-  if (rc == DRAY_OK) rc = put_own(credential, place->key, &ignored);
-  place->store->unlock(place->store->ctx, dray_str_of(former));
   wipe_text(text);
+}
+
+void dray_credential_sweep(struct dray_credential *credential, const struct dray_credential_place *place) {
+  struct dray_error ignored;
+  char key[DRAY_STATE_KEY_BYTES_MAX];
+  const int64_t now = now_us(credential);
+  dray_error_init(&ignored);
+  for (size_t i = place->is_shared ? credential->own.left_count : 0; i > 0; i--) {
+    if (i > credential->own.left_count || credential->own.left[i - 1].due_us > now) continue;
+    memcpy(key, credential->own.left[i - 1].at, sizeof(key));
+    char *text = calloc(1, DRAY_STATE_VALUE_BYTES_MAX);
+    if (text != NULL && lock_former(place, key)) {
+      const int32_t rc = look_again(credential, place, key, text, &ignored);
+      (void)rc; // it stays due
+      place->store->unlock(place->store->ctx, dray_str_of(key));
+    }
+    wipe_text(text);
+  }
 }

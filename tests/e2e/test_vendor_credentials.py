@@ -98,7 +98,7 @@ def stored_pairs(project):
         return [bytes(value).decode() for value, in state.execute("SELECT value FROM plugin_state WHERE connection = ''")]
 
 
-def test_the_pair_of_a_replaced_refresh_token_goes_with_the_last_connection(project, zendesk):
+def test_the_pair_of_a_replaced_refresh_token_is_left_by_the_last_connection(project, zendesk):
     two_of_one(project, zendesk)
     for name in "ab":
         project.dray("sync", name).expect(0)
@@ -111,9 +111,11 @@ def test_the_pair_of_a_replaced_refresh_token_goes_with_the_last_connection(proj
     project.environment["ZENDESK_REFRESH"] = other
     project.dray("sync", "a").expect(0)
     old = json.loads(first)["refresh"]
-    assert any(old in value for value in stored_pairs(project))  # it is still zb's
+    kept, = (json.loads(value) for value in stored_pairs(project) if old in value)
+    assert len(kept["users"]) == 1 and "left_us" not in kept  # it is still zb's
     project.dray("sync", "b").expect(0)
-    assert not any(old in value for value in stored_pairs(project))
+    kept, = (json.loads(value) for value in stored_pairs(project) if old in value)
+    assert kept["users"] == [] and kept["left_us"] > 0  # for whom else it was set, and has not run yet
     zendesk.advance(2000)
     for name in "ab":
         project.dray("sync", name).expect(0)

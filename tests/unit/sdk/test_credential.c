@@ -91,6 +91,7 @@ static void test_the_first_token_is_asked_for_with_the_configured_refresh_token(
   assert_string_equal(fake.requests[0].body, "grant_type=refresh_token&refresh_token=first-refresh&client_id=the%20app&"
                                              "client_secret=c-secret&scope=read%20write");
   assert_non_null(strstr(fake.requests[0].headers, "Content-Type: application/x-www-form-urlencoded\n"));
+  assert_true(fake.requests[0].flags & DRAY_HTTP_AWAITED);
   assert_string_equal(fake.events, "own 0\nput 1\nopen 0\nput 2\n"); // that it can be stored is known before
   assert_string_equal(fake.masked, "access-1\nrefresh-1\n");
   assert_null(strstr(fake.shared[0].text, "first-refresh"));
@@ -324,11 +325,17 @@ static size_t count_stored(const char *text) {
   return count;
 }
 
-static void test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_worked(void **state) {
+// Three months after it was left.
+static void wait_until_what_is_left_goes(void) {
+  fake.now_us += INT64_C(90) * 86400 * 1000000;
+}
+
+static void test_the_pair_of_a_replaced_refresh_token_goes_long_after_the_new_one_has_worked(void **state) {
   (void)state;
   static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
   static const struct fake_exchange refused[] = {{.status = 400, .body = "{\"error\":\"invalid_grant\"}"}};
   static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  static const struct fake_exchange third[] = {PAIR("access-3", "refresh-3")};
   char token[10];
   begin(&fake, first, 1);
   expect_token(&fake, &refresh_terms, "access-1");
@@ -338,15 +345,103 @@ static void test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_
   assert_int_equal(count_stored("refresh-1"), 1);
   fake_host_again(&fake, second, 1);
   expect_token(&fake, &refresh_terms, "access-2");
-  assert_int_equal(count_stored("refresh-1"), 0);
+  assert_int_equal(count_stored("refresh-1"), 1);
   assert_int_equal(count_stored("refresh-2"), 1);
+  assert_non_null(strstr(fake.own.text, "\"left\""));
+  wait_until_what_is_left_goes();
+  fake_host_again(&fake, third, 1);
+  expect_token(&fake, &refresh_terms, "access-3");
+  assert_int_equal(count_stored("refresh-1"), 0);
+  assert_int_equal(count_stored("refresh-3"), 1);
+  assert_null(strstr(fake.own.text, "\"left\""));
 }
 
-// A pair that another connection is set to as well stays until that one has another, too.
+// Another connection may be set to it, and not have run yet.
+static void test_a_pair_that_all_have_left_is_there_for_another_connection(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
+  static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  static const struct fake_exchange later[] = {PAIR("access-3", "refresh-3"), PAIR("access-4", "refresh-4")};
+  begin(&fake, first, 1);
+  expect_token(&fake, &refresh_terms, "access-1");
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, second, 1);
+  expect_token(&fake, &refresh_terms, "access-2");
+  const struct fake_state one = fake.own;
+  set_secrets(&fake, "first-refresh");
+  become_another_connection(NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-1");
+  const struct fake_state other = fake.own;
+  wait_until_what_is_left_goes(); // it is not left any more
+  fake.own = one;
+  set_secrets(&fake, "another-refresh");
+  fake_host_again(&fake, later, 2);
+  expect_token(&fake, &refresh_terms, "access-3");
+  assert_int_equal(count_stored("refresh-1"), 1);
+  assert_null(strstr(fake.own.text, "\"left\""));
+  fake.own = other;
+  set_secrets(&fake, "first-refresh");
+  expect_token(&fake, &refresh_terms, "access-4");
+  assert_non_null(strstr(fake.requests[1].body, "refresh_token=refresh-1&"));
+}
+
+// A process that began with the setting before goes on with its pair, and leaves the newer one to those who have it.
+static void test_a_process_with_the_setting_before_does_not_touch_the_newer_pair(void **state) {
+  (void)state;
+  static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1"), PAIR("access-2", "refresh-2"),
+                                               PAIR("access-3", "refresh-3")};
+  struct dray_credential *old = NULL;
+  struct dray_str token;
+  begin(&fake, first, 3);
+  assert_int_equal(dray_credential_new(&fake.services, &refresh_terms, &old, NULL), DRAY_OK);
+  assert_int_equal(dray_credential_token(old, &token, NULL), DRAY_OK);
+  set_secrets(&fake, "another-refresh");
+  expect_token(&fake, &refresh_terms, "access-2");
+  const struct fake_state one = fake.own;
+  fake.now_us += INT64_C(7200) * 1000000;
+  set_secrets(&fake, "first-refresh");
+  const size_t newer = strstr(fake.shared[0].text, "refresh-2") == NULL;
+  const struct fake_state before = fake.shared[newer];
+  assert_int_equal(dray_credential_token(old, &token, NULL), DRAY_OK);
+  assert_true(dray_str_is(token, "access-3"));
+  assert_string_equal(fake.shared[newer].text, before.text);
+  assert_string_equal(fake.own.text, one.text);
+  dray_credential_free(old);
+  fake_host_expect_idle(&fake);
+}
+
+// It was a user of the pair once more: then it has left it once more, and that counts.
+static void test_a_process_that_went_on_puts_the_end_of_its_pair_off(void **state) {
+  (void)state;
+  static const struct fake_exchange exchanges[] = {PAIR("access-1", "refresh-1"), PAIR("access-2", "refresh-2"),
+                                                   PAIR("access-3", "refresh-3"), PAIR("access-4", "refresh-4"),
+                                                   PAIR("access-5", "refresh-5")};
+  struct dray_credential *old = NULL;
+  struct dray_str token;
+  begin(&fake, exchanges, 5);
+  assert_int_equal(dray_credential_new(&fake.services, &refresh_terms, &old, NULL), DRAY_OK);
+  assert_int_equal(dray_credential_token(old, &token, NULL), DRAY_OK);
+  set_secrets(&fake, "another-refresh");
+  expect_token(&fake, &refresh_terms, "access-2");
+  fake.now_us += INT64_C(7200) * 1000000;
+  set_secrets(&fake, "first-refresh");
+  assert_int_equal(dray_credential_token(old, &token, NULL), DRAY_OK);
+  dray_credential_free(old);
+  set_secrets(&fake, "another-refresh");
+  wait_until_what_is_left_goes();
+  expect_token(&fake, &refresh_terms, "access-4");
+  assert_int_equal(count_stored("refresh-3"), 1);
+  wait_until_what_is_left_goes();
+  expect_token(&fake, &refresh_terms, "access-5");
+  assert_int_equal(count_stored("refresh-3"), 0);
+}
+
+// What another connection has as well is left when that one has another, too.
 static void test_a_replaced_pair_stays_while_another_connection_has_it(void **state) {
   (void)state;
   static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
   static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  static const struct fake_exchange third[] = {PAIR("access-3", "refresh-3")};
   begin(&fake, first, 1);
   expect_token(&fake, &refresh_terms, "access-1");
   const struct fake_state one = fake.own;
@@ -358,9 +453,14 @@ static void test_a_replaced_pair_stays_while_another_connection_has_it(void **st
   fake_host_again(&fake, second, 1);
   expect_token(&fake, &refresh_terms, "access-2");
   assert_int_equal(count_stored("refresh-1"), 1);
+  assert_null(strstr(fake.own.text, "\"left\""));
   fake.own = one;
   fake_host_again(&fake, NULL, 0);
   expect_token(&fake, &refresh_terms, "access-2");
+  assert_non_null(strstr(fake.own.text, "\"left\""));
+  wait_until_what_is_left_goes();
+  fake_host_again(&fake, third, 1);
+  expect_token(&fake, &refresh_terms, "access-3");
   assert_int_equal(count_stored("refresh-1"), 0);
 }
 
@@ -401,10 +501,11 @@ static void test_a_replaced_pair_of_nobody_knows_whom_stays(void **state) {
   assert_int_equal(count_stored("refresh-2"), 1);
 }
 
-static void test_what_cannot_be_removed_now_is_removed_with_the_next_token(void **state) {
+static void test_what_cannot_be_left_now_is_left_with_the_next_token(void **state) {
   (void)state;
   static const struct fake_exchange first[] = {PAIR("access-1", "refresh-1")};
   static const struct fake_exchange second[] = {PAIR("access-2", "refresh-2")};
+  static const struct fake_exchange third[] = {PAIR("access-3", "refresh-3")};
   begin(&fake, first, 1);
   expect_token(&fake, &refresh_terms, "access-1");
   set_secrets(&fake, "another-refresh");
@@ -414,8 +515,19 @@ static void test_what_cannot_be_removed_now_is_removed_with_the_next_token(void 
   expect_token(&fake, &refresh_terms, "access-2");
   assert_int_equal(count_stored("refresh-1"), 1);
   fake.put_fail_code = DRAY_OK;
+  assert_null(strstr(fake.own.text, "\"left\""));
   fake_host_again(&fake, NULL, 0);
   expect_token(&fake, &refresh_terms, "access-2");
+  assert_non_null(strstr(fake.own.text, "\"left\""));
+  wait_until_what_is_left_goes();
+  fake_host_again(&fake, third, 1);
+  fake.put_fail_code = DRAY_E_DISK_FULL; // when it is to be emptied
+  fake.put_fail_from = 2;
+  expect_token(&fake, &refresh_terms, "access-3");
+  assert_int_equal(count_stored("refresh-1"), 1);
+  fake.put_fail_code = DRAY_OK;
+  fake_host_again(&fake, NULL, 0);
+  expect_token(&fake, &refresh_terms, "access-3");
   assert_int_equal(count_stored("refresh-1"), 0);
 }
 
@@ -599,11 +711,14 @@ int main(void) {
       cmocka_unit_test(test_a_pair_that_has_ended_is_taken_over_before_its_refresh_token_is_spent),
       cmocka_unit_test(test_a_pair_of_the_connection_itself_for_other_settings_stays_until_these_work),
       cmocka_unit_test(test_a_pair_is_taken_over_where_another_connection_found_nothing),
-      cmocka_unit_test(test_the_pair_of_a_replaced_refresh_token_goes_when_the_new_one_has_worked),
+      cmocka_unit_test(test_the_pair_of_a_replaced_refresh_token_goes_long_after_the_new_one_has_worked),
+      cmocka_unit_test(test_a_pair_that_all_have_left_is_there_for_another_connection),
+      cmocka_unit_test(test_a_process_with_the_setting_before_does_not_touch_the_newer_pair),
+      cmocka_unit_test(test_a_process_that_went_on_puts_the_end_of_its_pair_off),
       cmocka_unit_test(test_a_replaced_pair_stays_while_another_connection_has_it),
       cmocka_unit_test(test_a_pair_of_too_many_connections_stays),
       cmocka_unit_test(test_a_replaced_pair_of_nobody_knows_whom_stays),
-      cmocka_unit_test(test_what_cannot_be_removed_now_is_removed_with_the_next_token),
+      cmocka_unit_test(test_what_cannot_be_left_now_is_left_with_the_next_token),
       cmocka_unit_test(test_a_refused_token_is_renewed_once_for_all),
       cmocka_unit_test(test_a_refused_grant_says_what_to_do),
       cmocka_unit_test(test_a_refresh_token_is_not_spent_while_nothing_can_be_stored),

@@ -56,10 +56,11 @@ void dray_credential_free(struct dray_credential *credential); // NULL is allowe
 // code or refresh token, else the client's secret and the scope) share one pair: whoever holds the lock renews it and
 // stores the new pair before anybody uses it, the others take what is stored. It is found by a hash of those, so that
 // another setting finds another pair; one that the connection stored for itself under `name`, as was done before, is
-// taken over. When another setting has brought a token, the pair of the one before it is removed as soon as no
-// connection is left that was last seen with it. A refresh token is spent only when the store could just be written.
-// A code is sent once, and that it is sent is stored before: what came of it when no answer was received or kept is
-// not known, and it counts as used. Tokens are masked from when they are known.
+// taken over. When another setting has brought a token, the pair of the one before it is removed 90 days after the
+// last connection that was seen with it has left it, so that one which has not run yet finds it. A refresh token is
+// spent only when the store could just be written. A code is sent once, and that it is sent is stored before: what came
+// of it when no answer was received or kept is not known, and it counts as used. A run that is asked to end while a
+// code or a refresh token is being spent stores the answer first. Tokens are masked from when they are known.
 // @errors CONFIG_MISSING, CONFIG_SECRET_MISSING, CONFIG_VALUE (a code_verifier that is none); AUTH_REJECTED with what
 // to do when the other side refuses the grant (invalid_grant, invalid_client), and for a code whose answer was lost;
 // NET_*, HTTP_*, THROTTLED, BUSY, LIMIT, CANCELLED, those of the state service.
