@@ -5,6 +5,7 @@
 import contextlib
 import json
 import re
+import signal
 import sqlite3
 import urllib.parse
 
@@ -199,10 +200,30 @@ def test_killed_between_exchange_and_use(project, vendor):
     granted(project, vendor)
     vendor.sim.fault({"kind": "stall", "path": vendor.api, "seconds": 20})
     process = project.start("sync", vendor.streams[0])
-    harness.wait_until(lambda: waiting(vendor), what="the first use")
+    # The exchange is answered while it is still counted as under way: what is certain is what is stored.
+    harness.wait_until(lambda: waiting(vendor) and any("access" in one for one in stored(project)), what="the first use")
     project.kill(process)
     sync_all(project, vendor)
     assert exchanges(vendor) == [200]
+
+
+@pytest.mark.parametrize("number, code", ((signal.SIGINT, 130), (signal.SIGTERM, 143)))
+@pytest.mark.parametrize("renewal", (False, True), ids=("code", "refresh_token"))
+def test_asked_to_end_while_a_token_is_on_its_way(project, vendor, renewal, number, code):
+    if renewal and not vendor.lifetime_s:
+        pytest.skip("its tokens do not end")
+    granted(project, vendor)
+    if renewal:
+        sync_all(project, vendor)
+        vendor.sim.advance(vendor.lifetime_s)
+    vendor.sim.fault({"kind": "slow", "path": vendor.token_path, "seconds": 2})
+    process = project.start("sync", vendor.streams[0])
+    harness.wait_until(lambda: vendor.sim.calls()["in_flight"] > 0, what="the request for a token")
+    process.send_signal(number)
+    ended = project.finish(process).expect(code)
+    assert "cancelled" in ended.out + ended.err, ended
+    sync_all(project, vendor)
+    assert exchanges(vendor) == [200] * (1 + renewal)
 
 
 def test_killed_before_the_answer_of_the_exchange(project, vendor):
@@ -229,8 +250,60 @@ def test_a_new_code_takes_the_place_of_the_one_before(project, vendor):
     assert before in stored(project)
     grant(project, vendor, step)
     sync_all(project, vendor)
-    after, = stored(project)
-    assert before["for"] != after["for"] and exchanges(vendor) == [200, 400, 200]
+    left, after = sorted(stored(project), key=lambda one: len(one["users"]))
+    assert exchanges(vendor) == [200, 400, 200]
+    assert left["for"] == before["for"] and left["users"] == [] and left["left_us"] > 0 and after["users"] == before["users"]
+
+
+def set_second(project, vendor):
+    """A second connection and a sync of its own, set to the code that there is now."""
+    path = project.folder / "dray.yaml"
+    line, = (line for line in path.read_text().splitlines() if line.startswith("  it:"))
+    other = line.replace("  it:", "  it2:").replace("env:APP_CODE", "env:OTHER_CODE")
+    path.write_text(path.read_text().replace(line, line + "\n" + other) +
+                    f"  second: {{from: {{connection: it2, stream: {vendor.streams[0]}}}, to: {{connection: wh, table: second}}, mode: mirror}}\n")
+    project.environment["OTHER_CODE"] = project.environment["APP_CODE"]
+
+
+def grant_again(project, vendor):
+    project.environment["APP_CODE"] = "wrong"
+    grant(project, vendor, credentials_step(project))
+
+
+def test_a_code_that_was_replaced_is_there_for_a_connection_that_has_not_run(project, vendor):
+    granted(project, vendor)
+    sync_all(project, vendor)
+    set_second(project, vendor)
+    grant_again(project, vendor)
+    sync_all(project, vendor)
+    project.dray("sync", "second").expect(0)
+    assert exchanges(vendor).count(200) == 2
+
+
+def test_a_run_with_the_code_before_leaves_the_newer_pair_alone(project, tmp_path):
+    zendesk = Zendesk(tmp_path)
+    try:
+        granted(project, zendesk)
+        set_second(project, zendesk)
+        sync_all(project, zendesk)
+        project.dray("sync", "second").expect(0)
+        older, = stored(project)
+        zendesk.sim.fault({"kind": "hold", "path": "/api/v2/groups"})
+        running = project.start("sync", "groups")
+        harness.wait_until(lambda: zendesk.sim.holding() == 1, what="a run with the first code")
+        grant_again(project, zendesk)
+        project.dray("check").expect(0)
+        assert exchanges(zendesk) == [200, 400, 200]
+        newer, = (one for one in stored(project) if one["for"] != older["for"])
+        zendesk.sim.advance(zendesk.lifetime_s)
+        zendesk.sim.faults()
+        project.finish(running).expect(0)
+        assert exchanges(zendesk) == [200, 400, 200, 200] and newer in stored(project)
+        sync_all(project, zendesk)
+        project.dray("sync", "second").expect(0)
+        assert exchanges(zendesk) == [200, 400, 200, 200, 200]
+    finally:
+        zendesk.end()
 
 
 def test_a_wrong_secret_leaves_the_code_as_good_as_it_was(project, vendor):
