@@ -8,13 +8,44 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 
+// Small letters that Unicode folds with another small one. Folding them too makes one key of two spellings, as the host
+// wishes; their digest is that of the address in small letters, and these are small already.
+static const char *const small_letters[] = {"\xC2\xB5", "\xC5\xBF", "\xCF\x82", "\xCF\x90", "\xCF\x91",    "\xCF\x95",
+                                            "\xCF\x96", "\xCF\xB0", "\xCF\xB1", "\xCF\xB5", "\xE1\xBA\x9B"};
+
+static size_t small_letter(const char *text, size_t len) {
+  for (size_t i = 0; i < sizeof(small_letters) / sizeof(small_letters[0]); i++) {
+    const size_t bytes = strlen(small_letters[i]);
+    if (bytes <= len && memcmp(text, small_letters[i], bytes) == 0) return bytes;
+  }
+  return 0;
+}
+
+// The address in small letters, one for one.
+static size_t lower_email(struct dray_str email, char out[MC_FOLDED_BYTES]) {
+  const size_t len = (size_t)email.len;
+  size_t written = 0, begun = 0;
+  if (len > MC_EMAIL_BYTES_MAX) return 0;
+  for (size_t i = 0; i < len;) {
+    const size_t bytes = small_letter(email.data + i, len - i);
+    if (bytes > 0) {
+      written += dray_fold_text(email.data + begun, i - begun, out + written);
+      memcpy(out + written, email.data + i, bytes);
+      written += bytes;
+      begun = i + bytes;
+    }
+    i += bytes > 0 ? bytes : 1;
+  }
+  return written + dray_fold_text(email.data + begun, len - begun, out + written);
+}
+
 int mc_member_hash(struct dray_str email, char out[33]) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int bytes = 0;
-  char folded[MC_FOLDED_BYTES];
-  const size_t len = mc_fold_email(email, folded);
+  char small[MC_FOLDED_BYTES];
+  const size_t len = lower_email(email, small);
   if (len == 0) return 0;
-  if (EVP_Digest(folded, len, digest, &bytes, EVP_md5(), NULL) != 1 || bytes != 16) return 0;
+  if (EVP_Digest(small, len, digest, &bytes, EVP_md5(), NULL) != 1 || bytes != 16) return 0;
   for (unsigned int i = 0; i < 16; i++) (void)snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
   return 1;
 }

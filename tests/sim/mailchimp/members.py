@@ -18,8 +18,13 @@ FAKE_DOMAINS = (".invalid", ".localhost")
 REMOVABLE = ("subscribed", "unsubscribed", "transactional")
 
 
+def lowered(email):
+    """One character for one: a capital sigma at the end of a word is a small sigma like any other."""
+    return "".join(character.lower() if len(character.lower()) == 1 else character for character in email)
+
+
 def hash_of(email):
-    return hashlib.md5(email.strip().lower().encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.md5(lowered(email.strip()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def judge_email(email):

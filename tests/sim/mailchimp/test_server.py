@@ -17,6 +17,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from mailchimp.members import hash_of, lowered  # noqa: E402
 from server.running import Running  # noqa: E402
 
 SCRIPT = HERE / "server.py"
@@ -160,6 +161,12 @@ def test_pages_by_offset_give_every_member_once(shared):
     held = shared.sim.state()["lists"][shared.list]["members"]
     assert set(seen) == {key for key, one in held.items() if one["status"] != "archived"}
     assert len(shared.members()["members"]) == 10
+
+
+def test_letters_become_small_one_by_one():
+    assert lowered("ΝΙΚΟΣ@Dray.test") == "νικοσ@dray.test" and hash_of("ΝΙΚΟΣ@x.y") == hash_of("νικοσ@x.y")
+    assert hash_of("νικος@x.y") != hash_of("νικοσ@x.y")
+    assert hash_of(" Ada@X.y ") == md5("ada@x.y")
 
 
 def test_an_id_is_the_hash_of_the_lowercased_email(shared):
