@@ -4,6 +4,8 @@
 // From the staging table into a table that keeps every version of a row. Without a column that says since when a row is
 // as it is, a version begins with the write that brought it. With one, every staged row has its place in time, which
 // may lie before versions that are there (README.md, "History").
+#include <stdio.h>
+
 #include "warehouse/merge.h"
 
 // ---- by the time of the write ----
@@ -402,10 +404,49 @@ static int32_t insert_versions(struct dr_merge *merge) {
   return dr_merge_run_counted(merge, merge->writer->upsert_count);
 }
 
-// That a key was gone when nothing was known of it is kept as a version without length: what may still come for a time
-// before it ends there.
+// " FROM events AS e ...": that a key was gone when nothing was known of it is kept as a version without length: what
+// may still come for a time before it ends there.
+static void put_marks(struct dr_merge *merge) {
+  struct dr_sql *sql = &merge->sql;
+  dr_sql_text(sql, " FROM ");
+  put_missing(merge, 0);
+  dr_sql_column(sql, "e", DR_COLUMN_EVENT_LIVE);
+  dr_sql_text(sql, " = 0 AND COALESCE(");
+  dr_sql_column(sql, "e", DR_COLUMN_EVENT_BEFORE);
+  dr_sql_text(sql, ", 0) = 0");
+}
+
+// A mark has nothing but a key and a time. Which column has no value for it the engine says in its own words, if at
+// all.
+static int32_t no_mark(const struct dr_merge *merge, int32_t code) {
+  const struct dr_table_writer *writer = merge->writer;
+  const struct dr_table_column *filled = NULL;
+  if (code == DRAY_OK || code == DRAY_E_CANCELLED) return code;
+  for (size_t i = 0; i < writer->column_count && filled == NULL; i++) {
+    const struct dr_shape_column *column = dr_shape_find(&writer->shape, writer->columns[i].name);
+    if (!writer->columns[i].key && column->required && !column->has_default) filled = &writer->columns[i];
+  }
+  if (filled == NULL) return code;
+  struct dray_error why = *merge->error;
+  (void)dray_fail_field(merge->error, code, filled->name,
+                        "table %s: a key is gone at a moment at which nothing was known of it, which is kept as a "
+                        "version without values, and the column '%s' takes no null and has no default; let it take "
+                        "nulls: %.300s",
+                        writer->table.table, filled->name, why.text);
+  (void)snprintf(merge->error->vendor_code, sizeof merge->error->vendor_code, "%s", why.vendor_code);
+  return code;
+}
+
+// Engines may refuse a statement that leaves a column out which takes no null, though it would insert nothing.
 static int32_t insert_marks(struct dr_merge *merge) {
   struct dr_sql *sql = &merge->sql;
+  int any = 0;
+  dr_merge_begin(merge, "SELECT 1 AS ");
+  dr_sql_name(sql, DR_COLUMN_ASKED);
+  put_marks(merge);
+  dr_sql_text(sql, " LIMIT 1");
+  DRAY_TRY(dr_merge_ask(merge, &any));
+  if (!any) return DRAY_OK;
   dr_merge_begin(merge, "INSERT INTO ");
   dr_put_table(merge, NULL);
   dr_sql_text(sql, " (");
@@ -418,13 +459,8 @@ static int32_t insert_marks(struct dr_merge *merge) {
   dr_sql_text(sql, ", ");
   dr_sql_param(sql);
   put_own(merge, "e");
-  dr_sql_text(sql, " FROM ");
-  put_missing(merge, 0);
-  dr_sql_column(sql, "e", DR_COLUMN_EVENT_LIVE);
-  dr_sql_text(sql, " = 0 AND COALESCE(");
-  dr_sql_column(sql, "e", DR_COLUMN_EVENT_BEFORE);
-  dr_sql_text(sql, ", 0) = 0");
-  return dr_merge_run_counted(merge, 0);
+  put_marks(merge);
+  return no_mark(merge, dr_merge_run_counted(merge, 0));
 }
 
 int32_t dr_merge_versions(struct dr_merge *merge) {

@@ -139,6 +139,23 @@ def test_a_replacement_takes_no_row_away_whose_values_came_not_to_fit(project, s
     assert len(held(server, "id, n")) == 40 and project.rows("s") == []
 
 
+@HERE
+def test_a_history_by_time_into_a_table_whose_columns_take_no_null(project, server, source):
+    time = "datetime(6)" if server.plugin == "mysql" else "timestamptz"
+    make(server, f"id bigint NOT NULL, v varchar(9) NOT NULL, at {time} NOT NULL, _dray_synced_at {time}, "
+                 f"_dray_valid_from {time} NOT NULL, _dray_valid_to {time}, _dray_current boolean NOT NULL, "
+                 "PRIMARY KEY (id, _dray_valid_from)")
+    source.execute("CREATE TABLE s (n INTEGER PRIMARY KEY, id INTEGER, v TEXT, at DATETIME)")
+    configure(project, server, "history", stream="stream: s, cursor: n",
+              more=", valid_from: at, map: {id: , v: , at: }")
+    rows = []
+    for day, v in (("03", "c"), ("01", "a"), ("02", "b")):
+        source.execute("INSERT INTO s (id, v, at) VALUES (1, ?, ?)", (v, f"2024-01-{day} 00:00:00"))
+        assert project.sync("s")["applied"] > 0
+        rows.append(("1", v))
+        assert held(server) == sorted(rows)
+
+
 @MYSQL
 @pytest.mark.parametrize("mode", ["mirror", "upsert", "history", "replace", "append"])
 def test_floats_that_are_no_numbers(project, server, source, mode):

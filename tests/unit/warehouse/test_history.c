@@ -207,6 +207,24 @@ static void test_a_key_that_is_gone_leaves_a_gap_until_it_returns(void **state) 
   end(&scene);
 }
 
+// That a key was gone when nothing was known of it has no values: a table that wants some says which, and stays whole.
+static void test_a_table_that_takes_no_null_says_which_column_has_no_value(void **state) {
+  (void)state;
+  struct scene scene;
+  begin(&scene);
+  world_execute(&scene.world, "CREATE TABLE t (id INTEGER, name TEXT NOT NULL, since TIMESTAMP_TEXT, _dray_synced_at "
+                              "TIMESTAMP_TEXT, _dray_valid_from TIMESTAMP_TEXT, _dray_valid_to TIMESTAMP_TEXT, "
+                              "_dray_current BOOLEAN)");
+  COME(&scene, {1, 2, 0, "a"});
+  COME(&scene, {1, 4, 1, ""}); // ends a version, which takes no row of its own
+  struct dr_batch *rows = batch_of(scene.schema, &(const struct event){2, 4, 1, ""}, 1);
+  assert_int_not_equal(world_write_rows(&scene.world, &scene.options, scene.generation, rows, NULL), DRAY_OK);
+  assert_non_null(strstr(world_error.text, "version without values, and the column 'name' takes no null"));
+  assert_string_equal(world_query(&scene.world, history_sql), "1|a|2|4|0\n");
+  assert_string_equal(world_query(&scene.world, "SELECT count(*) AS n FROM t"), "1\n");
+  end(&scene);
+}
+
 static void test_what_is_gone_now_ends_its_current_version(void **state) {
   (void)state;
   struct scene scene;
@@ -325,6 +343,7 @@ int main(void) {
       cmocka_unit_test_setup(test_a_late_row_takes_its_place_and_the_current_version_stays, world_fresh),
       cmocka_unit_test_setup(test_a_version_told_anew_is_corrected, world_fresh),
       cmocka_unit_test_setup(test_a_key_that_is_gone_leaves_a_gap_until_it_returns, world_fresh),
+      cmocka_unit_test_setup(test_a_table_that_takes_no_null_says_which_column_has_no_value, world_fresh),
       cmocka_unit_test_setup(test_what_is_gone_now_ends_its_current_version, world_fresh),
       cmocka_unit_test_setup(test_a_key_that_returns_in_the_same_write_is_there, world_fresh),
       cmocka_unit_test_setup(test_a_key_that_is_shown_again_is_current_again, world_fresh),
