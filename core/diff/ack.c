@@ -172,6 +172,64 @@ int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes
   return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
 }
 
+// ---- what is not known any more ----
+
+// The mirror's row of the key once more, under the current schema. *out: whether it has one.
+static int32_t put_distrusted(struct dr_mirror *mirror, const struct dr_hash128 *key, size_t schema,
+                              struct dray_str *slices, struct dray_buffer *row, int *out, struct dray_error *error) {
+  struct dr_found found;
+  struct dr_rows_map *map = NULL;
+  struct dray_str held;
+  DRAY_TRY(dr_mirror_find(mirror, key->high, key->low, &found, error));
+  *out = found.found;
+  if (!found.found) return DRAY_OK;
+  DRAY_TRY(dr_mirror_row(mirror, &found, &held, &map, error));
+  if (!map->identical) {
+    dray_buffer_clear(row);
+    DRAY_TRY(dr_rows_remap(map, held, slices, row, error));
+    held = dray_buffer_view(row);
+  }
+  const struct dr_change change = {
+      .op = DRAY_OP_UPDATE, .high = key->high, .low = key->low, .row_hash = DR_ROW_HASH_DISTRUSTED};
+  return put_change(&mirror->frame, &mirror->schemas[schema].payload, change, held, dray_str_make(NULL, 0), error);
+}
+
+static int32_t make_distrusted(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *which,
+                               size_t schema, uint32_t *out_count, struct dray_error *error) {
+  struct dray_buffer row;
+  struct dray_str *slices = calloc(dr_slots_count(&mirror->slots) + 1, sizeof *slices);
+  if (slices == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for a row");
+  uint32_t count = 0;
+  dray_buffer_init(&row, DR_FRAME_BYTES_MAX);
+  int32_t rc = begin_frame(&mirror->frame, error);
+  for (size_t i = 0; rc == DRAY_OK && i < changes->count; i++) {
+    int found = 0;
+    if (which[i] != 1 || changes->op[i] == DR_OP_REJECT) continue;
+    rc = put_distrusted(mirror, &changes->key_hash[i], schema, slices, &row, &found, error);
+    count += rc == DRAY_OK && found;
+  }
+  dray_buffer_free(&row);
+  free(slices);
+  *out_count = count;
+  return rc;
+}
+
+int32_t dr_mirror_distrust(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *which,
+                           struct dray_error *error) {
+  const struct dr_held *held = changes->held;
+  size_t schema = 0;
+  uint32_t count = 0;
+  DRAY_TRY(dr_mirror_usable(mirror, error));
+  if (memchr(which, 1, changes->count) == NULL) return DRAY_OK;
+  DRAY_TRY(check_ack(mirror, held->seed_id, held->key_print, error));
+  DRAY_TRY(dr_mirror_ready(mirror, error));
+  DRAY_TRY(schema_number(mirror, mirror->slots.schema, &schema, error));
+  DRAY_TRY(make_distrusted(mirror, changes, which, schema, &count, error));
+  if (count == 0) return DRAY_OK;
+  const int32_t rc = write_frame(mirror, &mirror->frame, schema, count, error);
+  return rc == DRAY_OK ? rc : dr_mirror_break(mirror, rc, error);
+}
+
 // ---- a whole set ----
 // One thread unpacks the set and makes frames of it, where it is long; another one appends them and sorts what is in
 // them for the next base.

@@ -143,6 +143,12 @@ DRAY_NODISCARD int32_t dr_changeset_next(struct dr_changeset *set, uint64_t seq,
 // commit. `changes` may come from a set that an earlier process made. @errors MIRROR_SCHEMA: made for another key.
 DRAY_NODISCARD int32_t dr_mirror_ack(struct dr_mirror *mirror, const struct dr_changes *changes, const uint8_t *acked,
                                      struct dray_error *error);
+// Of the changes whose `which[i]` is 1 nobody knows what the other side holds by now: something of them may be there.
+// The row that the mirror has of such a key stays, for what is removed or replaced, but is equal to none: what comes
+// next of the key is an update of every column, or a delete. A key that the mirror does not have stays unknown to it.
+// Before dr_mirror_ack; counts with the same commit. @errors as dr_mirror_ack.
+DRAY_NODISCARD int32_t dr_mirror_distrust(struct dr_mirror *mirror, const struct dr_changes *changes,
+                                          const uint8_t *which, struct dray_error *error);
 // The first `count` changes of the set but for rejects, in bounded frames.
 DRAY_NODISCARD int32_t dr_mirror_ack_all(struct dr_mirror *mirror, struct dr_changeset *set, uint64_t count,
                                          struct dray_error *error);

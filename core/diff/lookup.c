@@ -127,7 +127,7 @@ int32_t dr_mirror_holds(struct dr_mirror *mirror, const struct dr_changes *chang
     out[i] = 0;
     if (changes->op[i] == DR_OP_REJECT) continue;
     DRAY_TRY(dr_mirror_find(mirror, changes->key_hash[i].high, changes->key_hash[i].low, &found, error));
-    const int same = found.found && found.row_hash == changes->row_hash[i] && found.row_hash != DR_ROW_HASH_UNKNOWN;
+    const int same = found.found && found.row_hash == changes->row_hash[i] && found.row_hash > DR_ROW_HASH_DISTRUSTED;
     out[i] = changes->op[i] == DRAY_OP_DELETE ? !found.found : same;
   }
   return DRAY_OK;

@@ -125,7 +125,9 @@ static int32_t map_payload(struct dr_merge *merge, struct dr_rows_map *map, cons
 static int32_t put_row(struct dr_merge *merge, struct dr_entry entry, struct dray_str bytes, struct dr_rows_map *map,
                        const struct dr_payload *payload, struct dray_error *error) {
   if (!map->identical) {
+    const int distrusted = entry.row_hash == DR_ROW_HASH_DISTRUSTED;
     DRAY_TRY(map_payload(merge, map, payload, bytes, &entry.row_hash, error));
+    if (distrusted) entry.row_hash = DR_ROW_HASH_DISTRUSTED; // under any schema
     bytes = dray_buffer_view(&merge->mapped);
   }
   return dr_base_out_add(&merge->out, &entry, bytes, error);

@@ -15,6 +15,8 @@
 
 #define DR_MEMORY_DEFAULT (256u << 20)
 #define DR_ROW_HASH_UNKNOWN 0u // of a row that was never seen whole under this schema: equal to none
+// Of a row of which the other side may hold something else by now: every column of what comes differs (ack.c).
+#define DR_ROW_HASH_DISTRUSTED 1u
 #define DR_MEMORY_MIN (64u << 10)
 
 // A change of the journal. Five 64-bit words, sorted by the first three: of several changes of one key the last one,

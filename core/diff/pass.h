@@ -118,6 +118,7 @@ struct dr_diff {
   struct dr_beside *writer; // NULL: who takes batches writes the records. While it has a window, all that records are
                             // made of is its own: see rest.c
   int full, resync, known;
+  int distrusted;        // the row at hand stands beside one that is not believed: every column differs
   const uint8_t *unsaid; // borrowed; NULL: none
   int passing;           // the set is not made durable
   int duplicates;

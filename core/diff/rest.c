@@ -12,7 +12,7 @@
 #include "dray/destination.h"
 
 int dr_rest_equals(struct dr_diff *diff, const struct dr_found *found, uint64_t row_hash) {
-  return found->row_hash == row_hash && row_hash != DR_ROW_HASH_UNKNOWN &&
+  return found->row_hash == row_hash && row_hash > DR_ROW_HASH_DISTRUSTED &&
          dr_mirror_map(diff->mirror, found)->identical;
 }
 
@@ -171,7 +171,7 @@ static int compare(struct dr_diff *diff, int (*differs)(const struct dr_diff *di
       *out_absent = 1;
     } else if (is_unknown(diff, i)) {
       *out_absent = 1;
-    } else if (diff->resync || differs(diff, i)) {
+    } else if (diff->resync || diff->distrusted || differs(diff, i)) {
       dr_set_bit(diff->changed, slots->encoder.columns[i]);
       any = 1;
     }
@@ -276,9 +276,10 @@ static int32_t known_row(struct dr_diff *diff, const struct dr_rest *rest, struc
   struct dr_rows_map *map = dr_mirror_map(diff->mirror, &rest->found);
   *out_changed = 0;
   if (equal && !diff->resync) return DRAY_OK;
+  diff->distrusted = rest->found.row_hash == DR_ROW_HASH_DISTRUSTED;
   DRAY_TRY(dr_decode_slices(row, map->to_count, diff->slices, error));
   const struct dr_record record = update_of(diff, rest, row);
-  const int comparable = map->identical && rest->found.row_hash != DR_ROW_HASH_UNKNOWN;
+  const int comparable = map->identical && rest->found.row_hash > DR_ROW_HASH_DISTRUSTED;
   if (keep == DR_KEEP_KEY) {
     int any_absent = 0;
     const int differs = compare(diff, differs_always, &any_absent);

@@ -290,7 +290,7 @@ static int32_t after_plain(struct dr_diff *diff, const struct dr_rest *rest, uin
   const uint64_t *note = find_note(&diff->wait, rest->found.number);
   *out = SIGHT_AFTER_PLAIN;
   if (note == NULL || note[NOTE_PLACE] >> WAIT_FLAGS_BITS < rest->ordinal) return DRAY_OK;
-  if (rest->found.row_hash == DR_ROW_HASH_UNKNOWN) return DRAY_OK; // equals nothing: it was a lie, and is proven one
+  if (rest->found.row_hash <= DR_ROW_HASH_DISTRUSTED) return DRAY_OK; // equals nothing: it was a lie, and is proven one
   const struct dr_rest back = {.ordinal = note[NOTE_PLACE] >> WAIT_FLAGS_BITS,
                                .high = rest->high,
                                .low = rest->low,
