@@ -106,6 +106,9 @@ static int32_t check_one(struct dr_receipt_check *check, const struct dr_call *c
     return dr_call_broken(call, "the text of the receipt of row %lld points nowhere", (long long)receipt->row);
   }
   if (receipt->retry_after_ms < 0) receipt->retry_after_ms = 0;
+  const int open = receipt->status == DRAY_RECEIPT_REJECTED || receipt->status == DRAY_RECEIPT_RETRY ||
+                   receipt->status == DRAY_RECEIPT_UNKNOWN;
+  receipt->reserved = dray_str_make(NULL, open ? receipt->reserved.len & DRAY_RECEIPT_PARTLY : 0);
   receipt->code = code_of(receipt);
   return DRAY_OK;
 }

@@ -105,6 +105,11 @@ void dray_receipt_put(struct dray_receipt_writer *writer, int64_t row, int32_t s
                                                    .text = {NULL, writer->text.len - before}};
 }
 
+void dray_receipt_partly(struct dray_receipt_writer *writer) {
+  struct dray_receipts *out = writer->out;
+  if (out->count > 0 && writer->failed == DRAY_OK) out->items[out->count - 1].reserved.len = DRAY_RECEIPT_PARTLY;
+}
+
 void dray_receipts_all(const struct dray_changes *changes, int32_t status, int32_t code, struct dray_str text,
                        struct dray_receipts *out) {
   const uint64_t count = changes->view.row_count < out->capacity ? changes->view.row_count : out->capacity;

@@ -88,15 +88,21 @@ enum {
   DRAY_RECEIPT_UNKNOWN = 6  // may or may not have been applied
 };
 
+// Since 1.2, a bit of dray_receipt.reserved.len, where the status is REJECTED, RETRY or UNKNOWN: a row takes several
+// calls, and one before that which failed has changed something at the other side, or may have. So it is not as it was
+// before: the host believes nothing of what it knew of the row, and sends all of it the next time, whatever it is then.
+// Hosts before ignore it.
+enum { DRAY_RECEIPT_PARTLY = 1 };
+
 // The outcome of one row. Frozen layout (it is an array element). Strings are valid until the next call
 // on the instance.
 struct dray_receipt {
-  int64_t row;            // the row's `_dray_row`
-  int32_t status;         // DRAY_RECEIPT_*
-  int32_t code;           // DRAY_E_*; 0 where applied
-  int64_t retry_after_ms; // for RETRY; 0: the host's backoff
-  struct dray_str text;   // why, in the destination's own words
-  struct dray_str reserved;
+  int64_t row;              // the row's `_dray_row`
+  int32_t status;           // DRAY_RECEIPT_*
+  int32_t code;             // DRAY_E_*; 0 where applied
+  int64_t retry_after_ms;   // for RETRY; 0: the host's backoff
+  struct dray_str text;     // why, in the destination's own words
+  struct dray_str reserved; // data: NULL; len: 0 or DRAY_RECEIPT_PARTLY
 };
 
 #define DRAY_HANDLE_BYTES_MAX 4000

@@ -156,6 +156,7 @@ static void test_receipts_keep_their_own_texts(void **state) {
   for (int round = 0; round < 2; round++) {
     dray_receipts_begin(&writer, &out);
     dray_receipt_put(&writer, 3, DRAY_RECEIPT_REJECTED, DRAY_E_DATA_REJECTED, 0, "%s is no address", "x");
+    dray_receipt_partly(&writer);
     dray_receipt_put(&writer, 1, DRAY_RECEIPT_APPLIED, 0, 0, NULL);
     dray_receipt_put(&writer, 2, DRAY_RECEIPT_RETRY, DRAY_E_BUSY, 1500, "%2000d", 7); // makes the buffer move
     dray_receipt_put(&writer, 4, DRAY_RECEIPT_RETRY, DRAY_E_BUSY, 0, "%2000d", 7);    // finds no room
@@ -165,6 +166,8 @@ static void test_receipts_keep_their_own_texts(void **state) {
     assert_int_equal(items[0].row, 3);
     assert_int_equal(items[0].status, DRAY_RECEIPT_REJECTED);
     assert_int_equal(items[0].code, DRAY_E_DATA_REJECTED);
+    assert_int_equal(items[0].reserved.len, DRAY_RECEIPT_PARTLY);
+    assert_int_equal(items[1].reserved.len, 0);
     assert_int_equal(items[1].text.len, 0);
     assert_null(items[1].text.data);
     assert_int_equal(items[2].text.len, 2000);

@@ -42,6 +42,9 @@ void dray_receipts_begin(struct dray_receipt_writer *writer, struct dray_receipt
 // room for its text a receipt has none.
 void dray_receipt_put(struct dray_receipt_writer *writer, int64_t row, int32_t status, int32_t code,
                       int64_t retry_after_ms, const char *format, ...) DRAY_PRINTF(6, 7);
+// Says of the receipt that was put last that something of its row may have been applied (DRAY_RECEIPT_PARTLY): the row
+// takes several calls, and one before that which failed did its work. Of a row that was applied it says nothing.
+void dray_receipt_partly(struct dray_receipt_writer *writer);
 // The same receipt for every change of a batch, instead of begin, put and end. `text` is borrowed: static, or the
 // instance's own until its next call.
 void dray_receipts_all(const struct dray_changes *changes, int32_t status, int32_t code, struct dray_str text,
