@@ -110,9 +110,10 @@ DRAY_NODISCARD int32_t dr_rows_withheld(struct dr_context *run, struct dr_change
 // pass's counts. Its change set still has them; dr_rows_skip_lacking makes rejects of them, and says how many.
 DRAY_NODISCARD int32_t dr_rows_lacking(struct dr_context *run, struct dr_pass *pass, struct dray_error *error);
 size_t dr_rows_skip_lacking(const struct dr_context *run, struct dr_changes *changes);
-// Records that the receiver refused change `i`; *out_parked = 1 when that was its last attempt.
+// Records that the receiver refused change `i`; *out_parked = 1 when that was the last of attempts_max.
 DRAY_NODISCARD int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
-                                       struct dray_str text, int *out_parked, struct dray_error *error);
+                                       struct dray_str text, uint32_t attempts_max, int *out_parked,
+                                       struct dray_error *error);
 // Records that the receiver put change `i` off until the run gave up: it comes again, and is never parked for this.
 DRAY_NODISCARD int32_t dr_rows_put_off(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
                                        struct dray_str text, struct dray_error *error);

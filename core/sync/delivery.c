@@ -143,7 +143,9 @@ static int32_t write_once(struct dr_delivery *delivery, struct dr_parcel *parcel
                            parcel->outgoing.rows, parcel->outgoing.count, &info, &parcel->answer, error);
   dr_lane_enter(delivery);
   (void)dr_fault_point("delivery.written");
-  if (rc == DRAY_OK && parcel->doubtful) dr_parcel_take_again(parcel);
+  if (rc == DRAY_OK && parcel->doubtful) {
+    dr_parcel_take_again(parcel, delivery->caps.doubt == DRAY_DOUBT_RESEND);
+  }
   if (rc == DRAY_OK && !parcel->doubtful) dr_parcel_take(parcel);
   return rc;
 }

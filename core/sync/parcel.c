@@ -69,7 +69,9 @@ static struct dray_receipt *receipt_of(struct dr_parcel *parcel, int64_t row) {
 
 static void learn(struct dray_receipt *receipt, const struct dray_receipt *said) {
   const struct dray_str why = receipt->text;
+  const uint64_t partly = receipt->reserved.len; // an earlier call's part is there whatever this one did
   *receipt = *said;
+  receipt->reserved.len |= partly;
   if (receipt->status == DRAY_RECEIPT_UNKNOWN && receipt->text.len == 0) receipt->text = why; // still
 }
 
@@ -80,13 +82,27 @@ void dr_parcel_take(struct dr_parcel *parcel) {
   }
 }
 
-void dr_parcel_take_again(struct dr_parcel *parcel) {
+int dr_parcel_is_partly(const struct dr_parcel *parcel, size_t i) {
+  const struct dray_receipt *receipt = &parcel->receipts[i];
+  const int ended = receipt->status == DRAY_RECEIPT_REJECTED || receipt->status == DRAY_RECEIPT_RETRY;
+  return ended && (receipt->reserved.len & DRAY_RECEIPT_PARTLY) != 0;
+}
+
+// Whether the mirror has a row of the receipt's key.
+static int replaces(const struct dr_parcel *parcel, const struct dray_receipt *receipt) {
+  return parcel->changes->op[parcel->outgoing.change[receipt - parcel->receipts]] != DRAY_OP_INSERT;
+}
+
+void dr_parcel_take_again(struct dr_parcel *parcel, int repeats) {
   for (uint64_t i = 0; i < parcel->answer.count; i++) {
     struct dray_receipt said = parcel->answer.items[i];
     struct dray_receipt *receipt = receipt_of(parcel, said.row);
     const int put_off = said.status == DRAY_RECEIPT_RETRY;
     switch (receipt->status) {
     case DRAY_RECEIPT_UNKNOWN:
+      if (said.status == DRAY_RECEIPT_REJECTED && repeats && replaces(parcel, receipt)) {
+        said.reserved.len |= DRAY_RECEIPT_PARTLY;
+      }
       if (put_off) said.status = DRAY_RECEIPT_UNKNOWN; // this call did not bring it there; the one before may have
       learn(receipt, &said);
       break;

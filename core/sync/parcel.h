@@ -36,10 +36,13 @@ void dr_parcel_free(struct dr_parcel *parcel);
 void dr_parcel_take(struct dr_parcel *parcel);
 // The same of a call that brought rows there once more. What an earlier call applied stays applied. Of all others it
 // holds what this one says, since it may have applied them; but that it put a row in doubt off proves nothing of the
-// calls before it.
-void dr_parcel_take_again(struct dr_parcel *parcel);
+// calls before it. `repeats`: the other side does not know one call from the next, so a row in doubt that this one
+// refuses may be there by an earlier one, in the place of what the mirror says.
+void dr_parcel_take_again(struct dr_parcel *parcel, int repeats);
 // Rows that were put off or refused are in doubt as well: the batch will be sent again as it was.
 void dr_parcel_join_doubt(struct dr_parcel *parcel);
+// Whether row i of outgoing was not taken, but something of it may be there.
+int dr_parcel_is_partly(const struct dr_parcel *parcel, size_t i);
 // Copies the receipts' texts before another call takes them away.
 void dr_parcel_keep_texts(struct dr_parcel *parcel);
 void dr_parcel_forget(struct dr_parcel *parcel, const char *why); // every row is UNKNOWN; NULL: no reason is known
@@ -54,7 +57,7 @@ DRAY_NODISCARD int32_t dr_parcel_leave_held(struct dr_delivery *delivery, struct
 
 // ---- settle.c ----
 
-// Acknowledges in the mirror what was applied.
+// Acknowledges in the mirror what was applied, and distrusts it of what was applied in part.
 DRAY_NODISCARD int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel,
                                         struct dray_error *error);
 // Writes down what became of every row; the batch goes to `state`.

@@ -446,8 +446,8 @@ static int32_t record_change(struct dr_context *run, const struct dr_changes *ch
 }
 
 int32_t dr_rows_refused(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,
-                        struct dray_str text, int *out_parked, struct dray_error *error) {
-  return record_change(run, changes, i, code, text, run->sync->attempts_max, out_parked, error);
+                        struct dray_str text, uint32_t attempts_max, int *out_parked, struct dray_error *error) {
+  return record_change(run, changes, i, code, text, attempts_max, out_parked, error);
 }
 
 int32_t dr_rows_put_off(struct dr_context *run, const struct dr_changes *changes, size_t i, int32_t code,

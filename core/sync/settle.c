@@ -30,35 +30,57 @@ static void unclaim_frame(struct dr_delivery *delivery, struct dr_parcel *parcel
   if (dr_store_batch_update(delivery->run->store, &parcel->batch, NULL) != DRAY_OK) delivery->run->claim_stands = 1;
 }
 
-int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
-  struct dr_context *run = delivery->run;
-  uint8_t *acked = malloc(parcel->changes->count);
-  if (acked == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
-  memcpy(acked, parcel->outgoing.silent, parcel->changes->count);
-  size_t applied = 0;
+// What the mirror learns of a parcel, one byte a change each.
+struct verdict {
+  uint8_t *acked, *distrusted;
+  size_t applied, partly;
+};
+
+static void judge(const struct dr_parcel *parcel, struct verdict *verdict) {
+  memcpy(verdict->acked, parcel->outgoing.silent, parcel->changes->count);
   for (size_t i = 0; i < parcel->outgoing.count; i++) {
     const int32_t status = parcel->receipts[i].status;
-    if (status != DRAY_RECEIPT_APPLIED && status != DRAY_RECEIPT_UNCHANGED) continue;
-    acked[parcel->outgoing.change[i]] = 1;
-    applied++;
+    const int taken = status == DRAY_RECEIPT_APPLIED || status == DRAY_RECEIPT_UNCHANGED;
+    const int partly = dr_parcel_is_partly(parcel, i);
+    if (taken) verdict->acked[parcel->outgoing.change[i]] = 1;
+    if (partly) verdict->distrusted[parcel->outgoing.change[i]] = 1;
+    verdict->applied += (size_t)taken;
+    verdict->partly += (size_t)partly;
   }
+}
+
+int32_t dr_settle_mirror(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
+  struct dr_context *run = delivery->run;
+  const size_t count = parcel->changes->count;
+  struct verdict verdict = {.acked = calloc(2, count)};
+  if (verdict.acked == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  verdict.distrusted = verdict.acked + count;
+  judge(parcel, &verdict);
   int32_t rc = DRAY_OK;
-  if (applied + parcel->outgoing.silent_count > 0) {
+  if (verdict.applied + verdict.partly + parcel->outgoing.silent_count > 0) {
     struct dr_mirror_info info;
     dr_mirror_info(run->mirror, &info);
     rc = claim_frame(delivery, parcel, info.generation + 1, error);
     if (rc == DRAY_OK) {
-      rc = dr_mirror_ack(run->mirror, parcel->changes, acked, error);
+      if (verdict.partly > 0) rc = dr_mirror_distrust(run->mirror, parcel->changes, verdict.distrusted, error);
+      if (rc == DRAY_OK) rc = dr_mirror_ack(run->mirror, parcel->changes, verdict.acked, error);
       if (rc != DRAY_OK) unclaim_frame(delivery, parcel);
     }
     if (rc == DRAY_OK) rc = dr_mirror_commit(run->mirror, info.generation + 1, error);
   }
-  free(acked);
+  free(verdict.acked);
   if (rc != DRAY_OK) return rc;
-  run->report->applied += applied;
-  atomic_fetch_add_explicit(&dr_board()->applied, applied, memory_order_relaxed);
+  run->report->applied += verdict.applied;
+  atomic_fetch_add_explicit(&dr_board()->applied, verdict.applied, memory_order_relaxed);
   dr_board_beat();
   return DRAY_OK;
+}
+
+// A new row of which something is there can only be made, where rows are not changed, and would pass for one that was
+// there before: it waits for somebody to look.
+static int is_past_help(const struct dr_delivery *delivery, const struct dr_parcel *parcel, size_t i) {
+  const uint32_t operations = dr_outgoing_operations(delivery->run->sync->mode);
+  return dr_parcel_is_partly(parcel, i) && operations == DRAY_OP_INSERT;
 }
 
 static int32_t record_rows(struct dr_delivery *delivery, struct dr_parcel *parcel, struct dray_error *error) {
@@ -69,7 +91,8 @@ static int32_t record_rows(struct dr_delivery *delivery, struct dr_parcel *parce
     int parked = 0;
     switch (receipt->status) {
     case DRAY_RECEIPT_REJECTED:
-      DRAY_TRY(dr_rows_refused(run, parcel->changes, change, receipt->code, receipt->text, &parked, error));
+      DRAY_TRY(dr_rows_refused(run, parcel->changes, change, receipt->code, receipt->text,
+                               is_past_help(delivery, parcel, i) ? 1 : run->sync->attempts_max, &parked, error));
       delivery->has_records = 1;
       run->report->refused++;
       run->report->rejected_rows++;

@@ -14,7 +14,8 @@
 //   "pause_ms"                                   that a call of write takes at least
 //   "dice"                                       all of it is left to dice (dice.c)
 // Receipts: applied, unchanged, rejected, retry, limited (429), pending, in_job (pending, and it did not
-// arrive), unknown (it arrived), lost (unknown, and it did not arrive).
+// arrive), unknown (it arrived), lost (unknown, and it did not arrive), partly (rejected) and retry_partly (something
+// of it arrived).
 //
 // Lines of the ledger: "CALL key attempt", "TRY id" for every row that came, "GOT id op {row}" for every row that
 // arrived, "KEY key" for every batch that did, "POLL handle", "BEGIN", "END", "ABORT", "JOB" for every call of write
@@ -192,7 +193,8 @@ static const struct {
              {"rejected", DRAY_RECEIPT_REJECTED, 0}, {"retry", DRAY_RECEIPT_RETRY, 0},
              {"limited", DRAY_RECEIPT_RETRY, 0},     {"in_job", DRAY_RECEIPT_PENDING, 0},
              {"pending", DRAY_RECEIPT_PENDING, 1},   {"unknown", DRAY_RECEIPT_UNKNOWN, 1},
-             {"lost", DRAY_RECEIPT_UNKNOWN, 0}};
+             {"lost", DRAY_RECEIPT_UNKNOWN, 0},      {"partly", DRAY_RECEIPT_REJECTED, 0},
+             {"retry_partly", DRAY_RECEIPT_RETRY, 0}};
 
 static size_t word_of(const char *word) {
   for (size_t i = 0; word != NULL && i < sizeof(words) / sizeof(words[0]); i++) {
@@ -204,6 +206,7 @@ static size_t word_of(const char *word) {
 static struct dray_receipt receipt_of(int64_t row, size_t word) {
   struct dray_receipt receipt = {.row = row, .status = words[word].status};
   if (receipt.status == DRAY_RECEIPT_REJECTED) receipt.text = dray_str_of("the probe does not like it");
+  if (strstr(words[word].word, "partly") != NULL) receipt.reserved.len = DRAY_RECEIPT_PARTLY;
   if (strcmp(words[word].word, "limited") == 0) {
     receipt.code = DRAY_E_THROTTLED;
     receipt.retry_after_ms = 1;
