@@ -28,6 +28,7 @@ int mc_same_email(struct dray_str a, struct dray_str b) {
 void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t code, const char *text) {
   dray_receipt_put(writing->receipts, dray_change_row(writing->changes, row), status, code, 0,
                    text != NULL ? "%s" : NULL, text);
+  if (writing->partly[row]) dray_receipt_partly(writing->receipts);
   writing->settled[row] = 1;
   writing->settled_count++;
 }
@@ -35,7 +36,7 @@ void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t
 int32_t mc_settle_failed(struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
                          const struct dray_error *why, struct dray_error *error) {
   const int in_doubt = dray_api_in_doubt(why);
-  if (!in_doubt && writing->settled_count == 0) {
+  if (!in_doubt && writing->settled_count == 0 && writing->partly_count == 0) {
     if (error != NULL) *error = *why;
     return why->code;
   }
@@ -45,6 +46,7 @@ int32_t mc_settle_failed(struct mc_writing *writing, const uint64_t *rows, uint6
     if (writing->settled[rows[i]]) continue;
     dray_receipt_put(writing->receipts, dray_change_row(writing->changes, rows[i]), status, code, why->retry_after_ms,
                      "%s", why->text);
+    if (writing->partly[rows[i]]) dray_receipt_partly(writing->receipts);
     writing->settled[rows[i]] = 1;
     writing->settled_count++;
   }

@@ -28,6 +28,8 @@ struct mc_writing {
   uint64_t row_count;
   uint8_t settled[MC_BATCH_ROWS_MAX]; // rows that have their receipt
   uint64_t settled_count;
+  uint8_t partly[MC_BATCH_ROWS_MAX]; // rows of which a call has changed something, and another one follows
+  uint64_t partly_count;
   uint8_t left[MC_BATCH_ROWS_MAX]; // rows whose member had unsubscribed before it was archived
 };
 

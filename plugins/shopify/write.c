@@ -374,7 +374,14 @@ static int rank(int32_t status) {
   return 3; // not sent
 }
 
-static void put_receipt(struct work *work, const struct shopify_task *task) {
+// Whether a task of its kind may have changed something.
+static int may_be_done(const struct shopify_task *task) {
+  if (shopify_operations[task->operation].query) return 0;
+  return task->status == DRAY_RECEIPT_APPLIED || task->status == DRAY_RECEIPT_UNKNOWN ||
+         task->status == DRAY_RECEIPT_PENDING;
+}
+
+static void put_receipt(struct work *work, const struct shopify_task *task, int partly) {
   struct dray_receipt_writer *receipts = &work->destination->receipts;
   const int64_t row = dray_change_row(&work->changes, task->change);
   if (task->status == 0) {
@@ -386,29 +393,35 @@ static void put_receipt(struct work *work, const struct shopify_task *task) {
     dray_receipt_put(receipts, row, task->status, task->code, task->retry_after_ms, "%.*s", (int)task->text_len,
                      task->text_len > 0 ? work->texts.data + task->text : "");
   }
+  if (partly) dray_receipt_partly(receipts);
 }
 
 static int32_t give_receipts(struct work *work, struct dray_receipts *out, struct dray_error *error) {
   const size_t count = (size_t)work->changes.view.row_count;
   const struct shopify_task **worst = calloc(count + 1, sizeof(*worst));
-  if (worst == NULL) return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  uint8_t *partly = calloc(count + 1, 1);
+  if (worst == NULL || partly == NULL) {
+    free(worst);
+    free(partly);
+    return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for receipts");
+  }
   for (size_t i = 0; i < work->count; i++) {
     const struct shopify_task *task = &work->tasks[i];
     if (worst[task->change] == NULL || rank(task->status) > rank(worst[task->change]->status))
       worst[task->change] = task;
+    partly[task->change] |= (uint8_t)may_be_done(task);
   }
   dray_receipts_begin(&work->destination->receipts, out);
-  for (size_t i = 0; i < count; i++) put_receipt(work, worst[i]);
+  for (size_t i = 0; i < count; i++) put_receipt(work, worst[i], partly[i]);
   free(worst);
+  free(partly);
   if (work->pending) out->handle = dray_buffer_view(&work->destination->handle);
   return dray_receipts_end(&work->destination->receipts, error);
 }
 
 static int anything_done(const struct work *work) {
   for (size_t i = 0; i < work->count; i++) {
-    const int32_t status = work->tasks[i].status;
-    if (shopify_operations[work->tasks[i].operation].query) continue;
-    if (status == DRAY_RECEIPT_APPLIED || status == DRAY_RECEIPT_UNKNOWN || status == DRAY_RECEIPT_PENDING) return 1;
+    if (may_be_done(&work->tasks[i])) return 1;
   }
   return 0;
 }
@@ -457,9 +470,16 @@ static int compare_rows(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+// Whether a row of a job had a call before it, which took metafields away (remove_metafields). The job does not say of
+// which rows that is so.
+static int had_more(const struct dray_destination *destination, int32_t operation) {
+  return destination->mapping.metafield_count > 0 &&
+         (operation == SHOPIFY_CUSTOMER_UPDATE || operation == SHOPIFY_ORDER_UPDATE);
+}
+
 // Receipts for the rows that were asked for, whatever else the job holds.
 static int32_t give_polled(struct dray_destination *destination, const int64_t *rows, uint64_t row_count,
-                           const struct shopify_lines *lines, const struct shopify_task *tasks,
+                           int32_t operation, const struct shopify_lines *lines, const struct shopify_task *tasks,
                            const struct dray_buffer *texts, struct dray_receipts *out, struct dray_error *error) {
   int64_t *wanted = malloc((size_t)(row_count + 1) * sizeof(*wanted));
   uint8_t *given = calloc((size_t)row_count + 1, 1);
@@ -475,11 +495,13 @@ static int32_t give_polled(struct dray_destination *destination, const int64_t *
       const struct shopify_task *task = tasks != NULL ? &tasks[line] : NULL;
       if (at == NULL || task == NULL || task->status == 0) continue;
       given[at - wanted] = 1;
-      if (rank(task->status) < 3)
+      if (rank(task->status) < 3) {
         dray_receipt_put(&destination->receipts, row, task->status, 0, 0, NULL);
-      else
-        dray_receipt_put(&destination->receipts, row, task->status, task->code, 0, "%.*s", (int)task->text_len,
-                         task->text_len > 0 ? texts->data + task->text : "");
+        continue;
+      }
+      dray_receipt_put(&destination->receipts, row, task->status, task->code, 0, "%.*s", (int)task->text_len,
+                       task->text_len > 0 ? texts->data + task->text : "");
+      if (had_more(destination, operation)) dray_receipt_partly(&destination->receipts);
     }
     for (uint64_t i = 0; i < row_count; i++) {
       if (!given[i]) {
@@ -533,7 +555,7 @@ int32_t shopify_poll(struct dray_destination *destination, struct dray_str handl
                       "the result of the bulk operation %s cannot be downloaded: its rows are sent again, one by one",
                       id);
     }
-    if (rc == DRAY_OK) rc = give_polled(destination, rows, row_count, &lines, tasks, &texts, out, error);
+    if (rc == DRAY_OK) rc = give_polled(destination, rows, row_count, operation, &lines, tasks, &texts, out, error);
   }
   shopify_bulk_status_free(&status);
   shopify_lines_free(&lines);

@@ -315,7 +315,7 @@ static int32_t make_items(struct zendesk_work *work, struct dray_error *error) {
     struct zendesk_item *item = &work->items[k];
     item->i = k;
     item->row = dray_change_row(&work->changes, k);
-    item->settled = item->by_itself = item->copies = 0;
+    item->settled = item->by_itself = item->copies = item->partly = 0;
     item->id[0] = '\0';
     item->record = NULL;
     item->action = action_of(work, dray_change_op(&work->changes, k));

@@ -11,11 +11,13 @@ void zendesk_settle(struct zendesk_work *work, struct zendesk_item *item, int32_
                     const char *text) {
   item->settled = 1;
   dray_receipt_put(work->receipts, item->row, status, code, 0, text != NULL ? "%s" : NULL, text);
+  if (item->partly) dray_receipt_partly(work->receipts);
 }
 
 void zendesk_put_off(struct zendesk_work *work, struct zendesk_item *item, const struct dray_error *why) {
   item->settled = 1;
   dray_receipt_put(work->receipts, item->row, DRAY_RECEIPT_RETRY, why->code, why->retry_after_ms, "%s", why->text);
+  if (item->partly) dray_receipt_partly(work->receipts);
 }
 
 int32_t zendesk_give_up(struct zendesk_work *work, const struct dray_error *why, struct dray_error *error) {

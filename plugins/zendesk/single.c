@@ -179,7 +179,10 @@ static int32_t settle_single(struct zendesk_work *work, struct zendesk_item *ite
   const int is_by_email = work->form->object->kind == ZENDESK_USERS && work->form->match == ZENDESK_MATCH_EMAIL;
   switch (outcome->kind) {
   case ZENDESK_DONE:
-    if (item->by_itself) return make_primary(work, item, error);
+    if (item->by_itself) {
+      item->partly = 1;
+      return make_primary(work, item, error);
+    }
     zendesk_settle(work, item, DRAY_RECEIPT_APPLIED, 0, NULL);
     return DRAY_OK;
   case ZENDESK_NOT_THERE:
@@ -311,8 +314,8 @@ static int32_t describe_gone(struct zendesk_work *work, const struct zendesk_ite
 
 // Tags that are added belong to their row: in a mirror those that its list has lost are taken away, as all of them are
 // when the row goes. This comes before the new ones: were it to fail behind them, the next list would not know of them.
-static int32_t take_lost_tags(struct zendesk_work *work, const struct zendesk_item *item,
-                              struct zendesk_outcome *outcome, struct dray_error *error) {
+static int32_t take_lost_tags(struct zendesk_work *work, struct zendesk_item *item, struct zendesk_outcome *outcome,
+                              struct dray_error *error) {
   size_t count = 0;
   outcome->kind = ZENDESK_DONE;
   if (item->action != ZENDESK_TAG || (work->operations & DRAY_OP_DELETE) == 0 ||
@@ -323,7 +326,9 @@ static int32_t take_lost_tags(struct zendesk_work *work, const struct zendesk_it
   if (count == 0) return DRAY_OK;
   const struct zendesk_call call = {
       .method = "DELETE", .path = dray_buffer_view(&work->path), .body = dray_buffer_view(&work->body), .does_once = 1};
-  return zendesk_try(work, &call, outcome, error);
+  DRAY_TRY(zendesk_try(work, &call, outcome, error));
+  item->partly = outcome->kind == ZENDESK_DONE;
+  return DRAY_OK;
 }
 
 // A change of a user who is not there any more: there is no name in it, and no user without one.

@@ -23,6 +23,7 @@ struct zendesk_item {
   int action;                     // ZENDESK_UPSERT, ...
   int settled;                    // it has its receipt, or is in a job
   int by_itself;                  // not by a job: more calls follow its own
+  int partly;                     // a call of it has changed something, and another one follows
   int whole;                      // every value is sent, since the record that a change is of is not there
   struct dray_buffer key;         // the match key as text
   char id[ZENDESK_ID_BYTES_MAX];  // Zendesk's; empty: not known
