@@ -193,9 +193,14 @@ int32_t my_fail(const struct my_link *link, struct my_refusal refusal, int purpo
 int32_t my_fail_lost(const struct my_link *link, const char *doing, struct dray_error *error) {
   const int cancelled = was_cancelled(link) && !link->must_end;
   const char *why = link->conn != NULL ? mysql_error(link->conn) : "";
-  if (cancelled) {
+  if (cancelled && !(link->silent && !dray_cancelled(&link->session->services))) {
     return dray_fail(error, DRAY_E_CANCELLED, "%s was cancelled%s", doing,
                      link->given_up ? ", and the server did not answer any more" : "");
+  }
+  if (link->silent && link->session->settings.answer_timeout_seconds > 0) {
+    return dray_fail(error, DRAY_E_NET_TIMEOUT,
+                     "%s: nothing came from %s for %lld s (answer_timeout_seconds), and the connection was given up",
+                     doing, link->session->settings.host, (long long)link->session->settings.answer_timeout_seconds);
   }
   return dray_fail(error, DRAY_E_NET_CLOSED, "%s: the connection to %s is lost%s%s", doing,
                    link->session->settings.host, why[0] != '\0' ? ": " : "", why);

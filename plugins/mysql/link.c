@@ -6,12 +6,14 @@
 
 #include <errmsg.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define SESSION_SQL_BYTES_MAX 4096
@@ -19,6 +21,7 @@
 #define SLICE_MS 100    // between two looks at the cancel flag
 #define PATIENCE_MS 600 // for the server's answer to a cancel; then the link is dropped
 #define COMMIT_PATIENCE_MS 5000
+#define CLOSING_PATIENCE_MS 5000
 #define CANCELS_MAX 8
 #define CANCEL_SECONDS 2 // for the connection that asks for it
 
@@ -57,27 +60,36 @@ struct request {
   char *password; // owned
 };
 
-static MYSQL *real_connect(const struct my_settings *settings, MYSQL *conn, const char *password) {
-  const int socket = my_settings_socket(settings);
-  return mysql_real_connect(conn, socket ? NULL : settings->host, settings->user, password, settings->database,
-                            (unsigned int)settings->port, socket ? settings->host : NULL, 0);
+static int64_t now_ms(const struct my_session *session) {
+  const struct dray_clock_service *clock = session->services.clock;
+  return clock->monotonic_ms(clock->ctx);
 }
 
-static void ask_to_kill(const struct my_session *session, const struct request *request) {
-  const unsigned int seconds = CANCEL_SECONDS;
+static MYSQL *log_in(struct my_link *link, const char *password, int64_t timeout_ms);
+
+static void close_conn(struct my_link *link) {
+  if (link->conn == NULL) return;
+  // A farewell could wait for a server that does not read any more.
+  if (my_link_broken(link)) (void)shutdown((int)mysql_get_socket(link->conn), SHUT_RDWR);
+  mysql_close(link->conn);
+  link->conn = NULL;
+}
+
+static void ask_to_kill(struct my_session *session, const struct request *request) {
+  struct my_link link = {.session = session, .conn = mysql_init(NULL), .messenger = 1};
+  struct dray_error ignored;
   char sql[64];
-  MYSQL *conn = mysql_init(NULL);
-  if (conn == NULL) return;
+  if (link.conn == NULL) return;
   const int len = snprintf(sql, sizeof sql, "KILL QUERY %lu", request->thread);
-  my_link_refuse_files(conn);
-  (void)mysql_options(conn, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-  (void)mysql_options(conn, MYSQL_OPT_READ_TIMEOUT, &seconds);
-  (void)mysql_options(conn, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
-  if (my_settings_apply(&session->settings, conn, NULL) == DRAY_OK &&
-      real_connect(&session->settings, conn, request->password) != NULL) {
-    (void)mysql_real_query(conn, sql, (unsigned long)len);
+  dray_error_init(&ignored);
+  my_link_refuse_files(link.conn);
+  if (mysql_options(link.conn, MYSQL_OPT_NONBLOCK, 0) == 0 &&
+      my_settings_apply(&session->settings, link.conn, NULL) == DRAY_OK &&
+      log_in(&link, request->password, CANCEL_SECONDS * 1000) != NULL) {
+    link.deadline_ms = now_ms(session) + CANCEL_SECONDS * 1000;
+    (void)!my_link_query(&link, dray_str_make(sql, (uint64_t)len), MY_FOR_OURSELVES, "cancelling", &ignored);
   }
-  mysql_close(conn);
+  close_conn(&link);
 }
 
 // The request goes over a connection of its own, which may take long: the lock is not held meanwhile. What the request
@@ -117,11 +129,6 @@ void my_session_interrupt(struct my_session *session) {
 
 void my_session_cancel(struct my_link *link) {
   interrupt(link->session, link);
-}
-
-static int64_t now_ms(const struct my_session *session) {
-  const struct dray_clock_service *clock = session->services.clock;
-  return clock->monotonic_ms(clock->ctx);
 }
 
 void my_link_start(struct my_link *link) {
@@ -174,7 +181,7 @@ static int gives_up(struct my_link *link) {
     link->late = 1;
     return 1;
   }
-  if (!dray_cancelled(&link->session->services)) return 0;
+  if (link->messenger || !dray_cancelled(&link->session->services)) return 0;
   if (link->deadline_ms != 0) return 1; // not connected yet: there is nobody to tell
   if (link->cancel_since_ms == 0) {
     link->cancel_since_ms = now > 0 ? now : 1;
@@ -184,7 +191,18 @@ static int gives_up(struct my_link *link) {
   return now - link->cancel_since_ms > (link->must_end ? COMMIT_PATIENCE_MS : PATIENCE_MS);
 }
 
+// Who keeps the connection, acknowledges everything and says nothing may be a server at work: only the operator knows
+// how long that may take.
+static int is_silent(struct my_link *link, int64_t since) {
+  const int64_t most = link->closing ? CLOSING_PATIENCE_MS : link->session->settings.answer_timeout_seconds * 1000;
+  if (most == 0 || link->deadline_ms != 0 || now_ms(link->session) - since <= most) return 0;
+  link->silent = 1;
+  if (!link->must_end) my_session_cancel(link); // it may be at work all the same
+  return 1;
+}
+
 int my_link_wait(struct my_link *link, int status) {
+  const int64_t since = now_ms(link->session);
   struct pollfd socket = {.fd = (int)mysql_get_socket(link->conn)};
   if (status & MYSQL_WAIT_READ) socket.events |= POLLIN;
   if (status & MYSQL_WAIT_WRITE) socket.events |= POLLOUT;
@@ -198,8 +216,8 @@ int my_link_wait(struct my_link *link, int status) {
       if (socket.revents & POLLPRI) events |= status & MYSQL_WAIT_EXCEPT;
       return events != 0 ? events : status & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE);
     }
-    if (link->given_up || (ready < 0 && errno != EINTR) || gives_up(link)) {
-      link->given_up = 1; // libmariadb takes it for a timeout, and unwinds
+    if (link->given_up || (ready < 0 && errno != EINTR) || gives_up(link) || is_silent(link, since)) {
+      my_link_drop(link); // libmariadb takes it for a timeout, and unwinds; inside of TLS it would ask again for ever
       return MYSQL_WAIT_TIMEOUT;
     }
   }
@@ -371,17 +389,48 @@ static int32_t check_tls(const struct my_session *session, MYSQL *conn, struct d
                          session->settings.host);
 }
 
-static int32_t shake_hands(struct my_link *link, const char *password, struct dray_error *error) {
+// libmariadb shakes hands for TLS by reads that block: the system ends them, at the deadline or when a signal comes.
+static void limit_reads(const struct my_link *link) {
+  const int64_t left = link->deadline_ms == 0 ? 0 : link->deadline_ms - now_ms(link->session);
+  const int64_t ms = link->deadline_ms != 0 && left < 1 ? 1 : left;
+  const struct timeval most = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+  const int socket = (int)mysql_get_socket(link->conn);
+  (void)setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+  (void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
+}
+
+// Where there is TLS, it reads and writes so later too, and would see no cancel: it waits by poll when the socket says
+// that it would block.
+static void never_block(const struct my_link *link) {
+  const int socket = (int)mysql_get_socket(link->conn), flags = fcntl(socket, F_GETFL);
+  if (flags >= 0) (void)fcntl(socket, F_SETFL, flags | O_NONBLOCK);
+}
+
+static MYSQL *log_in(struct my_link *link, const char *password, int64_t timeout_ms) {
+  const unsigned int once_more = 1; // after a read of the handshake for TLS has timed out; else for ever
   const struct my_settings *settings = &link->session->settings;
   const int socket = my_settings_socket(settings);
   MYSQL *connected = NULL;
-  link->deadline_ms = now_ms(link->session) + settings->connect_timeout_seconds * 1000;
+  link->deadline_ms = now_ms(link->session) + timeout_ms;
+  (void)mysql_options(link->conn, MYSQL_OPT_CONNECT_TIMEOUT, &once_more);
   int status =
       mysql_real_connect_start(&connected, link->conn, socket ? NULL : settings->host, settings->user, password,
                                settings->database, (unsigned int)settings->port, socket ? settings->host : NULL, 0);
-  while (status != 0) status = mysql_real_connect_cont(&connected, link->conn, my_link_wait(link, status));
+  while (status != 0) {
+    const int events = my_link_wait(link, status);
+    limit_reads(link);
+    status = mysql_real_connect_cont(&connected, link->conn, events);
+  }
+  if (now_ms(link->session) >= link->deadline_ms) link->late = 1;
   link->deadline_ms = 0;
-  return connected != NULL ? DRAY_OK : my_fail_connect(link, error);
+  if (connected != NULL) limit_reads(link);
+  if (connected != NULL && mysql_get_ssl_cipher(link->conn) != NULL) never_block(link);
+  return connected;
+}
+
+static int32_t shake_hands(struct my_link *link, const char *password, struct dray_error *error) {
+  if (log_in(link, password, link->session->settings.connect_timeout_seconds * 1000) != NULL) return DRAY_OK;
+  return my_fail_connect(link, error);
 }
 
 // What only some servers know, or let only some users say: a null is a null in a `timestamp` too; tables are InnoDB's,
@@ -483,14 +532,6 @@ static int32_t connect_link(struct my_link *link, struct dray_error *error) {
 void my_link_drop(struct my_link *link) {
   link->given_up = 1;
   (void)shutdown((int)mysql_get_socket(link->conn), SHUT_RDWR);
-}
-
-static void close_conn(struct my_link *link) {
-  if (link->conn == NULL) return;
-  // A farewell could wait for a server that does not read any more.
-  if (my_link_broken(link)) (void)shutdown((int)mysql_get_socket(link->conn), SHUT_RDWR);
-  mysql_close(link->conn);
-  link->conn = NULL;
 }
 
 int32_t my_link_open(struct my_session *session, struct my_link **out, struct dray_error *error) {

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: the dray authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A link is one connection to the server. It never blocks inside libmariadb but for the look-up of a host's name: every
-// wait is a poll here, which sees a cancel. Links of one instance hang in its session, so that another thread can have
-// the server give up what they work on.
+// A link is one connection to the server. It never blocks inside libmariadb but for the look-up of a host's name, and
+// for the handshake for TLS, whose reads end at the deadline or with a signal: every other wait is a poll here, which
+// sees a cancel. Links of one instance hang in its session, so that another thread can have the server give up what
+// they work on.
 #ifndef MYSQL_LINK_H
 #define MYSQL_LINK_H
 
@@ -48,6 +49,9 @@ struct my_link {
   int64_t cancel_since_ms;
   int64_t deadline_ms; // while connecting; 0: none
   int late;            // it passed
+  int messenger;       // it carries a cancel, and goes on when the run is to end
+  int closing;         // what is waited for is not wanted any more
+  int silent;          // a wait was longer than a server that is there would make it
   int must_end;        // a commit: it is not cancelled
   int given_up;        // a wait ended without an answer: nothing more can be said on it
   int maria;           // the server is MariaDB

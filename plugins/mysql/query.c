@@ -148,6 +148,7 @@ static void give_up(struct my_reading *reading) {
   if (link == NULL) return;
   int left = reading->statement != NULL && !reading->ended && !my_link_broken(link);
   int stopped = 0;
+  link->closing = reading->own; // a connection that nothing else needs
   for (int rows = 0; left && rows < DRAINED_ROWS_MAX; rows++) {
     const int result = fetch(reading);
     left = result == 0 || result == MYSQL_DATA_TRUNCATED;
@@ -155,7 +156,7 @@ static void give_up(struct my_reading *reading) {
   if (left && !my_link_broken(link)) {
     my_link_start(link); // asked once more, whoever has asked before
     my_session_cancel(link);
-    stopped = 1;
+    link->closing = stopped = 1;
     for (int rows = 0; left && rows < STOPPED_ROWS_MAX; rows++) {
       const int result = fetch(reading);
       left = result == 0 || result == MYSQL_DATA_TRUNCATED;
@@ -167,6 +168,7 @@ static void give_up(struct my_reading *reading) {
   my_link_settle(link);
   if (stopped) my_link_cleanse(link);
   if (reading->own) my_link_rollback(link);
+  link->closing = 0;
   let_go(reading);
 }
 

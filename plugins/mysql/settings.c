@@ -80,6 +80,15 @@ static const struct dray_setting table[] = {
      .minimum = 0,
      .maximum = 7200,
      .description = "Silence after which the server is asked whether it is there; 0: what the system does."},
+    {.name = "answer_timeout_seconds",
+     .kind = DRAY_SETTING_INT,
+     .offset = MEMBER(answer_timeout_seconds),
+     .default_json = "0",
+     .minimum = 0,
+     .maximum = 604800,
+     .description = "Silence in the middle of a statement, or of its rows, after which the server is given up, whether "
+                    "or not the connection stands: longer than any statement takes; 0: none but the project's "
+                    "stall_timeout."},
     {.name = "zero_dates",
      .kind = DRAY_SETTING_STRING,
      .offset = MEMBER(zero_dates),

@@ -15,6 +15,7 @@ struct my_settings {
   char *zero_dates;
   int64_t port;
   int64_t connect_timeout_seconds, statement_timeout_seconds, lock_timeout_seconds, keepalive_seconds;
+  int64_t answer_timeout_seconds;
   int64_t overlap_seconds, overlap_units;
   int32_t has_password, read_only;
 };
