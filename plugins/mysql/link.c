@@ -75,11 +75,13 @@ static void close_conn(struct my_link *link) {
   link->conn = NULL;
 }
 
-static void ask_to_kill(struct my_session *session, const struct request *request) {
+// Whether it could be said.
+static int ask_to_kill(struct my_session *session, const struct request *request) {
   struct my_link link = {.session = session, .conn = mysql_init(NULL), .messenger = 1};
   struct dray_error ignored;
   char sql[64];
-  if (link.conn == NULL) return;
+  int32_t code = DRAY_E_NET_CONNECT;
+  if (link.conn == NULL) return 0;
   const int len = snprintf(sql, sizeof sql, "KILL QUERY %lu", request->thread);
   dray_error_init(&ignored);
   my_link_refuse_files(link.conn);
@@ -87,9 +89,11 @@ static void ask_to_kill(struct my_session *session, const struct request *reques
       my_settings_apply(&session->settings, link.conn, NULL) == DRAY_OK &&
       log_in(&link, request->password, CANCEL_SECONDS * 1000) != NULL) {
     link.deadline_ms = now_ms(session) + CANCEL_SECONDS * 1000;
-    (void)!my_link_query(&link, dray_str_make(sql, (uint64_t)len), MY_FOR_OURSELVES, "cancelling", &ignored);
+    code = my_link_query(&link, dray_str_make(sql, (uint64_t)len), MY_FOR_OURSELVES, "cancelling", &ignored);
   }
+  const int said = code == DRAY_OK || !my_link_broken(&link);
   close_conn(&link);
+  return said;
 }
 
 // The request goes over a connection of its own, which may take long: the lock is not held meanwhile. What the request
@@ -99,6 +103,7 @@ static void interrupt(struct my_session *session, const struct my_link *only) {
   size_t count = 0;
   pthread_mutex_lock(&session->lock);
   for (struct my_link *link = session->links; link != NULL && count < CANCELS_MAX; link = link->next) {
+    if (session->unheard) break; // each try would take as long as the one before
     if (!link->working || link->cancelled || link->must_end || (only != NULL && only != link)) continue;
     const char *password = link->conn->passwd; // as it logged in; mysql_get_optionv does not have it
     link->cancelled = 1;
@@ -112,12 +117,14 @@ static void interrupt(struct my_session *session, const struct my_link *only) {
   }
   session->cancels += (int)count;
   pthread_mutex_unlock(&session->lock);
+  int unheard = 0;
   for (size_t i = 0; i < count; i++) {
-    ask_to_kill(session, &requests[i]);
+    unheard = unheard || !ask_to_kill(session, &requests[i]);
     dray_secret_free(requests[i].password);
   }
   if (count == 0) return;
   pthread_mutex_lock(&session->lock);
+  session->unheard |= unheard;
   session->cancels -= (int)count;
   pthread_cond_broadcast(&session->cancelled);
   pthread_mutex_unlock(&session->lock);
@@ -407,7 +414,7 @@ static void never_block(const struct my_link *link) {
 }
 
 static MYSQL *log_in(struct my_link *link, const char *password, int64_t timeout_ms) {
-  const unsigned int once_more = 1; // after a read of the handshake for TLS has timed out; else for ever
+  const unsigned int once_more = 1; // a read of the handshake for TLS, after it has timed out; else for ever
   const struct my_settings *settings = &link->session->settings;
   const int socket = my_settings_socket(settings);
   MYSQL *connected = NULL;

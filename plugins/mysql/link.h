@@ -22,6 +22,7 @@ struct my_session {
   pthread_cond_t cancelled;
   struct my_link *links;
   int cancels; // requests under way in other threads
+  int unheard; // a request found nobody who answers: no other is made
 };
 DRAY_NODISCARD int32_t my_session_init(struct my_session *session, const struct dray_host *host,
                                        struct dray_str config_json, struct dray_error *error);
