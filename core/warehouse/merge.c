@@ -47,15 +47,18 @@ static const char *timeline_key(const struct dr_merge *merge, const struct dr_ta
   return out;
 }
 
-enum { FORM_PLAIN = 0, FORM_EXACT, FORM_BESIDE };
+enum { FORM_PLAIN = 0, FORM_EXACT, FORM_BESIDE, FORM_FOUND };
 
-// A column of the key: as it is, in the form whose equality is that of its bytes, or as it stands beside a loose one.
+// A column of the key: as it is, in the form whose equality is that of its bytes, as it stands beside a loose one, or
+// as the index over the table's column finds it.
 static void put_key_column(struct dr_merge *merge, const char *alias, const struct dr_table_column *column, int form) {
   char timeline[32];
   const char *name = is_timeline(merge, alias) ? timeline_key(merge, column, timeline) : column->name;
   if (form == FORM_EXACT) {
     dr_sql_exact(&merge->sql, alias, name);
-  } else if (form == FORM_BESIDE && column->loose) {
+  } else if (form == FORM_FOUND && column->found_as.len > 0) {
+    dr_sql_formed(&merge->sql, column->found_as, alias, name);
+  } else if (form >= FORM_BESIDE && column->loose) {
     dr_sql_beside(&merge->sql, alias, name);
   } else {
     dr_sql_column(&merge->sql, alias, name);
@@ -81,13 +84,20 @@ static void put_equal(struct dr_merge *merge, const char *table, int table_form,
 }
 
 // Keys of tables that dray makes are such that `=` is exact, and found by their index. An index of somebody else's
-// finds what its collation takes for the key, and then it is looked at. The key of a table that is replaced is a column
-// like others, and an index is asked for it only where dr_merge_joins_by_key: that of the staging as well.
+// finds what its collation takes for the key, and then it is looked at. Where the index is of another character set, or
+// the engine uses none for a comparison by another collation, it is asked first for the text as the column has it: one
+// that the set does not hold would be another there, so what is found is compared all the same. The key of a table that
+// is replaced is a column like others, and an index is asked for it only where dr_merge_joins_by_key: that of the
+// staging as well.
 static void put_column_match(struct dr_merge *merge, const char *table, const char *other,
                              const struct dr_table_column *column) {
   const int replace = merge->writer->options->mode == DR_WRITE_REPLACE;
   const int beside = compares_beside(merge, column);
   const int by_index = !replace || beside || dr_merge_joins_by_key(merge->writer);
+  if (by_index && column->found_as.len > 0 && !is_timeline(merge, table)) {
+    put_equal(merge, table, FORM_PLAIN, other, FORM_FOUND, column);
+    dr_sql_text(&merge->sql, " AND ");
+  }
   if (by_index) put_equal(merge, table, FORM_PLAIN, other, FORM_BESIDE, column);
   if (!replace && (beside || !column->loose)) return;
   if (by_index) dr_sql_text(&merge->sql, " AND ");
@@ -181,13 +191,13 @@ void dr_put_timeline_key(struct dr_merge *merge) {
   }
 }
 
-// The key for an IN, on its left without an alias. Beside a loose column stands its exact form: an index is still of
-// use.
+// The key for an IN, on its left without an alias. Beside a loose column, and one for which texts are brought to
+// another character set, stands its exact form: an index is still of use.
 static void put_looked_up_key(struct dr_merge *merge, const char *alias) {
-  put_key_list(merge, alias, alias != NULL ? FORM_BESIDE : FORM_PLAIN);
+  put_key_list(merge, alias, alias != NULL ? FORM_FOUND : FORM_PLAIN);
   for (size_t i = 0; i < merge->writer->column_count; i++) {
     const struct dr_table_column *column = &merge->writer->columns[i];
-    if (!column->key || !column->loose) continue;
+    if (!column->key || (!column->loose && column->found_as.len == 0)) continue;
     dr_sql_text(&merge->sql, ", ");
     put_key_column(merge, alias, column, FORM_EXACT);
   }

@@ -125,6 +125,15 @@ static void read_takes(const struct ArrowSchema *arrow, struct dr_shape_column *
   }
 }
 
+static int32_t read_found_as(const struct ArrowSchema *arrow, struct dr_shape_column *column,
+                             struct dray_error *error) {
+  const struct dray_str form = dray_schema_marked(arrow, DRAY_MARK_FOUND_AS);
+  if (form.len == 0) return DRAY_OK;
+  column->found_as = dray_str_dup(form);
+  if (column->found_as != NULL) return DRAY_OK;
+  return dray_fail(error, DRAY_E_OUT_OF_MEMORY, "no memory for what is said of a column");
+}
+
 static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *shape, struct dray_error *error) {
   const size_t count = (size_t)arrow->n_children;
   shape->columns = calloc(count > 0 ? count : 1, sizeof *shape->columns);
@@ -137,6 +146,7 @@ static int32_t take_columns(const struct ArrowSchema *arrow, struct dr_shape *sh
     shape->column_count = i + 1;
     column->required = (child->flags & ARROW_FLAG_NULLABLE) == 0;
     column->loose = dray_schema_is_loose(child);
+    DRAY_TRY(read_found_as(child, column, error));
     // A type that is none of ours is a fact, not a failure: it only matters when somebody wants to write there.
     if (dray_schema_type(child, &column->type, NULL) != DRAY_OK) column->type = (struct dray_type){0, 0, 0};
     read_takes(child, column);
@@ -186,7 +196,10 @@ int32_t dr_shape_read(struct dr_warehouse *warehouse, const struct dr_place *pla
 }
 
 void dr_shape_free(struct dr_shape *shape) {
-  for (size_t i = 0; i < shape->column_count; i++) free(shape->columns[i].name);
+  for (size_t i = 0; i < shape->column_count; i++) {
+    free(shape->columns[i].name);
+    free(shape->columns[i].found_as);
+  }
   free(shape->columns);
   *shape = (struct dr_shape){0, 0, NULL};
 }

@@ -212,8 +212,7 @@ void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count
   put_type(sql, spelling.len > 0 ? spelling : sql->dialect->types[type.id], type, chars);
 }
 
-// The column in the form of the dialect, or as it is where that has none.
-static void put_formed(struct dr_sql *sql, struct dray_str form, const char *alias, const char *name) {
+void dr_sql_formed(struct dr_sql *sql, struct dray_str form, const char *alias, const char *name) {
   static const char column[] = "{c}";
   const char *at = form.len > 0 ? memmem(form.data, form.len, column, sizeof column - 1) : NULL;
   if (at == NULL) {
@@ -229,9 +228,9 @@ static void put_formed(struct dr_sql *sql, struct dray_str form, const char *ali
 }
 
 void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name) {
-  put_formed(sql, sql->dialect->exact_text, alias, name);
+  dr_sql_formed(sql, sql->dialect->exact_text, alias, name);
 }
 
 void dr_sql_beside(struct dr_sql *sql, const char *alias, const char *name) {
-  put_formed(sql, sql->dialect->beside_text, alias, name);
+  dr_sql_formed(sql, sql->dialect->beside_text, alias, name);
 }

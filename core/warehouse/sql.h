@@ -41,6 +41,8 @@ void dr_sql_key_type(struct dr_sql *sql, struct dray_type type, size_t key_count
 void dr_sql_exact(struct dr_sql *sql, const char *alias, const char *name);
 // A text of a table of ours, beside one of a column of another collation.
 void dr_sql_beside(struct dr_sql *sql, const char *alias, const char *name);
+// The column in a form, of which "{c}" is the column; as it is where the form is empty.
+void dr_sql_formed(struct dr_sql *sql, struct dray_str form, const char *alias, const char *name);
 void dr_sql_number(struct dr_sql *sql, uint64_t number);
 void dr_sql_param(struct dr_sql *sql);          // the next parameter: ? or $1, $2, ...
 void dr_sql_create_staging(struct dr_sql *sql); // CREATE TABLE, or what makes a temporary one

@@ -63,6 +63,7 @@ struct dr_shape_column {
   struct dray_type type; // id 0: none of the canonical ones
   int required;          // NOT NULL
   int loose;             // describe says that it calls texts equal whose bytes differ
+  char *found_as;        // owned; of a text: DRAY_MARK_FOUND_AS. NULL: its index finds texts as they are
   int has_default;       // of the engine's, for rows that leave the column out
   int key;               // of the primary key
   struct dr_column_takes takes;

@@ -117,7 +117,8 @@ static int32_t learn_columns(struct dr_table_writer *writer, const struct dr_tab
                                  .type = field->type,
                                  .stored = column->type,
                                  .key = dr_options_is_key(writer->options, field->name),
-                                 .loose = is_loose(&writer->warehouse->dialect, column)};
+                                 .loose = is_loose(&writer->warehouse->dialect, column),
+                                 .found_as = dray_str_of(column->found_as)};
   }
   for (size_t i = 0; writer->options->mode == DR_WRITE_HISTORY && i < writer->column_count; i++) {
     const char *name = schema->fields[writer->columns[i].field].name;

@@ -15,7 +15,8 @@ struct dr_table_column {
   struct dray_type type;   // of the field
   struct dray_type stored; // of the table's column: holds `type`
   int key;
-  int loose; // a text that the table's column may call equal to another
+  int loose;                // a text that the table's column may call equal to another
+  struct dray_str found_as; // of a text: the form in which the column's index finds it; borrowed from the shape
 };
 
 // The batches that the plugin loads: the written columns, and dray's own beside them.

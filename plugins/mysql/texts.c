@@ -3,7 +3,11 @@
 //
 // What the text columns of a table take, as the server describes them: how many bytes, and the characters of which
 // character set; and which columns have a default. Results do not say that. Called by describe.
+#include <stdio.h>
+
 #include "warehouse.h"
+
+#define FORM_BYTES_MAX 192
 
 // The columns of SHOW FULL COLUMNS.
 enum { FULL_NAME, FULL_TYPE, FULL_COLLATION, FULL_NULL, FULL_KEY, FULL_DEFAULT, FULL_EXTRA };
@@ -41,9 +45,27 @@ static int is_of(const char *collation, const char *set) {
   return strncmp(collation, set, len) == 0 && (collation[len] == '_' || collation[len] == '\0');
 }
 
+// For a comparison the server uses an index only where both sides have its character set, and one of them its collation
+// by declaration or word. utf8mb4 that compares bytes finds texts as they are.
+static int32_t mark_found_as(const char *collation, struct ArrowSchema *column, struct dray_error *error) {
+  const size_t set_len = strcspn(collation, "_");
+  const int own_set = is_of(collation, "utf8mb4");
+  char form[FORM_BYTES_MAX];
+  int len;
+  if (own_set && !dray_schema_is_loose(column)) return DRAY_OK;
+  if (own_set) {
+    len = snprintf(form, sizeof form, "{c} COLLATE %s", collation);
+  } else {
+    len = snprintf(form, sizeof form, "CONVERT({c} USING %.*s) COLLATE %s", (int)set_len, collation, collation);
+  }
+  if (len < 0 || (size_t)len >= sizeof form) return DRAY_OK; // no name of a collation is as long
+  return dray_schema_mark(column, DRAY_MARK_FOUND_AS, form, error);
+}
+
 static int32_t mark_text(const char *type, const char *collation, struct ArrowSchema *column,
                          struct dray_error *error) {
   const uint64_t bytes = bytes_max(type);
+  DRAY_TRY(mark_found_as(collation, column, error));
   for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
     if (!is_of(collation, sets[i].name)) continue;
     if (sets[i].characters != NULL) {

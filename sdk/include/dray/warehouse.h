@@ -101,6 +101,10 @@ struct dray_dialect {
 // "true": texts whose bytes differ, by case, accents or blanks at the end, are equal in it. Must be said where the
 // dialect has DRAY_DIALECT_LOOSE_MARKED.
 #define DRAY_MARK_LOOSE "dray:loose"
+// Of a text: how one out of a table of dray's own is brought to the column's character set and collation, so that an
+// index over the column finds it: "CONVERT({c} USING latin1) COLLATE latin1_swedish_ci". What is found so is compared
+// by the dialect's forms besides.
+#define DRAY_MARK_FOUND_AS "dray:found_as"
 #define DRAY_MARK_DEFAULT "dray:default" // "true": rows without the column get a value of the engine's
 
 #define DRAY_CHARACTERS_ASCII "ascii"
