@@ -238,7 +238,7 @@ static int32_t write_changes(struct dray_destination *destination, const struct 
   }
   dray_receipts_begin(&destination->receipts, out);
   const int32_t rc = write_rows(&writing, &why);
-  if (rc != DRAY_OK && writing.settled_count == 0 && writing.partly_count == 0) {
+  if (rc != DRAY_OK && writing.settled_count == 0) {
     if (error != NULL) *error = why;
     return rc;
   }

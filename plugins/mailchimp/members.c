@@ -117,7 +117,6 @@ static void settle_all(struct mc_writing *writing, const struct round *round, co
       settle_refused(writing, row, refusal, how, is_last, other);
     } else if (complete && how == MC_AS_OLD && is_archived(writing, row, root)) {
       writing->partly[row] = 1;
-      writing->partly_count++;
       other->rows[other->count++] = row;
     } else if (complete) {
       mc_settle(writing, row, DRAY_RECEIPT_APPLIED, 0, NULL);

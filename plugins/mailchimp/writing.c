@@ -36,7 +36,7 @@ void mc_settle(struct mc_writing *writing, uint64_t row, int32_t status, int32_t
 int32_t mc_settle_failed(struct mc_writing *writing, const uint64_t *rows, uint64_t row_count,
                          const struct dray_error *why, struct dray_error *error) {
   const int in_doubt = dray_api_in_doubt(why);
-  if (!in_doubt && writing->settled_count == 0 && writing->partly_count == 0) {
+  if (!in_doubt && writing->settled_count == 0) {
     if (error != NULL) *error = *why;
     return why->code;
   }

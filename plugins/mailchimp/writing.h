@@ -29,8 +29,7 @@ struct mc_writing {
   uint8_t settled[MC_BATCH_ROWS_MAX]; // rows that have their receipt
   uint64_t settled_count;
   uint8_t partly[MC_BATCH_ROWS_MAX]; // rows of which a call has changed something, and another one follows
-  uint64_t partly_count;
-  uint8_t left[MC_BATCH_ROWS_MAX]; // rows whose member had unsubscribed before it was archived
+  uint8_t left[MC_BATCH_ROWS_MAX];   // rows whose member had unsubscribed before it was archived
 };
 
 // The row's address without blanks around it; len 0: none.
