@@ -9,49 +9,13 @@ import pytest
 
 import harness
 import mysql_server
-import postgres_server
-import scene
+from engine_scene import MYSQL, POSTGRES, engine, server, source  # noqa: F401
 
 PASSWORD = harness.CANARY_BEARER
-SERVERS = {"mysql": mysql_server, "postgres": postgres_server}
 EVERY = pytest.mark.parametrize("engine", ["sqlite", "mysql", "postgres"], indirect=True)
-MYSQL = pytest.mark.parametrize("engine", ["mysql"], indirect=True)
-POSTGRES = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 KEY_COLUMNS = {"mysql": 16, "postgres": 32}
 COLUMNS = {"mysql": 1017, "postgres": 1600, "sqlite": 2000}
-
-
-class File:
-    """The engine that has no server."""
-    plugin = "sqlite"
-
-    def fresh(self):
-        pass
-
-    def close(self):
-        pass
-
-
-@pytest.fixture(scope="module")
-def engine(request):
-    made = scene.started(SERVERS[request.param]) if request.param in SERVERS else File()
-    made.plugin = request.param
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(engine):
-    engine.fresh()
-    return engine
-
-
-@pytest.fixture
-def source(project):
-    connection = sqlite3.connect(project.folder / "src.db", isolation_level=None)
-    yield connection
-    connection.close()
 
 
 def wh(server):

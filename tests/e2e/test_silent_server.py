@@ -11,26 +11,10 @@ import time
 import pytest
 
 import harness
-import mysql_server
-import postgres_server
-import scene
+from engine_scene import HERE, engine, server  # noqa: F401
 
 PASSWORD = harness.CANARY_BEARER
-PLUGINS = {"mysql": mysql_server, "postgres": postgres_server}
-
-
-@pytest.fixture(scope="module", params=list(PLUGINS))
-def engine(request):
-    made = scene.started(PLUGINS[request.param])
-    made.plugin = request.param
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(engine):
-    engine.fresh()
-    return engine
+pytestmark = HERE
 
 
 class Mute:

@@ -3,41 +3,13 @@
 """Values that a table's columns do not take, though their type is right: texts longer than the column or the index, floats
 that are no numbers. Each is one row on record; all others are written, in every mode and by every way rows go."""
 
-import sqlite3
-
 import pytest
 
 import harness
-import mysql_server
-import postgres_server
-import scene
+from engine_scene import HERE, MYSQL, engine, server, source  # noqa: F401
 
 PASSWORD = harness.CANARY_BEARER
-SERVERS = {"mysql": mysql_server, "postgres": postgres_server}
-HERE = pytest.mark.parametrize("engine", ["mysql", "postgres"], indirect=True)
-MYSQL = pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 KEY_CHARACTERS = 766  # of plugins/mysql
-
-
-@pytest.fixture(scope="module")
-def engine(request):
-    made = scene.started(SERVERS[request.param])
-    made.plugin = request.param
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(engine):
-    engine.fresh()
-    return engine
-
-
-@pytest.fixture
-def source(project):
-    connection = sqlite3.connect(project.folder / "src.db", isolation_level=None)
-    yield connection
-    connection.close()
 
 
 def configure(project, server, mode, key="id", stream="stream: s", more=""):

@@ -10,28 +10,7 @@ import json
 import pytest
 
 import harness
-import mysql_server
-import postgres_server
-import scene
-
-SERVERS = {"mysql": mysql_server, "postgres": postgres_server}
-HERE = pytest.mark.parametrize("engine", ["mysql", "postgres"], indirect=True)
-MYSQL = pytest.mark.parametrize("engine", ["mysql"], indirect=True)
-POSTGRES = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def engine(request):
-    made = scene.started(SERVERS[request.param])
-    made.plugin = request.param
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(engine):
-    engine.fresh()
-    return engine
+from engine_scene import HERE, MYSQL, POSTGRES, engine, server  # noqa: F401
 
 
 def configure(project, server, types, mode="mirror", key="id", more=""):
